@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef LIBCORK_CORE_MEMPOOL_VIOLATION_H
+#define LIBCORK_CORE_MEMPOOL_VIOLATION_H
+
+/*
+ * Violations: what a pool does when it is misused.
+ *
+ * A violation is one of a fixed list of kinds, each with one fixed message. The pool calls the
+ * handler, if there is one; where that returns, or there is none, the pool writes a report to
+ * standard error and calls abort(). The report is one line; its parts after the message are left
+ * out where they are not known:
+ *
+ *     cork_mempool: double free: pool 0x7ffd0c40 "struct node", pointer 0x7f21a040, slot 1
+ *
+ * For a leak it is a line with the number of objects, and a line for each of the first 16 of them:
+ *
+ *     cork_mempool: leak at done: pool 0x7ffd0c40 "struct node", 17 live objects
+ *     cork_mempool: live object 0x7f21a040, slot 1
+ *
+ * The report is made on the stack and sent by write(2): nothing is allocated, no lock is taken.
+ */
+
+#include <stddef.h>
+
+#include <libcork/core/mempool.h>
+
+#if defined(__cplusplus)
+extern "C" {
+#endif
+
+/* enum cork_mempool_violation_kind numbers the kinds. A number never changes its meaning. */
+enum cork_mempool_violation_kind {
+    CORK_MEMPOOL_DOUBLE_FREE = 1,      /* "double free" */
+    CORK_MEMPOOL_INTERIOR_POINTER = 2, /* "free of an interior pointer" */
+    CORK_MEMPOOL_FOREIGN_POINTER = 3,  /* "free of a foreign pointer" */
+    CORK_MEMPOOL_NEVER_ISSUED = 4,     /* "free of a slot never issued" */
+    CORK_MEMPOOL_LEAK = 5,             /* "leak at done" */
+    CORK_MEMPOOL_USE_AFTER_DONE = 6,   /* "use after done" */
+    CORK_MEMPOOL_USE_BEFORE_INIT = 7,  /* "use before init" */
+    CORK_MEMPOOL_NOT_A_POOL = 8        /* "not a pool" */
+};
+
+/* The value of slot where no slot is known. */
+#define CORK_MEMPOOL_NO_SLOT ((size_t) -1)
+
+/* struct cork_mempool_object is one live object of a pool. */
+struct cork_mempool_object {
+    const void *pointer;
+    size_t slot;
+};
+
+/* struct cork_mempool_violation says what was refused. It is valid during the handler's call. */
+struct cork_mempool_violation {
+    enum cork_mempool_violation_kind kind;
+    const char *message;             /* cork_mempool_violation_message(kind) */
+    const struct cork_mempool *pool; /* the pool that was misused */
+    const char *pool_name;           /* its name, or NULL where it has none */
+    const void *pointer;             /* the pointer that was passed; NULL where none was */
+    size_t slot;                     /* the slot the pointer lies in, counted over the pool from its
+                                        first; CORK_MEMPOOL_NO_SLOT where it lies in none */
+    size_t live_count;               /* for CORK_MEMPOOL_LEAK, how many objects are live; else 0 */
+    size_t listed_count;             /* for CORK_MEMPOOL_LEAK, how many of them are listed */
+    const struct cork_mempool_object *listed; /* the first of them, by their slots */
+};
+
+/* cork_mempool_violation_handler is the type of handlers. Returning from one goes on to abort(). */
+typedef void cork_mempool_violation_handler(const struct cork_mempool_violation *violation);
+
+/*
+ * cork_mempool_on_violation installs the handler of all pools of the process; NULL, the default,
+ * stands for none. A handler may leave by longjmp: the refused call has then changed nothing.
+ * It may be called from any thread at any time; the handler runs on the thread that misused a pool.
+ * Returns: the handler that was installed before, or NULL.
+ */
+cork_mempool_violation_handler *cork_mempool_on_violation(cork_mempool_violation_handler *handler);
+
+/*
+ * cork_mempool_violation_message returns the fixed message of a kind.
+ * Returns: a constant string, or NULL where kind is not a kind.
+ */
+const char *cork_mempool_violation_message(enum cork_mempool_violation_kind kind);
+
+#if defined(__cplusplus)
+} /* extern "C" */
+#endif
+
+#endif /* LIBCORK_CORE_MEMPOOL_VIOLATION_H */

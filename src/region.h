@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef CORK_MEMPOOL_REGION_H
+#define CORK_MEMPOOL_REGION_H
+
+/*
+ * Regions: contiguous memory for slots, and away from it the descriptors of their groups.
+ *
+ * The regular region is one reservation of address space, of which a prefix of the descriptors and
+ * a prefix of the slots are committed. No access to a guard (|||) or to what is not committed (...)
+ * is possible, so a run over the slots faults before it meets anything else:
+ *
+ *     |||| struct cork_mempool_region, descriptors ...... |||| slots ........................ ||||
+ *     memory                                                   base
+ *
+ * It costs a process at least four memory mappings, of which Linux allows 65,530, and a page each
+ * for descriptors and slots. So there are two cheaper kinds, whose slots come from the heap: a
+ * pool's first objects are in its nursery, whose descriptors are in struct cork_mempool; and where
+ * the operating system refuses a reservation, a region comes from the heap as a whole.
+ *
+ * Regions form a list from the newest to the oldest; only the newest grows.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "geometry.h"
+#include "internal.h"
+#include "libcork/core/mempool.h"
+
+enum region_origin { REGION_IS_NURSERY = 1, REGION_IS_RESERVED, REGION_IS_HEAP };
+
+/*
+ * region_from_nursery makes *region the first region of a pool, with one group; it never grows.
+ * Returns: region, or NULL where memory cannot be had or the objects are too large for a nursery.
+ */
+INTERNAL struct cork_mempool_region *
+region_from_nursery(struct cork_mempool_region *region, struct cork_mempool_group *group,
+                    const struct cork_mempool_geometry *geometry);
+
+/*
+ * region_from_os makes a regular region, at least twice the size of the newest.
+ * Returns: a region with at least a block usable, or NULL.
+ */
+INTERNAL struct cork_mempool_region *region_from_os(struct cork_mempool_region *newest,
+                                                    const struct cork_mempool_geometry *geometry);
+
+/*
+ * region_from_heap makes a region on the heap, as large as what the newest has usable.
+ * Returns: a region with at least a block usable, or NULL.
+ */
+INTERNAL struct cork_mempool_region *region_from_heap(struct cork_mempool_region *newest,
+                                                      const struct cork_mempool_geometry *geometry);
+
+/*
+ * region_commit makes more slots usable, at least one; twice as many as there are where that can be
+ * had, so that a pool of n objects asks O(log n) times.
+ * Returns: false, with nothing changed, where the region is full or memory cannot be had.
+ */
+INTERNAL bool region_commit(struct cork_mempool_region *region,
+                            const struct cork_mempool_geometry *geometry);
+
+/* region_release gives a region's memory back; a region that is not a nursery ceases to exist. */
+INTERNAL void region_release(struct cork_mempool_region *region);
+
+/* region_memory_size returns the bytes of a region that may be read and written. */
+INTERNAL size_t region_memory_size(const struct cork_mempool_region *region,
+                                   const struct cork_mempool_geometry *geometry);
+
+/* region_group_count returns how many groups slot_count slots make. */
+static inline size_t region_group_count(size_t slot_count)
+{
+    return slot_count / GROUP_SLOTS + (slot_count % GROUP_SLOTS != 0);
+}
+
+/* region_holds_group says whether a descriptor is one of the region's, without reading it. */
+static inline bool region_holds_group(const struct cork_mempool_region *region,
+                                      const struct cork_mempool_group *group)
+{
+    const uintptr_t offset = (uintptr_t) group - (uintptr_t) region->groups;
+
+    return offset / sizeof(*group) < region_group_count(region->carved_count) &&
+           offset % sizeof(*group) == 0;
+}
+
+#endif /* CORK_MEMPOOL_REGION_H */

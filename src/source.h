@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef CORK_MEMPOOL_SOURCE_H
+#define CORK_MEMPOOL_SOURCE_H
+
+/*
+ * Source: where memory comes from. Address space, with pages committed one by one, from the
+ * operating system; small pieces, ready to use, from the heap.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "internal.h"
+
+/* source_page_size returns the unit of source_commit; a power of two. */
+INTERNAL size_t source_page_size(void);
+
+/* source_is_scarce says whether address space is limited, so that little should be reserved. */
+INTERNAL bool source_is_scarce(void);
+
+/* source_reserve returns size bytes of address space that nobody may touch, or NULL. */
+INTERNAL void *source_reserve(size_t size);
+
+/* source_commit makes whole pages of a reservation usable, for good; those that are stay so. */
+INTERNAL bool source_commit(void *pages, size_t size);
+
+/* source_release gives a whole reservation back. */
+INTERNAL void source_release(void *memory, size_t size);
+
+/* source_take returns size bytes of the heap, or NULL; alignment divides size. */
+INTERNAL void *source_take(size_t size, size_t alignment);
+
+/* source_give gives back what source_take returned. */
+INTERNAL void source_give(void *memory);
+
+#endif /* CORK_MEMPOOL_SOURCE_H */
