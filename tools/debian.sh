@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Sourced by the scripts beside it: Debian packages, installed when they are needed and missing.
+
+fail() {
+    echo "${0##*/}: $1" >&2
+    exit 2
+}
+
+# install_packages PURPOSE PACKAGE...
+install_packages() {
+    purpose=$1
+    shift
+    command -v apt-get >/dev/null ||
+        fail "$purpose is missing, and there is no apt-get to install it with (on Debian: $*)"
+    if [ "$(id -u)" -eq 0 ]; then
+        as_root="env"
+    elif command -v sudo >/dev/null; then
+        as_root="sudo env"
+    else
+        fail "$purpose is missing; as root: apt-get install $*"
+    fi
+
+    echo "${0##*/}: $purpose is missing: installing $*" >&2
+    # One broken package source must not stop an installation that the others can serve.
+    $as_root apt-get -q update >&2 || true
+    $as_root DEBIAN_FRONTEND=noninteractive apt-get -qy -o DPkg::Lock::Timeout=300 \
+        install --no-install-recommends "$@" </dev/null >&2 ||
+        fail "$purpose could not be installed: apt-get install $* failed"
+}

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Tests built and run under each sanitizer, without a --config that one could forget."""
+
+load("@rules_cc//cc:defs.bzl", "cc_test")
+
+# The sanitizers' names and the compiler's options for them; the linker wants the first.
+SANITIZERS = {
+    "asan": ["-fsanitize=address"],
+    "ubsan": ["-fsanitize=undefined", "-fno-sanitize-recover=all"],
+    "msan": ["-fsanitize=memory", "-fsanitize-memory-track-origins"],
+    "tsan": ["-fsanitize=thread"],
+}
+
+# With every sanitizer. Fortified functions would hide their arguments from it.
+INSTRUMENTED = ["-g", "-O1", "-fno-omit-frame-pointer", "-U_FORTIFY_SOURCE"]
+
+# What differs from the sanitizers' defaults.
+_ENVIRONMENT = {
+    "ASAN_OPTIONS": "detect_stack_use_after_return=1:strict_string_checks=1",
+    "TSAN_OPTIONS": "halt_on_error=1",
+    "UBSAN_OPTIONS": "print_stacktrace=1",
+}
+
+def sanitized(settings, sanitizer, engine = []):
+    """Returns the settings for a sanitizer instead of whichever one the command line asks for.
+
+    Args:
+      settings: the configuration's copt and linkopt, by their labels.
+      sanitizer: one of SANITIZERS.
+      engine: further options for the linker.
+    """
+    flags = SANITIZERS[sanitizer]
+    return {
+        "//command_line_option:copt": _unsanitized(settings["//command_line_option:copt"]) + flags + INSTRUMENTED,
+        "//command_line_option:linkopt": _unsanitized(settings["//command_line_option:linkopt"]) + flags[:1] + engine,
+    }
+
+def _unsanitized(flags):
+    return [flag for flag in flags if not flag.startswith("-fsanitize") and not flag.startswith("-fno-sanitize")]
+
+def _sanitizer_transition_impl(settings, attr):
+    return sanitized(settings, attr.sanitizer)
+
+_sanitizer_transition = transition(
+    implementation = _sanitizer_transition_impl,
+    inputs = ["//command_line_option:copt", "//command_line_option:linkopt"],
+    outputs = ["//command_line_option:copt", "//command_line_option:linkopt"],
+)
+
+def _sanitizer_test_impl(ctx):
+    test = ctx.attr.test[0][DefaultInfo]
+    executable = ctx.actions.declare_file(ctx.label.name)
+    ctx.actions.symlink(
+        output = executable,
+        target_file = test.files_to_run.executable,
+        is_executable = True,
+    )
+    environment = dict(_ENVIRONMENT)
+    environment.update(ctx.attr.env)
+    return [
+        DefaultInfo(
+            executable = executable,
+            runfiles = ctx.runfiles(files = ctx.files.data).merge(test.default_runfiles),
+        ),
+        testing.TestEnvironment(environment),
+    ]
+
+_sanitizer_test = rule(
+    implementation = _sanitizer_test_impl,
+    doc = "Runs a test as it is when everything in it is built with a sanitizer.",
+    attrs = {
+        "data": attr.label_list(allow_files = True),
+        "env": attr.string_dict(),
+        "sanitizer": attr.string(mandatory = True, values = SANITIZERS.keys()),
+        "test": attr.label(cfg = _sanitizer_transition, executable = True, mandatory = True),
+        "_allowlist_function_transition": attr.label(
+            default = "@bazel_tools//tools/allowlists/function_transition_allowlist",
+        ),
+    },
+    test = True,
+)
+
+# The attributes of a cc_test that say how it is run, not how it is built.
+RUNNING = [
+    "args",
+    "data",
+    "env",
+    "exec_compatible_with",
+    "flaky",
+    "local",
+    "shard_count",
+    "size",
+    "target_compatible_with",
+    "timeout",
+    "visibility",
+]
+
+def sanitized_cc_test(name, sanitizers = SANITIZERS.keys(), tags = [], **kwargs):
+    """Defines the cc_test `name`, and `name`_asan, `name`_ubsan, `name`_msan and `name`_tsan.
+
+    Args:
+      name: the test's name.
+      sanitizers: which of SANITIZERS to run it under; say why where it is not all of them.
+      tags: the tests' tags; the sanitized ones have the sanitizer's name too.
+      **kwargs: as for cc_test, linked statically unless they say otherwise.
+    """
+    kwargs.setdefault("linkstatic", True)
+    cc_test(name = name, tags = tags, **kwargs)
+    running = {key: kwargs[key] for key in RUNNING if key in kwargs}
+    for sanitizer in sanitizers:
+        _sanitizer_test(
+            name = name + "_" + sanitizer,
+            sanitizer = sanitizer,
+            tags = tags + [sanitizer],
+            test = name,
+            **running
+        )
+
+def _bazelrc_configs_impl(ctx):
+    lines = ["build:instrumented --copt=" + flag for flag in INSTRUMENTED]
+    for sanitizer, flags in SANITIZERS.items():
+        prefix = "build:" + sanitizer
+        lines += [prefix + " --copt=" + flag for flag in flags]
+        lines += [prefix + " --linkopt=" + flags[0], prefix + " --config=instrumented"]
+    configs = ctx.actions.declare_file(ctx.label.name)
+    ctx.actions.write(output = configs, content = "\n".join(lines) + "\n")
+    return DefaultInfo(files = depset([configs]), runfiles = ctx.runfiles(files = [configs]))
+
+bazelrc_configs = rule(
+    implementation = _bazelrc_configs_impl,
+    doc = "The lines that .bazelrc must have to build as the tests above do.",
+)

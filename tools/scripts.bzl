@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Executables that are a command line over files of the build, whatever directory they start in."""
+
+_LAUNCHER = """\
+#!/bin/sh
+runfiles=$0.runfiles
+[ -d "$runfiles" ] || runfiles=$RUNFILES_DIR
+case $runfiles in
+/*) ;;
+*) runfiles=$PWD/$runfiles ;;
+esac
+here=$runfiles/{workspace}
+exec {command} "$@"
+"""
+
+def here(path):
+    """Returns the shell's word for a file or directory, given by its short_path."""
+    return '"$here/%s"' % path
+
+def write_launcher(ctx, words):
+    """Writes the rule's executable and returns it.
+
+    Args:
+      ctx: the rule's context.
+      words: the command line, each word as the shell is to read it.
+    """
+    launcher = ctx.actions.declare_file(ctx.label.name)
+    ctx.actions.write(
+        output = launcher,
+        content = _LAUNCHER.format(command = " ".join(words), workspace = ctx.workspace_name),
+        is_executable = True,
+    )
+    return launcher
+
+def _python_test_impl(ctx):
+    runfiles = ctx.runfiles(files = ctx.files.data + [ctx.file.src])
+    for data in ctx.attr.data:
+        runfiles = runfiles.merge(data[DefaultInfo].default_runfiles)
+    return DefaultInfo(
+        executable = write_launcher(ctx, ["python3", here(ctx.file.src.short_path)]),
+        runfiles = runfiles,
+    )
+
+python_test = rule(
+    implementation = _python_test_impl,
+    doc = "A test that is one Python script, run by the machine's python3.",
+    attrs = {
+        "data": attr.label_list(allow_files = True),
+        "src": attr.label(allow_single_file = [".py"], mandatory = True),
+    },
+    test = True,
+)
