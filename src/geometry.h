@@ -15,9 +15,15 @@
 /* Slots that one descriptor serves: the bits of its word. */
 #define GROUP_SLOTS 64
 
-/* geometry_init works out the geometry of a pool; sizes no memory could hold give a stride of 0. */
+/*
+ * geometry_init works out the geometry of a pool; sizes no memory could hold give a stride of 0.
+ * alignment is a power of two, or 0 for what element_size implies. Before, between and behind the
+ * objects are gap_size bytes at least. A guard_size that is not 0 makes room for inaccessible pages
+ * of that size between blocks.
+ */
 INTERNAL void geometry_init(struct cork_mempool_geometry *geometry, size_t element_size,
-                            size_t block_size);
+                            size_t alignment, size_t block_size, size_t gap_size,
+                            size_t guard_size);
 
 /*
  * geometry_slot_of returns the slot that starts offset bytes after a region's base. Where none
@@ -36,6 +42,12 @@ static inline uintptr_t geometry_slot_of(const struct cork_mempool_geometry *geo
     const size_t mask = sizeof(uintptr_t) * 8 - 1;
 
     return product >> (geometry->shift & mask) | product << (-geometry->shift & mask);
+}
+
+/* geometry_is_guard says whether a slot lies between blocks, where no object is ever issued. */
+static inline bool geometry_is_guard(const struct cork_mempool_geometry *geometry, size_t slot)
+{
+    return geometry->period_slots != 0 && slot % geometry->period_slots >= geometry->block_slots;
 }
 
 #endif /* CORK_MEMPOOL_GEOMETRY_H */

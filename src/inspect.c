@@ -7,6 +7,7 @@
 
 #include "geometry.h"
 #include "pool.h"
+#include "protect.h"
 #include "region.h"
 
 static bool geometry_is_valid(const struct cork_mempool_geometry *geometry)
@@ -37,23 +38,33 @@ static bool open_group_is_valid(const struct cork_mempool *mp)
 {
     const struct cork_mempool_region *region = region_of_group(mp, mp->open_group);
     if (region == NULL) {
-        return mp->newest == NULL && mp->open == 0;
+        return mp->newest == NULL && mp->open == 0 && mp->veiled == 0;
     }
 
-    const size_t index = (size_t) (mp->open_group - region->groups);
+    const size_t index = (size_t)(mp->open_group - region->groups);
     return mp->open_base == region->base + index * GROUP_SLOTS * mp->geometry.stride &&
-           (mp->open & mp->open_group->free) == 0;
+           ((mp->open | mp->veiled) & mp->open_group->free) == 0;
 }
 
 static bool near_region_is_valid(const struct cork_mempool *mp)
 {
+    if ((mp->guards_new && mp->open != 0) || (mp->guards_free && mp->slot_count != 0)) {
+        return false;
+    }
     const struct cork_mempool_region *region = mp->newest;
 
     while (region != NULL && region->groups != mp->groups) {
         region = region->older;
     }
-    return region == NULL ? mp->slot_count == 0
-                          : mp->base == region->base && mp->slot_count == region->carved_count;
+
+    const size_t slot_count = mp->slot_count + mp->veiled_count;
+    return region == NULL ? slot_count == 0
+                          : mp->base == region->base && slot_count == region->carved_count;
+}
+
+static uint64_t free_bits(const struct cork_mempool *mp, const struct cork_mempool_group *group)
+{
+    return group->free | (group == mp->open_group ? mp->open | mp->veiled : 0);
 }
 
 /* Verifies a region and its groups; adds the number of those on the free list to *linked_count. */
@@ -61,7 +72,7 @@ static bool region_is_valid(const struct cork_mempool *mp, const struct cork_mem
                             size_t *linked_count)
 {
     if (region->carved_count > region->usable_count || region->usable_count > region->capacity ||
-        (uintptr_t) region->base % mp->geometry.alignment != 0) {
+        (uintptr_t)region->base % mp->geometry.alignment != 0) {
         return false;
     }
     /* Only the newest grows, so a region that has a newer one has nothing left to give. */
@@ -71,7 +82,8 @@ static bool region_is_valid(const struct cork_mempool *mp, const struct cork_mem
     for (size_t i = 0; i < region_group_count(region->carved_count); i++) {
         const struct cork_mempool_group *group = &region->groups[i];
 
-        if ((pool_free_bits(mp, group) & ~pool_carved_bits(region, i)) != 0 ||
+        if ((pool_idle_bits(mp, region, i) & ~pool_carved_bits(region, i)) != 0 ||
+            (region->withheld != NULL && (region->withheld[i] & free_bits(mp, group)) != 0) ||
             (group->free != 0 && group->next == NULL)) {
             return false;
         }
@@ -107,7 +119,35 @@ bool cork_mempool_check(const struct cork_mempool *mp)
             return false;
         }
     }
-    return free_list_is_valid(mp, linked_count);
+    if (!free_list_is_valid(mp, linked_count)) {
+        return false;
+    }
+    protect_verify(mp);
+    return true;
+}
+
+/* Slots of a region that could be carved. */
+static size_t uncarved_count(const struct cork_mempool *mp,
+                             const struct cork_mempool_region *region)
+{
+    size_t count = region->usable_count - region->carved_count;
+
+    if (mp->geometry.period_slots != 0) {
+        for (size_t slot = region->carved_count; slot < region->usable_count; slot++) {
+            count -= geometry_is_guard(&mp->geometry, slot);
+        }
+    }
+    return count < mp->objects_left ? count : mp->objects_left;
+}
+
+static size_t free_count(const struct cork_mempool *mp, const struct cork_mempool_region *region)
+{
+    size_t count = uncarved_count(mp, region);
+
+    for (size_t i = 0; i < region_group_count(region->carved_count); i++) {
+        count += (size_t)__builtin_popcountll(free_bits(mp, &region->groups[i]));
+    }
+    return count;
 }
 
 void cork_mempool_stats(const struct cork_mempool *mp, struct cork_mempool_stats *stats)
@@ -115,22 +155,58 @@ void cork_mempool_stats(const struct cork_mempool *mp, struct cork_mempool_stats
     const struct cork_mempool_geometry *geometry = &mp->geometry;
 
     pool_require_live(mp, NULL);
+
+    const size_t unaligned = mp->object_size + mp->object_alignment - 1;
+    const size_t slot_size =
+        pool_is_passing(mp) ? unaligned & ~(mp->object_alignment - 1) : geometry->stride;
     *stats = (struct cork_mempool_stats){
-        .element_size = geometry->element_size,
-        .alignment = geometry->alignment,
-        .slot_size = geometry->stride,
-        .block_size = geometry->block_slots * geometry->stride,
+        .element_size = mp->object_size,
+        .alignment = mp->object_alignment,
+        .slot_size = slot_size,
+        .block_size = geometry->block_slots * slot_size,
         .live_count = pool_live_count(mp),
     };
     for (const struct cork_mempool_region *region = mp->newest; region != NULL;
          region = region->older) {
         const size_t memory_size = region_memory_size(region, geometry);
 
-        stats->free_count += region->usable_count;
+        stats->free_count += free_count(mp, region);
         stats->region_count++;
         stats->memory_size += memory_size;
         stats->reserved_size +=
             memory_size > region->memory_size ? memory_size : region->memory_size;
     }
-    stats->free_count -= stats->live_count;
+}
+
+bool cork_mempool_owns(const struct cork_mempool *mp, const void *ptr)
+{
+    struct cork_mempool_slot slot;
+
+    pool_require_live(mp, ptr);
+    return pool_find(mp, ptr, &slot);
+}
+
+void cork_mempool_foreach(struct cork_mempool *mp, void (*visit)(void *user_data, void *object),
+                          void *user_data)
+{
+    struct cork_mempool_slot slot;
+    size_t number = 0;
+
+    pool_require_live(mp, NULL);
+    while (pool_next_live(mp, number, &slot)) {
+        number = pool_number(slot) + 1;
+        visit(user_data, pool_object(mp, slot));
+    }
+}
+
+static void free_visited(void *user_data, void *object)
+{
+    cork_mempool_free(user_data, object);
+}
+
+void cork_mempool_clear(struct cork_mempool *mp)
+{
+    pool_require_live(mp, NULL);
+    protect_verify(mp);
+    cork_mempool_foreach(mp, free_visited, mp);
 }

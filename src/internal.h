@@ -8,24 +8,46 @@
  * a shared library does not export them either (INTERNAL).
  */
 
-#define geometry_init           cork_mempool_geometry_init_
-#define pool_live_count         cork_mempool_pool_live_count_
-#define pool_next_live          cork_mempool_pool_next_live_
-#define pool_require_live       cork_mempool_pool_require_live_
-#define region_commit           cork_mempool_region_commit_
-#define region_from_heap        cork_mempool_region_from_heap_
-#define region_from_nursery     cork_mempool_region_from_nursery_
-#define region_from_os          cork_mempool_region_from_os_
-#define region_memory_size      cork_mempool_region_memory_size_
-#define region_release          cork_mempool_region_release_
-#define source_commit           cork_mempool_source_commit_
-#define source_give             cork_mempool_source_give_
-#define source_is_scarce        cork_mempool_source_is_scarce_
-#define source_page_size        cork_mempool_source_page_size_
-#define source_release          cork_mempool_source_release_
-#define source_reserve          cork_mempool_source_reserve_
-#define source_take             cork_mempool_source_take_
-#define violation_refuse        cork_mempool_violation_refuse_
+#define environment_options    cork_mempool_environment_options_
+#define geometry_init          cork_mempool_geometry_init_
+#define passthrough_done       cork_mempool_passthrough_done_
+#define passthrough_find       cork_mempool_passthrough_find_
+#define passthrough_free       cork_mempool_passthrough_free_
+#define passthrough_new        cork_mempool_passthrough_new_
+#define pool_find_start        cork_mempool_pool_find_start_
+#define pool_find              cork_mempool_pool_find_
+#define pool_live_count        cork_mempool_pool_live_count_
+#define pool_next_live         cork_mempool_pool_next_live_
+#define pool_open              cork_mempool_pool_open_
+#define pool_refuse_free       cork_mempool_pool_refuse_free_
+#define pool_refuse_dead       cork_mempool_pool_refuse_dead_
+#define pool_slot_of           cork_mempool_pool_slot_of_
+#define pool_violation         cork_mempool_pool_violation_
+#define protect_destroy        cork_mempool_protect_destroy_
+#define protect_end_quarantine cork_mempool_protect_end_quarantine_
+#define protect_free           cork_mempool_protect_free_
+#define protect_init           cork_mempool_protect_init_
+#define protect_open           cork_mempool_protect_open_
+#define protect_new            cork_mempool_protect_new_
+#define protect_verify         cork_mempool_protect_verify_
+#define region_buffer_capacity cork_mempool_region_buffer_capacity_
+#define region_commit          cork_mempool_region_commit_
+#define region_discard         cork_mempool_region_discard_
+#define region_from_buffer     cork_mempool_region_from_buffer_
+#define region_from_nursery    cork_mempool_region_from_nursery_
+#define region_from_os         cork_mempool_region_from_os_
+#define region_from_source     cork_mempool_region_from_source_
+#define region_memory_size     cork_mempool_region_memory_size_
+#define region_release         cork_mempool_region_release_
+#define source_commit          cork_mempool_source_commit_
+#define source_discard         cork_mempool_source_discard_
+#define source_heap            cork_mempool_source_heap_
+#define source_is_scarce       cork_mempool_source_is_scarce_
+#define source_page_size       cork_mempool_source_page_size_
+#define source_release         cork_mempool_source_release_
+#define source_reserve         cork_mempool_source_reserve_
+#define violation_refuse       cork_mempool_violation_refuse_
+#define violation_warn         cork_mempool_violation_warn_
 
 #define INTERNAL __attribute__((visibility("hidden")))
 

@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "pool.h"
 
+#include "passthrough.h"
+#include "source.h"
 #include "violation.h"
 
-void pool_require_live(const struct cork_mempool *mp, const void *pointer)
+void pool_refuse_dead(const struct cork_mempool *mp, const void *pointer)
 {
     enum cork_mempool_violation_kind kind = CORK_MEMPOOL_NOT_A_POOL;
 
-    if (LIKELY(mp->state == POOL_IS_LIVE && (mp->newest == NULL || mp->self == mp))) {
-        return;
-    }
     if (mp->state == POOL_IS_DONE) {
         kind = CORK_MEMPOOL_USE_AFTER_DONE;
     } else if (mp->state == 0) {
@@ -25,15 +24,247 @@ void pool_require_live(const struct cork_mempool *mp, const void *pointer)
     });
 }
 
-static size_t count_bits(uint64_t bits)
+static void open_group(struct cork_mempool *mp, struct cork_mempool_region *region,
+                       struct cork_mempool_group *group, uint64_t bits)
 {
-    return (size_t) __builtin_popcountll(bits);
+    const size_t first_slot = (size_t)(group - region->groups) * GROUP_SLOTS;
+
+    mp->open = bits;
+    mp->open_base = region->base + first_slot * mp->geometry.stride;
+    mp->open_group = group;
+    mp->open_region = region;
+}
+
+/* Opens the group on the free list that was linked last and still has free slots. */
+static bool open_linked(struct cork_mempool *mp)
+{
+    while (mp->free_list != NULL) {
+        struct cork_mempool_group *group = mp->free_list;
+        struct cork_mempool_region *region = mp->newest;
+
+        mp->free_list = group->next == group ? NULL : group->next;
+        group->next = NULL;
+        if (group->free == 0) {
+            continue;
+        }
+        while (!region_holds_group(region, group)) {
+            region = region->older;
+        }
+        open_group(mp, region, group, group->free);
+        mp->open_is_new = false;
+        group->free = 0;
+        return true;
+    }
+    return false;
+}
+
+static uint64_t guard_bits(const struct cork_mempool *mp, size_t first_slot)
+{
+    uint64_t bits = 0;
+
+    for (size_t bit = 0; mp->geometry.period_slots != 0 && bit < GROUP_SLOTS; bit++) {
+        bits |= (uint64_t)geometry_is_guard(&mp->geometry, first_slot + bit) << bit;
+    }
+    return bits;
+}
+
+static uint64_t lowest_bits(uint64_t bits, size_t count)
+{
+    uint64_t lowest = 0;
+
+    for (; count > 0 && bits != 0; count--, bits &= bits - 1) {
+        lowest |= bits & (~bits + 1);
+    }
+    return lowest;
+}
+
+/*
+ * Carves the next slots of the newest region's next group: all that are usable, or as many as the
+ * pool may still have. Opens those that are not guards, if any; they have never been issued.
+ * Returns: false where none are usable.
+ */
+static bool carve(struct cork_mempool *mp)
+{
+    struct cork_mempool_region *region = mp->newest;
+    const size_t carved = region->carved_count;
+    const size_t index = carved / GROUP_SLOTS;
+    const size_t start = index * GROUP_SLOTS;
+
+    if (carved == region->usable_count) {
+        return false;
+    }
+    if (carved == start) {
+        region->groups[index] = (struct cork_mempool_group){.free = 0};
+    }
+
+    const size_t usable = region->usable_count - start;
+    const uint64_t guards = guard_bits(mp, start);
+    uint64_t bits = usable >= GROUP_SLOTS ? UINT64_MAX : (UINT64_C(1) << usable) - 1;
+    size_t end = usable >= GROUP_SLOTS ? GROUP_SLOTS : usable;
+
+    bits = bits >> carved % GROUP_SLOTS << carved % GROUP_SLOTS & ~guards;
+    if ((size_t)__builtin_popcountll(bits) > mp->objects_left) {
+        bits = lowest_bits(bits, mp->objects_left);
+        end = GROUP_SLOTS - (size_t)__builtin_clzll(bits);
+    }
+    mp->objects_left -= (size_t)__builtin_popcountll(bits);
+    region->carved_count = start + end;
+    if (region->withheld != NULL) {
+        region->withheld[index] = carved == start ? 0 : region->withheld[index];
+        region->withheld[index] |= guards & pool_carved_bits(region, index);
+    }
+    if (mp->groups == region->groups) {
+        pool_approach(mp, region);
+    }
+    open_group(mp, region, &region->groups[index], bits);
+    mp->open_is_new = true;
+    return true;
+}
+
+/* Makes a region of the only kinds that a pool with memory of its own may have. */
+static struct cork_mempool_region *own_region(struct cork_mempool *mp)
+{
+    if (mp->buffer != NULL) {
+        return mp->newest != NULL ? NULL
+                                  : region_from_buffer(mp->buffer, mp->buffer_size, &mp->geometry);
+    }
+    return region_from_source(mp->newest, &mp->geometry, mp->source, mp->source_data);
+}
+
+/* Makes slots usable that were not; false where memory cannot be had. */
+static bool grow(struct cork_mempool *mp)
+{
+    const struct cork_mempool_geometry *geometry = &mp->geometry;
+    struct cork_mempool_region *region = NULL;
+
+    if (geometry->stride == 0) {
+        return false;
+    }
+    if (mp->newest != NULL && region_commit(mp->newest, geometry)) {
+        return true;
+    }
+    if (mp->buffer == NULL && mp->source == &source_heap) {
+        if (mp->newest == NULL && !geometry->has_records && !geometry->has_withheld) {
+            region = region_from_nursery(&mp->nursery, &mp->nursery_group, geometry);
+        }
+        if (region == NULL) {
+            region = region_from_os(mp->newest, geometry);
+        }
+    }
+    if (region == NULL) {
+        region = own_region(mp);
+    }
+    if (region == NULL) {
+        return false;
+    }
+    mp->newest = region;
+    mp->self = mp;
+    return true;
+}
+
+bool pool_open(struct cork_mempool *mp)
+{
+    if (open_linked(mp)) {
+        return true;
+    }
+    if (mp->objects_left == 0) {
+        return false;
+    }
+    /* Where all that is left of a group are guards, carving it opens nothing. */
+    do {
+        if ((mp->newest == NULL || !carve(mp)) && !grow(mp)) {
+            return false;
+        }
+    } while (mp->open == 0);
+    return true;
+}
+
+bool pool_find_start(const struct cork_mempool *mp, const void *start,
+                     struct cork_mempool_slot *slot)
+{
+    for (struct cork_mempool_region *region = mp->newest; region != NULL; region = region->older) {
+        const uintptr_t offset = (uintptr_t)start - (uintptr_t)region->base;
+        const uintptr_t index = geometry_slot_of(&mp->geometry, offset);
+
+        if (index < region->carved_count) {
+            *slot = (struct cork_mempool_slot){region, index};
+            return (pool_idle_bits(mp, region, index / GROUP_SLOTS) >> index % GROUP_SLOTS & 1) ==
+                   0;
+        }
+    }
+    return false;
+}
+
+bool pool_find(const struct cork_mempool *mp, const void *ptr, struct cork_mempool_slot *slot)
+{
+    if (!pool_is_passing(mp)) {
+        return pool_find_start(mp, ptr, slot);
+    }
+    return pool_find_start(mp, passthrough_find(mp, ptr), slot) && pool_object(mp, *slot) == ptr;
+}
+
+struct cork_mempool_violation pool_violation(const struct cork_mempool *mp,
+                                             enum cork_mempool_violation_kind kind,
+                                             struct cork_mempool_slot slot)
+{
+    struct cork_mempool_violation violation = {
+        .kind = kind,
+        .pool = mp,
+        .pool_name = mp->name,
+        .slot = pool_number(slot),
+        .element_size = mp->object_size,
+        .is_seeded = mp->protections != 0,
+        .seed = mp->seed,
+    };
+
+    if (slot.region->records != NULL && slot.index < slot.region->carved_count) {
+        violation.new_site = slot.region->records[slot.index].new_site;
+        violation.free_site = slot.region->records[slot.index].free_site;
+    }
+    return violation;
+}
+
+void pool_refuse_free(const struct cork_mempool *mp, const void *ptr)
+{
+    const struct cork_mempool_geometry *geometry = &mp->geometry;
+    struct cork_mempool_violation violation = {
+        .kind = CORK_MEMPOOL_FOREIGN_POINTER,
+        .pool = mp,
+        .pool_name = mp->name,
+        .slot = CORK_MEMPOOL_NO_SLOT,
+        .element_size = mp->object_size,
+        .is_seeded = mp->protections != 0,
+        .seed = mp->seed,
+    };
+
+    /* Of an object of the heap it is known whether the pool had it; its slot may have another. */
+    if (pool_is_passing(mp) && passthrough_find(mp, ptr) != NULL) {
+        violation.kind = CORK_MEMPOOL_DOUBLE_FREE;
+    }
+    for (struct cork_mempool_region *region = pool_is_passing(mp) ? NULL : mp->newest;
+         region != NULL; region = region->older) {
+        const uintptr_t offset = (uintptr_t)ptr - (uintptr_t)region->base;
+        const struct cork_mempool_slot slot = {region, offset / geometry->stride};
+
+        if (slot.index < region->capacity) {
+            enum cork_mempool_violation_kind kind = CORK_MEMPOOL_DOUBLE_FREE;
+            if (offset % geometry->stride != 0) {
+                kind = CORK_MEMPOOL_INTERIOR_POINTER;
+            } else if (pool_is_new(mp, slot)) {
+                kind = CORK_MEMPOOL_NEVER_ISSUED;
+            }
+            violation = pool_violation(mp, kind, slot);
+            break;
+        }
+    }
+    violation.pointer = ptr;
+    violation_refuse(violation);
 }
 
 static uint64_t live_bits(const struct cork_mempool *mp, const struct cork_mempool_region *region,
-                          size_t group)
+                          size_t index)
 {
-    return pool_carved_bits(region, group) & ~pool_free_bits(mp, &region->groups[group]);
+    return pool_carved_bits(region, index) & ~pool_idle_bits(mp, region, index);
 }
 
 size_t pool_live_count(const struct cork_mempool *mp)
@@ -42,49 +273,47 @@ size_t pool_live_count(const struct cork_mempool *mp)
 
     for (const struct cork_mempool_region *region = mp->newest; region != NULL;
          region = region->older) {
-        for (size_t group = 0; group < region_group_count(region->carved_count); group++) {
-            count += count_bits(live_bits(mp, region, group));
+        for (size_t i = 0; i < region_group_count(region->carved_count); i++) {
+            count += (size_t)__builtin_popcountll(live_bits(mp, region, i));
         }
     }
     return count;
 }
 
-/* Returns the region in which the slot with a number lies, and turns the number into its slot. */
-static const struct cork_mempool_region *region_of_number(const struct cork_mempool *mp,
-                                                          size_t *number)
+struct cork_mempool_slot pool_slot_of(const struct cork_mempool *mp, size_t number)
 {
-    for (const struct cork_mempool_region *region = mp->newest; region != NULL;
-         region = region->older) {
-        const size_t first = pool_slot_number(region, 0);
+    struct cork_mempool_slot slot = {mp->newest, 0};
 
-        if (*number >= first && *number - first < region->capacity) {
-            *number -= first;
-            return region;
+    while (slot.region != NULL) {
+        const size_t first = pool_number(slot);
+
+        if (number >= first && number - first < slot.region->capacity) {
+            slot.index = number - first;
+            break;
         }
+        slot.region = slot.region->older;
     }
-    return NULL;
+    return slot;
 }
 
-bool pool_next_live(const struct cork_mempool *mp, struct cork_mempool_object *object)
+bool pool_next_live(const struct cork_mempool *mp, size_t number, struct cork_mempool_slot *slot)
 {
-    for (;;) {
-        size_t slot = object->slot;
-        const struct cork_mempool_region *region = region_of_number(mp, &slot);
-        if (region == NULL) {
-            return false;
-        }
+    while ((*slot = pool_slot_of(mp, number)).region != NULL) {
+        const struct cork_mempool_region *region = slot->region;
 
-        for (; slot < region->carved_count; slot = (slot / GROUP_SLOTS + 1) * GROUP_SLOTS) {
-            const uint64_t from = UINT64_MAX << slot % GROUP_SLOTS;
-            const uint64_t live = live_bits(mp, region, slot / GROUP_SLOTS) & from;
+        while (slot->index < region->carved_count) {
+            const size_t group = slot->index / GROUP_SLOTS;
+            const uint64_t from = UINT64_MAX << slot->index % GROUP_SLOTS;
+            const uint64_t live = live_bits(mp, region, group) & from;
 
             if (live != 0) {
-                slot = slot / GROUP_SLOTS * GROUP_SLOTS + (size_t) __builtin_ctzll(live);
-                object->slot = pool_slot_number(region, slot);
-                object->pointer = region->base + slot * mp->geometry.stride;
+                slot->index = group * GROUP_SLOTS + (size_t)__builtin_ctzll(live);
                 return true;
             }
+            slot->index = (group + 1) * GROUP_SLOTS;
         }
-        object->slot = pool_slot_number(region, region->capacity);
+        slot->index = region->capacity;
+        number = pool_number(*slot);
     }
+    return false;
 }

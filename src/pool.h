@@ -3,11 +3,16 @@
 #define CORK_MEMPOOL_POOL_H
 
 /*
- * The pool as its own files see it: its life, and which slot is in which state.
+ * The pool as its own files see it: its life, which slot is in which state, and how slots come to
+ * be free.
  *
- * A slot that is carved is either live or free. It is free where its bit is set in one of two
- * words: its group's, or, where its group is the open one, the pool's open word. It is never set
- * in both, so that no free slot can be issued twice. cork_mempool_check verifies all of this.
+ * A slot that is carved is live, free or withheld. It is withheld where its bit is set in its
+ * group's withheld word: it rests in quarantine, or is a guard. It is free where its bit is set in
+ * one of two words: its group's, or, where its group is the open one, the pool's open word. No bit
+ * is ever set in two of these, so that no slot can be issued twice. cork_mempool_check verifies it.
+ *
+ * Where protections have to do with every new, the open word is veiled: it is kept in another
+ * field, and open stays 0, so that new takes the slow path to src/protect.c. Likewise with free.
  */
 
 #include <stdbool.h>
@@ -17,6 +22,7 @@
 #include "geometry.h"
 #include "internal.h"
 #include "libcork/core/mempool.h"
+#include "libcork/core/mempool_options.h"
 #include "libcork/core/mempool_violation.h"
 #include "region.h"
 
@@ -24,51 +30,130 @@
 #define POOL_IS_LIVE 0x506f6f6cU
 #define POOL_IS_DONE 0x446f6e65U
 
+/* pool_refuse_dead refuses a call on anything but a live pool. */
+_Noreturn INTERNAL void pool_refuse_dead(const struct cork_mempool *mp, const void *pointer);
+
 /*
  * pool_require_live refuses a call on anything but a live pool; pointer is what the call was given
  * besides the pool, or NULL. It is for slow paths: a pool that is not live has an empty open word
  * and no near region, so that every fast path ends here.
  */
-INTERNAL void pool_require_live(const struct cork_mempool *mp, const void *pointer);
+static inline void pool_require_live(const struct cork_mempool *mp, const void *pointer)
+{
+    if (UNLIKELY(mp->state != POOL_IS_LIVE || (mp->self != mp && mp->newest != NULL))) {
+        pool_refuse_dead(mp, pointer);
+    }
+}
+
+/*
+ * pool_open fills the empty open word, from the free list or, if must be, with new memory.
+ * Returns: false where there is none; nothing has changed then.
+ */
+INTERNAL bool pool_open(struct cork_mempool *mp);
+
+/* pool_find finds the live object that starts at ptr. Returns: false where there is none. */
+INTERNAL bool pool_find(const struct cork_mempool *mp, const void *ptr,
+                        struct cork_mempool_slot *slot);
+
+/* pool_find_start finds the live slot that starts at an address: the object's, but in a pool with
+ * passthrough. Returns: false where there is none. */
+INTERNAL bool pool_find_start(const struct cork_mempool *mp, const void *start,
+                              struct cork_mempool_slot *slot);
+
+/* pool_refuse_free refuses a pointer that is not a live object, and says what it is instead. */
+_Noreturn INTERNAL void pool_refuse_free(const struct cork_mempool *mp, const void *ptr);
+
+/* pool_violation describes a violation that concerns a carved slot. */
+INTERNAL struct cork_mempool_violation pool_violation(const struct cork_mempool *mp,
+                                                      enum cork_mempool_violation_kind kind,
+                                                      struct cork_mempool_slot slot);
 
 /* pool_live_count returns how many objects of a live pool are live. */
 INTERNAL size_t pool_live_count(const struct cork_mempool *mp);
 
 /*
- * pool_next_live finds the live object of the lowest slot that is not below object->slot.
- * Returns: true with it in *object, or false where there is none.
+ * pool_next_live finds the live object of the lowest number that is not below number.
+ * Returns: false where there is none.
  */
-INTERNAL bool pool_next_live(const struct cork_mempool *mp, struct cork_mempool_object *object);
+INTERNAL bool pool_next_live(const struct cork_mempool *mp, size_t number,
+                             struct cork_mempool_slot *slot);
 
-/* pool_free_bits returns the free slots of a region's group. */
-static inline uint64_t pool_free_bits(const struct cork_mempool *mp,
-                                      const struct cork_mempool_group *group)
+/* pool_slot_of returns the slot with a number that belongs to a carved slot. */
+INTERNAL struct cork_mempool_slot pool_slot_of(const struct cork_mempool *mp, size_t number);
+
+/* pool_number returns the number of a slot, counted over the pool. */
+static inline size_t pool_number(struct cork_mempool_slot slot)
 {
-    return group->free | (group == mp->open_group ? mp->open : 0);
+    const struct cork_mempool_region *region = slot.region;
+
+    while ((region = region->older) != NULL) {
+        slot.index += region->capacity;
+    }
+    return slot.index;
+}
+
+/* pool_start returns the start of a slot. */
+static inline void *pool_start(const struct cork_mempool *mp, struct cork_mempool_slot slot)
+{
+    return slot.region->base + slot.index * mp->geometry.stride;
+}
+
+/* pool_is_passing says whether slots hold pointers to objects. */
+static inline bool pool_is_passing(const struct cork_mempool *mp)
+{
+    return (mp->protections & CORK_MEMPOOL_PASSTHROUGH) != 0;
+}
+
+/* pool_object returns the object of a live slot; without passthrough, of any slot. */
+static inline void *pool_object(const struct cork_mempool *mp, struct cork_mempool_slot slot)
+{
+    return pool_is_passing(mp) ? *(void **)pool_start(mp, slot) : pool_start(mp, slot);
+}
+
+/* pool_idle_bits returns the slots of a region's group that are carved and not live. */
+static inline uint64_t pool_idle_bits(const struct cork_mempool *mp,
+                                      const struct cork_mempool_region *region, size_t index)
+{
+    const struct cork_mempool_group *group = &region->groups[index];
+    const uint64_t open = group == mp->open_group ? mp->open | mp->veiled : 0;
+
+    return group->free | open | (region->withheld != NULL ? region->withheld[index] : 0);
 }
 
 /* pool_carved_bits returns the slots of a region's group that are carved. */
-static inline uint64_t pool_carved_bits(const struct cork_mempool_region *region, size_t group)
+static inline uint64_t pool_carved_bits(const struct cork_mempool_region *region, size_t index)
 {
-    const size_t count = region->carved_count - group * GROUP_SLOTS;
+    const size_t count = region->carved_count - index * GROUP_SLOTS;
 
     return count >= GROUP_SLOTS ? UINT64_MAX : (UINT64_C(1) << count) - 1;
 }
 
-/* pool_slot_is_free says whether a carved slot is free. */
-static inline bool pool_slot_is_free(const struct cork_mempool *mp,
-                                     const struct cork_mempool_region *region, size_t slot)
+/* pool_is_new says whether a slot has never been issued. */
+static inline bool pool_is_new(const struct cork_mempool *mp, struct cork_mempool_slot slot)
 {
-    return pool_free_bits(mp, &region->groups[slot / GROUP_SLOTS]) >> slot % GROUP_SLOTS & 1;
+    const bool is_open = mp->open_group == &slot.region->groups[slot.index / GROUP_SLOTS];
+
+    return slot.index >= slot.region->carved_count ||
+           geometry_is_guard(&mp->geometry, slot.index) ||
+           (mp->open_is_new && is_open && (mp->open | mp->veiled) >> slot.index % GROUP_SLOTS & 1);
 }
 
-/* pool_slot_number returns a number for a slot of a region that is unique over the whole pool. */
-static inline size_t pool_slot_number(const struct cork_mempool_region *region, size_t slot)
+/* pool_approach makes a region the near one, or renews the copies of the near one's fields. */
+static inline void pool_approach(struct cork_mempool *mp, struct cork_mempool_region *region)
 {
-    for (region = region->older; region != NULL; region = region->older) {
-        slot += region->capacity;
+    mp->base = region->base;
+    mp->groups = region->groups;
+    mp->near_region = region;
+    *(mp->guards_free ? &mp->veiled_count : &mp->slot_count) = region->carved_count;
+}
+
+/* pool_link sees to it that a group with free slots is on the free list. */
+static inline void pool_link(struct cork_mempool *mp, struct cork_mempool_group *group)
+{
+    if (group->next == NULL) {
+        group->next = mp->free_list == NULL ? group : mp->free_list;
+        mp->free_list = group;
     }
-    return slot;
 }
 
 #endif /* CORK_MEMPOOL_POOL_H */

@@ -4,31 +4,31 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "annotate.h"
 #include "source.h"
 
 /* Where the first objects together are larger, the first region is a regular one. */
-#define NURSERY_MAX_SIZE ((size_t) 64 * 1024)
+#define NURSERY_MAX_SIZE ((size_t)64 * 1024)
 
 /* What the first regular region reserves, in bytes, by whether address space is scarce. */
-#define RESERVED_SIZE        ((size_t) (UINT64_C(1) << 30))
-#define RESERVED_SCARCE_SIZE ((size_t) 1 << 20)
+#define RESERVED_SIZE        ((size_t)(UINT64_C(1) << 30))
+#define RESERVED_SCARCE_SIZE ((size_t)64 * 1024)
 
-/* What the heap is asked for at most. Sanitizers' heaps abort at absurd sizes instead of refusing;
+/* What a source is asked for at most. Sanitizers' heaps abort at absurd sizes instead of refusing;
  * and where the operating system has just refused as much, the heap would ask it in vain. */
-#define HEAP_MAX_SIZE ((size_t) (UINT64_C(1) << 30))
+#define ACQUIRED_MAX_SIZE ((size_t)(UINT64_C(1) << 30))
 
-/* A region and its descriptors, where they are one piece of memory. */
+/* The tables of a region, of which the first begins with the region's own struct, and where they
+ * stand, in bytes from it. */
+enum { TABLE_GROUPS, TABLE_WITHHELD, TABLE_RECORDS, TABLE_COUNT };
 struct head {
-    struct cork_mempool_region region;
-    struct cork_mempool_group groups[];
+    size_t tables[TABLE_COUNT];
+    size_t size;
 };
 
-/* The parts of a reservation, in bytes; each is a whole number of pages. */
-struct layout {
-    size_t page_size; /* of a guard: one before, one between and one behind the two parts */
-    size_t head_size;
-    size_t slots_size;
-    size_t memory_size;
+struct first_table {
+    struct cork_mempool_region region;
+    struct cork_mempool_group groups[];
 };
 
 static size_t round_up(size_t size, size_t unit)
@@ -51,7 +51,7 @@ static size_t at_most(size_t count, size_t most)
     return count > most ? most : count;
 }
 
-/* Returns false where *count is as small as it may be; else the next smaller count to try. */
+/* Returns false where *count is as small as it may be; else makes it the next smaller to try. */
 static bool halve(size_t *count, size_t least)
 {
     if (*count <= least) {
@@ -61,90 +61,129 @@ static bool halve(size_t *count, size_t least)
     return true;
 }
 
-static size_t head_size(size_t slot_count)
+/* The bytes of a table that slot_count slots use. */
+static size_t table_size(const struct cork_mempool_geometry *geometry, int table, size_t slot_count)
 {
-    return offsetof(struct head, groups) +
-           region_group_count(slot_count) * sizeof(struct cork_mempool_group);
+    switch (table) {
+    case TABLE_GROUPS:
+        return offsetof(struct first_table, groups) +
+               region_group_count(slot_count) * sizeof(struct cork_mempool_group);
+    case TABLE_WITHHELD:
+        return geometry->has_withheld ? region_group_count(slot_count) * sizeof(uint64_t) : 0;
+    default:
+        return geometry->has_records ? slot_count * sizeof(struct cork_mempool_record) : 0;
+    }
 }
 
-/* Returns false where a size_t cannot hold the address space that capacity slots need. */
-static bool layout_init(struct layout *layout, size_t capacity,
-                        const struct cork_mempool_geometry *geometry)
+/* Each part of the head begins at a multiple of unit. */
+static struct head head_of(const struct cork_mempool_geometry *geometry, size_t slot_count,
+                           size_t unit)
 {
-    const size_t page = source_page_size();
-    /* A reservation starts at a page; its first slot may have to start further on. */
-    const size_t slack = geometry->alignment > page ? geometry->alignment : 0;
+    struct head head;
+    size_t size = 0;
+
+    for (int table = 0; table < TABLE_COUNT; table++) {
+        head.tables[table] = size;
+        size = round_up(size + table_size(geometry, table, slot_count), unit);
+    }
+    head.size = size;
+    return head;
+}
+
+static struct cork_mempool_region *region_init(void *memory, const struct head *head, char *base,
+                                               size_t capacity,
+                                               const struct cork_mempool_geometry *geometry)
+{
+    struct first_table *table = memory;
+    void *withheld = (char *)memory + head->tables[TABLE_WITHHELD];
+    void *records = (char *)memory + head->tables[TABLE_RECORDS];
+
+    table->region = (struct cork_mempool_region){
+        .base = base,
+        .groups = table->groups,
+        .withheld = geometry->has_withheld ? withheld : NULL,
+        .records = geometry->has_records ? records : NULL,
+        .capacity = capacity,
+    };
+    return &table->region;
+}
+
+/* Whether a region of this capacity can be thought of: nothing that is computed for it wraps. A
+ * slot costs its stride, and of tables less than half a record more than a record. */
+static bool is_thinkable(size_t capacity, const struct cork_mempool_geometry *geometry)
+{
+    const size_t record_size = geometry->has_records ? sizeof(struct cork_mempool_record) : 0;
     size_t size;
 
-    /* This bounds the whole: descriptors take a quarter of a byte for a slot, which is one byte at
-     * least, and some pages more. */
-    if (__builtin_mul_overflow(capacity, geometry->stride, &size) ||
-        __builtin_add_overflow(size, slack, &size) || size > SIZE_MAX / 4) {
-        return false;
-    }
-    layout->page_size = page;
-    layout->head_size = round_up(head_size(capacity), page);
-    layout->slots_size = round_up(size, page);
-    layout->memory_size = layout->head_size + layout->slots_size + 3 * page;
-    return true;
+    return !__builtin_mul_overflow(capacity, geometry->stride + record_size, &size) &&
+           size <= SIZE_MAX / 8 && geometry->alignment <= SIZE_MAX / 8 &&
+           geometry->lead_size <= SIZE_MAX / 8;
+}
+
+/* From an address, the next that is aligned as slots are. */
+static char *align(const struct cork_mempool_geometry *geometry, char *address)
+{
+    return address + ((~(uintptr_t)address + 1) & (geometry->alignment - 1));
 }
 
 static struct cork_mempool_region *reserve(size_t capacity,
                                            const struct cork_mempool_geometry *geometry)
 {
-    struct layout layout;
-    if (!layout_init(&layout, capacity, geometry)) {
+    if (!is_thinkable(capacity, geometry)) {
         return NULL;
     }
 
-    char *memory = source_reserve(layout.memory_size);
+    const size_t page = source_page_size();
+    const struct head head = head_of(geometry, capacity, page);
+    /* A reservation starts at a page; its first slot may have to start further on. */
+    const size_t slack = geometry->alignment > page ? geometry->alignment : 0;
+    const size_t slots_size = geometry->lead_size + capacity * geometry->stride + slack;
+    const size_t memory_size = head.size + round_up(slots_size, page) + 3 * page;
+    char *memory = source_reserve(memory_size);
     if (memory == NULL) {
         return NULL;
     }
-
-    struct head *head = (struct head *) (void *) (memory + layout.page_size);
-    if (!source_commit(head, layout.page_size)) {
-        source_release(memory, layout.memory_size);
+    if (!source_commit(memory + page, page)) {
+        source_release(memory, memory_size);
         return NULL;
     }
 
-    char *slots = (char *) head + layout.head_size + layout.page_size;
-    const size_t skipped = (~(uintptr_t) slots + 1) & (geometry->alignment - 1);
-    head->region = (struct cork_mempool_region){
-        .base = slots + skipped,
-        .groups = head->groups,
-        .capacity = capacity,
-        .memory = memory,
-        .memory_size = layout.memory_size,
-        .origin = REGION_IS_RESERVED,
-    };
-    return &head->region;
+    char *slots = memory + page + head.size + page;
+    struct cork_mempool_region *region = region_init(
+        memory + page, &head, align(geometry, slots) + geometry->lead_size, capacity, geometry);
+    region->memory = memory;
+    region->memory_size = memory_size;
+    region->origin = REGION_IS_RESERVED;
+    annotate_reserved(memory, memory_size);
+    return region;
 }
 
-static struct cork_mempool_region *take(size_t capacity,
-                                        const struct cork_mempool_geometry *geometry)
+static struct cork_mempool_region *acquire(size_t capacity,
+                                           const struct cork_mempool_geometry *geometry,
+                                           const struct cork_mempool_source *source,
+                                           void *source_data)
 {
-    const size_t slots_size = capacity * geometry->stride;
-    char *slots = source_take(slots_size, geometry->alignment);
+    const struct head head = head_of(geometry, capacity, _Alignof(struct cork_mempool_group));
+    const size_t slots_size = geometry->lead_size + capacity * geometry->stride;
+    char *slots = source->acquire(source_data, slots_size, geometry->alignment);
     if (slots == NULL) {
         return NULL;
     }
 
-    struct head *head = source_take(head_size(capacity), _Alignof(struct head));
-    if (head == NULL) {
-        source_give(slots);
+    void *memory = source->acquire(source_data, head.size, _Alignof(struct cork_mempool_group));
+    if (memory == NULL) {
+        source->release(source_data, slots, slots_size);
         return NULL;
     }
-    head->region = (struct cork_mempool_region){
-        .base = slots,
-        .groups = head->groups,
-        .usable_count = capacity,
-        .capacity = capacity,
-        .memory = slots,
-        .memory_size = slots_size,
-        .origin = REGION_IS_HEAP,
-    };
-    return &head->region;
+
+    struct cork_mempool_region *region =
+        region_init(memory, &head, slots + geometry->lead_size, capacity, geometry);
+    region->usable_count = capacity;
+    region->memory = slots;
+    region->memory_size = slots_size;
+    region->origin = REGION_IS_ACQUIRED;
+    annotate_usable(slots, slots_size);
+    return region;
 }
 
 struct cork_mempool_region *region_from_nursery(struct cork_mempool_region *region,
@@ -156,20 +195,28 @@ struct cork_mempool_region *region_from_nursery(struct cork_mempool_region *regi
         return NULL;
     }
 
-    char *slots = source_take(count * geometry->stride, geometry->alignment);
+    const size_t size = geometry->lead_size + count * geometry->stride;
+    char *slots = source_heap.acquire(NULL, size, geometry->alignment);
     if (slots == NULL) {
         return NULL;
     }
+    annotate_usable(slots, size);
     *region = (struct cork_mempool_region){
-        .base = slots,
+        .base = slots + geometry->lead_size,
         .groups = group,
         .usable_count = count,
         .capacity = count,
         .memory = slots,
-        .memory_size = count * geometry->stride,
+        .memory_size = size,
         .origin = REGION_IS_NURSERY,
     };
     return region;
+}
+
+/* The slots that are made usable at least, and as a multiple of which. */
+static size_t unit_count(const struct cork_mempool_geometry *geometry)
+{
+    return geometry->period_slots != 0 ? geometry->period_slots : geometry->block_slots;
 }
 
 struct cork_mempool_region *region_from_os(struct cork_mempool_region *newest,
@@ -177,72 +224,173 @@ struct cork_mempool_region *region_from_os(struct cork_mempool_region *newest,
 {
     const size_t first = source_is_scarce() ? RESERVED_SCARCE_SIZE : RESERVED_SIZE;
     const size_t older = newest == NULL ? 0 : at_most(newest->memory_size, SIZE_MAX / 2);
-    size_t capacity = at_least(2 * older, first) / geometry->stride;
+    const size_t least = unit_count(geometry);
+    size_t capacity = at_least(at_least(2 * older, first) / geometry->stride, least);
     struct cork_mempool_region *region;
 
-    capacity = at_least(capacity, geometry->block_slots);
     while ((region = reserve(capacity, geometry)) == NULL) {
-        if (!halve(&capacity, geometry->block_slots)) {
+        if (!halve(&capacity, least)) {
             return NULL;
         }
     }
     if (!region_commit(region, geometry)) {
-        region_release(region);
+        region_release(region, geometry, NULL, NULL);
         return NULL;
     }
     region->older = newest;
     return region;
 }
 
-struct cork_mempool_region *region_from_heap(struct cork_mempool_region *newest,
-                                             const struct cork_mempool_geometry *geometry)
+struct cork_mempool_region *region_from_source(struct cork_mempool_region *newest,
+                                               const struct cork_mempool_geometry *geometry,
+                                               const struct cork_mempool_source *source,
+                                               void *source_data)
 {
-    const size_t most = HEAP_MAX_SIZE / geometry->stride;
-    const size_t older = newest == NULL ? 0 : newest->usable_count;
-    size_t capacity = at_most(at_least(older, geometry->block_slots), most);
+    const size_t most = ACQUIRED_MAX_SIZE / geometry->stride;
+    const size_t least = unit_count(geometry);
+    const size_t older = newest == NULL ? 0 : at_most(newest->usable_count, most / 2);
+    size_t capacity = at_most(at_least(2 * older, least), most);
     struct cork_mempool_region *region;
 
-    if (geometry->block_slots > most) {
+    if (least > most || !is_thinkable(capacity, geometry)) {
         return NULL;
     }
-    while ((region = take(capacity, geometry)) == NULL) {
-        if (!halve(&capacity, geometry->block_slots)) {
+    while ((region = acquire(capacity, geometry, source, source_data)) == NULL) {
+        if (!halve(&capacity, least)) {
             return NULL;
         }
     }
     region->older = newest;
     return region;
+}
+
+/* The bytes that a region of this capacity takes of a buffer; *slots: where its slots start. */
+static size_t buffer_use(char *buffer, size_t capacity,
+                         const struct cork_mempool_geometry *geometry, char **slots)
+{
+    const size_t unit = _Alignof(max_align_t);
+    char *head = buffer + ((~(uintptr_t)buffer + 1) & (unit - 1));
+
+    *slots = align(geometry, head + head_of(geometry, capacity, unit).size) + geometry->lead_size;
+    return (size_t)(*slots - buffer) + capacity * geometry->stride;
+}
+
+size_t region_buffer_capacity(const void *buffer, size_t buffer_size,
+                              const struct cork_mempool_geometry *geometry)
+{
+    size_t capacity = buffer_size / geometry->stride;
+    size_t used;
+    char *slots;
+
+    if (!is_thinkable(capacity, geometry)) {
+        return 0;
+    }
+    /* Each round gives up no more slots than it takes to save what is too much. */
+    while (capacity > 0 && (used = buffer_use((char *)(uintptr_t)buffer, capacity, geometry,
+                                              &slots)) > buffer_size) {
+        const size_t slot_size = geometry->stride + 2 * sizeof(struct cork_mempool_record);
+        capacity -= at_most((used - buffer_size) / slot_size + 1, capacity);
+    }
+    return capacity;
+}
+
+struct cork_mempool_region *region_from_buffer(void *buffer, size_t buffer_size,
+                                               const struct cork_mempool_geometry *geometry)
+{
+    const size_t unit = _Alignof(max_align_t);
+    const size_t capacity = region_buffer_capacity(buffer, buffer_size, geometry);
+    const struct head head = head_of(geometry, capacity, unit);
+    char *slots;
+
+    if (capacity == 0) {
+        return NULL;
+    }
+    buffer_use(buffer, capacity, geometry, &slots);
+
+    char *start = (char *)buffer + ((~(uintptr_t)buffer + 1) & (unit - 1));
+    struct cork_mempool_region *region = region_init(start, &head, slots, capacity, geometry);
+    region->usable_count = capacity;
+    region->memory = buffer;
+    region->memory_size = buffer_size;
+    region->origin = REGION_IS_BUFFER;
+    annotate_usable(slots - geometry->lead_size, geometry->lead_size + capacity * geometry->stride);
+    return region;
+}
+
+/* Commits the tables for slots up to end. */
+static bool commit_head(struct cork_mempool_region *region, size_t end,
+                        const struct cork_mempool_geometry *geometry)
+{
+    const size_t page = source_page_size();
+    const struct head head = head_of(geometry, region->capacity, page);
+
+    for (int table = 0; table < TABLE_COUNT; table++) {
+        const size_t used = round_up(table_size(geometry, table, region->usable_count), page);
+        const size_t needed = round_up(table_size(geometry, table, end), page);
+        char *start = (char *)region + head.tables[table];
+
+        if (needed > used && !source_commit(start + used, needed - used)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Commits the pages of slots from first up to end, with the lead before them. */
+static bool commit_slots(struct cork_mempool_region *region, size_t first, size_t end,
+                         const struct cork_mempool_geometry *geometry)
+{
+    const size_t page = source_page_size();
+    const uintptr_t base = (uintptr_t)region->base;
+    /* Objects may be live on the first page. */
+    const bool has_lead = first == 0 || geometry->period_slots != 0;
+    const uintptr_t start = base + first * geometry->stride - (has_lead ? geometry->lead_size : 0);
+    const uintptr_t from = round_down(start, page);
+    const uintptr_t to = round_up(base + end * geometry->stride, page);
+
+    if (!source_commit(region->base + (ptrdiff_t)(from - base), to - from)) {
+        return false;
+    }
+    annotate_usable(region->base + (ptrdiff_t)(start - base), to - start);
+    return true;
 }
 
 static bool commit(struct cork_mempool_region *region, size_t count,
                    const struct cork_mempool_geometry *geometry)
 {
-    const size_t page = source_page_size();
-    const size_t stride = geometry->stride;
-    const size_t slots_start = round_down(region->usable_count * stride, page);
-    const size_t slots_end = round_up((region->usable_count + count) * stride, page);
-    /* The last page may have room for more than was asked for. */
-    const size_t usable_count = at_most(slots_end / stride, region->capacity);
-    const size_t head_start = round_up(head_size(region->usable_count), page);
-    const size_t head_end = round_up(head_size(usable_count), page);
+    const size_t period = geometry->period_slots;
+    const size_t first = region->usable_count;
 
-    if (head_end > head_start && !source_commit((char *) region + head_start, head_end - head_start)) {
+    if (period != 0) {
+        /* One block; behind it follows the guard. */
+        if (!commit_head(region, first + period, geometry) ||
+            !commit_slots(region, first, first + geometry->block_slots, geometry)) {
+            return false;
+        }
+        region->usable_count += period;
+        return true;
+    }
+
+    /* The last page may have room for more than was asked for. */
+    const size_t page = source_page_size();
+    const size_t base = (uintptr_t)region->base % page;
+    const size_t size = round_up(base + (first + count) * geometry->stride, page) - base;
+    const size_t end = at_most(size / geometry->stride, region->capacity);
+
+    if (!commit_head(region, end, geometry) || !commit_slots(region, first, end, geometry)) {
         return false;
     }
-    if (!source_commit(region->base + slots_start, slots_end - slots_start)) {
-        return false;
-    }
-    region->usable_count = usable_count;
+    region->usable_count = end;
     return true;
 }
 
 bool region_commit(struct cork_mempool_region *region, const struct cork_mempool_geometry *geometry)
 {
     const size_t reserved_count = region->capacity - region->usable_count;
-    const size_t least = at_most(geometry->block_slots, reserved_count);
+    const size_t least = at_most(unit_count(geometry), reserved_count);
     size_t count = at_most(at_least(region->usable_count, least), reserved_count);
 
-    if (reserved_count == 0) {
+    if (reserved_count == 0 || reserved_count < geometry->period_slots) {
         return false;
     }
     while (!commit(region, count, geometry)) {
@@ -253,32 +401,60 @@ bool region_commit(struct cork_mempool_region *region, const struct cork_mempool
     return true;
 }
 
-void region_release(struct cork_mempool_region *region)
+size_t region_discard(struct cork_mempool_region *region, size_t first, size_t end,
+                      const struct cork_mempool_geometry *geometry)
 {
-    /* A copy: the region may stand in the memory that is given back. */
-    const struct cork_mempool_region released = *region;
+    const size_t page = source_page_size();
+    const uintptr_t base = (uintptr_t)region->base;
+    const uintptr_t from = round_up(base + first * geometry->stride, page);
+    const uintptr_t to = round_down(base + end * geometry->stride, page);
 
-    if (released.origin == REGION_IS_RESERVED) {
-        source_release(released.memory, released.memory_size);
-        return;
+    if (region->origin != REGION_IS_RESERVED || from >= to) {
+        return 0;
     }
-    source_give(released.memory);
-    if (released.origin == REGION_IS_HEAP) {
-        source_give(region);
+    source_discard(region->base + (ptrdiff_t)(from - base), to - from);
+    return to - from;
+}
+
+void region_release(struct cork_mempool_region *region,
+                    const struct cork_mempool_geometry *geometry,
+                    const struct cork_mempool_source *source, void *source_data)
+{
+    annotate_unusable(region->base - geometry->lead_size,
+                      geometry->lead_size + region->usable_count * geometry->stride);
+    switch (region->origin) {
+    case REGION_IS_NURSERY:
+        source_heap.release(NULL, region->memory, region->memory_size);
+        break;
+    case REGION_IS_RESERVED:
+        annotate_unreserved(region->memory, region->memory_size);
+        source_release(region->memory, region->memory_size);
+        break;
+    case REGION_IS_ACQUIRED:
+        source->release(source_data, region->memory, region->memory_size);
+        source->release(
+            source_data, region,
+            head_of(geometry, region->capacity, _Alignof(struct cork_mempool_group)).size);
+        break;
     }
 }
 
 size_t region_memory_size(const struct cork_mempool_region *region,
                           const struct cork_mempool_geometry *geometry)
 {
+    const size_t unit = _Alignof(struct cork_mempool_group);
     const size_t page = source_page_size();
+    size_t size;
 
     switch (region->origin) {
     case REGION_IS_RESERVED:
-        return round_up(head_size(region->usable_count), page) +
-               round_up(region->usable_count * geometry->stride, page);
-    case REGION_IS_HEAP:
-        return head_size(region->capacity) + region->memory_size;
+        size = 0;
+        for (int table = 0; table < TABLE_COUNT; table++) {
+            size += round_up(table_size(geometry, table, region->usable_count), page);
+        }
+        return size + round_up(region->usable_count * geometry->stride, page);
+    case REGION_IS_ACQUIRED:
+        return head_of(geometry, region->capacity, unit).size + region->memory_size;
     default:
         return region->memory_size;
     }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#define _DEFAULT_SOURCE 1 /* MAP_ANONYMOUS, MAP_NORESERVE */
+#define _DEFAULT_SOURCE 1 /* MAP_ANONYMOUS, MAP_NORESERVE, madvise */
 
 #include "source.h"
 
@@ -9,16 +9,33 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "annotate.h"
+
+static void *heap_acquire(void *source_data, size_t size, size_t alignment)
+{
+    (void)source_data;
+    return aligned_alloc(alignment, size);
+}
+
+static void heap_release(void *source_data, void *memory, size_t size)
+{
+    (void)source_data;
+    (void)size;
+    free(memory);
+}
+
+const struct cork_mempool_source source_heap = {.acquire = heap_acquire, .release = heap_release};
+
 size_t source_page_size(void)
 {
-    return (size_t) sysconf(_SC_PAGESIZE);
+    return (size_t)sysconf(_SC_PAGESIZE);
 }
 
 bool source_is_scarce(void)
 {
     struct rlimit limit;
 
-    return SIZE_MAX <= UINT32_MAX || getrlimit(RLIMIT_AS, &limit) != 0 ||
+    return ANNOTATE_IS_SCARCE || SIZE_MAX <= UINT32_MAX || getrlimit(RLIMIT_AS, &limit) != 0 ||
            limit.rlim_cur != RLIM_INFINITY;
 }
 
@@ -35,17 +52,12 @@ bool source_commit(void *pages, size_t size)
     return mprotect(pages, size, PROT_READ | PROT_WRITE) == 0;
 }
 
+void source_discard(void *pages, size_t size)
+{
+    madvise(pages, size, MADV_DONTNEED);
+}
+
 void source_release(void *memory, size_t size)
 {
     munmap(memory, size);
-}
-
-void *source_take(size_t size, size_t alignment)
-{
-    return aligned_alloc(alignment, size);
-}
-
-void source_give(void *memory)
-{
-    free(memory);
 }

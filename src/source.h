@@ -4,13 +4,17 @@
 
 /*
  * Source: where memory comes from. Address space, with pages committed one by one, from the
- * operating system; small pieces, ready to use, from the heap.
+ * operating system; and smaller pieces, ready to use, from the heap.
  */
 
 #include <stdbool.h>
 #include <stddef.h>
 
 #include "internal.h"
+#include "libcork/core/mempool_options.h"
+
+/* source_heap is the heap. */
+INTERNAL extern const struct cork_mempool_source source_heap;
 
 /* source_page_size returns the unit of source_commit; a power of two. */
 INTERNAL size_t source_page_size(void);
@@ -24,13 +28,10 @@ INTERNAL void *source_reserve(size_t size);
 /* source_commit makes whole pages of a reservation usable, for good; those that are stay so. */
 INTERNAL bool source_commit(void *pages, size_t size);
 
+/* source_discard gives the memory of committed pages back; they read as zeros from then on. */
+INTERNAL void source_discard(void *pages, size_t size);
+
 /* source_release gives a whole reservation back. */
 INTERNAL void source_release(void *memory, size_t size);
-
-/* source_take returns size bytes of the heap, or NULL; alignment divides size. */
-INTERNAL void *source_take(size_t size, size_t alignment);
-
-/* source_give gives back what source_take returned. */
-INTERNAL void source_give(void *memory);
 
 #endif /* CORK_MEMPOOL_SOURCE_H */

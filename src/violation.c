@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#define _GNU_SOURCE 1 /* dladdr */
+
 #include "violation.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <stdatomic.h>
 #include <stddef.h>
@@ -23,7 +26,7 @@ static void add_string(struct line *line, const char *string)
     }
 }
 
-static void add_number(struct line *line, uintptr_t number, unsigned base)
+static void add_number(struct line *line, uint64_t number, unsigned base)
 {
     char digits[sizeof(number) * 8 + 1];
     char *digit = &digits[sizeof(digits) - 1];
@@ -39,7 +42,7 @@ static void add_number(struct line *line, uintptr_t number, unsigned base)
 static void add_pointer(struct line *line, const void *pointer)
 {
     add_string(line, "0x");
-    add_number(line, (uintptr_t) pointer, 16);
+    add_number(line, (uintptr_t)pointer, 16);
 }
 
 /* A name may be as long as its type's; the parts behind it matter more than its end. */
@@ -63,14 +66,35 @@ static void send(struct line *line)
     while (sent < line->length) {
         const ssize_t written = write(STDERR_FILENO, line->text + sent, line->length - sent);
         if (written > 0) {
-            sent += (size_t) written;
-        } else if (errno != EINTR) {
+            sent += (size_t)written;
+        } else if (written == 0 || errno != EINTR) {
             return; /* There is nobody left to tell. */
         }
     }
 }
 
-static void report(const struct cork_mempool_violation *violation)
+/* The address of a call, and the function it is in where the program tells. */
+static void add_site(struct line *line, const char *before, const void *site)
+{
+    Dl_info info;
+
+    add_string(line, before);
+    add_pointer(line, site);
+    /* A return address may be the first one behind a function that never returns. */
+    if (dladdr((const char *)site - 1, &info) == 0) {
+        return;
+    }
+    add_string(line, " (");
+    add_string(line, info.dli_sname != NULL ? info.dli_sname : info.dli_fname);
+    add_string(line, "+0x");
+    add_number(line,
+               (uintptr_t)site -
+                   (uintptr_t)(info.dli_sname != NULL ? info.dli_saddr : info.dli_fbase),
+               16);
+    add_string(line, ")");
+}
+
+static void report_what(const struct cork_mempool_violation *violation)
 {
     struct line line = {.length = 0};
 
@@ -94,6 +118,40 @@ static void report(const struct cork_mempool_violation *violation)
         add_number(&line, violation->live_count, 10);
         add_string(&line, violation->live_count == 1 ? " live object" : " live objects");
     }
+    if (violation->element_size != 0) {
+        add_string(&line, ", element size ");
+        add_number(&line, violation->element_size, 10);
+    }
+    if (violation->is_seeded) {
+        add_string(&line, ", seed 0x");
+        add_number(&line, violation->seed, 16);
+    }
+    send(&line);
+}
+
+static void report_sites(const struct cork_mempool_violation *violation)
+{
+    struct line line = {.length = 0};
+
+    if (violation->new_site == NULL) {
+        return;
+    }
+    add_site(&line, "cork_mempool: issued at ", violation->new_site);
+    if (violation->free_site != NULL) {
+        add_site(&line, ", freed at ", violation->free_site);
+    }
+    send(&line);
+}
+
+static void report_bytes(const char *before, const unsigned char *bytes, size_t size)
+{
+    struct line line = {.length = 0};
+
+    add_string(&line, before);
+    for (size_t i = 0; i < size && i < VIOLATION_DUMP_MAX; i++) {
+        add_string(&line, bytes[i] < 16 ? " 0" : " ");
+        add_number(&line, bytes[i], 16);
+    }
     send(&line);
 }
 
@@ -105,6 +163,43 @@ static void report_live_object(const struct cork_mempool_object *object)
     add_pointer(&line, object->pointer);
     add_string(&line, ", slot ");
     add_number(&line, object->slot, 10);
+    if (object->new_site != NULL) {
+        add_site(&line, ", issued at ", object->new_site);
+    }
+    send(&line);
+}
+
+static void report(const struct cork_mempool_violation *violation)
+{
+    report_what(violation);
+    report_sites(violation);
+    if (violation->damaged != NULL) {
+        struct line line = {.length = 0};
+
+        add_string(&line, "cork_mempool: damage at ");
+        add_pointer(&line, violation->damaged);
+        send(&line);
+        report_bytes("cork_mempool: found   ", violation->found, violation->damaged_size);
+    }
+    if (violation->expected != NULL) {
+        report_bytes("cork_mempool: expected", violation->expected, violation->damaged_size);
+    }
+    for (size_t i = 0; i < violation->listed_count; i++) {
+        report_live_object(&violation->listed[i]);
+    }
+}
+
+void violation_warn(const char *message, const char *word, size_t length)
+{
+    struct line line = {.length = 0};
+
+    add_string(&line, "cork_mempool: ");
+    add_string(&line, message);
+    add_string(&line, " \"");
+    while (length-- > 0 && line.length < sizeof(line.text) / 2) {
+        line.text[line.length++] = *word++;
+    }
+    add_string(&line, "\"");
     send(&line);
 }
 
@@ -127,6 +222,10 @@ const char *cork_mempool_violation_message(enum cork_mempool_violation_kind kind
         return "use before init";
     case CORK_MEMPOOL_NOT_A_POOL:
         return "not a pool";
+    case CORK_MEMPOOL_CANARY_DAMAGED:
+        return "canary damaged";
+    case CORK_MEMPOOL_WRITE_AFTER_FREE:
+        return "write after free";
     }
     return NULL;
 }
@@ -145,8 +244,5 @@ void violation_refuse(struct cork_mempool_violation violation)
         handler(&violation);
     }
     report(&violation);
-    for (size_t i = 0; i < violation.listed_count; i++) {
-        report_live_object(&violation.listed[i]);
-    }
     abort();
 }

@@ -4,6 +4,7 @@
 
 #include <libcork/core/mempool.h>
 #include <libcork/core/mempool_inspect.h>
+#include <libcork/core/mempool_options.h>
 #include <libcork/core/mempool_violation.h>
 
 #endif /* LIBCORK_CORE_H */

@@ -20,11 +20,14 @@
  * as far as the damage can be seen.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 /* The block size of pools whose caller names none. */
 #define CORK_MEMPOOL_DEFAULT_BLOCK_SIZE 4096
+
+struct cork_mempool_source; /* see libcork/core/mempool_options.h */
 
 /* Private: the sizes of a pool; src/geometry.h explains. */
 struct cork_mempool_geometry {
@@ -34,6 +37,10 @@ struct cork_mempool_geometry {
     size_t element_size; /* at least 1 */
     size_t alignment;    /* of every slot; a power of two that divides stride */
     size_t block_slots;  /* slots in a block; at least 1 */
+    size_t lead_size;    /* usable bytes before the first slot; a multiple of alignment */
+    size_t period_slots; /* 0, or: of so many slots, those from block_slots on are never issued */
+    bool has_withheld;   /* regions have withheld words */
+    bool has_records;    /* regions have records */
 };
 
 /* Private: up to 64 neighbouring slots of a region, and which of them are free. */
@@ -42,17 +49,41 @@ struct cork_mempool_group {
     struct cork_mempool_group *next; /* NULL: not on the free list; itself: the list ends here */
 };
 
+struct cork_mempool_region;
+
+/* Private: a slot of a pool. */
+struct cork_mempool_slot {
+    struct cork_mempool_region *region;
+    size_t index; /* in its region */
+};
+
+/* Private: what some protections know of a slot. */
+struct cork_mempool_record {
+    const void *new_site;          /* return addresses of the calls; NULL: none yet */
+    const void *free_site;         /* NULL: not freed since the last new */
+    uint64_t seal;                 /* of the freed contents; 0: none */
+    struct cork_mempool_slot next; /* in quarantine: the slot that was freed next */
+};
+
+/* Private: an object of a pool with CORK_MEMPOOL_PASSTHROUGH. */
+struct cork_mempool_passed {
+    const void *object; /* NULL: none */
+    void **slot;        /* the start of the slot that it was issued in */
+};
+
 /* Private: contiguous memory whose slots stand in one line; src/region.h explains. */
 struct cork_mempool_region {
-    char *base;                        /* slot i starts at base + i * stride */
-    struct cork_mempool_group *groups; /* slot i belongs to groups[i / 64] */
-    size_t carved_count;               /* slots below this belong to a group; at most usable_count */
-    size_t usable_count;               /* slots below this may be read and written */
-    size_t capacity;                   /* slots in the region's address space */
-    struct cork_mempool_region *older; /* the region made before this one, or NULL */
-    void *memory;                      /* what the source gave, to be given back */
-    size_t memory_size;                /* of memory, in bytes */
-    int origin;                        /* an enum region_origin: how to give it back */
+    char *base;                          /* slot i starts at base + i * stride */
+    struct cork_mempool_group *groups;   /* slot i belongs to groups[i / 64] */
+    uint64_t *withheld;                  /* of each group, slots neither live nor free; or NULL */
+    struct cork_mempool_record *records; /* of each slot; or NULL */
+    size_t carved_count;                 /* slots below this belong to a group */
+    size_t usable_count;                 /* slots below this may be read and written */
+    size_t capacity;                     /* slots in the region's address space */
+    struct cork_mempool_region *older;   /* the region made before this one, or NULL */
+    void *memory;                        /* what the source gave, to be given back */
+    size_t memory_size;                  /* of memory, in bytes */
+    int origin;                          /* an enum region_origin: how to give it back */
 };
 
 /*
@@ -63,7 +94,7 @@ struct cork_mempool {
     /* The open group, which cork_mempool_new takes from. */
     uint64_t open;                         /* bit i: slot i of the group may be issued */
     char *open_base;                       /* slot 0 of the group */
-    struct cork_mempool_group *open_group; /* its descriptor; NULL before the first new */
+    struct cork_mempool_group *open_group; /* its descriptor; NULL: there is none */
     /* The near region, where cork_mempool_free looks first: copies of a region's fields. */
     char *base;
     struct cork_mempool_group *groups;
@@ -72,11 +103,38 @@ struct cork_mempool {
     struct cork_mempool_group *free_list;
     struct cork_mempool_geometry geometry;
     /* From here on for the slow path alone. */
-    uint32_t state;                     /* 0: never initialized; else a mark of src/mempool.c */
-    uint32_t open_is_new;               /* not 0: no slot in open has ever been issued */
+    uint32_t state;                          /* 0: never initialized; else a mark of src/pool.h */
+    bool open_is_new;                        /* no slot in open or veiled has ever been issued */
+    bool is_watched;                         /* by a tool that must be told of each object */
+    bool guards_free;                        /* free is src/protect.c's: slot_count stays 0 */
+    bool guards_new;                         /* so is new: open stays 0; implies guards_free */
+    uint64_t veiled;                         /* with guards_new, what open would be */
+    size_t veiled_count;                     /* with guards_free, what slot_count would be */
+    struct cork_mempool_region *near_region; /* with guards_free, whose copies these are */
+    struct cork_mempool_region *open_region; /* with guards_new, the open group's */
     struct cork_mempool_region *newest; /* the only region that grows; NULL before the first new */
     const struct cork_mempool *self;    /* where the pool was at its first new */
     const char *name;                   /* for reports; NULL: it has none */
+    size_t object_size;                 /* the geometry's, but for passthrough, whose slots hold */
+    size_t object_alignment;            /* pointers */
+    size_t objects_left;                /* slots that may still be carved */
+    uint32_t protections;
+    uint64_t seed;                             /* as reports give it */
+    uint64_t random;                           /* the state of the generator that starts at seed */
+    uint64_t key;                              /* of canaries and seals; no byte of it is 0 */
+    struct cork_mempool_slot quarantine_first; /* the one that leaves it next */
+    struct cork_mempool_slot quarantine_last;
+    size_t quarantine_count;
+    const struct cork_mempool_source *source; /* of all memory that is not reserved */
+    void *source_data;
+    void *buffer; /* NULL: none; else the pool's only memory */
+    size_t buffer_size;
+    int (*init_object)(void *user_data, void *object);
+    void (*done_object)(void *user_data, void *object);
+    void *user_data;
+    struct cork_mempool_passed *passed; /* with passthrough: a hash table of objects */
+    size_t passed_capacity;
+    size_t passed_count;
     struct cork_mempool_region nursery; /* the first few objects, on the heap; src/region.h */
     struct cork_mempool_group nursery_group;
 };
@@ -90,16 +148,18 @@ extern "C" {
  * It is a macro: void cork_mempool_init(struct cork_mempool *mp, TYPE type). Whatever is not the
  * name of a complete type does not compile.
  */
-#define cork_mempool_init(mp, type) \
+#define cork_mempool_init(mp, type)                                                                \
     cork_mempool_init_ex((mp), type, CORK_MEMPOOL_DEFAULT_BLOCK_SIZE)
 
 /*
  * cork_mempool_init_ex initializes a pool of objects of a type, with blocks of block_size bytes.
  * It is a macro: void cork_mempool_init_ex(struct cork_mempool *mp, TYPE type, size_t block_size).
- * Reports call the pool by the name of the type. For the rest see cork_mempool_init_size_ex.
+ * An object takes sizeof(type) bytes and is aligned to every power of two that divides that, which
+ * is as much as any type can need. Reports call the pool by the name of the type. For the rest see
+ * cork_mempool_init_size_ex.
  */
-#define cork_mempool_init_ex(mp, type, block_size) \
-    cork_mempool_init_named_((mp), cork_mempool_sizeof_type_(type), (block_size), #type)
+#define cork_mempool_init_ex(mp, type, block_size)                                                 \
+    cork_mempool_init_type_((mp), cork_mempool_sizeof_type_(type), (block_size), #type)
 
 /*
  * cork_mempool_init_size initializes a pool of objects of element_size bytes, with blocks of the
@@ -114,22 +174,20 @@ void cork_mempool_init_size(struct cork_mempool *mp, size_t element_size);
  *
  *   - An element_size of 0 acts as 1.
  *   - A block holds as many whole objects as fit, and always at least one.
- *   - Objects are aligned as malloc would align them, and also to every power of two that divides
- *     element_size, which is as much as any type of that size can need.
+ *   - Objects are aligned as malloc would align them, even where that takes more than element_size
+ *     bytes, and also to every power of two that divides element_size.
  *   - Sizes that no memory could hold make cork_mempool_new return NULL.
  */
 void cork_mempool_init_size_ex(struct cork_mempool *mp, size_t element_size, size_t block_size);
 
 /*
- * cork_mempool_new issues an object. Objects that have been freed are issued again first, and keep
- * the contents that they had when they were freed; the contents of others are unspecified.
+ * cork_mempool_new issues an object. Objects that have been freed are issued again before more
+ * memory is asked for, and keep the contents that they had when they were freed; the contents of
+ * others are unspecified.
  * Requires: an initialized pool.
  * Returns: the object, or NULL with errno ENOMEM where memory cannot be had; the pool stays as it
  *          was, and a later call may succeed.
  */
-#if defined(__GNUC__)
-__attribute__((__malloc__, __warn_unused_result__))
-#endif
 void *cork_mempool_new(struct cork_mempool *mp);
 
 /*
@@ -151,20 +209,22 @@ void cork_mempool_free(struct cork_mempool *mp, void *ptr);
 void cork_mempool_done(struct cork_mempool *mp);
 
 /* Private: what the type macros call; name must outlive the pool. */
-void cork_mempool_init_named_(struct cork_mempool *mp, size_t element_size, size_t block_size,
-                              const char *name);
+void cork_mempool_init_type_(struct cork_mempool *mp, size_t type_size, size_t block_size,
+                             const char *name);
 
 #if defined(__cplusplus)
 } /* extern "C" */
 
-/* Private: a template argument must be a type. */
+/* Private: a template argument must be a type, and no array is made of void, or of functions. */
 template <typename type> struct cork_mempool_type_ {
-    static constexpr size_t size = sizeof(type);
+    static constexpr size_t size = sizeof(type[1]);
 };
 #define cork_mempool_sizeof_type_(type) (cork_mempool_type_<type>::size)
 #else
-/* Private: __builtin_types_compatible_p takes nothing but types; sizeof alone takes anything. */
-#define cork_mempool_sizeof_type_(type) (sizeof(type) * __builtin_types_compatible_p(type, type))
+/* Private: __builtin_types_compatible_p takes nothing but types; sizeof alone takes anything. No
+ * array is made of void, or of functions. */
+#define cork_mempool_sizeof_type_(type)                                                            \
+    (sizeof(__typeof__(type)[1]) + 0 * __builtin_types_compatible_p(type, int))
 #endif
 
 #endif /* LIBCORK_CORE_MEMPOOL_H */

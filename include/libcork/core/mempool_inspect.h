@@ -3,8 +3,9 @@
 #define LIBCORK_CORE_MEMPOOL_INSPECT_H
 
 /*
- * Inspection: looking at a whole pool. The functions take time proportional to the number of slots
- * divided by 64, allocate nothing and change nothing.
+ * Inspection: looking at a whole pool, and changing it as a whole. The functions take time
+ * proportional to the number of slots, divided by 64 in a pool without protections, and allocate
+ * nothing.
  */
 
 #include <stdbool.h>
@@ -18,11 +19,11 @@ extern "C" {
 
 /*
  * cork_mempool_check verifies every invariant of a pool: that its regions, groups, free list and
- * counts agree with each other. It never writes a report of what it finds; an assertion on its
- * value is meant for tests.
+ * counts agree with each other; and everything that its protections can verify.
  * Requires: an initialized pool.
  * Returns: true, or false where an invariant is broken, which means a stray write or a defect of
  *          the pool; it must not be used any further.
+ * Aborts: "canary damaged", "write after free": a protection has found damage.
  */
 bool cork_mempool_check(const struct cork_mempool *mp);
 
@@ -39,11 +40,51 @@ struct cork_mempool_stats {
     size_t reserved_size; /* bytes of address space, memory_size included */
 };
 
+#if defined(__cplusplus) && defined(__GNUC__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow" /* the function has the name of the struct, as in C */
+#endif
+
 /*
  * cork_mempool_stats fills *stats with the figures of a pool.
  * Requires: an initialized pool.
  */
 void cork_mempool_stats(const struct cork_mempool *mp, struct cork_mempool_stats *stats);
+
+#if defined(__cplusplus) && defined(__GNUC__)
+#pragma GCC diagnostic pop
+#endif
+
+/*
+ * cork_mempool_owns says whether ptr is a live object of a pool. ptr is never read.
+ * Requires: an initialized pool.
+ */
+bool cork_mempool_owns(const struct cork_mempool *mp, const void *ptr);
+
+/*
+ * cork_mempool_foreach calls visit for each live object of a pool, in the order of their slots.
+ * visit may free the object that it is given; objects that it issues may be visited or not.
+ * Requires: an initialized pool.
+ */
+void cork_mempool_foreach(struct cork_mempool *mp, void (*visit)(void *user_data, void *object),
+                          void *user_data);
+
+/*
+ * cork_mempool_clear frees all live objects of a pool at once.
+ * Requires: an initialized pool.
+ * Aborts: as cork_mempool_free does where a protection finds damage; nothing has been freed then.
+ */
+void cork_mempool_clear(struct cork_mempool *mp);
+
+/*
+ * cork_mempool_trim gives memory that no live object needs back to where it came from. Objects that
+ * are issued after it may have lost the contents they were freed with; what was constructed there
+ * is destructed first, and constructed again when it is needed.
+ * Requires: an initialized pool.
+ * Returns: how many bytes were given back.
+ * Aborts: "canary damaged", "write after free": a protection has found damage; nothing has changed.
+ */
+size_t cork_mempool_trim(struct cork_mempool *mp);
 
 #if defined(__cplusplus)
 } /* extern "C" */

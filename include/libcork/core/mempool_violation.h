@@ -20,7 +20,9 @@
  * The report is made on the stack and sent by write(2): nothing is allocated, no lock is taken.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include <libcork/core/mempool.h>
 
@@ -37,16 +39,19 @@ enum cork_mempool_violation_kind {
     CORK_MEMPOOL_LEAK = 5,             /* "leak at done" */
     CORK_MEMPOOL_USE_AFTER_DONE = 6,   /* "use after done" */
     CORK_MEMPOOL_USE_BEFORE_INIT = 7,  /* "use before init" */
-    CORK_MEMPOOL_NOT_A_POOL = 8        /* "not a pool" */
+    CORK_MEMPOOL_NOT_A_POOL = 8,       /* "not a pool" */
+    CORK_MEMPOOL_CANARY_DAMAGED = 9,   /* "canary damaged" */
+    CORK_MEMPOOL_WRITE_AFTER_FREE = 10 /* "write after free" */
 };
 
 /* The value of slot where no slot is known. */
-#define CORK_MEMPOOL_NO_SLOT ((size_t) -1)
+#define CORK_MEMPOOL_NO_SLOT ((size_t)-1)
 
 /* struct cork_mempool_object is one live object of a pool. */
 struct cork_mempool_object {
     const void *pointer;
     size_t slot;
+    const void *new_site; /* with CORK_MEMPOOL_CALLSITES, where it was issued; else NULL */
 };
 
 /* struct cork_mempool_violation says what was refused. It is valid during the handler's call. */
@@ -55,12 +60,32 @@ struct cork_mempool_violation {
     const char *message;             /* cork_mempool_violation_message(kind) */
     const struct cork_mempool *pool; /* the pool that was misused */
     const char *pool_name;           /* its name, or NULL where it has none */
-    const void *pointer;             /* the pointer that was passed; NULL where none was */
-    size_t slot;                     /* the slot the pointer lies in, counted over the pool from its
-                                        first; CORK_MEMPOOL_NO_SLOT where it lies in none */
-    size_t live_count;               /* for CORK_MEMPOOL_LEAK, how many objects are live; else 0 */
-    size_t listed_count;             /* for CORK_MEMPOOL_LEAK, how many of them are listed */
-    const struct cork_mempool_object *listed; /* the first of them, by their slots */
+    size_t element_size;             /* 0 where the pool is not live */
+    const void *pointer;             /* the pointer that was passed, or the object that is damaged;
+                                        NULL where there is none */
+    size_t slot;                     /* the slot it lies in, counted over the pool from its first;
+                                        CORK_MEMPOOL_NO_SLOT where it lies in none */
+
+    /* With CORK_MEMPOOL_CALLSITES, return addresses of the calls that issued and freed the slot's
+     * object; else, and where there was no such call, NULL. */
+    const void *new_site;
+    const void *free_site;
+
+    /* For pools with protections: what their random decisions follow from. */
+    bool is_seeded;
+    uint64_t seed;
+
+    /* For CORK_MEMPOOL_CANARY_DAMAGED and CORK_MEMPOOL_WRITE_AFTER_FREE: where damage was found, up
+     * to 16 bytes as they are there, and as they should be; NULL where only a checksum is known. */
+    const void *damaged;
+    size_t damaged_size;
+    const void *found;
+    const void *expected;
+
+    /* For CORK_MEMPOOL_LEAK: how many objects are live, and the first of them by their slots. */
+    size_t live_count;
+    size_t listed_count;
+    const struct cork_mempool_object *listed;
 };
 
 /* cork_mempool_violation_handler is the type of handlers. Returning from one goes on to abort(). */

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef LIBCORK_CORE_MEMPOOL_OPTIONS_H
+#define LIBCORK_CORE_MEMPOOL_OPTIONS_H
+
+/*
+ * Options: pools that are more than a size.
+ *
+ * The environment variable CORK_MEMPOOL_OPTIONS turns protections on in a program that was never
+ * recompiled: words, separated by colons, as in "canary=1:seal=1". The words are canary, seal,
+ * wipe, shuffle, quarantine, guard, callsites, passthrough and paranoid, each with 1 or 0, and seed
+ * with a number. They are added to what each pool asks for, less what would contradict it. The
+ * variable is read once, and not at all in a program that runs with another user's rights (setuid);
+ * a word that is not known is reported once and left out.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <libcork/core/mempool.h>
+
+#if defined(__cplusplus)
+extern "C" {
+#endif
+
+/* Protections; what a pool does besides the checks that are always on. Any may be combined, except
+ * that PASSTHROUGH goes with CALLSITES alone, and where WIPE is on it does SEAL's work. */
+
+/* Canaries on both sides of every object, verified at free, check and done: "canary damaged". */
+#define CORK_MEMPOOL_CANARY 0x01u
+/* A keyed checksum of freed contents, verified at reuse, check and done: "write after free". */
+#define CORK_MEMPOOL_SEAL 0x02u
+/* Contents are cleared at free, verified to be so at reuse, check and done: "write after free". */
+#define CORK_MEMPOOL_WIPE 0x04u
+/* Slots are issued in a random order. */
+#define CORK_MEMPOOL_SHUFFLE 0x08u
+/* Freed slots are not issued again before 256 others have been freed, or memory runs out. */
+#define CORK_MEMPOOL_QUARANTINE 0x10u
+/* Inaccessible pages before and behind every block. */
+#define CORK_MEMPOOL_GUARD 0x20u
+/* Reports tell where an object was issued and where it was freed. */
+#define CORK_MEMPOOL_CALLSITES 0x40u
+/* Every object comes from malloc and goes back to free, so that other tools see it. */
+#define CORK_MEMPOOL_PASSTHROUGH 0x80u
+/* All that combine. */
+#define CORK_MEMPOOL_PARANOID                                                                      \
+    (CORK_MEMPOOL_CANARY | CORK_MEMPOOL_WIPE | CORK_MEMPOOL_SHUFFLE | CORK_MEMPOOL_QUARANTINE |    \
+     CORK_MEMPOOL_GUARD | CORK_MEMPOOL_CALLSITES)
+
+/*
+ * struct cork_mempool_source is where a pool's memory comes from instead of the operating system.
+ * Both functions get the source_data of the options.
+ */
+struct cork_mempool_source {
+    /* Returns size bytes, a multiple of alignment, or NULL where memory cannot be had. */
+    void *(*acquire)(void *source_data, size_t size, size_t alignment);
+    /* Takes back what acquire has returned for this size. */
+    void (*release)(void *source_data, void *memory, size_t size);
+};
+
+/* struct cork_mempool_options says what pool is wanted. A field of zero stands for its default. */
+struct cork_mempool_options {
+    const char *name;     /* for reports; must outlive the pool; default: none */
+    size_t element_size;  /* default: 1 */
+    size_t alignment;     /* of objects, a power of two; default: as for cork_mempool_init_size */
+    size_t block_size;    /* default: CORK_MEMPOOL_DEFAULT_BLOCK_SIZE */
+    size_t max_objects;   /* more are never live at a time; default: no limit */
+    unsigned protections; /* CORK_MEMPOOL_CANARY | ...; default: none */
+    uint64_t seed;        /* of all random decisions; default: another one for each pool */
+
+    /* Fixed memory: the pool uses this and nothing else. Default: none. */
+    void *buffer;
+    size_t buffer_size;
+
+    /* Memory from the caller's functions. Default: the operating system and the heap. */
+    const struct cork_mempool_source *source;
+    void *source_data;
+
+    /* A constructor, run once for a slot before its first object is issued, and a destructor, run
+     * at done for every slot that was constructed: objects stay constructed from free to new. Where
+     * the constructor returns anything but 0, cork_mempool_new returns NULL, with errno as the
+     * constructor left it, and the slot is constructed when it is needed next. They must not use
+     * the pool. Both get user_data. Default: none. */
+    int (*init_object)(void *user_data, void *object);
+    void (*done_object)(void *user_data, void *object);
+    void *user_data;
+};
+
+/*
+ * cork_mempool_init_with initializes a pool as *options say; {.element_size = 64} is complete. It
+ * takes no memory. What options points to may be gone afterwards, but for what its fields point to.
+ * Returns: true, or false with errno EINVAL and *mp untouched where the options cannot be met: an
+ *          element_size that no memory could hold; an alignment that is not a power of two; a
+ *          protection that does not exist; PASSTHROUGH with any other but CALLSITES; a buffer
+ *          without a size, a size without a buffer, a buffer too small for one object; a buffer and
+ *          a source, or either with GUARD or PASSTHROUGH; a source without both functions; WIPE
+ *          with a constructor or destructor, whose objects it would destroy.
+ */
+bool cork_mempool_init_with(struct cork_mempool *mp, const struct cork_mempool_options *options);
+
+#if defined(__cplusplus)
+} /* extern "C" */
+#endif
+
+#endif /* LIBCORK_CORE_MEMPOOL_OPTIONS_H */

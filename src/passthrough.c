@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "passthrough.h"
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "pool.h"
+#include "source.h"
+
+#define FIRST_CAPACITY 64
+
+/* Fibonacci hashing (Knuth, The Art of Computer Programming, volume 3, section 6.4). */
+static size_t hash_of(const void *object, size_t capacity)
+{
+    const uint64_t product = (uint64_t)(uintptr_t)object * UINT64_C(0x9e3779b97f4a7c15);
+
+    return (size_t)(product >> 32) & (capacity - 1);
+}
+
+/* The object's place in the table, or the free one where it would be. The table is never full. */
+static struct cork_mempool_passed *place_of(struct cork_mempool_passed *table, size_t capacity,
+                                            const void *object)
+{
+    size_t i = hash_of(object, capacity);
+
+    while (table[i].object != NULL && table[i].object != object) {
+        i = (i + 1) & (capacity - 1);
+    }
+    return &table[i];
+}
+
+static bool is_live(const struct cork_mempool *mp, const struct cork_mempool_passed *passed)
+{
+    struct cork_mempool_slot slot;
+
+    return passed->object != NULL && pool_find_start(mp, passed->slot, &slot) &&
+           *passed->slot == passed->object;
+}
+
+/* A new table for the live objects and one more; what is remembered of others is forgotten. */
+static bool make_room(struct cork_mempool *mp)
+{
+    size_t capacity = FIRST_CAPACITY;
+    const size_t live_count = pool_live_count(mp);
+
+    while (capacity / 4 <= live_count) {
+        capacity *= 2;
+    }
+
+    const size_t size = capacity * sizeof(struct cork_mempool_passed);
+    struct cork_mempool_passed *table =
+        source_heap.acquire(NULL, size, _Alignof(struct cork_mempool_passed));
+    if (table == NULL) {
+        return false;
+    }
+    memset(table, 0, size);
+    for (size_t i = 0; i < mp->passed_capacity; i++) {
+        if (is_live(mp, &mp->passed[i])) {
+            *place_of(table, capacity, mp->passed[i].object) = mp->passed[i];
+        }
+    }
+    passthrough_done(mp);
+    mp->passed = table;
+    mp->passed_capacity = capacity;
+    mp->passed_count = live_count;
+    return true;
+}
+
+void *passthrough_new(struct cork_mempool *mp, void **slot)
+{
+    const size_t alignment = mp->object_alignment;
+
+    if (mp->passed_count >= mp->passed_capacity / 2 && !make_room(mp)) {
+        return NULL;
+    }
+
+    const size_t size = (mp->object_size + alignment - 1) & ~(alignment - 1);
+    void *object = source_heap.acquire(NULL, size, alignment);
+    if (object == NULL) {
+        return NULL;
+    }
+
+    struct cork_mempool_passed *place = place_of(mp->passed, mp->passed_capacity, object);
+    mp->passed_count += place->object == NULL;
+    *place = (struct cork_mempool_passed){.object = object, .slot = slot};
+    *slot = object;
+    return object;
+}
+
+void passthrough_free(struct cork_mempool *mp, void **slot)
+{
+    source_heap.release(NULL, *slot, mp->object_size);
+}
+
+void **passthrough_find(const struct cork_mempool *mp, const void *object)
+{
+    if (mp->passed == NULL || object == NULL) {
+        return NULL;
+    }
+    return place_of(mp->passed, mp->passed_capacity, object)->slot;
+}
+
+void passthrough_done(struct cork_mempool *mp)
+{
+    source_heap.release(NULL, mp->passed, mp->passed_capacity * sizeof(struct cork_mempool_passed));
+}
