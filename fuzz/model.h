@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef FUZZ_MODEL_H
+#define FUZZ_MODEL_H
+
+/*
+ * The model is the oracle: it is told of every call and every result, and fails where a result is
+ * not what the public contract promises. It knows each slot that a pool has issued since its init:
+ * where it lies, whether its object is live, and what was written there last.
+ *
+ * Of large objects only MODEL_WINDOW_SIZE bytes at each end are written and compared. Freed objects
+ * are never touched; what they held is compared when their slots are issued again.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "program.h"
+#include "subject.h"
+
+#define MODEL_WINDOW_SIZE 128
+/* Objects of all pools, and slots, live and freed; the caller keeps to both. Some more objects than
+ * a page of descriptors has, if 64 objects have one of 16 bytes. */
+#define MODEL_LIVE_LIMIT 20000
+#define MODEL_SLOT_LIMIT 30000
+
+enum model_memory { MODEL_NEW_SUCCEEDS, MODEL_NEW_MAY_FAIL, MODEL_NEW_FAILS };
+
+struct model_slot {
+    uintptr_t address;
+    uint32_t fill; /* what the object holds, or held when it was freed */
+    uint8_t pool;
+    bool is_live;
+};
+
+struct model_pool {
+    size_t object_size; /* at least 1 */
+    size_t alignment;   /* that every object must have */
+    enum model_memory memory;
+    size_t live_count;
+    size_t freed_count; /* slots that wait to be issued again */
+};
+
+/* model_failure tells what was expected and what was seen instead. It does not return. */
+typedef void model_failure(const char *expected, const char *seen);
+
+struct model {
+    bool keeps_freed; /* the subject's promise */
+    model_failure *failed;
+    uint32_t next_fill;
+    struct model_pool pools[PROGRAM_POOL_COUNT];
+    size_t slot_count;
+    struct model_slot slots[MODEL_SLOT_LIMIT]; /* ascending; no two overlap */
+};
+
+void model_start(struct model *model, const struct subject *subject, model_failure *failed);
+
+/* After the subject's call. */
+void model_init(struct model *model, unsigned pool, const struct subject_init *how);
+void model_done(struct model *model, unsigned pool);
+
+/* model_limit: from now to its done the pool may be refused memory. */
+void model_limit(struct model *model, unsigned pool);
+
+/* model_new: the subject gave object, or NULL and error. Fills the object. */
+void model_new(struct model *model, unsigned pool, void *object, int error);
+
+/* model_free: before the subject's call. */
+void model_free(struct model *model, unsigned pool, void *object);
+
+/* model_write compares a live object and fills it anew. */
+void model_write(struct model *model, void *object);
+
+/* model_compare compares all live objects. */
+void model_compare(const struct model *model);
+
+/* model_inspected: the subject found itself sound or not, and counted so many live objects. */
+void model_inspected(const struct model *model, unsigned pool, bool is_sound, size_t live_count);
+
+#endif /* FUZZ_MODEL_H */

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "program.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "engine.h"
+#include "subject.h"
+
+ENGINE_BEGIN
+
+/* Kinds of operands, and the bytes that one takes. */
+enum operand {
+    NONE,
+    SIZE,  /* 3: a class, and a number that means what the class says */
+    TYPE,  /* 1: modulo SUBJECT_TYPE_COUNT */
+    INDEX, /* 2 */
+    COUNT, /* 1: see count_of_byte */
+    ORDER, /* 1 */
+    LIMIT  /* 1: the exponent of a power of two */
+};
+static const unsigned operand_bytes[] = {0, 3, 1, 2, 1, 1, 1};
+
+static const struct word {
+    const char *name;
+    unsigned first_code; /* up to the next word's */
+    enum operand operands[2];
+} words[OPERATION_KIND_COUNT] = {
+    [OPERATION_NEW] = {"new", 0, {NONE, NONE}},
+    [OPERATION_FREE] = {"free", 16, {INDEX, NONE}},
+    [OPERATION_WRITE] = {"write", 28, {INDEX, NONE}},
+    [OPERATION_CHECK] = {"check", 30, {NONE, NONE}},
+    [OPERATION_FREE_NULL] = {"free_null", 31, {NONE, NONE}},
+    [OPERATION_NEW_MANY] = {"new_many", 32, {COUNT, NONE}},
+    [OPERATION_FREE_MANY] = {"free_many", 34, {COUNT, ORDER}},
+    [OPERATION_REPLACE_MANY] = {"replace_many", 36, {COUNT, ORDER}},
+    [OPERATION_INIT_SIZE] = {"init_size", 37, {SIZE, NONE}},
+    [OPERATION_INIT_SIZE_EX] = {"init_size_ex", 38, {SIZE, SIZE}},
+    [OPERATION_INIT] = {"init", 39, {TYPE, NONE}},
+    [OPERATION_INIT_EX] = {"init_ex", 40, {TYPE, SIZE}},
+    [OPERATION_REINIT] = {"reinit", 41, {ORDER, NONE}},
+    [OPERATION_LIMIT] = {"limit", 42, {LIMIT, NONE}},
+    [OPERATION_FAIL] = {"fail", 43, {COUNT, NONE}},
+};
+enum { CODES_OF_MISUSE = 44, CODES_OF_FAILURE = 56 };
+
+static enum operation_kind kind_of_code(unsigned code)
+{
+    if (code >= CODES_OF_MISUSE) {
+        return code < CODES_OF_FAILURE ? OPERATION_FREE : OPERATION_NEW;
+    }
+    unsigned kind = OPERATION_KIND_COUNT - 1;
+    while (words[kind].first_code > code) {
+        kind--;
+    }
+    return (enum operation_kind)kind;
+}
+
+/* Classes of sizes favour those that are interesting. Each ends where the next begins. */
+enum {
+    CLASS_EXACT = 0x00,    /* the number itself */
+    CLASS_TINY = 0x08,     /* up to 64 */
+    CLASS_SMALL = 0x78,    /* below 512 */
+    CLASS_POWER = 0xa8,    /* a power of two up to 32 KiB, or a neighbour of one */
+    CLASS_PAGES = 0xc4,    /* within 32 bytes of one to four pages */
+    CLASS_WORDS = 0xcc,    /* a multiple of 8 below a page */
+    CLASS_FRACTION = 0xe0, /* a page divided by up to 32, or a neighbour of that */
+    CLASS_LARGE = 0xf8,    /* a multiple of 16 up to 1 MiB */
+    CLASS_ABSURD = 0xfc    /* within 32 KiB of SIZE_MAX, or within 16 KiB of half of it */
+};
+
+#define SIZE_OF_PAGE ((size_t)4096)
+#define NEAR_HALF    (SIZE_MAX / 2 - 0x4000)
+
+static size_t size_of_bytes(unsigned class, unsigned number)
+{
+    if (class < CLASS_TINY) {
+        return number;
+    } else if (class < CLASS_SMALL) {
+        return number % 65;
+    } else if (class < CLASS_POWER) {
+        return number % 512;
+    } else if (class < CLASS_PAGES) {
+        return ((size_t)1 << number % 16) + number / 16 % 3 - 1;
+    } else if (class < CLASS_WORDS) {
+        return SIZE_OF_PAGE * (1 + number % 4) + number / 4 % 65 - 32;
+    } else if (class < CLASS_FRACTION) {
+        return (size_t)number % 512 * 8;
+    } else if (class < CLASS_LARGE) {
+        return SIZE_OF_PAGE / (1 + number % 32) + number / 32 % 3 - 1;
+    } else if (class < CLASS_ABSURD) {
+        return ((size_t)number + 1) * 16;
+    }
+    return number < 0x8000 ? SIZE_MAX - number : NEAR_HALF + (number - 0x8000);
+}
+
+/* The inverse, in three bytes and in the plainest class that has the size. */
+static bool bytes_of_size(size_t size, unsigned *bytes)
+{
+    if (size <= 0xffff) {
+        *bytes = CLASS_EXACT | (unsigned)size << 8;
+    } else if (size <= 0x100000 && size % 16 == 0) {
+        *bytes = CLASS_LARGE | (unsigned)(size / 16 - 1) << 8;
+    } else if (SIZE_MAX - size < 0x8000) {
+        *bytes = CLASS_ABSURD | (unsigned)(SIZE_MAX - size) << 8;
+    } else if (size >= NEAR_HALF && size - NEAR_HALF < 0x8000) {
+        *bytes = CLASS_ABSURD | (unsigned)(size - NEAR_HALF + 0x8000) << 8;
+    } else {
+        return false;
+    }
+    return true;
+}
+
+/* 1 to 48 by ones, 56 to 160 by eights, 256, 1024: a random count is mostly small. */
+static size_t count_of_byte(unsigned byte)
+{
+    if (byte < 0xd0) {
+        return byte % 16 + 1;
+    } else if (byte < 0xf0) {
+        return byte - 0xd0 + 17;
+    }
+    return byte < 0xfe ? (byte - 0xf0) * 8 + 56 : (byte - 0xfe) * 768 + 256;
+}
+
+static size_t operand_of_bytes(enum operand operand, unsigned bytes)
+{
+    switch (operand) {
+    case SIZE:
+        return size_of_bytes(bytes & 0xff, bytes >> 8);
+    case TYPE:
+        return bytes % SUBJECT_TYPE_COUNT;
+    case COUNT:
+        return count_of_byte(bytes);
+    case ORDER:
+        return bytes % 4 <= ORDER_FIFO ? bytes % 4 : bytes;
+    case LIMIT:
+        return SIZE_OF_PAGE << bytes % 20;
+    case INDEX:
+    case NONE:
+        break;
+    }
+    return bytes;
+}
+
+static bool bytes_of_operand(enum operand operand, size_t value, unsigned *bytes)
+{
+    if (operand == SIZE) {
+        return bytes_of_size(value, bytes);
+    }
+    for (*bytes = 0; *bytes < 1U << operand_bytes[operand] * 8; ++*bytes) {
+        if (operand_of_bytes(operand, *bytes) == value) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static unsigned next_bytes(struct program *program, unsigned count)
+{
+    unsigned bytes = 0;
+    for (unsigned i = 0; i < count && program->position < program->size; i++) {
+        bytes |= (unsigned)program->data[program->position++] << 8 * i;
+    }
+    return bytes;
+}
+
+bool program_next(struct program *program, struct operation *operation)
+{
+    if (program->position >= program->size) {
+        return false;
+    }
+    unsigned byte = next_bytes(program, 1);
+    *operation = (struct operation){.kind = kind_of_code(byte / 4), .pool = byte % 4};
+    for (int i = 0; i < 2; i++) {
+        enum operand operand = words[operation->kind].operands[i];
+        operation->operands[i] =
+            operand_of_bytes(operand, next_bytes(program, operand_bytes[operand]));
+    }
+    return true;
+}
+
+size_t operation_encode(const struct operation *operation, uint8_t bytes[OPERATION_MAX_SIZE])
+{
+    const struct word *word = &words[operation->kind];
+    size_t size = 0;
+    bytes[size++] = (uint8_t)(word->first_code * 4 + operation->pool);
+    for (int i = 0; i < 2; i++) {
+        unsigned operand;
+        if (!bytes_of_operand(word->operands[i], operation->operands[i], &operand)) {
+            return 0;
+        }
+        for (unsigned j = 0; j < operand_bytes[word->operands[i]]; j++) {
+            bytes[size++] = (uint8_t)(operand >> 8 * j);
+        }
+    }
+    return size;
+}
+
+/* Sizes near the largest are told as the distance to it, which reads better. */
+static int print_operand(enum operand operand, size_t value, char *text, size_t size)
+{
+#define NAME(number, type) #type,
+    static const char *const types[SUBJECT_TYPE_COUNT] = {SUBJECT_TYPES(NAME)};
+    static const char *const orders[] = {"lifo", "fifo", "stride", "random"};
+    if (operand == NONE) {
+        return 0;
+    } else if (operand == TYPE) {
+        return snprintf(text, size, " \"%s\"", types[value]);
+    } else if (operand == ORDER) {
+        return value <= ORDER_FIFO ? snprintf(text, size, " %s", orders[value])
+                                   : snprintf(text, size, " %s %zu", orders[value % 4], value / 4);
+    } else if (operand == SIZE && SIZE_MAX - value < 0x8000) {
+        return snprintf(text, size, " SIZE_MAX-%zu", SIZE_MAX - value);
+    }
+    return snprintf(text, size, " %zu", value);
+}
+
+void operation_print(const struct operation *operation, char text[OPERATION_TEXT_SIZE])
+{
+    const struct word *word = &words[operation->kind];
+    int end = snprintf(text, OPERATION_TEXT_SIZE, "%s %u", word->name, operation->pool);
+    for (int i = 0; i < 2; i++) {
+        end += print_operand(word->operands[i], operation->operands[i], text + end,
+                             OPERATION_TEXT_SIZE - (size_t)end);
+    }
+}
+
+ENGINE_END

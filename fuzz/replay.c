@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/*
+ * Runs the inputs that its arguments name through a fuzz target, without a fuzzing engine. An
+ * argument is a file, or a directory of inputs. -v prints each name. A crash is followed by the
+ * name of the input.
+ * Exit code: 0, or 2 where an argument cannot be read or holds no input.
+ */
+
+#define _POSIX_C_SOURCE 200809L /* scandir */
+
+#include <dirent.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* Of the sanitizers' runtime, where there is one: it ends the process without a signal. */
+__attribute__((weak)) void __sanitizer_set_death_callback(void (*callback)(void));
+
+/* An input that takes longer hangs; the slowest take milliseconds. */
+#define MAX_SECONDS 60
+
+static char current[4096]; /* the name of the input that runs, or empty */
+static bool is_verbose;
+static size_t input_count;
+
+static void print_current(void)
+{
+    static const char before[] = "replay: the input was ";
+    if (current[0] != '\0') {
+        bool is_written = write(STDERR_FILENO, before, sizeof(before) - 1) >= 0 &&
+                          write(STDERR_FILENO, current, strlen(current)) >= 0 &&
+                          write(STDERR_FILENO, "\n", 1) >= 0;
+        current[0] = '\0';
+        (void)is_written;
+    }
+}
+
+static void on_signal(int number)
+{
+    print_current();
+    signal(number, SIG_DFL);
+    raise(number);
+}
+
+static void print_name_on_crash(void)
+{
+    signal(SIGABRT, on_signal);
+    signal(SIGALRM, on_signal);
+    if (__sanitizer_set_death_callback != NULL) {
+        __sanitizer_set_death_callback(print_current);
+        return;
+    }
+    static const int others[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP};
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        signal(others[i], on_signal);
+    }
+}
+
+_Noreturn static void give_up(const char *path, const char *reason)
+{
+    fprintf(stderr, "replay: %s: %s\n", path, reason);
+    exit(2);
+}
+
+/* The input stands in memory of exactly its size, so that a sanitizer sees reads beyond it. */
+static void replay_file(const char *path, size_t size)
+{
+    FILE *file = fopen(path, "rb");
+    uint8_t *data = malloc(size > 0 ? size : 1);
+    if (file == NULL || data == NULL || fread(data, 1, size, file) != size) {
+        give_up(path, errno != 0 ? strerror(errno) : "cannot be read");
+    }
+    fclose(file);
+    if (is_verbose) {
+        printf("%s\n", path);
+        fflush(stdout);
+    }
+    snprintf(current, sizeof(current), "%s", path);
+    alarm(MAX_SECONDS);
+    LLVMFuzzerTestOneInput(data, size);
+    alarm(0);
+    current[0] = '\0';
+    free(data);
+    input_count++;
+}
+
+static void replay(const char *path);
+
+/* Sorted, so that each run is the same. */
+static void replay_directory(const char *path)
+{
+    struct dirent **entries;
+    int count = scandir(path, &entries, NULL, alphasort);
+    if (count < 0) {
+        give_up(path, strerror(errno));
+    }
+    for (int i = 0; i < count; i++) {
+        if (entries[i]->d_name[0] != '.') {
+            char name[sizeof(current)];
+            snprintf(name, sizeof(name), "%s/%s", path, entries[i]->d_name);
+            replay(name);
+        }
+        free(entries[i]);
+    }
+    free(entries);
+}
+
+static void replay(const char *path)
+{
+    struct stat status;
+    errno = 0;
+    if (stat(path, &status) != 0) {
+        give_up(path, strerror(errno));
+    }
+    if (!S_ISDIR(status.st_mode)) {
+        replay_file(path, (size_t)status.st_size);
+        return;
+    }
+    size_t before = input_count;
+    replay_directory(path);
+    if (input_count == before) {
+        give_up(path, "holds no input");
+    }
+}
+
+int main(int argc, char **argv)
+{
+    int first = 1;
+    if (argc > 1 && strcmp(argv[1], "-v") == 0) {
+        is_verbose = true;
+        first = 2;
+    }
+    if (first == argc) {
+        fprintf(stderr, "usage: replay [-v] FILE_OR_DIRECTORY...\n");
+        return 2;
+    }
+    print_name_on_crash();
+    for (int i = first; i < argc; i++) {
+        replay(argv[i]);
+    }
+    printf("%zu inputs replayed\n", input_count);
+    return 0;
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef FUZZ_RUN_H
+#define FUZZ_RUN_H
+
+/*
+ * run_program runs a program on a subject beside the model. Where the subject does not do what the
+ * model expects, it prints what was expected and what was seen, and the program up to there, and
+ * aborts. It allocates nothing, and the same program does the same each time.
+ *
+ * A pool that is used before its first init has an implied one. What cannot be done is left out:
+ * free without live objects, new beyond the limits below.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "subject.h"
+
+#define RUN_MAX_SIZE      4096               /* bytes of a program that are worth running */
+#define RUN_MAX_LIVE_SIZE ((size_t)32 << 20) /* bytes of live objects, of all pools */
+
+/* After so much work a program is ended. A unit is about a call for a small object, 0.1 us; pages
+ * that are touched first and requests for memory take longer and count for more. */
+#define RUN_MAX_WORK 2000
+
+/* Programs with this hash, sum of data[i] * 31^(size - 1 - i), may do more. They must be made for
+ * it: what a fuzzer makes of them has another hash, and does not slow it down. */
+#define RUN_DEEP_HASH     54321
+#define RUN_MAX_DEEP_WORK 60000
+
+void run_program(const struct subject *subject, const uint8_t *data, size_t size);
+
+#endif /* FUZZ_RUN_H */
