@@ -32,21 +32,31 @@ def write_launcher(ctx, words):
     )
     return launcher
 
-def _python_test_impl(ctx):
+# By the extensions of scripts; both are found on the PATH.
+_INTERPRETERS = {
+    "py": "python3",
+    "sh": "sh",
+}
+
+def _script_test_impl(ctx):
     runfiles = ctx.runfiles(files = ctx.files.data + [ctx.file.src])
     for data in ctx.attr.data:
         runfiles = runfiles.merge(data[DefaultInfo].default_runfiles)
+    interpreter = _INTERPRETERS[ctx.file.src.extension]
     return DefaultInfo(
-        executable = write_launcher(ctx, ["python3", here(ctx.file.src.short_path)]),
+        executable = write_launcher(ctx, [interpreter, here(ctx.file.src.short_path)]),
         runfiles = runfiles,
     )
 
-python_test = rule(
-    implementation = _python_test_impl,
-    doc = "A test that is one Python script, run by the machine's python3.",
+script_test = rule(
+    implementation = _script_test_impl,
+    doc = "A test that is one script, in Python or for the shell, run by the machine's interpreter.",
     attrs = {
         "data": attr.label_list(allow_files = True),
-        "src": attr.label(allow_single_file = [".py"], mandatory = True),
+        "src": attr.label(
+            allow_single_file = ["." + extension for extension in _INTERPRETERS],
+            mandatory = True,
+        ),
     },
     test = True,
 )

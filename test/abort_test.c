@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/*
+ * How a report gets out, and that the process ends by abort() whatever is in the way.
+ */
+
+#define _DEFAULT_SOURCE /* ssize_t, close */
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#include "harness.h"
+#include "pools.h"
+#include "reports.h"
+#include "requests.h"
+
+/* What becomes of the library's calls of write: link with -Wl,--wrap=write. */
+enum writing { WRITE_ALL, WRITE_ONE_BYTE, WRITE_AFTER_A_SIGNAL, WRITE_NOTHING };
+
+static enum writing writing;
+
+ssize_t __real_write(int file, const void *bytes, size_t size);
+ssize_t __wrap_write(int file, const void *bytes, size_t size);
+
+ssize_t __wrap_write(int file, const void *bytes, size_t size)
+{
+    static bool was_interrupted;
+
+    switch (writing) {
+    case WRITE_ONE_BYTE:
+        return __real_write(file, bytes, size > 0);
+    case WRITE_AFTER_A_SIGNAL:
+        was_interrupted = !was_interrupted;
+        if (was_interrupted) {
+            errno = EINTR;
+            return -1;
+        }
+        return __real_write(file, bytes, size);
+    case WRITE_NOTHING:
+        errno = EIO;
+        return -1;
+    default:
+        return __real_write(file, bytes, size);
+    }
+}
+
+static struct cork_mempool mp;
+static void *objects[20];
+
+/* A pool in which a double free, a leak and others are at hand; the report is that of the leak. */
+static const char *prepare(void)
+{
+    cork_mempool_init(&mp, long long);
+    take_objects(&mp, objects, COUNT_OF(objects));
+    return leak_report(&mp, "long long", COUNT_OF(objects), objects, 0, 1);
+}
+
+static void clean_up(void)
+{
+    give_objects(&mp, objects, COUNT_OF(objects));
+    cork_mempool_done(&mp);
+}
+
+static void write_so(enum writing how)
+{
+    writing = how;
+    cork_mempool_done(&mp);
+}
+
+TEST(a_report_that_is_written_in_parts_is_complete)
+{
+    const char *report = prepare();
+
+    CHECK_ABORTS(report, write_so(WRITE_ALL));
+    CHECK_ABORTS(report, write_so(WRITE_ONE_BYTE));
+    CHECK_ABORTS(report, write_so(WRITE_AFTER_A_SIGNAL));
+    clean_up();
+}
+
+TEST(a_report_that_cannot_be_written_ends_in_abort)
+{
+    prepare();
+    CHECK_ABORTS("", write_so(WRITE_NOTHING));
+    clean_up();
+}
+
+static void close_and_misuse(void)
+{
+    close(STDIN_FILENO);
+    close(STDOUT_FILENO);
+    close(STDERR_FILENO);
+    cork_mempool_done(&mp);
+}
+
+TEST(a_process_without_standard_streams_is_aborted)
+{
+    prepare();
+    CHECK_ABORTS("", close_and_misuse());
+    clean_up();
+}
+
+/* A misuse is often found where the heap is in ruins. */
+TEST(a_report_takes_no_memory)
+{
+    const char *report;
+
+    requests_start();
+    report = prepare();
+    CHECK(requests.count > 0);
+    requests_refuse(EVERYTHING, REPORT_ALL, 0);
+    CHECK_ABORTS(report, cork_mempool_done(&mp));
+    CHECK_ABORTS(
+        slot_report("free of an interior pointer", &mp, "long long", (char *)objects[0] + 1, 0),
+        cork_mempool_free(&mp, (char *)objects[0] + 1));
+    CHECK_ABORTS(pointer_report("free of a foreign pointer", &mp, "long long", &mp),
+                 cork_mempool_free(&mp, &mp));
+    requests_stop();
+    clean_up();
+}
+
+static void ignore_and_misuse(void)
+{
+    sigset_t signals;
+
+    signal(SIGABRT, SIG_IGN);
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGABRT);
+    sigprocmask(SIG_BLOCK, &signals, NULL);
+    cork_mempool_done(&mp);
+}
+
+TEST(a_process_that_ignores_abort_is_aborted)
+{
+    const char *report = prepare();
+
+    CHECK_ABORTS(report, ignore_and_misuse());
+    clean_up();
+}
+
+static void say_kind(const struct cork_mempool_violation *violation)
+{
+    fprintf(stderr, "handler: %d\n", (int)violation->kind);
+}
+
+TEST(a_handler_that_returns_is_called_once_and_then_the_process_aborted)
+{
+    char expected[4096];
+
+    snprintf(expected, sizeof(expected), "handler: 5\n%s", prepare());
+    CHECK(cork_mempool_on_violation(say_kind) == NULL);
+    CHECK_ABORTS(expected, cork_mempool_done(&mp));
+    CHECK(cork_mempool_on_violation(NULL) == say_kind);
+    CHECK_ABORTS(expected + strlen("handler: 5\n"), cork_mempool_done(&mp));
+    clean_up();
+}
+
+#define TEN(x)       x x x x x x x x x x
+#define SIXTY_TWO(x) TEN(x) TEN(x) TEN(x) TEN(x) TEN(x) TEN(x) x x
+
+static void check_name(const char *name)
+{
+    void *object = cork_mempool_new(&mp);
+
+    CHECK_ABORTS(leak_report(&mp, name, 1, &object, 0, 1), cork_mempool_done(&mp));
+    cork_mempool_free(&mp, object);
+    cork_mempool_done(&mp);
+}
+
+TEST(a_name_is_shown_whole_up_to_256_characters)
+{
+    static const char whole[] = "char[11" SIXTY_TWO(" | 1") "]";
+    static const char longer[] = "char[111" SIXTY_TWO(" | 1") "]";
+    char cut_off[512];
+
+    CHECK_EQUAL(strlen(whole), 256);
+    cork_mempool_init(&mp, char[11 SIXTY_TWO(| 1)]);
+    check_name(whole);
+
+    snprintf(cut_off, sizeof(cut_off), "%.256s...", longer);
+    cork_mempool_init(&mp, char[111 SIXTY_TWO(| 1)]);
+    check_name(cut_off);
+
+    snprintf(cut_off, sizeof(cut_off), "%.256s...", "char[1111" SIXTY_TWO(" | 1 | 1") "]");
+    cork_mempool_init(&mp, char[1111 SIXTY_TWO(| 1 | 1)]);
+    check_name(cut_off);
+}

@@ -1,0 +1,132 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-3-Clause
+#
+# What compiles and what must not: the headers, and the type macros given what is not a type.
+#
+# usage: compile_test.sh INCLUDE
+#   INCLUDE  the directory that has libcork/
+#   CC, CXX  compilers, more than one separated by spaces; default: all that are found
+set -u
+
+include=$1
+passed=0
+failed=0
+directory=$(mktemp -d) || exit 1
+trap 'rm -rf "$directory"' EXIT
+
+found() {
+    for compiler in "$@"; do
+        command -v "$compiler" > /dev/null && echo "$compiler"
+    done
+}
+
+verdict() { # verdict OK DESCRIPTION
+    if [ "$1" -eq 0 ]; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        echo "FAILED: $2"
+        cat "$directory/errors"
+    fi
+}
+
+compiles() { # compiles DESCRIPTION COMMAND...
+    description=$1
+    shift
+    "$@" > "$directory/errors" 2>&1
+    verdict $? "$description must compile"
+}
+
+is_refused() { # is_refused DESCRIPTION COMMAND...
+    description=$1
+    shift
+    "$@" > "$directory/errors" 2>&1
+    test $? -eq 1
+    verdict $? "$description must not compile"
+}
+
+# Everything below compiles these few lines; WHAT is all that differs.
+cat > "$directory/use.c" << 'END'
+#include <libcork/core.h>
+
+struct incomplete;
+struct complete {
+    void *pointer;
+    char text[20];
+};
+
+void use(struct cork_mempool *mp, struct complete variable, int number);
+
+void use(struct cork_mempool *mp, struct complete variable, int number)
+{
+    (void)variable;
+    (void)number;
+#ifdef EX
+    cork_mempool_init_ex(mp, WHAT, 1000);
+#else
+    cork_mempool_init(mp, WHAT);
+#endif
+}
+END
+cp "$directory/use.c" "$directory/use.cc"
+
+try_types() { # try_types SOURCE COMMAND...
+    source=$1
+    shift
+    for form in -DINIT -DEX; do
+        for what in 'struct complete' 'int' 'struct complete *' 'struct incomplete *' 'char[20]' \
+            'void *' 'void (*)(int)' 'const struct complete[2]'; do
+            compiles "$* $form: $what" "$@" -Wall -Wextra -Wpedantic -Werror -I"$include" "$form" \
+                -DWHAT="$what" -fsyntax-only "$directory/$source"
+        done
+    done
+}
+
+try_others() { # try_others SOURCE COMMAND...
+    source=$1
+    shift
+    for form in -DINIT -DEX; do
+        for what in 'sizeof(struct complete)' 'sizeof variable' '8' 'number' 'variable' '&variable' \
+            '"struct complete"' 'struct incomplete' 'unheard_of' 'void' 'int(int)' ''; do
+            is_refused "$* $form: $what" "$@" -I"$include" "$form" -DWHAT="$what" -fsyntax-only \
+                "$directory/$source"
+        done
+    done
+}
+
+try_headers() { # try_headers SUFFIX COMMAND...
+    suffix=$1
+    shift
+    for header in core.h core/mempool.h core/mempool_inspect.h core/mempool_violation.h; do
+        # Twice, for the guards; alone, because each must include what it needs.
+        printf '#include <libcork/%s>\n#include <libcork/%s>\n' "$header" "$header" \
+            > "$directory/header.$suffix"
+        compiles "$*: $header" "$@" -Wall -Wextra -Wpedantic -Werror -I"$include" -fsyntax-only \
+            "$directory/header.$suffix"
+    done
+}
+
+c_compilers=${CC:-$(found clang-19 clang | head -n 1) $(found gcc)}
+cxx_compilers=${CXX:-$(found clang++-19 clang++ | head -n 1) $(found g++)}
+for compiler in $c_compilers; do
+    for standard in c11 gnu11 c17; do
+        try_headers c "$compiler" "-std=$standard"
+        try_types use.c "$compiler" "-std=$standard"
+    done
+    try_others use.c "$compiler" -std=c11
+    try_others use.c "$compiler" -std=gnu17
+done
+for compiler in $cxx_compilers; do
+    for standard in c++11 c++14 c++17 c++20; do
+        try_headers cc "$compiler" "-std=$standard"
+        try_types use.cc "$compiler" "-std=$standard"
+    done
+    try_others use.cc "$compiler" -std=c++11
+    try_others use.cc "$compiler" -std=gnu++20
+done
+echo "$passed passed, $failed failed"
+if [ "${c_compilers% }" = '' ] || [ "${cxx_compilers% }" = '' ]; then
+    echo "no compiler; set CC and CXX" >&2
+    exit 1
+fi
+[ "$failed" -eq 0 ]

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef CORK_MEMPOOL_TEST_CROWD_H
+#define CORK_MEMPOOL_TEST_CROWD_H
+
+/*
+ * A crowd: a pool with objects in memory of every kind that pools know. What is refused must be
+ * refused wherever an object lies.
+ */
+
+#include <stddef.h>
+
+#include <libcork/core.h>
+
+#define PERSON_SIZE 1008
+#define PERSON_SLOT (TEST_UNDER_ASAN ? PERSON_SIZE + 16 : PERSON_SIZE)
+
+/* The objects' type; it gives the pool its name. */
+struct person {
+    char bytes[PERSON_SIZE];
+};
+
+/* In each of the regions: its first object, and one further on that has neighbours. */
+#define CROWD_PLACE_COUNT 8
+
+struct crowd {
+    struct cork_mempool mp;
+    size_t count;
+    /* In the order in which they were issued, which is that of their slots; NULL: freed since. */
+    void *objects[8000];
+    size_t places[CROWD_PLACE_COUNT];
+    size_t unissued_count; /* slots behind that of the last object, up to the end of the memory */
+};
+
+/*
+ * crowd_gather fills a pool's nursery, two regular regions, and some of a region from the heap, so
+ * that slots remain that were never issued. It limits this process's address space to a little less
+ * than unlimited, which makes regions small.
+ */
+void crowd_gather(struct crowd *crowd);
+
+/* crowd_disperse checks the contents of all objects, frees them, uses the pool anew and ends it. */
+void crowd_disperse(struct crowd *crowd);
+
+#endif /* CORK_MEMPOOL_TEST_CROWD_H */

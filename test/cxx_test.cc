@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/*
+ * A user in C++11.
+ */
+
+#include <libcork/core.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+#include <new>
+#include <vector>
+
+#include "harness.h"
+
+namespace
+{
+
+struct node {
+    node *next;
+    int value;
+};
+
+template <typename key, typename value> struct entry {
+    key first;
+    value second;
+};
+
+using pair = entry<char, node>;
+
+struct alignas(128) over_aligned {
+    char bytes[256];
+};
+
+/* A class whose objects must be constructed and destroyed, and know if they are not. */
+class counted
+{
+  public:
+    explicit counted(int number) : self_(this), number_(number)
+    {
+        count++;
+    }
+    counted(const counted &) = delete;
+    counted &operator=(const counted &) = delete;
+    virtual ~counted()
+    {
+        count--;
+    }
+    bool is(int number) const
+    {
+        return self_ == this && number_ == number;
+    }
+
+    static int count;
+
+  private:
+    const counted *self_;
+    int number_;
+};
+
+int counted::count = 0;
+
+struct with_pool {
+    char odd;
+    struct cork_mempool pool;
+};
+
+struct cork_mempool_stats stats_of(const struct cork_mempool &mp)
+{
+    struct cork_mempool_stats stats;
+
+    cork_mempool_stats(&mp, &stats);
+    return stats;
+}
+
+/* Takes objects from a pool that was initialized for a type, gives them back, and ends the pool. */
+template <typename type> void exercise(struct cork_mempool &mp)
+{
+    void *objects[200];
+
+    CHECK_EQUAL(stats_of(mp).element_size, sizeof(type));
+    /* AddressSanitizer gets a gap behind each object. */
+    CHECK(TEST_UNDER_ASAN || stats_of(mp).slot_size == sizeof(type));
+    for (void *&object : objects) {
+        object = cork_mempool_new(&mp);
+        CHECK(object != nullptr);
+        CHECK_EQUAL(reinterpret_cast<std::uintptr_t>(object) % alignof(type), 0);
+    }
+    CHECK(cork_mempool_check(&mp));
+    CHECK_EQUAL(stats_of(mp).live_count, 200);
+    for (void *object : objects) {
+        cork_mempool_free(&mp, object);
+    }
+    cork_mempool_done(&mp);
+}
+
+template <typename type> void init_and_exercise()
+{
+    struct cork_mempool mp;
+
+    cork_mempool_init(&mp, type);
+    exercise<type>(mp);
+    cork_mempool_init_ex(&mp, type, 10 * sizeof(type));
+    CHECK(TEST_UNDER_ASAN || stats_of(mp).block_size == 10 * sizeof(type));
+    exercise<type>(mp);
+}
+
+} // namespace
+
+TEST(type_macros_take_types_of_all_kinds)
+{
+    struct cork_mempool mp;
+
+    cork_mempool_init(&mp, int);
+    exercise<int>(mp);
+    cork_mempool_init(&mp, struct node);
+    exercise<node>(mp);
+    cork_mempool_init(&mp, const node *const *);
+    exercise<node *>(mp);
+    cork_mempool_init(&mp, std::vector<node>);
+    exercise<std::vector<node>>(mp);
+    /* A comma would end the macro's argument; an alias has none. */
+    cork_mempool_init(&mp, pair);
+    exercise<pair>(mp);
+    cork_mempool_init_ex(&mp, over_aligned[2], 4096);
+    exercise<over_aligned[2]>(mp);
+    cork_mempool_init(&mp, void (*)(int));
+    exercise<void (*)(int)>(mp);
+}
+
+TEST(type_macros_take_dependent_types)
+{
+    init_and_exercise<char>();
+    init_and_exercise<long double>();
+    init_and_exercise<over_aligned>();
+    init_and_exercise<std::map<int, int>>();
+    init_and_exercise<entry<std::vector<int>, over_aligned>>();
+    init_and_exercise<counted>();
+}
+
+TEST(size_functions_take_any_size)
+{
+    struct cork_mempool mp;
+
+    cork_mempool_init_size(&mp, sizeof(node));
+    exercise<node>(mp);
+    cork_mempool_init_size_ex(&mp, sizeof(over_aligned), CORK_MEMPOOL_DEFAULT_BLOCK_SIZE);
+    exercise<over_aligned>(mp);
+}
+
+TEST(objects_are_constructed_in_place)
+{
+    with_pool owner;
+    counted *objects[500];
+
+    cork_mempool_init(&owner.pool, counted);
+    for (int i = 0; i < 500; i++) {
+        void *memory = cork_mempool_new(&owner.pool);
+
+        CHECK(memory != nullptr);
+        objects[i] = new (memory) counted(i);
+    }
+    CHECK_EQUAL(counted::count, 500);
+    for (int i = 0; i < 500; i++) {
+        CHECK(objects[i]->is(i));
+        objects[i]->~counted();
+        cork_mempool_free(&owner.pool, objects[i]);
+    }
+    CHECK_EQUAL(counted::count, 0);
+    cork_mempool_free(&owner.pool, nullptr);
+    cork_mempool_done(&owner.pool);
+}
+
+namespace
+{
+
+void say(const struct cork_mempool_violation *violation)
+{
+    CHECK_STRING(violation->message, cork_mempool_violation_message(violation->kind));
+    std::fprintf(stderr, "%s of a \"%s\"%s\n", violation->message, violation->pool_name,
+                 violation->slot == CORK_MEMPOOL_NO_SLOT ? "" : " in a slot");
+    std::abort();
+}
+
+} // namespace
+
+TEST(a_handler_sees_what_is_refused)
+{
+    struct cork_mempool mp;
+    void *object;
+
+    cork_mempool_init(&mp, std::vector<node>);
+    object = cork_mempool_new(&mp);
+    cork_mempool_free(&mp, object);
+    CHECK(cork_mempool_on_violation(say) == nullptr);
+    CHECK_ABORTS("double free of a \"std::vector<node>\" in a slot\n",
+                 cork_mempool_free(&mp, object));
+    CHECK_ABORTS("free of a foreign pointer of a \"std::vector<node>\"\n",
+                 cork_mempool_free(&mp, &mp));
+    CHECK(cork_mempool_on_violation(nullptr) == say);
+    cork_mempool_done(&mp);
+}

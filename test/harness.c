@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#define _DEFAULT_SOURCE /* fork, kill, strsignal, clock_gettime */
+
+#include "harness.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_SKIPPED = 77 };
+
+/* Long enough for the slowest sanitizer; so a test that hangs is named, not killed with the run. */
+#define SECONDS_PER_TEST 50
+#define TEST_MAX         256
+#define DEFAULT_SEED     20240229
+
+static struct {
+    const char *name;
+    test_function *function;
+} tests[TEST_MAX];
+static size_t test_count;
+
+static uint64_t seed = DEFAULT_SEED;
+static const char *filter = "";
+static bool here;
+
+/* The child process of CHECK_ABORTS and CHECK_PASSES, and where its standard error is read. */
+static pid_t child;
+static int child_stderr;
+
+void test_register(const char *name, test_function *function)
+{
+    if (test_count == TEST_MAX) {
+        fprintf(stderr, "harness: more than %d tests\n", TEST_MAX);
+        abort();
+    }
+    tests[test_count].name = name;
+    tests[test_count].function = function;
+    test_count++;
+}
+
+uint64_t test_seed(void)
+{
+    return seed;
+}
+
+/* Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators" (OOPSLA 2014). */
+uint64_t test_random(uint64_t *state)
+{
+    uint64_t z = *state += 0x9e3779b97f4a7c15U;
+
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9U;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebU;
+    return z ^ z >> 31;
+}
+
+void test_skip(const char *reason)
+{
+    printf("[%s] ", reason);
+    fflush(stdout);
+    _exit(EXIT_SKIPPED);
+}
+
+void test_fails(const char *file, int line, const char *format, ...)
+{
+    va_list arguments;
+
+    printf("\n    %s:%d: ", file, line);
+    va_start(arguments, format);
+    vprintf(format, arguments);
+    va_end(arguments);
+    printf("\n    ");
+    fflush(stdout);
+    /* Not exit: what a failed test leaves behind is no leak worth a report of its own. */
+    _exit(EXIT_FAILED);
+}
+
+void test_compares_numbers(const char *file, int line, const char *what, uintmax_t actual,
+                           uintmax_t expected)
+{
+    if (actual != expected) {
+        test_fails(file, line,
+                   "%s is %" PRIuMAX " (%#" PRIxMAX "), not %" PRIuMAX " (%#" PRIxMAX ")", what,
+                   actual, actual, expected, expected);
+    }
+}
+
+void test_compares_pointers(const char *file, int line, const char *what, const void *actual,
+                            const void *expected)
+{
+    if (actual != expected) {
+        test_fails(file, line, "%s is %p, not %p", what, actual, expected);
+    }
+}
+
+void test_compares_strings(const char *file, int line, const char *what, const char *actual,
+                           const char *expected)
+{
+    if (actual == NULL || expected == NULL ? actual != expected : strcmp(actual, expected) != 0) {
+        test_fails(file, line, "%s is \"%s\", not \"%s\"", what, actual ? actual : "(NULL)",
+                   expected ? expected : "(NULL)");
+    }
+}
+
+bool test_child_starts(void)
+{
+    const struct rlimit no_core = {0, 0};
+    int pipe_ends[2];
+
+    fflush(stdout);
+    if (pipe(pipe_ends) != 0 || (child = fork()) < 0) {
+        test_fails(__FILE__, __LINE__, "no child process: %s", strerror(errno));
+    }
+    if (child == 0) {
+        dup2(pipe_ends[1], STDERR_FILENO);
+        close(pipe_ends[0]);
+        close(pipe_ends[1]);
+        setrlimit(RLIMIT_CORE, &no_core);
+        alarm(SECONDS_PER_TEST);
+        return true;
+    }
+    close(pipe_ends[1]);
+    child_stderr = pipe_ends[0];
+    return false;
+}
+
+void test_child_ends(void)
+{
+    fflush(stdout);
+    _exit(0);
+}
+
+/* Waits for the child; text receives what it wrote to standard error, as much of it as fits. */
+static int child_wait(char *text, size_t text_size)
+{
+    char rest[512];
+    size_t size = 0;
+    ssize_t got;
+    int status;
+
+    do {
+        const bool fits = size < text_size - 1;
+
+        got = fits ? read(child_stderr, text + size, text_size - 1 - size)
+                   : read(child_stderr, rest, sizeof(rest));
+        if (got > 0 && fits) {
+            size += (size_t)got;
+        }
+    } while (got > 0);
+    text[size] = '\0';
+    close(child_stderr);
+    if (waitpid(child, &status, 0) != child) {
+        test_fails(__FILE__, __LINE__, "the child process is lost: %s", strerror(errno));
+    }
+    return status;
+}
+
+static const char *ending(int status)
+{
+    static char text[64];
+
+    if (WIFSIGNALED(status)) {
+        snprintf(text, sizeof(text), "killed by signal %d, %s", WTERMSIG(status),
+                 strsignal(WTERMSIG(status)));
+    } else {
+        snprintf(text, sizeof(text), "exit code %d", WEXITSTATUS(status));
+    }
+    return text;
+}
+
+void test_child_aborted(const char *file, int line, const char *report)
+{
+    char text[16384];
+    const int status = child_wait(text, sizeof(text));
+
+    if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGABRT) {
+        test_fails(file, line, "the child did not abort: %s; standard error:\n%s", ending(status),
+                   text);
+    }
+    if (strcmp(text, report) != 0) {
+        test_fails(file, line, "the report is\n%s    not\n%s", text, report);
+    }
+}
+
+void test_child_passed(const char *file, int line)
+{
+    char text[16384];
+    const int status = child_wait(text, sizeof(text));
+
+    if (status != 0 || text[0] != '\0') {
+        test_fails(file, line, "the child did not pass: %s; standard error:\n%s", ending(status),
+                   text);
+    }
+}
+
+void test_child_may_fault(void)
+{
+    /* A sanitizer would rather report the fault itself. */
+    signal(SIGSEGV, SIG_DFL);
+}
+
+void test_child_faulted(const char *file, int line)
+{
+    char text[16384];
+    const int status = child_wait(text, sizeof(text));
+
+    if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGSEGV) {
+        test_fails(file, line, "the child did not fault: %s; standard error:\n%s", ending(status),
+                   text);
+    }
+}
+
+static double now(void)
+{
+    struct timespec time;
+
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+}
+
+/* Runs one test in a process of its own; returns its exit code, or EXIT_FAILED. */
+static int run_test(size_t index)
+{
+    const double start = now();
+    const char *verdict;
+    int status;
+    pid_t process;
+
+    printf("%s ... ", tests[index].name);
+    fflush(stdout);
+    if (here) {
+        tests[index].function();
+        printf("ok\n");
+        return 0;
+    }
+    process = fork();
+    if (process == 0) {
+        alarm(SECONDS_PER_TEST);
+        tests[index].function();
+        /* Not _exit: a leak checker does its work at exit. */
+        exit(0);
+    }
+    if (process < 0 || waitpid(process, &status, 0) != process) {
+        printf("no process: %s\n", strerror(errno));
+        return EXIT_FAILED;
+    }
+    verdict = status == 0                                                ? "ok"
+              : WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SKIPPED ? "skipped"
+                                                                         : "FAILED";
+    printf("%s (%.3f s)", verdict, now() - start);
+    if (*verdict == 'F') {
+        printf(" %s", ending(status));
+    }
+    printf("\n");
+    fflush(stdout);
+    return *verdict == 'F' ? EXIT_FAILED : WEXITSTATUS(status);
+}
+
+static bool parse_arguments(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        if (strncmp(argv[i], "--seed=", 7) == 0) {
+            seed = strtoull(argv[i] + 7, NULL, 0);
+        } else if (strcmp(argv[i], "--here") == 0) {
+            here = true;
+        } else if (argv[i][0] != '-' && filter[0] == '\0') {
+            filter = argv[i];
+        } else {
+            fprintf(stderr, "usage: %s [--seed=N] [--here] [part of a test's name]\n", argv[0]);
+            fprintf(stderr, "  --here  run the tests in this process, for a debugger\n");
+            return false;
+        }
+    }
+    return true;
+}
+
+int main(int argc, char **argv)
+{
+    size_t passed = 0;
+    size_t failed = 0;
+    size_t skipped = 0;
+
+    if (!parse_arguments(argc, argv)) {
+        return EXIT_USAGE;
+    }
+    printf("seed %" PRIu64 "\n", seed);
+    for (size_t i = 0; i < test_count; i++) {
+        if (strstr(tests[i].name, filter) != NULL) {
+            const int code = run_test(i);
+
+            passed += code == 0;
+            skipped += code == EXIT_SKIPPED;
+            failed += code == EXIT_FAILED;
+        }
+    }
+    printf("%zu passed, %zu failed, %zu skipped\n", passed, failed, skipped);
+    if (passed + failed + skipped == 0) {
+        fprintf(stderr, "no test's name contains \"%s\"\n", filter);
+        return EXIT_USAGE;
+    }
+    return failed == 0 ? 0 : EXIT_FAILED;
+}

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/*
+ * cork_mempool_check on pools that a stray write has hit, and the guards that stop one. These
+ * tests, and no others, know the private fields, for there is no other way to damage one at a time.
+ */
+
+#include <stdint.h>
+
+#include "crowd.h"
+#include "harness.h"
+#include "pools.h"
+
+static struct crowd crowd;
+
+/* Damages a word, which check must see, and repairs it, after which check must be content. */
+#define CHECK_SEES(field, damage)                                                                  \
+    do {                                                                                           \
+        const uintptr_t sound = (uintptr_t)(field);                                                \
+        field = damage;                                                                            \
+        CHECK(!cork_mempool_check(&crowd.mp));                                                     \
+        field = (__typeof__(field))sound;                                                          \
+        CHECK(cork_mempool_check(&crowd.mp));                                                      \
+    } while (0)
+
+/* A crowd in which groups of all regions are on the free list, and the open group is the newest. */
+static void gather(void)
+{
+    crowd_gather(&crowd);
+    for (size_t i = 0; i < CROWD_PLACE_COUNT; i++) {
+        cork_mempool_free(&crowd.mp, crowd.objects[crowd.places[i]]);
+        crowd.objects[crowd.places[i]] = NULL;
+    }
+    CHECK(cork_mempool_check(&crowd.mp));
+}
+
+TEST(check_sees_damage_to_the_geometry)
+{
+    struct cork_mempool_geometry *geometry = &crowd.mp.geometry;
+
+    gather();
+    CHECK_SEES(geometry->stride, geometry->stride + 16);
+    CHECK_SEES(geometry->stride, 16);
+    CHECK_SEES(geometry->inverse, geometry->inverse ^ 1);
+    CHECK_SEES(geometry->inverse, geometry->inverse ^ (UINTPTR_MAX / 2 + 1));
+    CHECK_SEES(geometry->shift, geometry->shift + 1);
+    CHECK_SEES(geometry->shift, geometry->shift - 1);
+    CHECK_SEES(geometry->element_size, geometry->stride + 1);
+    CHECK_SEES(geometry->alignment, 64);
+    CHECK_SEES(geometry->block_slots, 0);
+    crowd_disperse(&crowd);
+}
+
+TEST(check_sees_damage_to_the_open_group)
+{
+    struct cork_mempool *mp = &crowd.mp;
+
+    gather();
+    CHECK(mp->open != 0);
+    CHECK_SEES(mp->open_base, mp->open_base + PERSON_SLOT);
+    CHECK_SEES(mp->open_group, mp->open_group - 1);
+    CHECK_SEES(mp->open_group, mp->open_group + 1);
+    CHECK_SEES(mp->open_group, (struct cork_mempool_group *)(void *)((char *)mp->open_group + 1));
+    CHECK_SEES(mp->open_group, NULL);
+    CHECK_SEES(mp->open_group, &mp->nursery_group);
+    CHECK(mp->open_group->free != 0);
+    mp->open |= mp->open_group->free;
+    CHECK(!cork_mempool_check(mp));
+    mp->open &= ~mp->open_group->free;
+    crowd_disperse(&crowd);
+}
+
+TEST(check_sees_damage_to_the_near_region)
+{
+    struct cork_mempool *mp = &crowd.mp;
+
+    gather();
+    CHECK(mp->slot_count != 0);
+    CHECK_SEES(mp->base, mp->base + PERSON_SLOT);
+    CHECK_SEES(mp->base, mp->base - 1);
+    CHECK_SEES(mp->slot_count, mp->slot_count + 1);
+    CHECK_SEES(mp->slot_count, mp->slot_count - 1);
+    CHECK_SEES(mp->slot_count, 0);
+    CHECK_SEES(mp->groups, mp->groups + 1);
+    crowd_disperse(&crowd);
+}
+
+TEST(check_sees_damage_to_a_region)
+{
+    struct cork_mempool_region *region = crowd.mp.newest;
+
+    gather();
+    for (region = crowd.mp.newest; region != NULL; region = region->older) {
+        CHECK_SEES(region->base, region->base + 1);
+        CHECK_SEES(region->carved_count, region->usable_count + 1);
+        CHECK_SEES(region->carved_count, region->carved_count - 1);
+        CHECK_SEES(region->usable_count, region->capacity + 1);
+        CHECK_SEES(region->usable_count, region->carved_count - 1);
+        CHECK_SEES(region->capacity, region->usable_count - 1);
+        if (region != crowd.mp.newest) {
+            CHECK_SEES(region->carved_count, region->carved_count - 64);
+        }
+    }
+    crowd_disperse(&crowd);
+}
+
+TEST(check_sees_damage_to_groups)
+{
+    gather();
+    for (struct cork_mempool_region *region = crowd.mp.newest; region != NULL;
+         region = region->older) {
+        struct cork_mempool_group *last = &region->groups[(region->carved_count - 1) / 64];
+        struct cork_mempool_group *first = region->groups;
+
+        CHECK(first->free != 0 && first->next != NULL);
+        CHECK_SEES(first->next, NULL);
+        if (region->carved_count % 64 != 0) {
+            const uint64_t beyond = (uint64_t)1 << region->carved_count % 64;
+
+            last->free |= beyond;
+            CHECK(!cork_mempool_check(&crowd.mp));
+            last->free &= ~beyond;
+        }
+    }
+    CHECK(cork_mempool_check(&crowd.mp));
+    crowd_disperse(&crowd);
+}
+
+TEST(check_sees_damage_to_the_free_list)
+{
+    struct cork_mempool *mp = &crowd.mp;
+    struct cork_mempool_group *first;
+    struct cork_mempool_group *second;
+    struct cork_mempool_group elsewhere = {.free = 0};
+
+    gather();
+    first = mp->free_list;
+    CHECK(first != NULL && first->next != first);
+    second = first->next;
+    elsewhere.next = first;
+    CHECK_SEES(mp->free_list, NULL);
+    CHECK_SEES(mp->free_list, second);
+    CHECK_SEES(mp->free_list, &elsewhere);
+    CHECK_SEES(mp->free_list, (struct cork_mempool_group *)(void *)((char *)first + 4));
+    CHECK_SEES(first->next, first);
+    CHECK_SEES(first->next, &elsewhere);
+    CHECK_SEES(first->next, (struct cork_mempool_group *)(uintptr_t)1);
+    /* A list that comes back to itself must not hold up the check for ever. */
+    CHECK_SEES(second->next, first);
+    crowd_disperse(&crowd);
+}
+
+TEST(check_sees_damage_to_a_pool_that_has_issued_all)
+{
+    struct cork_mempool *mp = &crowd.mp;
+    void *objects[64];
+
+    cork_mempool_init_size(mp, 24);
+    take_objects(mp, objects, 64);
+    CHECK_EQUAL(mp->open, 0);
+    CHECK_EQUAL(stats_of(mp).slot_size, slot_needed(24));
+    CHECK_SEES(mp->open_group, NULL);
+    CHECK_SEES(mp->open_group, (struct cork_mempool_group *)(void *)((char *)mp->open_group + 1));
+    CHECK_SEES(mp->geometry.stride, mp->geometry.stride + 16);
+    give_objects(mp, objects, 64);
+    cork_mempool_done(mp);
+}
+
+TEST(check_sees_damage_to_a_pool_without_memory)
+{
+    struct cork_mempool *mp = &crowd.mp;
+
+    cork_mempool_init_size(mp, 16);
+    CHECK_SEES(mp->geometry.alignment, 64);
+    CHECK_SEES(mp->open, 1);
+    CHECK_SEES(mp->slot_count, 1);
+    CHECK_SEES(mp->free_list, &mp->nursery_group);
+    cork_mempool_done(mp);
+}
+
+/* AddressSanitizer would have its say before the guards have theirs. */
+__attribute__((no_sanitize("address"))) static void touch(const void *pointer)
+{
+    (void)*(volatile const char *)pointer;
+}
+
+TEST(a_run_over_slots_or_descriptors_faults_before_it_meets_others)
+{
+    static const char *around[8];
+    size_t count = 0;
+
+    crowd_gather(&crowd);
+    for (struct cork_mempool_region *region = crowd.mp.newest; region != NULL;
+         region = region->older) {
+        const uintptr_t end = (uintptr_t)region->base + region->capacity * PERSON_SLOT;
+
+        /* The oldest region is the nursery, and the newest comes from the heap: neither is guarded.
+         */
+        if (region != &crowd.mp.nursery && region != crowd.mp.newest) {
+            around[count++] = (char *)region - 1;
+            around[count++] = region->base - crowd.mp.geometry.lead_size - 1;
+            around[count++] = (const char *)((end + 4095) / 4096 * 4096);
+        }
+    }
+    CHECK_EQUAL(count, 6);
+    for (size_t i = 0; i < count; i++) {
+        CHECK_FAULTS(touch(around[i]));
+    }
+    CHECK_PASSES(touch(crowd.objects[crowd.places[2]]));
+    crowd_disperse(&crowd);
+}

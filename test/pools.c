@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "pools.h"
+
+#include <stdalign.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "harness.h"
+
+struct cork_mempool_stats stats_of(const struct cork_mempool *mp)
+{
+    struct cork_mempool_stats stats;
+
+    cork_mempool_stats(mp, &stats);
+    return stats;
+}
+
+bool same_stats(const struct cork_mempool_stats *a, const struct cork_mempool_stats *b)
+{
+    return memcmp(a, b, sizeof(*a)) == 0;
+}
+
+static unsigned char pattern(size_t number)
+{
+    return (unsigned char)(number * 37 + 11);
+}
+
+void fill(void *object, size_t size, size_t number)
+{
+    memset(object, pattern(number), size);
+}
+
+bool is_filled(const void *object, size_t size, size_t number)
+{
+    const unsigned char *bytes = object;
+
+    return bytes[0] == pattern(number) && memcmp(bytes, bytes + 1, size - 1) == 0;
+}
+
+size_t alignment_needed(size_t size)
+{
+    size_t alignment = 1;
+
+    while (alignment < alignof(max_align_t) && alignment * 2 <= size) {
+        alignment *= 2;
+    }
+    while (alignment <= size / 2 && size % (alignment * 2) == 0) {
+        alignment *= 2;
+    }
+    return alignment;
+}
+
+static size_t slot_with(size_t size, size_t alignment)
+{
+    if (TEST_UNDER_ASAN) {
+        alignment = alignment < 8 ? 8 : alignment;
+        size += 16;
+    }
+    return (size + alignment - 1) / alignment * alignment;
+}
+
+size_t slot_needed(size_t size)
+{
+    return slot_with(size, alignment_needed(size));
+}
+
+size_t type_slot_needed(size_t size)
+{
+    return slot_with(size, size & (~size + 1));
+}
+
+void take_objects(struct cork_mempool *mp, void **objects, size_t count)
+{
+    const struct cork_mempool_stats before = stats_of(mp);
+
+    for (size_t i = 0; i < count; i++) {
+        objects[i] = cork_mempool_new(mp);
+        CHECK(objects[i] != NULL);
+        CHECK_EQUAL((uintptr_t)objects[i] % before.alignment, 0);
+        fill(objects[i], before.element_size, i);
+    }
+    CHECK_EQUAL(stats_of(mp).live_count, before.live_count + count);
+    CHECK(cork_mempool_check(mp));
+}
+
+void give_objects(struct cork_mempool *mp, void **objects, size_t count)
+{
+    const struct cork_mempool_stats before = stats_of(mp);
+
+    for (size_t i = 0; i < count; i++) {
+        CHECK(is_filled(objects[i], before.element_size, i));
+        cork_mempool_free(mp, objects[i]);
+    }
+    CHECK_EQUAL(stats_of(mp).live_count, before.live_count - count);
+    CHECK(cork_mempool_check(mp));
+}
+
+void exercise(struct cork_mempool *mp, size_t count)
+{
+    void **objects = malloc(count * sizeof(*objects));
+
+    CHECK(objects != NULL);
+    take_objects(mp, objects, count);
+    CHECK_EQUAL(stats_of(mp).live_count, count);
+    give_objects(mp, objects, count);
+    cork_mempool_done(mp);
+    free(objects);
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef CORK_MEMPOOL_TEST_POOLS_H
+#define CORK_MEMPOOL_TEST_POOLS_H
+
+/*
+ * What the tests of pools share.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <libcork/core.h>
+
+/* An errno that no call of the C library leaves behind. */
+#define ODD_ERRNO 12345
+
+#define COUNT_OF(array) (sizeof(array) / sizeof(*(array)))
+
+struct cork_mempool_stats stats_of(const struct cork_mempool *mp);
+
+bool same_stats(const struct cork_mempool_stats *a, const struct cork_mempool_stats *b);
+
+/* Fills an object with bytes that depend on its number, in every byte on that of neighbours. */
+void fill(void *object, size_t size, size_t number);
+
+/* Says whether an object still holds what fill wrote. */
+bool is_filled(const void *object, size_t size, size_t number);
+
+/*
+ * The alignment that an object of this size has: what any type that fits into it can need of
+ * malloc, and what a type of exactly this size can ask for.
+ */
+size_t alignment_needed(size_t size);
+
+/*
+ * The bytes from an object to its neighbour in a pool that was initialized by a size, and in one
+ * by a type. Under AddressSanitizer there is a gap of 16 behind each, and no two share 8 bytes.
+ */
+size_t slot_needed(size_t size);
+size_t type_slot_needed(size_t size);
+
+/* Takes count objects, checks that each is new, aligned and not NULL, and fills each. */
+void take_objects(struct cork_mempool *mp, void **objects, size_t count);
+
+/* Checks that objects still hold what take_objects filled them with, and frees them in order. */
+void give_objects(struct cork_mempool *mp, void **objects, size_t count);
+
+/* Takes count objects from a pool that has none live, gives them back, and finalizes the pool. */
+void exercise(struct cork_mempool *mp, size_t count);
+
+#endif /* CORK_MEMPOOL_TEST_POOLS_H */

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "requests.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+struct requests requests;
+
+/* Only where this is true is anything written: threads may use their pools side by side. */
+static bool are_counted;
+static int refused_kinds;
+static enum refusal refusal;
+static size_t limit;
+static size_t seen_count;
+static bool mappings_are_refused;
+static uintptr_t newest_mapping;
+static size_t newest_size;
+
+void requests_start(void)
+{
+    requests = (struct requests){.count = 0};
+    requests_refuse(0, REFUSE_FROM, 0);
+    mappings_are_refused = false;
+    newest_size = 0;
+    are_counted = true;
+}
+
+void requests_refuse(int kinds, enum refusal how, size_t n)
+{
+    refused_kinds = kinds;
+    refusal = how;
+    limit = n;
+    seen_count = 0;
+}
+
+void requests_refuse_mappings(void)
+{
+    mappings_are_refused = true;
+}
+
+bool requests_reached(void)
+{
+    return seen_count >= limit;
+}
+
+void requests_stop(void)
+{
+    are_counted = false;
+}
+
+static void report_request(void)
+{
+    static const char line[] = "a request for memory\n";
+
+    if (write(STDERR_FILENO, line, sizeof(line) - 1) < 0) {
+        _exit(1);
+    }
+}
+
+/* Counts a request and says whether to refuse it, with an errno that is not the pool's. */
+static bool is_refused(int kind, size_t size, int odd_errno)
+{
+    bool refused = false;
+
+    if (!are_counted) {
+        return false;
+    }
+    requests.count++;
+    requests.system_count += kind != HEAP;
+    if (kind == MAPPINGS && mappings_are_refused) {
+        requests.refused_count++;
+        errno = odd_errno;
+        return true;
+    }
+    if ((kind & refused_kinds) == 0) {
+        return false;
+    }
+    seen_count++;
+    switch (refusal) {
+    case REFUSE_NUMBER:
+        refused = seen_count == limit;
+        break;
+    case REFUSE_FROM:
+        refused = seen_count >= limit;
+        break;
+    case REFUSE_LARGER:
+        refused = size > limit;
+        break;
+    case REPORT_ALL:
+        report_request();
+        break;
+    }
+    if (refused) {
+        requests.refused_count++;
+        errno = odd_errno;
+    }
+    return refused;
+}
+
+static void *taken(void *memory)
+{
+    if (are_counted) {
+        requests.heap_count += memory != NULL;
+        requests.refused_count += memory == NULL;
+    }
+    return memory;
+}
+
+/* The names are the linker's. */
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__real_aligned_alloc(size_t alignment, size_t size);
+int __real_posix_memalign(void **memory, size_t alignment, size_t size);
+void __real_free(void *memory);
+void *__real_mmap(void *hint, size_t size, int access, int flags, int file, off_t offset);
+int __real_munmap(void *memory, size_t size);
+int __real_mprotect(void *memory, size_t size, int access);
+
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__wrap_aligned_alloc(size_t alignment, size_t size);
+int __wrap_posix_memalign(void **memory, size_t alignment, size_t size);
+void __wrap_free(void *memory);
+void *__wrap_mmap(void *hint, size_t size, int access, int flags, int file, off_t offset);
+int __wrap_munmap(void *memory, size_t size);
+int __wrap_mprotect(void *memory, size_t size, int access);
+
+void *__wrap_malloc(size_t size)
+{
+    return is_refused(HEAP, size, EAGAIN) ? NULL : taken(__real_malloc(size));
+}
+
+void *__wrap_calloc(size_t count, size_t size)
+{
+    return is_refused(HEAP, count * size, EAGAIN) ? NULL : taken(__real_calloc(count, size));
+}
+
+void *__wrap_aligned_alloc(size_t alignment, size_t size)
+{
+    return is_refused(HEAP, size, EAGAIN) ? NULL : taken(__real_aligned_alloc(alignment, size));
+}
+
+/* This one returns its error, and leaves errno alone. */
+int __wrap_posix_memalign(void **memory, size_t alignment, size_t size)
+{
+    int error = ENOMEM;
+
+    if (!is_refused(HEAP, size, errno)) {
+        error = __real_posix_memalign(memory, alignment, size);
+        taken(error == 0 ? *memory : NULL);
+    }
+    return error;
+}
+
+void __wrap_free(void *memory)
+{
+    if (are_counted && memory != NULL) {
+        requests.heap_count--;
+    }
+    __real_free(memory);
+}
+
+void *__wrap_mmap(void *hint, size_t size, int access, int flags, int file, off_t offset)
+{
+    void *memory;
+
+    if (is_refused(MAPPINGS, size, EAGAIN)) {
+        return MAP_FAILED;
+    }
+    memory = __real_mmap(hint, size, access, flags, file, offset);
+    if (are_counted && memory == MAP_FAILED) {
+        requests.refused_count++;
+    } else if (are_counted) {
+        requests.mapped_size += size;
+        newest_mapping = (uintptr_t)memory;
+        newest_size = size;
+    }
+    return memory;
+}
+
+/* The first and the last page of a mapping are guards. */
+static bool is_inside_newest(const void *memory, size_t size)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    const uintptr_t offset = (uintptr_t)memory - newest_mapping;
+
+    return newest_size > 2 * page && offset >= page && offset <= newest_size - page &&
+           size <= newest_size - page - offset;
+}
+
+int __wrap_munmap(void *memory, size_t size)
+{
+    const int result = __real_munmap(memory, size);
+
+    if (are_counted && result == 0) {
+        requests.mapped_size -= size;
+    }
+    return result;
+}
+
+int __wrap_mprotect(void *memory, size_t size, int access)
+{
+    int result;
+
+    if (is_refused(COMMITS, size, EACCES)) {
+        return -1;
+    }
+    result = __real_mprotect(memory, size, access);
+    if (are_counted) {
+        requests.refused_count += result != 0;
+        requests.stray_count += !is_inside_newest(memory, size);
+    }
+    return result;
+}

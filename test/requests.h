@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef CORK_MEMPOOL_TEST_REQUESTS_H
+#define CORK_MEMPOOL_TEST_REQUESTS_H
+
+/*
+ * Requests for memory, counted and refused. The linker puts this between the callers and the C
+ * library; a test that uses it must be linked statically with the pool and with
+ *
+ *     -Wl,--wrap=mmap,--wrap=munmap,--wrap=mprotect
+ *     -Wl,--wrap=malloc,--wrap=calloc,--wrap=aligned_alloc,--wrap=posix_memalign,--wrap=free
+ *
+ * symbols_test.sh sees to it that the pool knows no other way to memory.
+ *
+ * The test's own requests are requests like others: between requests_start and requests_stop it
+ * makes none.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* struct requests holds what has happened since requests_start. */
+struct requests {
+    size_t count;         /* of memory asked for: all of the above but munmap and free */
+    size_t system_count;  /* those of them that are system calls */
+    size_t refused_count; /* those that were refused, by requests_refuse or in earnest */
+    size_t heap_count;    /* pieces of the heap taken and not given back */
+    size_t mapped_size;   /* bytes mapped and not unmapped */
+    size_t stray_count;   /* calls of mprotect for more than the inside of the newest mapping */
+};
+
+extern struct requests requests;
+
+/* The kinds of requests. */
+enum {
+    MAPPINGS = 1, /* for address space: mmap */
+    COMMITS = 2,  /* for the right to use it: mprotect */
+    HEAP = 4,     /* malloc and its like */
+    EVERYTHING = MAPPINGS | COMMITS | HEAP
+};
+
+enum refusal {
+    REFUSE_NUMBER, /* refuse request number n; the next one is number 1 */
+    REFUSE_FROM,   /* refuse request number n and all that follow */
+    REFUSE_LARGER, /* refuse requests for more than n bytes */
+    REPORT_ALL     /* refuse none, but write a line to standard error for each */
+};
+
+/* Starts to count, from nothing, and refuses nothing. */
+void requests_start(void);
+
+/* Refuses some requests of some kinds, and no others; the counts go on. Kinds of 0: refuses none.
+ */
+void requests_refuse(int kinds, enum refusal refusal, size_t n);
+
+/* Refuses all mappings, besides what requests_refuse says, until requests_start is called again. */
+void requests_refuse_mappings(void);
+
+/* Says whether there were as many requests of the refused kinds as the n of requests_refuse. */
+bool requests_reached(void);
+
+/* Lets everything pass uncounted. */
+void requests_stop(void);
+
+#endif /* CORK_MEMPOOL_TEST_REQUESTS_H */

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/*
+ * Many objects, and many pools.
+ */
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "harness.h"
+#include "pools.h"
+#include "requests.h"
+
+static void **allocate(size_t count)
+{
+    void **pointers = malloc(count * sizeof(*pointers));
+
+    CHECK(pointers != NULL);
+    return pointers;
+}
+
+static void shuffle(void **objects, size_t count, uint64_t *random)
+{
+    for (size_t left = count; left > 1; left--) {
+        const size_t i = (size_t)(test_random(random) % left);
+        void *object = objects[i];
+
+        objects[i] = objects[left - 1];
+        objects[left - 1] = object;
+    }
+}
+
+/* Writes each object's number into it, and reads all of them: no two objects may be one. */
+static void number_objects(void **objects, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        memcpy(objects[i], &i, sizeof(i));
+    }
+    for (size_t i = 0; i < count; i++) {
+        CHECK(memcmp(objects[i], &i, sizeof(i)) == 0);
+    }
+}
+
+TEST(a_million_objects_are_distinct_and_reused_in_random_order)
+{
+    const size_t count = 1000000;
+    uint64_t random = test_seed();
+    void **objects = allocate(count);
+    struct cork_mempool mp;
+    size_t memory_size = 0;
+
+    cork_mempool_init_size(&mp, 24);
+    for (size_t round = 0; round < 3; round++) {
+        take_objects(&mp, objects, count);
+        CHECK(memory_size == 0 || stats_of(&mp).memory_size == memory_size);
+        memory_size = stats_of(&mp).memory_size;
+        number_objects(objects, count);
+        shuffle(objects, count, &random);
+        for (size_t i = 0; i < count / 2; i++) {
+            cork_mempool_free(&mp, objects[i]);
+        }
+        take_objects(&mp, objects, count / 2);
+        CHECK_EQUAL(stats_of(&mp).memory_size, memory_size);
+        number_objects(objects, count);
+        shuffle(objects, count, &random);
+        for (size_t i = 0; i < count; i++) {
+            cork_mempool_free(&mp, objects[i]);
+        }
+        CHECK_EQUAL(stats_of(&mp).live_count, 0);
+        CHECK(cork_mempool_check(&mp));
+    }
+    cork_mempool_done(&mp);
+    free(objects);
+}
+
+struct figures {
+    struct requests requests;
+    struct cork_mempool_stats stats;
+};
+
+/* Takes count objects, frees them, and says what the pool has asked for. */
+static struct figures use(size_t element_size, size_t count, void **objects)
+{
+    struct figures figures;
+    struct cork_mempool mp;
+
+    cork_mempool_init_size(&mp, element_size);
+    for (size_t i = 0; i < count; i++) {
+        objects[i] = cork_mempool_new(&mp);
+        CHECK(objects[i] != NULL);
+    }
+    figures.requests = requests;
+    figures.stats = stats_of(&mp);
+    for (size_t i = 0; i < count; i++) {
+        cork_mempool_free(&mp, objects[i]);
+    }
+    cork_mempool_done(&mp);
+    return figures;
+}
+
+/*
+ * Ten times the objects may cost some requests more, not ten times as many. Each region may have
+ * to be asked for in many sizes until one can be had.
+ */
+static void check_growth(size_t element_size, int refused_kinds)
+{
+    const size_t most = 1000000;
+    void **objects = allocate(most);
+    struct figures last = {.requests.count = 0};
+
+    for (size_t count = 10; count <= most; count *= 10) {
+        struct figures figures;
+
+        requests_start();
+        requests_refuse(refused_kinds, REFUSE_FROM, 1);
+        figures = use(element_size, count, objects);
+        requests_stop();
+        CHECK(count < 10000 || figures.requests.count > 0);
+        CHECK(count == 10 || figures.requests.count <= last.requests.count + 200);
+        CHECK(count == 10 || figures.stats.region_count <= last.stats.region_count + 5);
+        CHECK(count < 1000 || figures.stats.memory_size < 3 * count * figures.stats.slot_size);
+        last = figures;
+    }
+    free(objects);
+}
+
+TEST(growth_is_geometric)
+{
+    check_growth(8, 0);
+    check_growth(100, 0);
+}
+
+TEST(growth_is_geometric_where_there_are_no_mappings)
+{
+    check_growth(8, MAPPINGS);
+    check_growth(100, COMMITS);
+}
+
+TEST(growth_is_geometric_where_there_is_no_heap)
+{
+    check_growth(8, HEAP);
+}
+
+/* Takes count objects from each pool; objects of pool i hold i. */
+static void fill_pools(struct cork_mempool *pools, size_t pool_count, void **objects, size_t count)
+{
+    for (size_t i = 0; i < pool_count; i++) {
+        cork_mempool_init_size(&pools[i], 16);
+        for (size_t j = 0; j < count; j++) {
+            objects[i * count + j] = cork_mempool_new(&pools[i]);
+            CHECK(objects[i * count + j] != NULL);
+        }
+    }
+    number_objects(objects, pool_count * count);
+}
+
+/* Ends every second pool, from the first or second on. */
+static void empty_pools(struct cork_mempool *pools, size_t first, size_t pool_count, void **objects,
+                        size_t count)
+{
+    for (size_t i = first; i < pool_count; i += 2) {
+        CHECK(cork_mempool_check(&pools[i]));
+        CHECK_EQUAL(stats_of(&pools[i]).live_count, count);
+        for (size_t j = 0; j < count; j++) {
+            const size_t number = i * count + j;
+
+            CHECK(memcmp(objects[number], &number, sizeof(number)) == 0);
+            cork_mempool_free(&pools[i], objects[number]);
+        }
+        cork_mempool_done(&pools[i]);
+    }
+}
+
+static void check_many_pools(size_t pool_count, size_t count)
+{
+    struct cork_mempool *pools = malloc(pool_count * sizeof(*pools));
+    void **objects = allocate(pool_count * count);
+
+    CHECK(pools != NULL);
+    requests_start();
+    fill_pools(pools, pool_count, objects, count);
+    empty_pools(pools, 1, pool_count, objects, count);
+    empty_pools(pools, 0, pool_count, objects, count);
+    requests_stop();
+    CHECK_EQUAL(requests.heap_count, 0);
+    CHECK_EQUAL(requests.mapped_size, 0);
+    free(objects);
+    free(pools);
+}
+
+TEST(a_hundred_thousand_pools_of_one_object_live_side_by_side)
+{
+    check_many_pools(100000, 1);
+    /* A mapping for each would be more than Linux allows. */
+    CHECK_EQUAL(requests.system_count, 0);
+}
+
+static size_t most_mappings(void)
+{
+    FILE *file = fopen("/proc/sys/vm/max_map_count", "r");
+    size_t count = 0;
+
+    CHECK(file != NULL && fscanf(file, "%zu", &count) == 1);
+    fclose(file);
+    return count;
+}
+
+/* A guarded region takes four mappings at least, which are more than Linux allows by default. */
+TEST(more_pools_than_there_can_be_mappings_live_side_by_side)
+{
+    if (TEST_UNDER_ASAN || TEST_UNDER_MSAN || TEST_UNDER_TSAN) {
+        test_skip("this sanitizer needs mappings itself, and ends where there are none");
+    }
+    check_many_pools(20000, 100);
+    CHECK(requests.refused_count > 0 || most_mappings() >= 4 * 20000);
+}
+
+/* The same where there are fewer pools, or more mappings: from some pool on there are none. */
+TEST(pools_live_side_by_side_where_mappings_run_out)
+{
+    const size_t pool_count = 3000;
+    struct cork_mempool *pools = malloc(pool_count * sizeof(*pools));
+    void **objects = allocate(pool_count * 100);
+
+    CHECK(pools != NULL);
+    requests_start();
+    requests_refuse(MAPPINGS | COMMITS, REFUSE_FROM, pool_count);
+    fill_pools(pools, pool_count, objects, 100);
+    CHECK(requests.refused_count > pool_count / 2);
+    empty_pools(pools, 1, pool_count, objects, 100);
+    empty_pools(pools, 0, pool_count, objects, 100);
+    requests_stop();
+    CHECK_EQUAL(requests.heap_count, 0);
+    CHECK_EQUAL(requests.mapped_size, 0);
+    free(objects);
+    free(pools);
+}

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/*
+ * Pools share nothing that changes: each thread may use its own without a lock. What makes this a
+ * test is ThreadSanitizer; without it, the pools' own checks must still hold.
+ */
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdint.h>
+
+#include "harness.h"
+#include "pools.h"
+
+#define THREAD_COUNT 8
+#define OBJECT_COUNT 500
+
+struct worker {
+    pthread_t thread;
+    uint64_t random;
+    struct cork_mempool pools[3];
+    void *objects[3][OBJECT_COUNT];
+    size_t round_count;
+};
+
+static struct worker workers[THREAD_COUNT];
+
+/* The pools of a thread have other sizes in every round, and lie next to those of other threads. */
+static void *work(void *argument)
+{
+    struct worker *worker = argument;
+
+    for (size_t round = 0; round < 20; round++) {
+        for (size_t i = 0; i < 3; i++) {
+            const size_t size = 8 + (size_t)(test_random(&worker->random) % 200);
+
+            cork_mempool_init_size_ex(&worker->pools[i], size, size * (1 + round % 7));
+            take_objects(&worker->pools[i], worker->objects[i], OBJECT_COUNT);
+        }
+        for (size_t i = 0; i < 3; i++) {
+            give_objects(&worker->pools[i], worker->objects[i], OBJECT_COUNT);
+            take_objects(&worker->pools[i], worker->objects[i], OBJECT_COUNT / 2);
+            give_objects(&worker->pools[i], worker->objects[i], OBJECT_COUNT / 2);
+            cork_mempool_done(&worker->pools[i]);
+        }
+        worker->round_count++;
+    }
+    return NULL;
+}
+
+TEST(pools_of_different_threads_do_not_race)
+{
+    for (size_t i = 0; i < THREAD_COUNT; i++) {
+        workers[i].random = test_seed() + i;
+        CHECK_EQUAL(pthread_create(&workers[i].thread, NULL, work, &workers[i]), 0);
+    }
+    for (size_t i = 0; i < THREAD_COUNT; i++) {
+        CHECK_EQUAL(pthread_join(workers[i].thread, NULL), 0);
+        CHECK_EQUAL(workers[i].round_count, 20);
+    }
+}
+
+static _Thread_local jmp_buf refused;
+static _Thread_local size_t refused_count;
+
+static void leave(const struct cork_mempool_violation *violation)
+{
+    refused_count++;
+    longjmp(refused, (int)violation->kind);
+}
+
+static void *misuse(void *argument)
+{
+    struct cork_mempool mp;
+
+    cork_mempool_init_size(&mp, 16);
+    for (volatile size_t i = 0; i < 200; i++) {
+        CHECK(cork_mempool_on_violation(leave) == leave);
+        if (setjmp(refused) == 0) {
+            cork_mempool_free(&mp, argument);
+            CHECK(false);
+        }
+    }
+    CHECK_EQUAL(refused_count, 200);
+    cork_mempool_done(&mp);
+    return NULL;
+}
+
+TEST(handlers_are_installed_and_run_on_any_thread_at_any_time)
+{
+    pthread_t threads[THREAD_COUNT];
+
+    CHECK(cork_mempool_on_violation(leave) == NULL);
+    for (size_t i = 0; i < THREAD_COUNT; i++) {
+        CHECK_EQUAL(pthread_create(&threads[i], NULL, misuse, &workers[i]), 0);
+    }
+    for (size_t i = 0; i < THREAD_COUNT; i++) {
+        CHECK_EQUAL(pthread_join(threads[i], NULL), 0);
+    }
+    CHECK(cork_mempool_on_violation(NULL) == leave);
+}
+
+static void *take_on_a_thread(void *argument)
+{
+    struct worker *worker = argument;
+
+    cork_mempool_init(&worker->pools[0], struct worker *);
+    take_objects(&worker->pools[0], worker->objects[0], OBJECT_COUNT);
+    return NULL;
+}
+
+/* One thread at a time is enough; it need not be the same. */
+TEST(a_pool_may_change_its_thread)
+{
+    struct worker *worker = &workers[0];
+
+    CHECK_EQUAL(pthread_create(&worker->thread, NULL, take_on_a_thread, worker), 0);
+    CHECK_EQUAL(pthread_join(worker->thread, NULL), 0);
+    give_objects(&worker->pools[0], worker->objects[0], OBJECT_COUNT);
+    cork_mempool_done(&worker->pools[0]);
+}
