@@ -13,8 +13,8 @@
 #define passthrough_done       cork_mempool_passthrough_done_
 #define passthrough_find       cork_mempool_passthrough_find_
 #define passthrough_free       cork_mempool_passthrough_free_
+#define passthrough_knows      cork_mempool_passthrough_knows_
 #define passthrough_new        cork_mempool_passthrough_new_
-#define pool_find_start        cork_mempool_pool_find_start_
 #define pool_find              cork_mempool_pool_find_
 #define pool_live_count        cork_mempool_pool_live_count_
 #define pool_next_live         cork_mempool_pool_next_live_

@@ -5,7 +5,6 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "pool.h"
 #include "source.h"
 
 #define FIRST_CAPACITY 64
@@ -30,20 +29,15 @@ static struct cork_mempool_passed *place_of(struct cork_mempool_passed *table, s
     return &table[i];
 }
 
-static bool is_live(const struct cork_mempool *mp, const struct cork_mempool_passed *passed)
-{
-    struct cork_mempool_slot slot;
-
-    return passed->object != NULL && pool_find_start(mp, passed->slot, &slot) &&
-           *passed->slot == passed->object;
-}
-
 /* A new table for the live objects and one more; what is remembered of others is forgotten. */
 static bool make_room(struct cork_mempool *mp)
 {
     size_t capacity = FIRST_CAPACITY;
-    const size_t live_count = pool_live_count(mp);
+    size_t live_count = 0;
 
+    for (size_t i = 0; i < mp->passed_capacity; i++) {
+        live_count += mp->passed[i].slot != NULL;
+    }
     while (capacity / 4 <= live_count) {
         capacity *= 2;
     }
@@ -56,7 +50,7 @@ static bool make_room(struct cork_mempool *mp)
     }
     memset(table, 0, size);
     for (size_t i = 0; i < mp->passed_capacity; i++) {
-        if (is_live(mp, &mp->passed[i])) {
+        if (mp->passed[i].slot != NULL) {
             *place_of(table, capacity, mp->passed[i].object) = mp->passed[i];
         }
     }
@@ -90,6 +84,7 @@ void *passthrough_new(struct cork_mempool *mp, void **slot)
 
 void passthrough_free(struct cork_mempool *mp, void **slot)
 {
+    place_of(mp->passed, mp->passed_capacity, *slot)->slot = NULL;
     source_heap.release(NULL, *slot, mp->object_size);
 }
 
@@ -99,6 +94,12 @@ void **passthrough_find(const struct cork_mempool *mp, const void *object)
         return NULL;
     }
     return place_of(mp->passed, mp->passed_capacity, object)->slot;
+}
+
+bool passthrough_knows(const struct cork_mempool *mp, const void *object)
+{
+    return mp->passed != NULL && object != NULL &&
+           place_of(mp->passed, mp->passed_capacity, object)->object != NULL;
 }
 
 void passthrough_done(struct cork_mempool *mp)

@@ -18,11 +18,14 @@
  */
 INTERNAL void *passthrough_new(struct cork_mempool *mp, void **slot);
 
-/* passthrough_free gives the object of a slot back to the heap. The table remembers it as freed. */
+/* passthrough_free gives the object of a slot back to the heap. The table remembers that it was. */
 INTERNAL void passthrough_free(struct cork_mempool *mp, void **slot);
 
-/* passthrough_find returns the start of the slot that last held an object, or NULL: none did. */
+/* passthrough_find returns the start of the slot that holds a live object, or NULL: none does. */
 INTERNAL void **passthrough_find(const struct cork_mempool *mp, const void *object);
+
+/* passthrough_knows says whether an object was issued; those freed long ago may be forgotten. */
+INTERNAL bool passthrough_knows(const struct cork_mempool *mp, const void *object);
 
 /* passthrough_done gives the table back. */
 INTERNAL void passthrough_done(struct cork_mempool *mp);

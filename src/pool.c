@@ -179,8 +179,8 @@ bool pool_open(struct cork_mempool *mp)
     return true;
 }
 
-bool pool_find_start(const struct cork_mempool *mp, const void *start,
-                     struct cork_mempool_slot *slot)
+static bool find_start(const struct cork_mempool *mp, const void *start,
+                       struct cork_mempool_slot *slot)
 {
     for (struct cork_mempool_region *region = mp->newest; region != NULL; region = region->older) {
         const uintptr_t offset = (uintptr_t)start - (uintptr_t)region->base;
@@ -198,9 +198,9 @@ bool pool_find_start(const struct cork_mempool *mp, const void *start,
 bool pool_find(const struct cork_mempool *mp, const void *ptr, struct cork_mempool_slot *slot)
 {
     if (!pool_is_passing(mp)) {
-        return pool_find_start(mp, ptr, slot);
+        return find_start(mp, ptr, slot);
     }
-    return pool_find_start(mp, passthrough_find(mp, ptr), slot) && pool_object(mp, *slot) == ptr;
+    return find_start(mp, passthrough_find(mp, ptr), slot);
 }
 
 struct cork_mempool_violation pool_violation(const struct cork_mempool *mp,
@@ -238,7 +238,7 @@ void pool_refuse_free(const struct cork_mempool *mp, const void *ptr)
     };
 
     /* Of an object of the heap it is known whether the pool had it; its slot may have another. */
-    if (pool_is_passing(mp) && passthrough_find(mp, ptr) != NULL) {
+    if (pool_is_passing(mp) && passthrough_knows(mp, ptr)) {
         violation.kind = CORK_MEMPOOL_DOUBLE_FREE;
     }
     for (struct cork_mempool_region *region = pool_is_passing(mp) ? NULL : mp->newest;

@@ -55,11 +55,6 @@ INTERNAL bool pool_open(struct cork_mempool *mp);
 INTERNAL bool pool_find(const struct cork_mempool *mp, const void *ptr,
                         struct cork_mempool_slot *slot);
 
-/* pool_find_start finds the live slot that starts at an address: the object's, but in a pool with
- * passthrough. Returns: false where there is none. */
-INTERNAL bool pool_find_start(const struct cork_mempool *mp, const void *start,
-                              struct cork_mempool_slot *slot);
-
 /* pool_refuse_free refuses a pointer that is not a live object, and says what it is instead. */
 _Noreturn INTERNAL void pool_refuse_free(const struct cork_mempool *mp, const void *ptr);
 

@@ -68,7 +68,7 @@ struct cork_mempool_record {
 /* Private: an object of a pool with CORK_MEMPOOL_PASSTHROUGH. */
 struct cork_mempool_passed {
     const void *object; /* NULL: none */
-    void **slot;        /* the start of the slot that it was issued in */
+    void **slot;        /* the start of the slot that holds it; NULL: it has been freed */
 };
 
 /* Private: contiguous memory whose slots stand in one line; src/region.h explains. */
