@@ -47,6 +47,14 @@ static uint32_t contradicted(const struct cork_mempool_options *options)
     return contradicted;
 }
 
+/* Canaries need a gap between objects; and a tool that watches sees a run over an object's end only
+ * where there is one. Of a buffer the caller has counted how many objects fit. */
+static bool needs_gap(const struct cork_mempool_options *options)
+{
+    return (options->protections & CORK_MEMPOOL_CANARY) != 0 ||
+           (annotate_is_watching() && options->buffer == NULL);
+}
+
 /* Of slots that hold objects. */
 static void geometry_from(struct cork_mempool_geometry *geometry,
                           const struct cork_mempool_options *options)
@@ -54,7 +62,7 @@ static void geometry_from(struct cork_mempool_geometry *geometry,
     const uint32_t protections = options->protections;
 
     geometry_init(geometry, options->element_size, options->alignment, options->block_size,
-                  (protections & CORK_MEMPOOL_CANARY) != 0 ? CANARY_GAP_SIZE : 0,
+                  needs_gap(options) ? CANARY_GAP_SIZE : 0,
                   (protections & CORK_MEMPOOL_GUARD) != 0 ? source_page_size() : 0);
     geometry->has_records = (protections & PROTECT_RECORDED) != 0;
     geometry->has_withheld = (protections & PROTECT_WITHHELD) != 0;

@@ -144,7 +144,9 @@ static bool grow(struct cork_mempool *mp)
         return true;
     }
     if (mp->buffer == NULL && mp->source == &source_heap) {
-        if (mp->newest == NULL && !geometry->has_records && !geometry->has_withheld) {
+        /* A tool that watches would take objects for a part of what the heap has issued. */
+        if (mp->newest == NULL && !geometry->has_records && !geometry->has_withheld &&
+            !mp->is_watched) {
             region = region_from_nursery(&mp->nursery, &mp->nursery_group, geometry);
         }
         if (region == NULL) {

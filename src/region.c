@@ -342,10 +342,10 @@ static bool commit_slots(struct cork_mempool_region *region, size_t first, size_
 {
     const size_t page = source_page_size();
     const uintptr_t base = (uintptr_t)region->base;
-    /* Objects may be live on the first page. */
+    /* Without a lead, the slots before have the first page already, and perhaps live objects. */
     const bool has_lead = first == 0 || geometry->period_slots != 0;
     const uintptr_t start = base + first * geometry->stride - (has_lead ? geometry->lead_size : 0);
-    const uintptr_t from = round_down(start, page);
+    const uintptr_t from = has_lead ? round_down(start, page) : round_up(start, page);
     const uintptr_t to = round_up(base + end * geometry->stride, page);
 
     if (!source_commit(region->base + (ptrdiff_t)(from - base), to - from)) {
