@@ -70,17 +70,19 @@ static inline bool annotate_is_watching(void)
     return RUNNING_ON_VALGRIND != 0;
 }
 
-/* annotate_init and annotate_done begin and end the life of a guarded pool. */
-static inline void annotate_init(const struct cork_mempool *mp)
-{
-    (void)mp;
-    ANNOTATE_VALGRIND(if (UNLIKELY(mp->is_watched)) VALGRIND_CREATE_MEMPOOL(mp, 0, 0));
-}
-
+/* annotate_done ends the life of a watched pool, annotate_init begins it, when the pool can no
+ * longer move. Of a pool that was simply initialized again nobody has said that its life ended. */
 static inline void annotate_done(const struct cork_mempool *mp)
 {
     (void)mp;
-    ANNOTATE_VALGRIND(if (UNLIKELY(mp->is_watched)) VALGRIND_DESTROY_MEMPOOL(mp));
+    ANNOTATE_VALGRIND(if (UNLIKELY(mp->is_watched) && VALGRIND_MEMPOOL_EXISTS(mp))
+                          VALGRIND_DESTROY_MEMPOOL(mp));
+}
+
+static inline void annotate_init(const struct cork_mempool *mp)
+{
+    annotate_done(mp);
+    ANNOTATE_VALGRIND(if (UNLIKELY(mp->is_watched)) VALGRIND_CREATE_MEMPOOL(mp, 0, 0));
 }
 
 /* annotate_reserved makes memory that will hold slots one where pointers to the heap are found. */

@@ -29,36 +29,48 @@ static const struct {
     {"paranoid", CORK_MEMPOOL_PARANOID},
 };
 
-/* Whether "name=value", of length characters, is about a word. */
-static bool is_named(const char *assignment, size_t length, const char *word)
+/* The value in "name=value", of length characters, or NULL where it is about another name. */
+static const char *value_of(const char *assignment, size_t length, const char *name)
 {
-    const size_t word_length = strlen(word);
+    const size_t name_length = strlen(name);
 
-    return length > word_length + 1 && assignment[word_length] == '=' &&
-           memcmp(assignment, word, word_length) == 0;
+    return length > name_length + 1 && assignment[name_length] == '=' &&
+                   memcmp(assignment, name, name_length) == 0
+               ? assignment + name_length + 1
+               : NULL;
+}
+
+static bool apply_seed(struct environment *environment, const char *value, const char *end)
+{
+    char *rest;
+    const uint64_t seed = strtoull(value, &rest, 0);
+
+    if (*value < '0' || *value > '9' || rest != end) {
+        return false;
+    }
+    environment->seed = seed;
+    return true;
 }
 
 static bool apply(struct environment *environment, const char *assignment, size_t length)
 {
     const char *end = assignment + length;
-    char *rest;
+    const char *value = value_of(assignment, length, "seed");
 
-    if (is_named(assignment, length, "seed")) {
-        environment->seed = strtoull(assignment + strlen("seed="), &rest, 0);
-        return rest == end;
+    if (value != NULL) {
+        return apply_seed(environment, value, end);
     }
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-        if (!is_named(assignment, length, words[i].word) || end[-2] != '=') {
+        value = value_of(assignment, length, words[i].word);
+        if (value == NULL || value + 1 != end || (*value != '0' && *value != '1')) {
             continue;
         }
-        if (end[-1] == '1') {
+        if (*value == '1') {
             environment->protections |= words[i].protections;
-            return true;
-        }
-        if (end[-1] == '0') {
+        } else {
             environment->protections &= ~words[i].protections;
-            return true;
         }
+        return true;
     }
     return false;
 }

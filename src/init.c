@@ -104,7 +104,6 @@ static void init(struct cork_mempool *mp, const struct cork_mempool_options *opt
     if (options->protections != 0) {
         protect_init(mp);
     }
-    annotate_init(mp);
 }
 
 /* What the environment adds to options that are valid. */

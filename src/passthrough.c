@@ -29,7 +29,21 @@ static struct cork_mempool_passed *place_of(struct cork_mempool_passed *table, s
     return &table[i];
 }
 
-/* A new table for the live objects and one more; what is remembered of others is forgotten. */
+/* Puts the objects that are live, or that are not, into a new table, as long as there is room. */
+static void copy(struct cork_mempool *mp, struct cork_mempool_passed *table, size_t capacity,
+                 bool are_live)
+{
+    for (size_t i = 0; i < mp->passed_capacity && mp->passed_count < capacity / 4; i++) {
+        const struct cork_mempool_passed *passed = &mp->passed[i];
+
+        if (passed->object != NULL && (passed->slot != NULL) == are_live) {
+            *place_of(table, capacity, passed->object) = *passed;
+            mp->passed_count++;
+        }
+    }
+}
+
+/* A new table for the live objects and one more, and for as many others as are not in the way. */
 static bool make_room(struct cork_mempool *mp)
 {
     size_t capacity = FIRST_CAPACITY;
@@ -49,15 +63,12 @@ static bool make_room(struct cork_mempool *mp)
         return false;
     }
     memset(table, 0, size);
-    for (size_t i = 0; i < mp->passed_capacity; i++) {
-        if (mp->passed[i].slot != NULL) {
-            *place_of(table, capacity, mp->passed[i].object) = mp->passed[i];
-        }
-    }
+    mp->passed_count = 0;
+    copy(mp, table, capacity, true);
+    copy(mp, table, capacity, false);
     passthrough_done(mp);
     mp->passed = table;
     mp->passed_capacity = capacity;
-    mp->passed_count = live_count;
     return true;
 }
 

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "pool.h"
 
+#include <string.h>
+
+#include "annotate.h"
 #include "passthrough.h"
 #include "source.h"
 #include "violation.h"
@@ -113,6 +116,11 @@ static bool carve(struct cork_mempool *mp)
         region->withheld[index] = carved == start ? 0 : region->withheld[index];
         region->withheld[index] |= guards & pool_carved_bits(region, index);
     }
+    if (region->records != NULL && region->origin != REGION_IS_RESERVED) {
+        /* What the operating system reserves is zero already. */
+        memset(&region->records[carved], 0,
+               (region->carved_count - carved) * sizeof(*region->records));
+    }
     if (mp->groups == region->groups) {
         pool_approach(mp, region);
     }
@@ -158,6 +166,9 @@ static bool grow(struct cork_mempool *mp)
     }
     if (region == NULL) {
         return false;
+    }
+    if (mp->newest == NULL) {
+        annotate_init(mp);
     }
     mp->newest = region;
     mp->self = mp;

@@ -2,6 +2,7 @@
 #include "protect.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/auxv.h>
 
@@ -45,17 +46,18 @@ static uint64_t mix(uint64_t word)
     return word ^ word >> 31;
 }
 
-static uint64_t next_random(struct cork_mempool *mp)
+/* The generator's next state, of which mix makes the next random number. */
+static uint64_t next_state(uint64_t state)
 {
-    mp->random += UINT64_C(0x9e3779b97f4a7c15);
-    return mix(mp->random);
+    return state + UINT64_C(0x9e3779b97f4a7c15);
 }
 
-/* A seed that differs from process to process, and from pool to pool. */
+/* A seed that differs from process to process, from place to place, and from time to time. */
 static uint64_t make_seed(const struct cork_mempool *mp)
 {
+    static _Atomic(uintptr_t) made_count;
     const void *random = (const void *)getauxval(AT_RANDOM);
-    uint64_t seed = (uintptr_t)mp;
+    uint64_t seed = mix((uintptr_t)mp) + atomic_fetch_add(&made_count, 1);
 
     if (random != NULL) {
         uint64_t word;
@@ -70,9 +72,9 @@ void protect_init(struct cork_mempool *mp)
     if (mp->seed == 0) {
         mp->seed = make_seed(mp);
     }
-    mp->random = mp->seed;
+    mp->random = next_state(mp->seed);
     /* A string that is one byte too long ends in a zero, which must be seen as damage. */
-    mp->key = next_random(mp) | UINT64_C(0x0101010101010101);
+    mp->key = mix(mp->random) | UINT64_C(0x0101010101010101);
 }
 
 static inline uint64_t word_at(const char *address)
@@ -260,13 +262,34 @@ EXPANDED void verify_contents(const struct cork_mempool *mp, struct cork_mempool
     }
 }
 
+static void make_free(struct cork_mempool *mp, struct cork_mempool_slot slot)
+{
+    struct cork_mempool_group *group = &slot.region->groups[slot.index / GROUP_SLOTS];
+
+    group->free |= bit_of(slot);
+    pool_link(mp, group);
+}
+
+/* Makes the slot free that has been in quarantine for longest. */
+static void end_rest(struct cork_mempool *mp)
+{
+    const struct cork_mempool_slot slot = mp->quarantine_first;
+
+    mp->quarantine_first = record_of(slot)->next;
+    mp->quarantine_count--;
+    slot.region->withheld[slot.index / GROUP_SLOTS] &= ~bit_of(slot);
+    make_free(mp, slot);
+}
+
 bool protect_open(struct cork_mempool *mp)
 {
     while (!pool_open(mp)) {
         if (mp->quarantine_count == 0) {
             return false;
         }
-        protect_end_quarantine(mp);
+        /* This will be issued next. What is wrong with it must be found while it still rests. */
+        verify_contents(mp, mp->quarantine_first, mp->protections);
+        end_rest(mp);
     }
     if (mp->open_is_new && has(mp->protections, CORK_MEMPOOL_CANARY)) {
         const size_t first = (size_t)(mp->open_group - mp->open_region->groups) * GROUP_SLOTS;
@@ -310,7 +333,7 @@ EXPANDED struct cork_mempool_slot choose(struct cork_mempool *mp, unsigned prote
     unsigned skip = 0;
 
     if (has(protections, CORK_MEMPOOL_SHUFFLE)) {
-        skip = next_random(mp) & 63;
+        skip = mix(mp->random) & 63;
         veiled = veiled >> skip | veiled << (-skip & 63);
     }
     return (struct cork_mempool_slot){mp->open_region,
@@ -355,7 +378,11 @@ EXPANDED void *new_with(struct cork_mempool *mp, const void *site, unsigned prot
         return NULL;
     }
     if (has(protections, PROTECT_RECORDED)) {
-        *record_of(slot) = (struct cork_mempool_record){.new_site = site};
+        const bool is_noted = has(protections, CORK_MEMPOOL_CALLSITES);
+        *record_of(slot) = (struct cork_mempool_record){.new_site = is_noted ? site : NULL};
+    }
+    if (has(protections, CORK_MEMPOOL_SHUFFLE)) {
+        mp->random = next_state(mp->random);
     }
     mp->veiled &= ~bit_of(slot);
     return object;
@@ -373,25 +400,6 @@ void *protect_new(struct cork_mempool *mp, const void *site)
     default:
         return new_with(mp, site, mp->protections);
     }
-}
-
-static void make_free(struct cork_mempool *mp, struct cork_mempool_slot slot)
-{
-    struct cork_mempool_group *group = &slot.region->groups[slot.index / GROUP_SLOTS];
-
-    group->free |= bit_of(slot);
-    pool_link(mp, group);
-}
-
-/* Makes the slot free that has been in quarantine for longest. */
-static void end_rest(struct cork_mempool *mp)
-{
-    const struct cork_mempool_slot slot = mp->quarantine_first;
-
-    mp->quarantine_first = record_of(slot)->next;
-    mp->quarantine_count--;
-    slot.region->withheld[slot.index / GROUP_SLOTS] &= ~bit_of(slot);
-    make_free(mp, slot);
 }
 
 static void begin_rest(struct cork_mempool *mp, struct cork_mempool_slot slot)
@@ -459,11 +467,11 @@ EXPANDED void free_with(struct cork_mempool *mp, void *ptr, const void *site, un
     if (has(protections, CORK_MEMPOOL_WIPE)) {
         memset(start, 0, size);
     }
-    if (has(protections, PROTECT_RECORDED)) {
+    if (has(protections, CORK_MEMPOOL_CALLSITES)) {
         record_of(slot)->free_site = site;
-        if (has(protections, CORK_MEMPOOL_SEAL) && !has(protections, CORK_MEMPOOL_WIPE)) {
-            record_of(slot)->seal = seal_of(mp, start, size);
-        }
+    }
+    if (has(protections, CORK_MEMPOOL_SEAL) && !has(protections, CORK_MEMPOOL_WIPE)) {
+        record_of(slot)->seal = seal_of(mp, start, size);
     }
     annotate_guarded_free(mp, start, size);
     if (has(protections, CORK_MEMPOOL_QUARANTINE)) {

@@ -28,7 +28,7 @@
 #define PROTECT_GUARDS_NEW                                                                         \
     (CORK_MEMPOOL_SEAL | CORK_MEMPOOL_WIPE | CORK_MEMPOOL_SHUFFLE | CORK_MEMPOOL_CALLSITES |       \
      CORK_MEMPOOL_PASSTHROUGH)
-#define PROTECT_GUARDS_FREE (CORK_MEMPOOL_CANARY | CORK_MEMPOOL_QUARANTINE)
+#define PROTECT_GUARDS_FREE (CORK_MEMPOOL_CANARY | PROTECT_WITHHELD)
 
 /* Slots in quarantine at most. */
 #define QUARANTINE_MAX 256

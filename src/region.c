@@ -336,23 +336,57 @@ static bool commit_head(struct cork_mempool_region *region, size_t end,
     return true;
 }
 
-/* Commits the pages of slots from first up to end, with the lead before them. */
-static bool commit_slots(struct cork_mempool_region *region, size_t first, size_t end,
-                         const struct cork_mempool_geometry *geometry)
+/* The pages that slots from first up to end need and those before do not have, with their lead. */
+struct pages {
+    uintptr_t slots; /* where the lead starts, or the first slot */
+    uintptr_t from;
+    uintptr_t to;
+};
+
+static struct pages pages_of(const struct cork_mempool_region *region, size_t first, size_t end,
+                             const struct cork_mempool_geometry *geometry)
 {
     const size_t page = source_page_size();
     const uintptr_t base = (uintptr_t)region->base;
     /* Without a lead, the slots before have the first page already, and perhaps live objects. */
     const bool has_lead = first == 0 || geometry->period_slots != 0;
-    const uintptr_t start = base + first * geometry->stride - (has_lead ? geometry->lead_size : 0);
-    const uintptr_t from = has_lead ? round_down(start, page) : round_up(start, page);
-    const uintptr_t to = round_up(base + end * geometry->stride, page);
+    const uintptr_t slots = base + first * geometry->stride - (has_lead ? geometry->lead_size : 0);
 
-    if (!source_commit(region->base + (ptrdiff_t)(from - base), to - from)) {
+    return (struct pages){
+        .slots = slots,
+        .from = has_lead ? round_down(slots, page) : round_up(slots, page),
+        .to = round_up(base + end * geometry->stride, page),
+    };
+}
+
+static bool commit_slots(struct cork_mempool_region *region, size_t first, size_t end,
+                         const struct cork_mempool_geometry *geometry)
+{
+    const struct pages pages = pages_of(region, first, end, geometry);
+    const uintptr_t base = (uintptr_t)region->base;
+
+    if (!source_commit(region->base + (ptrdiff_t)(pages.from - base), pages.to - pages.from)) {
         return false;
     }
-    annotate_usable(region->base + (ptrdiff_t)(start - base), to - start);
+    annotate_usable(region->base + (ptrdiff_t)(pages.slots - base), pages.to - pages.slots);
     return true;
+}
+
+/* The bytes of slots that are committed. */
+static size_t committed_size(const struct cork_mempool_region *region,
+                             const struct cork_mempool_geometry *geometry)
+{
+    const size_t period = geometry->period_slots;
+    size_t size = 0;
+
+    if (period == 0) {
+        return round_up(region->usable_count * geometry->stride, source_page_size());
+    }
+    for (size_t first = 0; first < region->usable_count; first += period) {
+        const struct pages pages = pages_of(region, first, first + geometry->block_slots, geometry);
+        size += pages.to - pages.from;
+    }
+    return size;
 }
 
 static bool commit(struct cork_mempool_region *region, size_t count,
@@ -452,7 +486,7 @@ size_t region_memory_size(const struct cork_mempool_region *region,
         for (int table = 0; table < TABLE_COUNT; table++) {
             size += round_up(table_size(geometry, table, region->usable_count), page);
         }
-        return size + round_up(region->usable_count * geometry->stride, page);
+        return size + committed_size(region, geometry);
     case REGION_IS_ACQUIRED:
         return head_of(geometry, region->capacity, unit).size + region->memory_size;
     default:

@@ -31,8 +31,11 @@ static size_t discard_groups(struct cork_mempool *mp, struct cork_mempool_region
 
         const size_t first_slot = first * GROUP_SLOTS;
         const size_t end_slot = end == group_count ? region->carved_count : end * GROUP_SLOTS;
-        size += region_discard(region, first_slot, end_slot, &mp->geometry);
-        for (size_t i = first_slot; region->records != NULL && i < end_slot; i++) {
+        const size_t discarded = region_discard(region, first_slot, end_slot, &mp->geometry);
+
+        size += discarded;
+        for (size_t i = first_slot; region->records != NULL && discarded != 0 && i < end_slot;
+             i++) {
             region->records[i].seal = 0;
         }
     }
@@ -42,7 +45,8 @@ static size_t discard_groups(struct cork_mempool *mp, struct cork_mempool_region
 /* Whether a slot that has been issued must be found as it was freed. Guards have no pages. */
 static bool is_bound_to_memory(const struct cork_mempool *mp)
 {
-    return mp->init_object != NULL || mp->geometry.lead_size != 0 || mp->geometry.period_slots != 0;
+    return mp->init_object != NULL || mp->done_object != NULL || mp->geometry.lead_size != 0 ||
+           mp->geometry.period_slots != 0;
 }
 
 /* All free lists and copies of what regions say are made anew from the groups. */

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/*
+ * Damage that protections find: a canary that is not what it was, contents that have changed since
+ * they were freed. Each byte, at each call that verifies, each time mended and gone on from.
+ */
+
+#include <string.h>
+
+#include "harness.h"
+#include "pools.h"
+#include "refusals.h"
+
+#define CANARY_SIZE 8
+#define SHOWN_MAX   16
+
+static const size_t sizes[] = {1, 7, 8, 15, 16, 17, 24, 33, 100};
+
+/* The canaries of an object: before it, right behind it, and at the end of its slot. */
+static char *canary_of(char *object, size_t which)
+{
+    switch (which) {
+    case 0:
+        return object - CANARY_SIZE;
+    case 1:
+        return object + subject.element_size;
+    default:
+        return object + subject.slot_size - CANARY_SIZE;
+    }
+}
+
+static void damage_of_canary_is_found(enum call call, char *object, bool is_freed, char *canary)
+{
+    unsigned char expected[CANARY_SIZE];
+
+    for (size_t i = 0; i < CANARY_SIZE; i++) {
+        expected[i] = peek(canary + i);
+        /* A string that is one byte too long must be seen. */
+        CHECK(expected[i] != 0);
+    }
+    for (size_t i = 0; i < CANARY_SIZE; i++) {
+        poke(canary + i, i % 2 == 0 ? 0 : expected[i] ^ 0x80u);
+        refuse(call, object, CORK_MEMPOOL_CANARY_DAMAGED, subject_slot(object), is_freed);
+        CHECK_POINTER(seen.violation.damaged, canary);
+        CHECK_EQUAL(seen.violation.damaged_size, CANARY_SIZE);
+        CHECK_EQUAL(memcmp(seen.violation.expected, expected, CANARY_SIZE), 0);
+        for (size_t j = 0; j < CANARY_SIZE; j++) {
+            CHECK_EQUAL(seen.found[j], peek(canary + j));
+        }
+        poke(canary + i, expected[i]);
+    }
+}
+
+static void canaries_are_verified(enum call call, char *object, bool is_freed)
+{
+    for (size_t which = 0; which < 3; which++) {
+        damage_of_canary_is_found(call, object, is_freed, canary_of(object, which));
+    }
+}
+
+TEST(a_damaged_canary_is_found_when_its_object_is_freed)
+{
+    for (unsigned set = 0; set < CORK_MEMPOOL_PASSTHROUGH; set++) {
+        for (size_t i = 0; i < COUNT_OF(sizes) && (set & CORK_MEMPOOL_CANARY) != 0; i++) {
+            subject_begin(set, sizes[i]);
+            canaries_are_verified(FREE, subject.objects[0], false);
+            canaries_are_verified(FREE, subject.objects[5], false);
+            canaries_are_verified(FREE, subject.objects[SUBJECT_COUNT - 1], false);
+            subject_give(0, 6);
+            canaries_are_verified(FREE, subject.objects[6], false);
+            subject_end(6);
+        }
+    }
+}
+
+/* A canary between two objects is charged to the first of them, so this looks at the first. */
+TEST(a_damaged_canary_is_found_by_check_clear_trim_and_done)
+{
+    for (unsigned set = 0; set < CORK_MEMPOOL_PASSTHROUGH; set++) {
+        for (size_t i = 0; i < COUNT_OF(sizes) && (set & CORK_MEMPOOL_CANARY) != 0; i++) {
+            subject_begin(set, sizes[i]);
+            canaries_are_verified(VERIFY, subject.lowest, false);
+            canaries_are_verified(CLEAR, subject.lowest, false);
+            canaries_are_verified(TRIM, subject.lowest, false);
+            subject_give(0, SUBJECT_COUNT);
+            canaries_are_verified(VERIFY, subject.lowest, true);
+            canaries_are_verified(CLEAR, subject.lowest, true);
+            canaries_are_verified(TRIM, subject.lowest, true);
+            canaries_are_verified(DONE, subject.lowest, true);
+            subject_end(SUBJECT_COUNT);
+        }
+    }
+}
+
+TEST(every_canary_of_a_pool_is_verified_by_check)
+{
+    subject_begin(CORK_MEMPOOL_CANARY, 24);
+    for (size_t i = 0; i < SUBJECT_COUNT; i++) {
+        char *const object = subject.objects[i];
+
+        damage_of_canary_is_found(VERIFY, object, false, canary_of(object, 1));
+        damage_of_canary_is_found(VERIFY, object, false, canary_of(object, 2));
+    }
+    subject_end(0);
+}
+
+/* Writes into each byte of an object that is free, and calls. */
+static void writes_are_found(enum call call, char *object)
+{
+    static const unsigned char zeros[SHOWN_MAX];
+    const bool is_wiped = (subject.protections & CORK_MEMPOOL_WIPE) != 0;
+
+    for (size_t i = 0; i < subject.element_size; i++) {
+        const unsigned char before = peek(object + i);
+        const size_t first = is_wiped ? i : 0;
+        const size_t rest = subject.element_size - first;
+
+        poke(object + i, before ^ 1u << i % 8);
+        refuse(call, object, CORK_MEMPOOL_WRITE_AFTER_FREE, subject_slot(object), true);
+        CHECK_POINTER(seen.violation.damaged, object + first);
+        CHECK_EQUAL(seen.violation.damaged_size, rest < SHOWN_MAX ? rest : SHOWN_MAX);
+        for (size_t j = 0; j < seen.violation.damaged_size; j++) {
+            CHECK_EQUAL(seen.found[j], peek(object + first + j));
+        }
+        CHECK((seen.violation.expected != NULL) == is_wiped);
+        CHECK_EQUAL(memcmp(seen.expected, zeros, sizeof(zeros)), 0);
+        poke(object + i, before);
+    }
+}
+
+static bool verifies_contents(unsigned set)
+{
+    return (set & (CORK_MEMPOOL_SEAL | CORK_MEMPOOL_WIPE)) != 0;
+}
+
+TEST(a_write_after_free_is_found_when_the_slot_is_issued_again)
+{
+    for (unsigned set = 0; set < CORK_MEMPOOL_PASSTHROUGH; set++) {
+        for (size_t i = 0; i < COUNT_OF(sizes) && verifies_contents(set); i++) {
+            if ((set & CORK_MEMPOOL_QUARANTINE) == 0) {
+                subject_begin(set, sizes[i]);
+                subject_give(0, 1);
+                writes_are_found(NEW, subject.objects[0]);
+                subject_end(1);
+            }
+        }
+    }
+}
+
+/* The call is refused before it has taken anything out of quarantine. */
+TEST(a_write_after_free_is_found_when_a_resting_slot_must_be_issued_again)
+{
+    for (unsigned set = 0; set < CORK_MEMPOOL_PASSTHROUGH; set++) {
+        for (size_t i = 0; i < COUNT_OF(sizes) && verifies_contents(set); i++) {
+            if ((set & CORK_MEMPOOL_QUARANTINE) != 0) {
+                subject_begin(set, sizes[i]);
+                subject_give(0, 1);
+                writes_are_found(NEW, subject.objects[0]);
+                subject_end(1);
+            }
+        }
+    }
+}
+
+TEST(a_write_after_free_is_found_by_check_clear_trim_and_done)
+{
+    for (unsigned set = 0; set < CORK_MEMPOOL_PASSTHROUGH; set++) {
+        for (size_t i = 0; i < COUNT_OF(sizes) && verifies_contents(set); i++) {
+            subject_begin(set, sizes[i]);
+            subject_give(0, 3);
+            writes_are_found(VERIFY, subject.objects[1]);
+            writes_are_found(CLEAR, subject.objects[0]);
+            writes_are_found(TRIM, subject.objects[2]);
+            subject_give(3, SUBJECT_COUNT);
+            writes_are_found(VERIFY, subject.objects[SUBJECT_COUNT - 1]);
+            writes_are_found(DONE, subject.objects[7]);
+            subject_end(SUBJECT_COUNT);
+        }
+    }
+}
+
+TEST(contents_of_another_slot_are_no_substitute_for_those_that_were_freed)
+{
+    char *const one = (subject_begin(CORK_MEMPOOL_SEAL, 24), subject.objects[4]);
+    char *const other = subject.objects[9];
+
+    subject_give(0, SUBJECT_COUNT);
+    for (size_t i = 0; i < 24; i++) {
+        const unsigned char byte = peek(one + i);
+
+        poke(one + i, peek(other + i));
+        poke(other + i, byte);
+    }
+    refuse(VERIFY, one, CORK_MEMPOOL_WRITE_AFTER_FREE, 4, true);
+}
+
+/* A buffer has nothing to give back, so what is written to its free slots must still be found. */
+TEST(a_write_after_free_is_found_after_a_trim_that_gave_nothing_back)
+{
+    static _Alignas(16) char buffer[20000];
+    const struct cork_mempool_options options = {.element_size = 24,
+                                                 .protections = CORK_MEMPOOL_SEAL,
+                                                 .buffer = buffer,
+                                                 .buffer_size = sizeof(buffer)};
+    char *objects[100];
+
+    CHECK(cork_mempool_init_with(&subject.mp, &options));
+    take_objects(&subject.mp, (void **)objects, 100);
+    give_objects(&subject.mp, (void **)objects, 64);
+    CHECK_EQUAL(cork_mempool_trim(&subject.mp), 0);
+    poke(objects[3], peek(objects[3]) ^ 1u);
+    CHECK(is_refused(VERIFY, NULL));
+    CHECK_EQUAL(seen.violation.kind, CORK_MEMPOOL_WRITE_AFTER_FREE);
+    CHECK_POINTER(seen.violation.pointer, objects[3]);
+}
+
+/* A refused new leaves the order of a shuffled pool as it was, so that a run can be replayed. */
+TEST(a_refused_new_does_not_change_which_slots_are_issued_next)
+{
+    ptrdiff_t order[2][SUBJECT_COUNT];
+
+    for (size_t round = 0; round < 2; round++) {
+        subject_begin(CORK_MEMPOOL_SEAL | CORK_MEMPOOL_SHUFFLE, 24);
+        subject_give(0, SUBJECT_COUNT);
+        for (size_t i = 0; i < SUBJECT_COUNT && round == 1; i++) {
+            poke(subject.objects[i], peek(subject.objects[i]) ^ 1u);
+        }
+        CHECK_EQUAL(round, is_refused(round == 0 ? VERIFY : NEW, NULL));
+        for (size_t i = 0; i < SUBJECT_COUNT && round == 1; i++) {
+            poke(subject.objects[i], peek(subject.objects[i]) ^ 1u);
+        }
+        for (size_t i = 0; i < SUBJECT_COUNT; i++) {
+            order[round][i] = (char *)site_of_new(&subject.mp) - subject.lowest;
+        }
+        cork_mempool_clear(&subject.mp);
+        cork_mempool_done(&subject.mp);
+    }
+    CHECK_EQUAL(memcmp(order[0], order[1], sizeof(order[0])), 0);
+}

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/*
+ * The limit of objects: as many as that, whatever else the pool does.
+ */
+
+#include <errno.h>
+
+#include "harness.h"
+#include "pools.h"
+
+#define OPTIONS(...) (&(const struct cork_mempool_options){__VA_ARGS__})
+
+static const unsigned protections[] = {
+    0,
+    CORK_MEMPOOL_CANARY,
+    CORK_MEMPOOL_SEAL,
+    CORK_MEMPOOL_WIPE,
+    CORK_MEMPOOL_SHUFFLE,
+    CORK_MEMPOOL_QUARANTINE,
+    CORK_MEMPOOL_GUARD,
+    CORK_MEMPOOL_CALLSITES,
+    CORK_MEMPOOL_PASSTHROUGH,
+    CORK_MEMPOOL_PASSTHROUGH | CORK_MEMPOOL_CALLSITES,
+    CORK_MEMPOOL_SEAL | CORK_MEMPOOL_QUARANTINE,
+    CORK_MEMPOOL_PARANOID,
+    CORK_MEMPOOL_PARANOID | CORK_MEMPOOL_SEAL,
+};
+
+static void new_gives_null(struct cork_mempool *mp)
+{
+    for (size_t i = 0; i < 3; i++) {
+        errno = ODD_ERRNO;
+        CHECK_POINTER(cork_mempool_new(mp), NULL);
+        CHECK_EQUAL(errno, ENOMEM);
+        CHECK(cork_mempool_check(mp));
+    }
+}
+
+/* A limit is exact, and stays so however objects come and go. */
+static void limit_is_exact(unsigned protection, size_t limit, size_t block_size)
+{
+    static void *objects[5000];
+    struct cork_mempool mp;
+
+    CHECK(cork_mempool_init_with(&mp, OPTIONS(.element_size = 40, .block_size = block_size,
+                                              .protections = protection, .max_objects = limit)));
+    CHECK(limit >= stats_of(&mp).block_size / stats_of(&mp).slot_size);
+    for (size_t round = 0; round < 3; round++) {
+        take_objects(&mp, objects, limit);
+        CHECK_EQUAL(stats_of(&mp).free_count, 0);
+        new_gives_null(&mp);
+        CHECK_EQUAL(stats_of(&mp).live_count, limit);
+        for (size_t i = 0; i < limit; i += 1 + limit / 9) {
+            cork_mempool_free(&mp, objects[i]);
+            objects[i] = cork_mempool_new(&mp);
+            CHECK(objects[i] != NULL);
+            fill(objects[i], 40, i);
+            new_gives_null(&mp);
+        }
+        give_objects(&mp, objects, limit);
+        if (round == 1) {
+            cork_mempool_trim(&mp);
+        }
+    }
+    CHECK_EQUAL(stats_of(&mp).live_count, 0);
+    cork_mempool_done(&mp);
+}
+
+TEST(the_limit_of_objects_is_exact_with_every_protection)
+{
+    static const size_t limits[] = {1, 2, 63, 64, 65, 127, 128, 129, 1000, 5000};
+    static const size_t block_sizes[] = {1, 0, 100000};
+
+    for (size_t i = 0; i < COUNT_OF(protections); i++) {
+        for (size_t j = 0; j < COUNT_OF(limits); j++) {
+            for (size_t k = 0; k < COUNT_OF(block_sizes); k++) {
+                limit_is_exact(protections[i], limits[j], block_sizes[k]);
+            }
+        }
+    }
+}
+
+/* Half of the objects stay while the other half is trimmed away: no slot may be counted twice. */
+TEST(the_limit_of_objects_is_exact_after_a_trim_of_some)
+{
+    for (size_t i = 0; i < COUNT_OF(protections); i++) {
+        for (size_t kept = 0; kept <= 700; kept += 70) {
+            struct cork_mempool mp;
+            void *objects[700];
+
+            CHECK(cork_mempool_init_with(&mp, OPTIONS(.element_size = 40, .max_objects = 700,
+                                                      .protections = protections[i])));
+            take_objects(&mp, objects, 700);
+            for (size_t j = kept; j < 700; j++) {
+                cork_mempool_free(&mp, objects[j]);
+            }
+            cork_mempool_trim(&mp);
+            CHECK(cork_mempool_check(&mp));
+            for (size_t j = kept; j < 700; j++) {
+                objects[j] = cork_mempool_new(&mp);
+                CHECK(objects[j] != NULL);
+                fill(objects[j], 40, j);
+            }
+            new_gives_null(&mp);
+            give_objects(&mp, objects, 700);
+            cork_mempool_done(&mp);
+        }
+    }
+}
+
+TEST(resting_slots_serve_where_the_limit_is_reached)
+{
+    static const unsigned with[] = {CORK_MEMPOOL_QUARANTINE, CORK_MEMPOOL_PARANOID,
+                                    CORK_MEMPOOL_QUARANTINE | CORK_MEMPOOL_SEAL};
+
+    for (size_t i = 0; i < COUNT_OF(with); i++) {
+        struct cork_mempool mp;
+        void *objects[100];
+
+        CHECK(cork_mempool_init_with(
+            &mp, OPTIONS(.element_size = 24, .max_objects = 100, .protections = with[i])));
+        take_objects(&mp, objects, 100);
+        for (size_t j = 0; j < 1000; j++) {
+            void *const object = objects[j * 7 % 100];
+
+            cork_mempool_free(&mp, object);
+            CHECK_POINTER(objects[j * 7 % 100] = cork_mempool_new(&mp), object);
+            fill(object, 24, j * 7 % 100);
+        }
+        give_objects(&mp, objects, 100);
+        take_objects(&mp, objects, 100);
+        give_objects(&mp, objects, 100);
+        cork_mempool_done(&mp);
+    }
+}

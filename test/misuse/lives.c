@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "misuses.h"
+
+#if defined(__has_feature)
+#define HAS_FEATURE(feature) __has_feature(feature)
+#else
+#define HAS_FEATURE(feature) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || HAS_FEATURE(address_sanitizer)
+#define IS_UNDER_ASAN true
+#else
+#define IS_UNDER_ASAN false
+#endif
+
+static void leak(struct scene *s, size_t first, size_t count)
+{
+    give_all_but(s, first, count);
+    accuse_leak(s);
+    cork_mempool_done(&s->mp);
+}
+
+void pool_is_finalized_with_an_object_live(struct scene *s)
+{
+    leak(s, VICTIM, 1);
+}
+
+void pool_is_finalized_with_17_objects_live(struct scene *s)
+{
+    leak(s, VICTIM, 17);
+}
+
+void pool_is_finalized_with_all_objects_live(struct scene *s)
+{
+    leak(s, 0, MEMBER_COUNT);
+}
+
+void pool_is_finalized_before_anything_is_freed(struct scene *s)
+{
+    accuse_leak(s);
+    cork_mempool_done(&s->mp);
+}
+
+static void visit(void *user_data, void *visited)
+{
+    (void)user_data;
+    (void)visited;
+}
+
+static struct cork_mempool_stats stats;
+
+/* Every call, with a pointer for those that take one, made on a pool that is not live. */
+#define EACH_CALL(when)                                                                            \
+    CALL(when, new_is_called, cork_mempool_new(mp), NULL)                                          \
+    CALL(when, free_is_called, cork_mempool_free(mp, pointer), pointer)                            \
+    CALL(when, free_of_null_is_called, cork_mempool_free(mp, NULL), NULL)                          \
+    CALL(when, done_is_called, cork_mempool_done(mp), NULL)                                        \
+    CALL(when, check_is_called, (void)cork_mempool_check(mp), NULL)                                \
+    CALL(when, stats_is_called, cork_mempool_stats(mp, &stats), NULL)                              \
+    CALL(when, owns_is_called, (void)cork_mempool_owns(mp, pointer), pointer)                      \
+    CALL(when, foreach_is_called, cork_mempool_foreach(mp, visit, NULL), NULL)                     \
+    CALL(when, clear_is_called, cork_mempool_clear(mp), NULL)                                      \
+    CALL(when, trim_is_called, cork_mempool_trim(mp), NULL)
+
+static struct cork_mempool *finalized(struct scene *s)
+{
+    give_all(s);
+    cork_mempool_done(&s->mp);
+    return &s->mp;
+}
+
+static struct cork_mempool *zeroed(struct scene *s)
+{
+    memset(&s->other, 0, sizeof(s->other));
+    return &s->other;
+}
+
+/* A struct that was never written, with bytes that make it the most plausible. */
+static struct cork_mempool *unwritten(struct scene *s)
+{
+    memset(&s->other, 1, sizeof(s->other));
+    return &s->other;
+}
+
+#define CALL(when, what, call, shown)                                                              \
+    void what##_##when(struct scene *s)                                                            \
+    {                                                                                              \
+        void *pointer = object(s, VICTIM);                                                         \
+        struct cork_mempool *mp = STATE(s);                                                        \
+        (void)pointer;                                                                             \
+        accuse_dead(s, KIND, mp, NAME, shown);                                                     \
+        call;                                                                                      \
+    }
+
+#define STATE finalized
+#define KIND  CORK_MEMPOOL_USE_AFTER_DONE
+#define NAME  SCENE_NAME
+EACH_CALL(after_done)
+#undef STATE
+#undef KIND
+#undef NAME
+
+#define STATE zeroed
+#define KIND  CORK_MEMPOOL_USE_BEFORE_INIT
+#define NAME  NULL
+EACH_CALL(before_init)
+#undef STATE
+#undef KIND
+#undef NAME
+
+#define STATE unwritten
+#define KIND  CORK_MEMPOOL_NOT_A_POOL
+#define NAME  NULL
+CALL(on_garbage, done_is_called, cork_mempool_done(mp), NULL)
+CALL(on_garbage, check_is_called, (void)cork_mempool_check(mp), NULL)
+CALL(on_garbage, stats_is_called, cork_mempool_stats(mp, &stats), NULL)
+CALL(on_garbage, owns_is_called, (void)cork_mempool_owns(mp, pointer), pointer)
+CALL(on_garbage, clear_is_called, cork_mempool_clear(mp), NULL)
+CALL(on_garbage, trim_is_called, cork_mempool_trim(mp), NULL)
+CALL(on_garbage, foreach_is_called, cork_mempool_foreach(mp, visit, NULL), NULL)
+
+void new_is_called_on_garbage(struct scene *s)
+{
+    /* AddressSanitizer does not bear with being told of such an object. */
+    if (!is_impossible(s, IS_UNDER_ASAN)) {
+        harm(s, take(unwritten(s)) != NULL);
+    }
+}
+
+/* The nearest that a program can come to a pool that lives on: its objects stay where they are. */
+static void move(struct scene *s)
+{
+    memcpy(&s->other, &s->mp, sizeof(s->mp));
+}
+
+void done_is_called_on_a_moved_pool(struct scene *s)
+{
+    give_all(s);
+    move(s);
+    accuse_dead(s, CORK_MEMPOOL_NOT_A_POOL, &s->other, NULL, NULL);
+    cork_mempool_done(&s->other);
+}
+
+void check_is_called_on_a_moved_pool(struct scene *s)
+{
+    move(s);
+    accuse_dead(s, CORK_MEMPOOL_NOT_A_POOL, &s->other, NULL, NULL);
+    (void)cork_mempool_check(&s->other);
+}
+
+/* Where it is not seen, the pool and its copy issue the same object. */
+void new_is_called_on_a_moved_pool(struct scene *s)
+{
+    give(s, VICTIM);
+    move(s);
+    accuse_dead(s, CORK_MEMPOOL_NOT_A_POOL, &s->other, NULL, NULL);
+    void *object_of_copy = take(&s->other);
+    harm(s, object_of_copy == take(&s->mp));
+}
+
+/* Where it is not seen, the pool takes the object for a live one and its copy does not. */
+void free_is_called_on_a_moved_pool(struct scene *s)
+{
+    /* Frees are fast, and look no further, where the last one was near. */
+    give(s, VICTIM + 1);
+    move(s);
+    accuse_dead(s, CORK_MEMPOOL_NOT_A_POOL, &s->other, NULL, object(s, VICTIM));
+    drop(&s->other, object(s, VICTIM));
+    harm(s, true);
+    s->members[VICTIM].is_live = false;
+}
+
+void live_pool_is_zeroed(struct scene *s)
+{
+    memset(&s->mp, 0, sizeof(s->mp));
+    accuse_dead(s, CORK_MEMPOOL_USE_BEFORE_INIT, &s->mp, NULL, NULL);
+    take(&s->mp);
+}
+
+/* The pool's memory is lost, and its objects are nobody's. */
+static void abandon(struct scene *s)
+{
+    for (size_t i = 0; i < s->elder_count; i++) {
+        s->elders[i].is_victim = true;
+    }
+    for (size_t i = 0; i < MEMBER_COUNT; i++) {
+        sacrifice(s, i);
+    }
+}
+
+void live_pool_is_initialized_again(struct scene *s)
+{
+    const struct cork_mempool_options options = scene_options(s);
+
+    abandon(s);
+    cork_mempool_init_with(&s->mp, &options);
+    harm(s, !cork_mempool_owns(&s->mp, object(s, VICTIM)));
+}
+
+void object_is_freed_after_its_pool_was_initialized_again(struct scene *s)
+{
+    const struct cork_mempool_options options = scene_options(s);
+
+    abandon(s);
+    cork_mempool_init_with(&s->mp, &options);
+    accuse(s, CORK_MEMPOOL_FOREIGN_POINTER, object(s, VICTIM));
+    drop(&s->mp, object(s, VICTIM));
+}
+
+void free_list_is_overwritten(struct scene *s)
+{
+    static struct cork_mempool_group fake;
+
+    s->mp.free_list = &fake;
+    verify(s);
+    s->mp.free_list = NULL;
+    s->is_dead = true;
+}
+
+void stride_is_overwritten(struct scene *s)
+{
+    const size_t stride = s->mp.geometry.stride;
+
+    s->mp.geometry.stride = stride + 1;
+    verify(s);
+    s->mp.geometry.stride = stride;
+}
+
+static void demand_nothing(struct scene *s)
+{
+    errno = 0;
+    const void *none = take(&s->other);
+    harm(s, none != NULL || errno != ENOMEM);
+}
+
+void more_objects_are_asked_for_than_the_limit(struct scene *s)
+{
+    struct cork_mempool_options options = scene_options(s);
+
+    options.max_objects = 10;
+    harm(s, !cork_mempool_init_with(&s->other, &options));
+    for (size_t i = 0; i < options.max_objects; i++) {
+        harm(s, take(&s->other) == NULL);
+    }
+    demand_nothing(s);
+    cork_mempool_clear(&s->other);
+    cork_mempool_done(&s->other);
+}
+
+void more_objects_are_asked_for_than_a_buffer_holds(struct scene *s)
+{
+    static char buffer[256 * 1024];
+    struct cork_mempool_options options = scene_options(s);
+    size_t count = 0;
+
+    options.buffer = buffer;
+    options.buffer_size = sizeof(buffer);
+    options.protections &= ~(CORK_MEMPOOL_GUARD | CORK_MEMPOOL_PASSTHROUGH);
+    harm(s, !cork_mempool_init_with(&s->other, &options));
+    while (take(&s->other) != NULL) {
+        count++;
+    }
+    harm(s, count == 0);
+    demand_nothing(s);
+    cork_mempool_clear(&s->other);
+    cork_mempool_done(&s->other);
+}
+
+void larger_objects_are_asked_for_than_memory_holds(struct scene *s)
+{
+    cork_mempool_init_size(&s->other, SIZE_MAX);
+    demand_nothing(s);
+    cork_mempool_init_size(&s->other, SIZE_MAX / 2 + 1);
+    demand_nothing(s);
+    cork_mempool_done(&s->other);
+}
+
+void objects_of_no_size_are_asked_for(struct scene *s)
+{
+    struct cork_mempool_options options = scene_options(s);
+
+    options.element_size = 0;
+    harm(s, !cork_mempool_init_with(&s->other, &options));
+    char *one = take(&s->other);
+    char *other = take(&s->other);
+    poke(one, 1);
+    poke(other, 2);
+    harm(s, one == other || peek(one) != 1);
+    cork_mempool_clear(&s->other);
+    cork_mempool_done(&s->other);
+}
+
+static void demand_refusal(struct scene *s, const struct cork_mempool_options *options)
+{
+    errno = 0;
+    harm(s, cork_mempool_init_with(&s->mp, options) || errno != EINVAL);
+}
+
+/* The scene's own pool is live: that it goes on shows that it was not touched. */
+void options_contradict_each_other(struct scene *s)
+{
+    struct cork_mempool_options options = scene_options(s);
+
+    options.protections |= CORK_MEMPOOL_PASSTHROUGH | CORK_MEMPOOL_CANARY;
+    demand_refusal(s, &options);
+    options = scene_options(s);
+    options.protections |= 0x8000u;
+    demand_refusal(s, &options);
+    options = scene_options(s);
+    options.alignment = 3;
+    demand_refusal(s, &options);
+    options = scene_options(s);
+    options.buffer_size = 4096;
+    demand_refusal(s, &options);
+    options = scene_options(s);
+    options.element_size = SIZE_MAX / 2 + 1;
+    demand_refusal(s, &options);
+}

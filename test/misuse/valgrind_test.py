@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""valgrind_test.py PROGRAM TABLE: what Valgrind's memcheck sees of each misuse of the table.
+
+PROGRAM is misuse_program, built without a sanitizer, and has default pools. Where the table has a
+row for Valgrind, there must be that error where the misuse is; where a freed object is written or
+read, it must name the block, with the stacks of its issue and its free. Where there is no such row,
+the verdict is the default pool's, and Valgrind must be silent; of these, one misuse stands for all
+of its guarantee.
+"""
+
+import concurrent.futures
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import table
+
+SIZES = [1, 24]
+
+# Reports that are not about memory, and go to the same stream.
+_OWN = re.compile(r"^(==|--)\d+(==|--) ?")
+
+
+def is_usable(program):
+    """Says whether Valgrind can run the program at all."""
+    if shutil.which("valgrind") is None:
+        print("skipped: valgrind is not installed")
+        return False
+    run = subprocess.run(["valgrind", "-q", program, "null_is_freed"], capture_output=True,
+                         check=False, text=True)
+    if run.stdout.strip() != "absorbed":
+        print("skipped: valgrind cannot run the program:", run.stderr[-2000:])
+        return False
+    return True
+
+
+def run_one(program, misuse, size):
+    """Returns the program's exit status and output, Valgrind's lines, and the pool's."""
+    command = ["valgrind", "-q", "--num-callers=8", program, misuse, "default", str(size)]
+    environment = {key: value for key, value in os.environ.items()
+                   if key != "CORK_MEMPOOL_OPTIONS"}
+    run = subprocess.run(command, capture_output=True, check=False, text=True, env=environment)
+    own, pools = [], []
+    for line in run.stderr.splitlines():
+        match = _OWN.match(line)
+        if match:
+            own.append(line[match.end():])
+        else:
+            pools.append(line)
+    return run.returncode, run.stdout.strip(), own, pools
+
+
+def errors_of(lines):
+    """Returns the errors about memory, each a list of lines."""
+    errors = []
+    for line in lines:
+        if re.match(r"Invalid |Conditional |Use of uninit", line):
+            errors.append([])
+        if errors:
+            errors[-1].append(line)
+    return errors
+
+
+def is_of_misuse(error, verdict):
+    """Says whether an error is the one that is expected, and about the misuse itself: not about
+    the pool, nor about what takes the misuse back. Valgrind may call a function by its caller."""
+    return (error[0].startswith(verdict) and ": unspoil (" not in error[1]
+            and re.search(r"[(/](scene|frees|lives|stale|overflows)\.c:\d+\)$", error[1]))
+
+
+def has_both_stacks(error, size):
+    """Says whether an error names a freed object, and who issued it and who freed it."""
+    text = "\n".join(error)
+    return (f"inside a block of size {size} free'd" in text and ": drop (" in text
+            and "Block was alloc'd at" in text and ": take (" in text)
+
+
+def judge(misuse, size, verdict, is_tools, outcome):
+    """Returns None where the outcome is the verdict, or what is wrong."""
+    status, output, own, pools = outcome
+    errors = errors_of(own)
+    if output == "impossible":
+        return None
+    if is_tools and verdict != "not a pool":
+        found = [error for error in errors if is_of_misuse(error, verdict)]
+        if not found:
+            return "there is no such error about the misuse itself"
+        if "freed_object_is_" in misuse and not has_both_stacks(found[0], size):
+            return "the block's stacks are missing"
+        return None
+    if verdict == "fault":
+        return None if any("SIGSEGV" in line for line in own) else "there was no fault"
+    if verdict in table.VERDICTS.values():
+        if errors or pools:
+            return "it was not silent"
+        return None if (status, output) == (0, verdict) else "it came to another end"
+    if not pools or not pools[0].startswith(f"cork_mempool: {verdict}: pool 0x"):
+        return "there is no such message"
+    return "Valgrind reports something" if errors else None
+
+
+def main():
+    program, path = sys.argv[1:]
+    program = os.path.abspath(program)
+    if not is_usable(program):
+        return 0
+    trials = []
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        for _, misuses in table.read(path):
+            for number, (misuse, verdicts) in enumerate(misuses.items()):
+                for size in SIZES if number == 0 or "VALGRIND" in verdicts else []:
+                    trials.append((misuse, verdicts, size,
+                                   pool.submit(run_one, program, misuse, size)))
+        failed = 0
+        for misuse, verdicts, size, run in trials:
+            is_tools = "VALGRIND" in verdicts
+            verdict = verdicts["VALGRIND" if is_tools else "DEFAULT"]
+            wrong = judge(misuse, size, verdict, is_tools, run.result())
+            if wrong:
+                failed += 1
+                status, output, own, pools = run.result()
+                print(f"{misuse}, size {size}, should be \"{verdict}\": {wrong}\n"
+                      f"status {status}, output \"{output}\"", *own, *pools, sep="\n    ")
+    print(f"{len(trials) - failed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
