@@ -181,14 +181,25 @@ void memory_start(void)
     }
 }
 
-/* Counts a request. Returns: whether it is refused. */
-static bool is_refused(void)
+/* Counts a request; largest: 0, or what may be asked for. Returns: whether it is refused. */
+static bool is_refused(size_t size, size_t largest)
 {
-    if (current == NULL || ++current->request_count != current->failing_request) {
+    if (current == NULL) {
         return false;
     }
+    const size_t number = ++current->request_count;
+    if (number != current->failing_request && (largest == 0 || size <= largest) &&
+        (current->failing_mask >> number % 64 & 1) == 0) {
+        return false;
+    }
+    current->refusal_count++;
     errno = ENOMEM;
     return true;
+}
+
+static bool is_heap_refused(size_t size)
+{
+    return is_refused(size, current != NULL ? current->largest_allocation : 0);
 }
 
 static void *count_allocation(void *memory)
@@ -211,8 +222,7 @@ WRAP(void *, mmap, (void *address, size_t size, int protection, int flags, int f
     if (current == NULL) {
         return __real_mmap(address, size, protection, flags, file, offset);
     }
-    if (is_refused() || (current->largest_mapping != 0 && size > current->largest_mapping)) {
-        errno = ENOMEM;
+    if (is_refused(size, current->largest_mapping)) {
         return MAP_FAILED;
     }
     if (IS_SIMULATED && address == NULL && protection == PROT_NONE) {
@@ -227,7 +237,7 @@ WRAP(void *, mmap, (void *address, size_t size, int protection, int flags, int f
 
 WRAP(int, mprotect, (void *address, size_t size, int protection))
 {
-    if (is_refused()) {
+    if (is_refused(0, 0)) {
         return -1;
     }
     return is_simulated(address) ? simulated_mprotect(address, size)
@@ -246,17 +256,18 @@ WRAP(int, munmap, (void *address, size_t size))
 
 WRAP(void *, malloc, (size_t size))
 {
-    return is_refused() ? NULL : count_allocation(__real_malloc(size));
+    return is_heap_refused(size) ? NULL : count_allocation(__real_malloc(size));
 }
 
 WRAP(void *, calloc, (size_t count, size_t size))
 {
-    return is_refused() ? NULL : count_allocation(__real_calloc(count, size));
+    return is_heap_refused(size) ? NULL : count_allocation(__real_calloc(count, size));
 }
 
 WRAP(void *, aligned_alloc, (size_t alignment, size_t size))
 {
-    return is_refused() ? NULL : count_allocation(__real_aligned_alloc(alignment, size));
+    const size_t needed = size > alignment ? size : alignment;
+    return is_heap_refused(needed) ? NULL : count_allocation(__real_aligned_alloc(alignment, size));
 }
 
 WRAP(void, free, (void *memory))

@@ -17,6 +17,7 @@
  */
 
 #include <stddef.h>
+#include <stdint.h>
 
 /* struct memory_account is what a pool has of memory. Giving back more than was taken wraps the
  * first two fields around, which is not 0 either. */
@@ -24,8 +25,11 @@ struct memory_account {
     size_t mapped_size;     /* bytes mapped and not unmapped */
     size_t heap_count;      /* allocations that have not been freed */
     size_t request_count;   /* for memory, or for the right to use it */
+    size_t refusal_count;   /* of these */
     size_t largest_mapping; /* larger ones are refused; 0: none is */
+    size_t largest_allocation;
     size_t failing_request; /* when request_count gets there, it is refused; 0: none is */
+    uint64_t failing_mask;  /* bit i: so is each request_count with this remainder by 64 */
 };
 
 /* memory_enter makes requests count for an account until memory_leave. Calls do not nest. */

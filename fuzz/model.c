@@ -15,6 +15,15 @@ ENGINE_BEGIN
 #define FILL_COUNT 8192
 static uint8_t fills[FILL_COUNT + 2 * MODEL_WINDOW_SIZE];
 
+/* What a wiped object holds. */
+#define FILL_WIPED UINT32_MAX
+static const uint8_t zeros[2 * MODEL_WINDOW_SIZE];
+
+static const uint8_t *bytes_of(uint32_t fill)
+{
+    return fill == FILL_WIPED ? zeros : &fills[fill % FILL_COUNT];
+}
+
 __attribute__((format(printf, 3, 4))) _Noreturn static void
 fail(const struct model *model, const char *expected, const char *format, ...)
 {
@@ -57,9 +66,22 @@ static size_t slots_up_to(const struct model *model, uintptr_t address)
     return low;
 }
 
-static struct model_slot *slot_of(struct model *model, const void *object)
+struct model_slot *model_find(struct model *model, unsigned pool, uintptr_t address)
 {
-    return &model->slots[slots_up_to(model, (uintptr_t)object) - 1];
+    const size_t count = slots_up_to(model, address);
+    struct model_slot *slot = count > 0 ? &model->slots[count - 1] : NULL;
+    return slot != NULL && slot->address == address && slot->pool == pool ? slot : NULL;
+}
+
+struct model_slot *model_pick(struct model *model, unsigned pool, size_t index, bool is_freed)
+{
+    for (size_t i = 0; i < model->slot_count; i++) {
+        struct model_slot *slot = &model->slots[(index + i) % model->slot_count];
+        if (slot->pool == pool && !(is_freed && slot->is_live)) {
+            return slot;
+        }
+    }
+    return NULL;
 }
 
 static size_t size_of(const struct model *model, const struct model_slot *slot)
@@ -90,7 +112,7 @@ static void fill_object(const struct model *model, struct model_slot *slot, uint
 {
     const size_t size = size_of(model, slot);
     uint8_t *object = (uint8_t *)slot->address;
-    const uint8_t *bytes = &fills[fill % FILL_COUNT];
+    const uint8_t *bytes = bytes_of(fill);
     slot->fill = fill;
     memcpy(object, bytes, head_size(size));
     memcpy(object + size - tail_size(size), bytes + MODEL_WINDOW_SIZE, tail_size(size));
@@ -119,7 +141,7 @@ static void expect_contents(const struct model *model, const struct model_slot *
 {
     const size_t size = size_of(model, slot);
     const uint8_t *object = (const uint8_t *)slot->address;
-    const uint8_t *bytes = &fills[slot->fill % FILL_COUNT];
+    const uint8_t *bytes = bytes_of(slot->fill);
     size_t i = 0;
     if (is_equal(object, bytes, head_size(size)) &&
         is_equal(object + size - tail_size(size), bytes + MODEL_WINDOW_SIZE, tail_size(size))) {
@@ -139,8 +161,12 @@ static size_t alignment_of(const struct subject_init *how)
 {
 #define ALIGNMENT(number, type) _Alignof(type),
     static const size_t alignments[SUBJECT_TYPE_COUNT] = {SUBJECT_TYPES(ALIGNMENT)};
-    const size_t size = how->element_size > 0 ? how->element_size : 1;
+    const size_t element_size = how->options.element_size;
+    const size_t size = element_size > 0 ? element_size : 1;
     size_t alignment = size & (~size + 1);
+    if (how->form == SUBJECT_INIT_WITH && how->options.alignment != 0) {
+        return how->options.alignment;
+    }
     if (how->form == SUBJECT_INIT_TYPE || how->form == SUBJECT_INIT_TYPE_EX) {
         return alignments[how->type] > alignment ? alignments[how->type] : alignment;
     }
@@ -154,48 +180,97 @@ static size_t alignment_of(const struct subject_init *how)
  * makes do with less where a block cannot be had is not said. */
 static enum model_memory memory_of(const struct subject_init *how)
 {
-    const bool has_block = how->form == SUBJECT_INIT_SIZE_EX || how->form == SUBJECT_INIT_TYPE_EX;
-    if (how->element_size > SIZE_MAX / 2 || (uint64_t)how->element_size >> 60 != 0) {
+    const bool has_block = how->form != SUBJECT_INIT_SIZE && how->form != SUBJECT_INIT_TYPE;
+    const size_t size = how->options.element_size;
+    if (size > SIZE_MAX / 2 || (uint64_t)size >> 60 != 0) {
         return MODEL_NEW_FAILS;
     }
-    return has_block && how->block_size > 1 << 20 ? MODEL_NEW_MAY_FAIL : MODEL_NEW_SUCCEEDS;
+    return has_block && how->options.block_size > 1 << 20 ? MODEL_NEW_MAY_FAIL : MODEL_NEW_SUCCEEDS;
 }
 
 void model_init(struct model *model, unsigned pool, const struct subject_init *how)
 {
+    const struct cork_mempool_options *options = &how->options;
+    const bool is_passed = (options->protections & CORK_MEMPOOL_PASSTHROUGH) != 0;
     model->pools[pool] = (struct model_pool){
-        .object_size = how->element_size > 0 ? how->element_size : 1,
+        .object_size = options->element_size > 0 ? options->element_size : 1,
         .alignment = alignment_of(how),
         .memory = memory_of(how),
+        .is_limited = options->buffer != NULL,
+        .keeps_freed = model->keeps_freed && !is_passed,
+        .is_wiped = (options->protections & CORK_MEMPOOL_WIPE) != 0,
+        /* A full pool issues what rests, and when that is so is not said. */
+        .is_resting = (options->protections & CORK_MEMPOOL_QUARANTINE) != 0 &&
+                      options->max_objects == 0 && options->buffer == NULL,
+        .is_constructed = options->init_object != NULL,
+        .has_buffer = options->buffer != NULL,
+        .max_objects = options->max_objects,
     };
 }
 
-void model_done(struct model *model, unsigned pool)
+static void remove_slot(struct model *model, struct model_slot *slot)
+{
+    const struct model_slot *end = &model->slots[model->slot_count--];
+    memmove(slot, slot + 1, (size_t)(end - (slot + 1)) * sizeof(*slot));
+}
+
+/* Forgets a pool's slots; all, or those that are freed. */
+static void forget(struct model *model, unsigned pool, bool is_freed)
 {
     size_t kept = 0;
     for (size_t i = 0; i < model->slot_count; i++) {
-        if (model->slots[i].pool != pool) {
+        if (model->slots[i].pool != pool || (is_freed && model->slots[i].is_live)) {
             model->slots[kept++] = model->slots[i];
         }
     }
     model->slot_count = kept;
+    model->pools[pool].freed_count = 0;
+}
+
+void model_done(struct model *model, unsigned pool)
+{
+    if (model->pools[pool].is_constructed && model->pools[pool].freed_count != 0) {
+        fail(model, "done destructs all that was constructed", "%zu objects less",
+             model->pools[pool].freed_count);
+    }
+    forget(model, pool, false);
+}
+
+void model_trim(struct model *model, unsigned pool)
+{
+    model_pressed(model, pool);
+    if (!model->pools[pool].is_constructed) {
+        forget(model, pool, true);
+    }
 }
 
 void model_limit(struct model *model, unsigned pool)
 {
-    if (model->pools[pool].memory == MODEL_NEW_SUCCEEDS) {
-        model->pools[pool].memory = MODEL_NEW_MAY_FAIL;
-    }
+    model->pools[pool].is_limited = true;
 }
 
-static void expect_failure(const struct model *model, const struct model_pool *pool, int error)
+void model_pressed(struct model *model, unsigned pool)
 {
-    if (pool->memory == MODEL_NEW_SUCCEEDS || pool->freed_count > 0) {
+    model->pools[pool].free_number += MODEL_REST + 1;
+}
+
+static void expect_failure(const struct model *model, struct model_pool *pool, int error)
+{
+    const bool is_full = pool->max_objects != 0 && pool->live_count == pool->max_objects;
+    const bool may_fail = pool->memory != MODEL_NEW_SUCCEEDS || pool->is_limited;
+    if (!is_full && (!may_fail || pool->freed_count > 0)) {
         fail(model, "new has memory for an object", "NULL, errno %d, %zu freed objects", error,
              pool->freed_count);
     }
     if (error != ENOMEM) {
         fail(model, "where new has no memory, errno is ENOMEM", "errno %d", error);
+    }
+    if (pool->has_buffer) {
+        if (pool->live_count == 0) {
+            fail(model, "a buffer that init accepts has room for an object", "NULL");
+        }
+        pool->max_objects = pool->live_count;
+        pool->is_limited = false;
     }
 }
 
@@ -217,60 +292,118 @@ static void expect_apart(const struct model *model, uintptr_t address, size_t si
     }
 }
 
+/* Returns: a slot that was not known before, and is not live. */
+static struct model_slot *insert_slot(struct model *model, unsigned pool, uintptr_t address)
+{
+    const size_t before = slots_up_to(model, address);
+    expect_apart(model, address, model->pools[pool].object_size, before);
+    struct model_slot *slot = &model->slots[before];
+    memmove(slot + 1, slot, (model->slot_count++ - before) * sizeof(*slot));
+    *slot = (struct model_slot){.address = address, .pool = (uint8_t)pool};
+    return slot;
+}
+
 /* Returns: the slot of an object that has just been issued, which is live now. */
 static struct model_slot *issued_slot(struct model *model, unsigned pool, uintptr_t address)
 {
-    const size_t before = slots_up_to(model, address);
-    struct model_slot *slot = before > 0 ? &model->slots[before - 1] : NULL;
-    if (slot != NULL && slot->address == address && slot->pool == pool && !slot->is_live) {
+    struct model_pool *owner = &model->pools[pool];
+    struct model_slot *slot = model_find(model, pool, address);
+    if (slot != NULL && !slot->is_live) {
+        const uint32_t free_count = owner->free_number - slot->mark;
         expect_contents(model, slot, "a freed object keeps its contents until it is issued again");
-        model->pools[pool].freed_count--;
-        slot->is_live = true;
-        return slot;
+        if (owner->is_resting && free_count <= MODEL_REST && owner->memory == MODEL_NEW_SUCCEEDS) {
+            fail(model, "a freed object rests until 256 others have been freed", "%u frees ago",
+                 free_count);
+        }
+        owner->freed_count--;
+    } else if (owner->is_constructed) {
+        fail(model, "an object is constructed before it is issued", "0x%zx", (size_t)address);
+    } else {
+        slot = insert_slot(model, pool, address);
     }
-    expect_apart(model, address, model->pools[pool].object_size, before);
-    slot = &model->slots[before];
-    memmove(slot + 1, slot, (model->slot_count++ - before) * sizeof(*slot));
-    *slot = (struct model_slot){.address = address, .pool = (uint8_t)pool, .is_live = true};
+    slot->is_live = true;
     return slot;
+}
+
+static void expect_place(const struct model *model, const struct model_pool *owner,
+                         uintptr_t address)
+{
+    if (owner->memory == MODEL_NEW_FAILS || address + owner->object_size < address) {
+        fail(model, "no memory can hold an object", "0x%zx of %zu bytes", (size_t)address,
+             owner->object_size);
+    }
+    if (address % owner->alignment != 0) {
+        fail(model, "objects are aligned", "0x%zx, not a multiple of %zu", (size_t)address,
+             owner->alignment);
+    }
 }
 
 void model_new(struct model *model, unsigned pool, void *object, int error)
 {
     struct model_pool *owner = &model->pools[pool];
-    const uintptr_t address = (uintptr_t)object;
     if (object == NULL) {
         expect_failure(model, owner, error);
         return;
     }
-    if (owner->memory == MODEL_NEW_FAILS || address + owner->object_size < address) {
-        fail(model, "no memory can hold an object", "%p of %zu bytes", object, owner->object_size);
-    }
-    if (address % owner->alignment != 0) {
-        fail(model, "objects are aligned", "%p, not a multiple of %zu", object, owner->alignment);
+    expect_place(model, owner, (uintptr_t)object);
+    if (owner->max_objects != 0 && owner->live_count == owner->max_objects) {
+        fail(model, "no more objects than max_objects are live", "one more than %zu",
+             owner->max_objects);
     }
     owner->live_count++;
-    fill_object(model, issued_slot(model, pool, address), model->next_fill++);
+    fill_object(model, issued_slot(model, pool, (uintptr_t)object), model->next_fill++);
 }
 
 void model_free(struct model *model, unsigned pool, void *object)
 {
-    struct model_slot *slot = slot_of(model, object);
+    struct model_pool *owner = &model->pools[pool];
+    struct model_slot *slot = model_find(model, pool, (uintptr_t)object);
     expect_contents(model, slot, "a live object keeps its contents until it is freed");
-    model->pools[pool].live_count--;
-    if (model->keeps_freed) {
+    owner->live_count--;
+    if (owner->keeps_freed || owner->is_constructed) {
         slot->is_live = false;
-        model->pools[pool].freed_count++;
-        return;
+        slot->mark = owner->free_number++;
+        slot->fill = owner->is_wiped ? FILL_WIPED : slot->fill;
+        owner->freed_count++;
+    } else {
+        /* Nothing is promised of freed memory, and any pool may have it next. */
+        remove_slot(model, slot);
     }
-    /* Nothing is promised of freed memory, and any pool may have it next. */
-    const struct model_slot *end = &model->slots[model->slot_count--];
-    memmove(slot, slot + 1, (size_t)(end - (slot + 1)) * sizeof(*slot));
 }
 
-void model_write(struct model *model, void *object)
+void model_construct(struct model *model, unsigned pool, void *object)
 {
-    struct model_slot *slot = slot_of(model, object);
+    struct model_pool *owner = &model->pools[pool];
+    expect_place(model, owner, (uintptr_t)object);
+    owner->freed_count++;
+    struct model_slot *slot = insert_slot(model, pool, (uintptr_t)object);
+    slot->mark = owner->free_number - MODEL_REST - 1;
+    fill_object(model, slot, model->next_fill++);
+}
+
+void model_destruct(struct model *model, unsigned pool, void *object)
+{
+    struct model_slot *slot = model_find(model, pool, (uintptr_t)object);
+    if (slot == NULL || slot->is_live) {
+        fail(model, "what is destructed has been constructed and freed", "%p", object);
+    }
+    expect_contents(model, slot, "objects stay constructed");
+    model->pools[pool].freed_count--;
+    remove_slot(model, slot);
+}
+
+void model_visit(struct model *model, unsigned pool, void *object, uint32_t mark)
+{
+    struct model_slot *slot = model_find(model, pool, (uintptr_t)object);
+    if (slot == NULL || !slot->is_live || slot->mark == mark) {
+        fail(model, "live objects are visited once each", "%p", object);
+    }
+    slot->mark = mark;
+}
+
+void model_write(struct model *model, unsigned pool, void *object)
+{
+    struct model_slot *slot = model_find(model, pool, (uintptr_t)object);
     expect_contents(model, slot, "a live object keeps its contents until it is written");
     fill_object(model, slot, model->next_fill++);
 }
@@ -284,14 +417,23 @@ void model_compare(const struct model *model)
     }
 }
 
-void model_inspected(const struct model *model, unsigned pool, bool is_sound, size_t live_count)
+void model_inspected(const struct model *model, unsigned pool, bool is_sound,
+                     const struct cork_mempool_stats *stats)
 {
+    const struct model_pool *known = &model->pools[pool];
     if (!is_sound) {
         fail(model, "a pool's invariants hold", "pool %u finds itself broken", pool);
     }
-    if (live_count != model->pools[pool].live_count) {
-        fail(model, "a pool counts its live objects", "pool %u has %zu, and counts %zu", pool,
-             model->pools[pool].live_count, live_count);
+    if (stats->live_count != known->live_count || stats->element_size != known->object_size) {
+        fail(model, "a pool counts its live objects", "pool %u has %zu, and counts %zu of %zu",
+             pool, known->live_count, stats->live_count, stats->element_size);
+    }
+    if (known->keeps_freed && stats->slot_size != 0 &&
+        (stats->memory_size / stats->slot_size < stats->live_count + stats->free_count ||
+         stats->block_size < stats->slot_size || stats->block_size % stats->slot_size != 0)) {
+        fail(model, "slots make up memory and blocks", "%zu and %zu slots of %zu in %zu, %zu",
+             stats->live_count, stats->free_count, stats->slot_size, stats->memory_size,
+             stats->block_size);
     }
 }
 

@@ -26,9 +26,12 @@
 
 enum model_memory { MODEL_NEW_SUCCEEDS, MODEL_NEW_MAY_FAIL, MODEL_NEW_FAILS };
 
+#define MODEL_REST 256 /* frees that a freed object rests for in quarantine */
+
 struct model_slot {
     uintptr_t address;
     uint32_t fill; /* what the object holds, or held when it was freed */
+    uint32_t mark; /* freed: free_number at the time; live: the last visit's */
     uint8_t pool;
     bool is_live;
 };
@@ -37,8 +40,16 @@ struct model_pool {
     size_t object_size; /* at least 1 */
     size_t alignment;   /* that every object must have */
     enum model_memory memory;
+    bool is_limited; /* memory may be refused, whatever memory says */
+    bool keeps_freed;
+    bool is_wiped;
+    bool is_resting;     /* in quarantine, for as long as there is other memory */
+    bool is_constructed; /* slots are known from their constructor to their destructor */
+    bool has_buffer;     /* of a capacity that shows when it is full: max_objects then */
+    size_t max_objects;
     size_t live_count;
-    size_t freed_count; /* slots that wait to be issued again */
+    size_t freed_count;   /* slots that wait to be issued again */
+    uint32_t free_number; /* frees so far, and MODEL_REST for each end of the quarantine */
 };
 
 /* model_failure tells what was expected and what was seen instead. It does not return. */
@@ -62,19 +73,40 @@ void model_done(struct model *model, unsigned pool);
 /* model_limit: from now to its done the pool may be refused memory. */
 void model_limit(struct model *model, unsigned pool);
 
+/* model_pressed: memory ran out, so that nothing stays in quarantine. */
+void model_pressed(struct model *model, unsigned pool);
+
 /* model_new: the subject gave object, or NULL and error. Fills the object. */
 void model_new(struct model *model, unsigned pool, void *object, int error);
 
 /* model_free: before the subject's call. */
 void model_free(struct model *model, unsigned pool, void *object);
 
+/* model_trim: after the subject's call. */
+void model_trim(struct model *model, unsigned pool);
+
+/* The subject's calls of the constructor, which fills the object, and the destructor. */
+void model_construct(struct model *model, unsigned pool, void *object);
+void model_destruct(struct model *model, unsigned pool, void *object);
+
+/* model_visit: the subject says that an object is live, for the first time with this mark. */
+void model_visit(struct model *model, unsigned pool, void *object, uint32_t mark);
+
+/* model_find returns the slot at an address, or NULL. */
+struct model_slot *model_find(struct model *model, unsigned pool, uintptr_t address);
+
+/* model_pick returns the index-th or a later slot that is the pool's, and freed if must be; or
+ * NULL: there is none. */
+struct model_slot *model_pick(struct model *model, unsigned pool, size_t index, bool is_freed);
+
 /* model_write compares a live object and fills it anew. */
-void model_write(struct model *model, void *object);
+void model_write(struct model *model, unsigned pool, void *object);
 
 /* model_compare compares all live objects. */
 void model_compare(const struct model *model);
 
-/* model_inspected: the subject found itself sound or not, and counted so many live objects. */
-void model_inspected(const struct model *model, unsigned pool, bool is_sound, size_t live_count);
+/* model_inspected: the subject found itself sound or not, and gave these figures. */
+void model_inspected(const struct model *model, unsigned pool, bool is_sound,
+                     const struct cork_mempool_stats *stats);
 
 #endif /* FUZZ_MODEL_H */

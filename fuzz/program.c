@@ -12,42 +12,62 @@ ENGINE_BEGIN
 /* Kinds of operands, and the bytes that one takes. */
 enum operand {
     NONE,
-    SIZE,  /* 3: a class, and a number that means what the class says */
-    TYPE,  /* 1: modulo SUBJECT_TYPE_COUNT */
-    INDEX, /* 2 */
-    COUNT, /* 1: see count_of_byte */
-    ORDER, /* 1 */
-    LIMIT  /* 1: the exponent of a power of two */
+    SIZE,   /* 3: a class, and a number that means what the class says */
+    TYPE,   /* 1: modulo SUBJECT_TYPE_COUNT */
+    INDEX,  /* 2 */
+    COUNT,  /* 1: see count_of_byte */
+    ORDER,  /* 1 */
+    LIMIT,  /* 1: the exponent of a power of two */
+    CHOICE, /* 1 */
+    OPTIONS /* 4 */
 };
-static const unsigned operand_bytes[] = {0, 3, 1, 2, 1, 1, 1};
+static const unsigned operand_bytes[] = {0, 3, 1, 2, 1, 1, 1, 1, 4};
 
 static const struct word {
     const char *name;
     unsigned first_code; /* up to the next word's */
-    enum operand operands[2];
+    enum operand operands[3];
 } words[OPERATION_KIND_COUNT] = {
-    [OPERATION_NEW] = {"new", 0, {NONE, NONE}},
-    [OPERATION_FREE] = {"free", 16, {INDEX, NONE}},
-    [OPERATION_WRITE] = {"write", 28, {INDEX, NONE}},
-    [OPERATION_CHECK] = {"check", 30, {NONE, NONE}},
-    [OPERATION_FREE_NULL] = {"free_null", 31, {NONE, NONE}},
-    [OPERATION_NEW_MANY] = {"new_many", 32, {COUNT, NONE}},
+    [OPERATION_NEW] = {"new", 0, {NONE}},
+    [OPERATION_FREE] = {"free", 16, {INDEX}},
+    [OPERATION_WRITE] = {"write", 28, {INDEX}},
+    [OPERATION_CHECK] = {"check", 30, {NONE}},
+    [OPERATION_FREE_NULL] = {"free_null", 31, {NONE}},
+    [OPERATION_NEW_MANY] = {"new_many", 32, {COUNT}},
     [OPERATION_FREE_MANY] = {"free_many", 34, {COUNT, ORDER}},
     [OPERATION_REPLACE_MANY] = {"replace_many", 36, {COUNT, ORDER}},
-    [OPERATION_INIT_SIZE] = {"init_size", 37, {SIZE, NONE}},
+    [OPERATION_INIT_SIZE] = {"init_size", 37, {SIZE}},
     [OPERATION_INIT_SIZE_EX] = {"init_size_ex", 38, {SIZE, SIZE}},
-    [OPERATION_INIT] = {"init", 39, {TYPE, NONE}},
+    [OPERATION_INIT] = {"init", 39, {TYPE}},
     [OPERATION_INIT_EX] = {"init_ex", 40, {TYPE, SIZE}},
-    [OPERATION_REINIT] = {"reinit", 41, {ORDER, NONE}},
-    [OPERATION_LIMIT] = {"limit", 42, {LIMIT, NONE}},
-    [OPERATION_FAIL] = {"fail", 43, {COUNT, NONE}},
+    [OPERATION_REINIT] = {"reinit", 41, {ORDER}},
+    [OPERATION_LIMIT] = {"limit", 42, {LIMIT}},
+    [OPERATION_FAIL] = {"fail", 43, {COUNT}},
+    [OPERATION_FREE_TWICE] = {"free_twice", 44, {INDEX}},
+    [OPERATION_FREE_FREED] = {"free_freed", 45, {INDEX}},
+    [OPERATION_FREE_INTERIOR] = {"free_interior", 46, {INDEX, INDEX}},
+    [OPERATION_FREE_FOREIGN] = {"free_foreign", 48, {CHOICE}},
+    [OPERATION_FREE_UNISSUED] = {"free_unissued", 49, {NONE}},
+    [OPERATION_OVERFLOW] = {"overflow", 50, {INDEX, CHOICE}},
+    [OPERATION_UNDERFLOW] = {"underflow", 51, {INDEX, CHOICE}},
+    [OPERATION_WRITE_FREED] = {"write_freed", 52, {INDEX, CHOICE}},
+    [OPERATION_USE_DEAD] = {"use_dead", 53, {CHOICE}},
+    [OPERATION_LEAK] = {"leak", 55, {NONE}},
+    [OPERATION_CLEAR] = {"clear", 56, {NONE}},
+    [OPERATION_TRIM] = {"trim", 57, {NONE}},
+    [OPERATION_FOREACH] = {"foreach", 58, {CHOICE}},
+    [OPERATION_OWNS] = {"owns", 59, {INDEX}},
+    [OPERATION_INIT_WITH] = {"init_with", 60, {SIZE, SIZE, OPTIONS}},
 };
-enum { CODES_OF_MISUSE = 44, CODES_OF_FAILURE = 56 };
+enum { CODES_OF_MISUSE = 44, CODES_OF_OPTIONS = 56 };
 
-static enum operation_kind kind_of_code(unsigned code)
+static enum operation_kind kind_of_code(unsigned code, enum program_dialect dialect)
 {
-    if (code >= CODES_OF_MISUSE) {
-        return code < CODES_OF_FAILURE ? OPERATION_FREE : OPERATION_NEW;
+    if (code >= CODES_OF_OPTIONS && dialect < PROGRAM_OPTIONS) {
+        return OPERATION_NEW;
+    }
+    if (code >= CODES_OF_MISUSE && code < CODES_OF_OPTIONS && dialect < PROGRAM_MISUSE) {
+        return OPERATION_FREE;
     }
     unsigned kind = OPERATION_KIND_COUNT - 1;
     while (words[kind].first_code > code) {
@@ -94,23 +114,6 @@ static size_t size_of_bytes(unsigned class, unsigned number)
     return number < 0x8000 ? SIZE_MAX - number : NEAR_HALF + (number - 0x8000);
 }
 
-/* The inverse, in three bytes and in the plainest class that has the size. */
-static bool bytes_of_size(size_t size, unsigned *bytes)
-{
-    if (size <= 0xffff) {
-        *bytes = CLASS_EXACT | (unsigned)size << 8;
-    } else if (size <= 0x100000 && size % 16 == 0) {
-        *bytes = CLASS_LARGE | (unsigned)(size / 16 - 1) << 8;
-    } else if (SIZE_MAX - size < 0x8000) {
-        *bytes = CLASS_ABSURD | (unsigned)(SIZE_MAX - size) << 8;
-    } else if (size >= NEAR_HALF && size - NEAR_HALF < 0x8000) {
-        *bytes = CLASS_ABSURD | (unsigned)(size - NEAR_HALF + 0x8000) << 8;
-    } else {
-        return false;
-    }
-    return true;
-}
-
 /* 1 to 48 by ones, 56 to 160 by eights, 256, 1024: a random count is mostly small. */
 static size_t count_of_byte(unsigned byte)
 {
@@ -136,23 +139,12 @@ static size_t operand_of_bytes(enum operand operand, unsigned bytes)
     case LIMIT:
         return SIZE_OF_PAGE << bytes % 20;
     case INDEX:
+    case CHOICE:
+    case OPTIONS:
     case NONE:
         break;
     }
     return bytes;
-}
-
-static bool bytes_of_operand(enum operand operand, size_t value, unsigned *bytes)
-{
-    if (operand == SIZE) {
-        return bytes_of_size(value, bytes);
-    }
-    for (*bytes = 0; *bytes < 1U << operand_bytes[operand] * 8; ++*bytes) {
-        if (operand_of_bytes(operand, *bytes) == value) {
-            return true;
-        }
-    }
-    return false;
 }
 
 static unsigned next_bytes(struct program *program, unsigned count)
@@ -170,30 +162,14 @@ bool program_next(struct program *program, struct operation *operation)
         return false;
     }
     unsigned byte = next_bytes(program, 1);
-    *operation = (struct operation){.kind = kind_of_code(byte / 4), .pool = byte % 4};
-    for (int i = 0; i < 2; i++) {
+    *operation =
+        (struct operation){.kind = kind_of_code(byte / 4, program->dialect), .pool = byte % 4};
+    for (int i = 0; i < 3; i++) {
         enum operand operand = words[operation->kind].operands[i];
         operation->operands[i] =
             operand_of_bytes(operand, next_bytes(program, operand_bytes[operand]));
     }
     return true;
-}
-
-size_t operation_encode(const struct operation *operation, uint8_t bytes[OPERATION_MAX_SIZE])
-{
-    const struct word *word = &words[operation->kind];
-    size_t size = 0;
-    bytes[size++] = (uint8_t)(word->first_code * 4 + operation->pool);
-    for (int i = 0; i < 2; i++) {
-        unsigned operand;
-        if (!bytes_of_operand(word->operands[i], operation->operands[i], &operand)) {
-            return 0;
-        }
-        for (unsigned j = 0; j < operand_bytes[word->operands[i]]; j++) {
-            bytes[size++] = (uint8_t)(operand >> 8 * j);
-        }
-    }
-    return size;
 }
 
 /* Sizes near the largest are told as the distance to it, which reads better. */
@@ -209,6 +185,8 @@ static int print_operand(enum operand operand, size_t value, char *text, size_t 
     } else if (operand == ORDER) {
         return value <= ORDER_FIFO ? snprintf(text, size, " %s", orders[value])
                                    : snprintf(text, size, " %s %zu", orders[value % 4], value / 4);
+    } else if (operand == OPTIONS) {
+        return snprintf(text, size, " 0x%08zx", value);
     } else if (operand == SIZE && SIZE_MAX - value < 0x8000) {
         return snprintf(text, size, " SIZE_MAX-%zu", SIZE_MAX - value);
     }
@@ -219,7 +197,7 @@ void operation_print(const struct operation *operation, char text[OPERATION_TEXT
 {
     const struct word *word = &words[operation->kind];
     int end = snprintf(text, OPERATION_TEXT_SIZE, "%s %u", word->name, operation->pool);
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         end += print_operand(word->operands[i], operation->operands[i], text + end,
                              OPERATION_TEXT_SIZE - (size_t)end);
     }

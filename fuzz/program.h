@@ -23,12 +23,28 @@
  *     41      reinit        ORDER       free all objects and done; init as before
  *     42      limit         LIMIT       from now to its done, refuse the pool larger mappings
  *     43      fail          COUNT       of the pool's next requests for memory, refuse that one
- *     44..55  reserved for misuse that must be refused; until then as free
- *     56..59  reserved for more failing requests for memory; until then as new
- *     60..63  reserved for options of pools; until then as new
  *
- * The encoder uses the first code of an operation and the plainest form of an operand. An encoded
- * program thus keeps its meaning when a reserved code is given one.
+ * What the others mean depends on the dialect. In the plain one 44..55 are free, 56..63 are new, so
+ * that its programs make sense to pools without options. With options:
+ *
+ *     56      clear                     free all objects at once
+ *     57      trim                      give unused memory back
+ *     58      foreach       CHOICE      visit all objects, and of so many free one; 0: none
+ *     59      owns          INDEX       ask for a live object, and for what is none
+ *     60..63  init_with     SIZE SIZE OPTIONS  as init_size_ex, with options
+ *
+ * With misuse besides; each must be refused, and changes nothing. Bits of CHOICE say which call:
+ *
+ *     44      free_twice    INDEX       free a live object, and again
+ *     45      free_freed    INDEX       free an object that was freed at any time
+ *     46..47  free_interior INDEX INDEX free what lies in an object or behind it
+ *     48      free_foreign  CHOICE      free what is not the pool's
+ *     49      free_unissued             free the slot behind the last that was issued
+ *     50      overflow      INDEX CHOICE   write behind a live object
+ *     51      underflow     INDEX CHOICE   write before a live object
+ *     52      write_freed   INDEX CHOICE   write to a freed object
+ *     53..54  use_dead      CHOICE      use a pool before init, after done, or moved
+ *     55      leak                      done with live objects
  */
 
 #include <stdbool.h>
@@ -51,8 +67,33 @@ enum operation_kind {
     OPERATION_REINIT,
     OPERATION_LIMIT,
     OPERATION_FAIL,
+    OPERATION_FREE_TWICE,
+    OPERATION_FREE_FREED,
+    OPERATION_FREE_INTERIOR,
+    OPERATION_FREE_FOREIGN,
+    OPERATION_FREE_UNISSUED,
+    OPERATION_OVERFLOW,
+    OPERATION_UNDERFLOW,
+    OPERATION_WRITE_FREED,
+    OPERATION_USE_DEAD,
+    OPERATION_LEAK,
+    OPERATION_CLEAR,
+    OPERATION_TRIM,
+    OPERATION_FOREACH,
+    OPERATION_OWNS,
+    OPERATION_INIT_WITH,
     OPERATION_KIND_COUNT
 };
+
+/* Each dialect says all that the one before it says. */
+enum program_dialect { PROGRAM_PLAIN, PROGRAM_OPTIONS, PROGRAM_MISUSE };
+
+/*
+ * OPTIONS, from the lowest bit: 8 of protections; 4 of alignment, 2^(n-1), or 0 for the default; 2
+ * that say where memory comes from; 2 of constructor, which is there from 2 on and with 3 fails at
+ * times; 8 of how many objects may be live, from 128 on; 8 of seed, and of a buffer's size.
+ */
+enum program_memory { PROGRAM_OS, PROGRAM_OS_TOO, PROGRAM_SOURCE, PROGRAM_BUFFER };
 
 /* Which live object is freed next: ORDER is a kind plus 4 times an argument. */
 enum order_kind {
@@ -63,13 +104,12 @@ enum order_kind {
 };
 
 #define PROGRAM_POOL_COUNT  4
-#define OPERATION_MAX_SIZE  7  /* bytes of an encoded operation */
 #define OPERATION_TEXT_SIZE 96 /* bytes that hold any operation's text */
 
 struct operation {
     enum operation_kind kind;
     unsigned pool;      /* below PROGRAM_POOL_COUNT */
-    size_t operands[2]; /* those that the kind has; the others are 0 */
+    size_t operands[3]; /* those that the kind has; the others are 0 */
 };
 
 /* struct program is a position in a program's bytes, which stay the caller's. */
@@ -77,16 +117,11 @@ struct program {
     const uint8_t *data;
     size_t size;
     size_t position;
+    enum program_dialect dialect;
 };
 
 /* program_next decodes the next operation. Returns: false at the end. */
 bool program_next(struct program *program, struct operation *operation);
-
-/*
- * operation_encode is the inverse of program_next.
- * Returns: the number of bytes; 0 where the language cannot say an operand.
- */
-size_t operation_encode(const struct operation *operation, uint8_t bytes[OPERATION_MAX_SIZE]);
 
 /* operation_print writes an operation's name, pool and operands, split by spaces. */
 void operation_print(const struct operation *operation, char text[OPERATION_TEXT_SIZE]);

@@ -7,62 +7,37 @@
 #include <string.h>
 
 #include "engine.h"
-#include "memory.h"
-#include "model.h"
-#include "program.h"
+#include "run_state.h"
 
 ENGINE_BEGIN
 
-struct run_pool {
-    union subject_pool storage;
-    struct subject_init init; /* the last one; reinit repeats it */
-    bool is_initialized;
-    struct memory_account memory;
-    /* The live objects, about from the oldest to the youngest, somewhere in an array. */
-    size_t first;
-    size_t count;
-    void *objects[2 * MODEL_LIVE_LIMIT];
-};
+struct run run;
 
-/* The program that runs. Static, because it is large and a failure must be able to find it. */
-static struct {
-    bool is_ending;
-    const struct subject *subject;
-    struct program program;
-    unsigned pool; /* that is worked on */
-    size_t work;
-    size_t max_work;
-    uint32_t hash;     /* of the whole program */
-    size_t live_count; /* of all pools */
-    size_t live_size;
-    struct run_pool pools[PROGRAM_POOL_COUNT];
-    struct model model;
-} run;
-
-/* What pools hold before their first init, and what follows them. */
-static const uint8_t garbage[PROGRAM_POOL_COUNT] = {0xa5, 0x00, 0xff, 0x5a};
-#define GUARD_SIZE 64
+/* What looking at a pool after an operation may cost. */
+#define STEP_WORK 20
 
 static struct operation implied_init(unsigned pool)
 {
     static const size_t sizes[PROGRAM_POOL_COUNT] = {16, 1, 72, 1000};
-    return (struct operation){OPERATION_INIT_SIZE, pool, {sizes[pool], 0}};
+    return (struct operation){OPERATION_INIT_SIZE, pool, {sizes[pool]}};
 }
 
 static bool is_init(const struct operation *operation)
 {
-    return operation->kind >= OPERATION_INIT_SIZE && operation->kind <= OPERATION_INIT_EX;
+    return (operation->kind >= OPERATION_INIT_SIZE && operation->kind <= OPERATION_INIT_EX) ||
+           operation->kind == OPERATION_INIT_WITH;
 }
 
 /* The last line of the program is what failed. */
-static void failed(const char *expected, const char *seen)
+void run_failed(const char *expected, const char *seen)
 {
     bool is_used[PROGRAM_POOL_COUNT] = {false};
     char text[OPERATION_TEXT_SIZE];
     struct operation operation;
-    struct program done = {run.program.data, run.program.position, 0};
-    fprintf(stderr, "%s, pool %u\n  expected: %s\n  seen: %s\n  program:\n", run.subject->name,
-            run.pool, expected, seen);
+    struct program done = {run.program.data, run.program.position, 0, run.settings->dialect};
+    fprintf(stderr, "%s, pool %u, protections 0x%x\n  expected: %s\n  seen: %s\n  program:\n",
+            run.settings->subject->name, run.pool, run.pools[run.pool].init.options.protections,
+            expected, seen);
     while (program_next(&done, &operation)) {
         if (!is_used[operation.pool] && !is_init(&operation)) {
             const struct operation implied = implied_init(operation.pool);
@@ -75,90 +50,6 @@ static void failed(const char *expected, const char *seen)
     }
     fprintf(stderr, "%s", run.is_ending ? "    # the end: free all objects, done\n" : "");
     abort();
-}
-
-static void expect_no_memory(const struct memory_account *memory, const char *expected)
-{
-    if (memory->mapped_size != 0 || memory->heap_count != 0) {
-        char seen[100];
-        snprintf(seen, sizeof(seen), "%zu bytes mapped, %zu allocations", memory->mapped_size,
-                 memory->heap_count);
-        failed(expected, seen);
-    }
-}
-
-static void live_append(struct run_pool *pool, void *object)
-{
-    if (pool->first + pool->count == 2 * MODEL_LIVE_LIMIT) {
-        memmove(pool->objects, &pool->objects[pool->first], pool->count * sizeof(void *));
-        pool->first = 0;
-    }
-    pool->objects[pool->first + pool->count++] = object;
-}
-
-/* The youngest takes the place of one in the middle: that takes constant time. */
-static void *live_remove(struct run_pool *pool, size_t index)
-{
-    void **objects = &pool->objects[pool->first];
-    void *object = objects[index];
-    pool->count--;
-    if (index == 0) {
-        pool->first++;
-    } else {
-        objects[index] = objects[pool->count];
-    }
-    return object;
-}
-
-static bool may_issue(const struct model_pool *pool)
-{
-    if (run.work >= run.max_work || run.model.slot_count == MODEL_SLOT_LIMIT) {
-        return false;
-    }
-    return pool->memory == MODEL_NEW_FAILS ||
-           (run.live_count < MODEL_LIVE_LIMIT && pool->object_size <= RUN_MAX_LIVE_SIZE &&
-            run.live_size <= RUN_MAX_LIVE_SIZE - pool->object_size);
-}
-
-static void new_one(struct run_pool *pool)
-{
-    const struct model_pool *known = &run.model.pools[run.pool];
-    const size_t freed_count = known->freed_count;
-    const size_t request_count = pool->memory.request_count;
-    if (!may_issue(known)) {
-        return;
-    }
-    run.work += 1 + (known->object_size < 8192 ? known->object_size : 8192) / 512;
-    memory_enter(&pool->memory);
-    errno = 0;
-    void *object = run.subject->new_object(&pool->storage);
-    int error = errno;
-    memory_leave();
-    run.work += 8 * (pool->memory.request_count - request_count);
-    if (freed_count > 0 && pool->memory.request_count != request_count) {
-        failed("new asks for no memory while freed objects wait", "it did");
-    }
-    if (object != NULL && pool->memory.request_count == 0) {
-        failed("a first object takes memory", "no request; memory.c needs a static subject");
-    }
-    model_new(&run.model, run.pool, object, error);
-    if (object != NULL) {
-        live_append(pool, object);
-        run.live_count++;
-        run.live_size += known->object_size;
-    }
-}
-
-static void free_at(struct run_pool *pool, size_t index)
-{
-    void *object = live_remove(pool, index);
-    run.work++;
-    run.live_count--;
-    run.live_size -= run.model.pools[run.pool].object_size;
-    model_free(&run.model, run.pool, object);
-    memory_enter(&pool->memory);
-    run.subject->free_object(&pool->storage, object);
-    memory_leave();
 }
 
 /* *state is 0 at first, and the caller's in between. */
@@ -180,10 +71,10 @@ static void free_next(struct run_pool *pool, size_t order, uint32_t *state)
         index = (*state >> 8) % pool->count;
         break;
     }
-    free_at(pool, index);
+    run_free_at(pool, index);
 }
 
-static void free_many(struct run_pool *pool, size_t count, size_t order)
+void run_free_many(struct run_pool *pool, size_t count, size_t order)
 {
     uint32_t state = 0;
     for (size_t i = 0; i < count && pool->count > 0; i++) {
@@ -198,57 +89,8 @@ static void replace_many(struct run_pool *pool, size_t count, size_t order)
         if (pool->count > 0) {
             free_next(pool, order, &state);
         }
-        new_one(pool);
+        run_new(pool);
     }
-}
-
-static void inspect(unsigned number)
-{
-    size_t live_count = 0;
-    memory_enter(&run.pools[number].memory);
-    bool is_sound = run.subject->inspect(&run.pools[number].storage, &live_count);
-    memory_leave();
-    for (size_t i = 0; i < GUARD_SIZE; i++) {
-        if (run.pools[number].storage.bytes[run.subject->pool_size + i] != garbage[number]) {
-            failed("a pool writes to nothing behind itself", "it did");
-        }
-    }
-    model_inspected(&run.model, number, is_sound, live_count);
-}
-
-static void check(void)
-{
-    model_compare(&run.model);
-    run.work += run.live_count;
-    for (unsigned i = 0; i < PROGRAM_POOL_COUNT; i++) {
-        if (run.pools[i].is_initialized) {
-            inspect(i);
-        }
-    }
-}
-
-static void done(struct run_pool *pool, size_t order)
-{
-    free_many(pool, SIZE_MAX, order);
-    inspect(run.pool);
-    memory_enter(&pool->memory);
-    run.subject->done(&pool->storage);
-    memory_leave();
-    model_done(&run.model, run.pool);
-    pool->is_initialized = false;
-    expect_no_memory(&pool->memory, "done gives all memory back");
-}
-
-/* Uses pool->init, which is set. */
-static void init(struct run_pool *pool)
-{
-    pool->is_initialized = true;
-    pool->memory = (struct memory_account){0};
-    memory_enter(&pool->memory);
-    run.subject->init(&pool->storage, &pool->init);
-    memory_leave();
-    model_init(&run.model, run.pool, &pool->init);
-    expect_no_memory(&pool->memory, "init takes no memory");
 }
 
 static void init_anew(struct run_pool *pool, const struct operation *operation)
@@ -256,27 +98,34 @@ static void init_anew(struct run_pool *pool, const struct operation *operation)
 #define SIZE_OF(number, type) sizeof(type),
     static const size_t sizes[SUBJECT_TYPE_COUNT] = {SUBJECT_TYPES(SIZE_OF)};
     const size_t first = operation->operands[0];
-    const bool is_type = operation->kind >= OPERATION_INIT;
+    const bool is_with = operation->kind == OPERATION_INIT_WITH;
+    const bool is_type = operation->kind >= OPERATION_INIT && !is_with;
     if (pool->is_initialized) {
-        done(pool, ORDER_FIFO);
+        run_done(pool, ORDER_FIFO);
     }
     pool->init = (struct subject_init){
-        .form = (enum subject_form)(operation->kind - OPERATION_INIT_SIZE),
+        .form = is_with ? SUBJECT_INIT_WITH
+                        : (enum subject_form)(operation->kind - OPERATION_INIT_SIZE),
         .type = is_type ? (unsigned)first : 0,
-        .element_size = is_type ? sizes[first] : first,
-        .block_size = operation->operands[1],
+        .options = {.element_size = is_type ? sizes[first] : first,
+                    .alignment = is_type ? sizes[first] & (~sizes[first] + 1) : 0,
+                    .block_size = operation->operands[1]},
     };
-    init(pool);
+    if (is_with) {
+        caller_give(&pool->init.options, run.pool, (uint32_t)operation->operands[2]);
+    }
+    caller_protect(&pool->init.options, run.settings->protections);
+    run_init(pool);
 }
 
-/* The operations that do not touch objects. */
+/* The operations that are about a whole pool, and misuse. */
 static void set_up(struct run_pool *pool, const struct operation *operation)
 {
     const size_t first = operation->operands[0];
     switch (operation->kind) {
     case OPERATION_REINIT:
-        done(pool, first);
-        init(pool);
+        run_done(pool, first);
+        run_init(pool);
         break;
     case OPERATION_LIMIT:
         pool->memory.largest_mapping = first;
@@ -286,8 +135,24 @@ static void set_up(struct run_pool *pool, const struct operation *operation)
         pool->memory.failing_request = pool->memory.request_count + first;
         model_limit(&run.model, run.pool);
         break;
+    case OPERATION_CLEAR:
+        run_clear(pool);
+        break;
+    case OPERATION_TRIM:
+        run_trim(pool);
+        break;
+    case OPERATION_FOREACH:
+        run_foreach(first);
+        break;
+    case OPERATION_OWNS:
+        run_owns(pool, first);
+        break;
     default:
-        init_anew(pool, operation);
+        if (is_init(operation)) {
+            init_anew(pool, operation);
+        } else {
+            misuse_execute(pool, operation);
+        }
         break;
     }
 }
@@ -298,31 +163,31 @@ static void execute(struct run_pool *pool, const struct operation *operation)
     const size_t second = operation->operands[1];
     switch (operation->kind) {
     case OPERATION_NEW:
-        new_one(pool);
+        run_new(pool);
         break;
     case OPERATION_FREE:
         if (pool->count > 0) {
-            free_at(pool, first % pool->count);
+            run_free_at(pool, first % pool->count);
         }
         break;
     case OPERATION_WRITE:
         if (pool->count > 0) {
-            model_write(&run.model, pool->objects[pool->first + first % pool->count]);
+            model_write(&run.model, run.pool, pool->objects[pool->first + first % pool->count]);
         }
         break;
     case OPERATION_CHECK:
-        check();
+        run_check();
         break;
     case OPERATION_FREE_NULL:
-        run.subject->free_object(&pool->storage, NULL);
+        run_call(SUBJECT_FREE, NULL);
         break;
     case OPERATION_NEW_MANY:
         for (size_t i = 0; i < first; i++) {
-            new_one(pool);
+            run_new(pool);
         }
         break;
     case OPERATION_FREE_MANY:
-        free_many(pool, first, second);
+        run_free_many(pool, first, second);
         break;
     case OPERATION_REPLACE_MANY:
         replace_many(pool, first, second);
@@ -343,15 +208,15 @@ static void step(const struct operation *operation)
         init_anew(pool, &implied);
     }
     execute(pool, operation);
-    inspect(operation->pool);
+    run_inspect(STEP_WORK);
 }
 
-static void start(const struct subject *subject, const uint8_t *data, size_t size)
+static void start(const struct run_settings *settings, const uint8_t *data, size_t size)
 {
     memory_start();
-    model_start(&run.model, subject, failed);
-    run.subject = subject;
-    run.program = (struct program){data, size, 0};
+    model_start(&run.model, settings->subject, run_failed);
+    run.settings = settings;
+    run.program = (struct program){data, size, 0, settings->dialect};
     run.is_ending = false;
     run.work = 0;
     run.hash = 0;
@@ -361,8 +226,10 @@ static void start(const struct subject *subject, const uint8_t *data, size_t siz
     run.max_work = run.hash % 65536 == RUN_DEEP_HASH ? RUN_MAX_DEEP_WORK : RUN_MAX_WORK;
     run.live_count = 0;
     run.live_size = 0;
+    run.visit = UINT32_C(1) << 31;
+    run.damaged = NULL;
     for (unsigned i = 0; i < PROGRAM_POOL_COUNT; i++) {
-        memset(&run.pools[i].storage, garbage[i], sizeof(run.pools[i].storage));
+        memset(&run.pools[i].storage, run_garbage[i], sizeof(run.pools[i].storage));
         run.pools[i].is_initialized = false;
         run.pools[i].first = 0;
         run.pools[i].count = 0;
@@ -373,19 +240,19 @@ static void start(const struct subject *subject, const uint8_t *data, size_t siz
 static void end(void)
 {
     run.is_ending = true;
-    check();
+    run_check();
     for (unsigned i = 0; i < PROGRAM_POOL_COUNT; i++) {
         run.pool = (run.hash / 256 + i) % PROGRAM_POOL_COUNT;
         if (run.pools[run.pool].is_initialized) {
-            done(&run.pools[run.pool], run.hash % 256);
+            run_done(&run.pools[run.pool], run.hash % 256);
         }
     }
 }
 
-void run_program(const struct subject *subject, const uint8_t *data, size_t size)
+void run_program(const struct run_settings *settings, const uint8_t *data, size_t size)
 {
     struct operation operation;
-    start(subject, data, size);
+    start(settings, data, size);
     while (run.work < run.max_work && program_next(&run.program, &operation)) {
         step(&operation);
     }

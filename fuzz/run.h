@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "program.h"
 #include "subject.h"
 
 #define RUN_MAX_SIZE      4096               /* bytes of a program that are worth running */
@@ -28,6 +29,15 @@
 #define RUN_DEEP_HASH     54321
 #define RUN_MAX_DEEP_WORK 60000
 
-void run_program(const struct subject *subject, const uint8_t *data, size_t size);
+/* struct run_settings says how programs are run. */
+struct run_settings {
+    const struct subject *subject;
+    enum program_dialect dialect;
+    unsigned protections;  /* added to those of each pool, as far as they go with its options */
+    uint64_t failing_mask; /* of each pool's memory_account */
+    bool is_retrying;      /* what failed for want of memory must succeed when there is memory */
+};
+
+void run_program(const struct run_settings *settings, const uint8_t *data, size_t size);
 
 #endif /* FUZZ_RUN_H */

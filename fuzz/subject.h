@@ -3,14 +3,16 @@
 #define FUZZ_SUBJECT_H
 
 /*
- * A subject is what is fuzzed: a name, what it promises, and five functions over a storage that the
- * engine provides. cork_mempool is one; defective copies of it and other allocators can be others,
- * so nothing here knows more of a pool than what every pool has.
+ * A subject is what is fuzzed: a name, what it promises, and two functions over a storage that the
+ * engine provides. cork_mempool is one; defective copies of it and other allocators can be others.
+ * Plain programs use no more of a pool than what every pool has.
  */
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <libcork/core.h>
 
 /* Types whose alignment is more than that of any builtin type. */
 struct subject_line {
@@ -47,15 +49,45 @@ enum subject_form {
     SUBJECT_INIT_SIZE,
     SUBJECT_INIT_SIZE_EX,
     SUBJECT_INIT_TYPE,
-    SUBJECT_INIT_TYPE_EX
+    SUBJECT_INIT_TYPE_EX,
+    SUBJECT_INIT_WITH
 };
 
 /* struct subject_init says how a pool is initialized. */
 struct subject_init {
     enum subject_form form;
-    unsigned type;       /* of SUBJECT_TYPES; for the TYPE forms */
-    size_t element_size; /* for the TYPE forms the size of the type */
-    size_t block_size;   /* for the EX forms */
+    unsigned type; /* of SUBJECT_TYPES; for the TYPE forms */
+    /* element_size: for the TYPE forms the size of the type; block_size: for the EX forms. With
+     * protections, init_with is used whatever the form. */
+    struct cork_mempool_options options;
+};
+
+/* The calls that can be refused. FREE and OWNS take a pointer. */
+enum subject_call {
+    SUBJECT_NEW,
+    SUBJECT_FREE,
+    SUBJECT_DONE,
+    SUBJECT_CHECK,
+    SUBJECT_STATS,
+    SUBJECT_OWNS,
+    SUBJECT_FOREACH,
+    SUBJECT_CLEAR,
+    SUBJECT_TRIM,
+    SUBJECT_CALL_COUNT
+};
+
+#define SUBJECT_LISTED_MAX 16
+
+/* struct subject_result is what came of a call: what it returned, or the violation. */
+struct subject_result {
+    void (*visit)(void *user_data, void *object); /* for FOREACH; the caller's */
+    struct cork_mempool_violation violation;      /* kind 0: none */
+    struct cork_mempool_object listed[SUBJECT_LISTED_MAX];
+    void *object; /* of NEW */
+    int error;    /* errno after NEW */
+    bool is_true; /* of CHECK and OWNS; of STATS: the figures go together */
+    size_t size;  /* of TRIM */
+    struct cork_mempool_stats stats;
 };
 
 /* Where a subject keeps a pool. It holds garbage before the first init. */
@@ -69,14 +101,10 @@ struct subject {
     size_t pool_size; /* what a pool uses of its storage */
     /* Freed objects are issued again before any other memory is, with the contents they had. */
     bool keeps_freed;
-    void (*init)(union subject_pool *pool, const struct subject_init *how);
-    /* Returns NULL with errno ENOMEM where memory cannot be had. */
-    void *(*new_object)(union subject_pool *pool);
-    void (*free_object)(union subject_pool *pool, void *object);
-    void (*done)(union subject_pool *pool);
-    /* Returns false where the pool finds itself broken; sets how many objects it thinks are live.
-     */
-    bool (*inspect)(const union subject_pool *pool, size_t *live_count);
+    /* Returns false, with EINVAL and nothing changed, where the pool does not want the options. */
+    bool (*init)(union subject_pool *pool, const struct subject_init *how);
+    void (*call)(union subject_pool *pool, enum subject_call call, void *pointer,
+                 struct subject_result *result);
 };
 
 extern const struct subject subject_cork;

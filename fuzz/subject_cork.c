@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "subject.h"
 
-#include <libcork/core.h>
-#include <libcork/core/mempool_inspect.h>
+#include <errno.h>
+#include <setjmp.h>
 
 _Static_assert(sizeof(struct cork_mempool) <= sizeof(union subject_pool), "storage");
 _Static_assert(_Alignof(struct cork_mempool) <= _Alignof(union subject_pool), "storage");
@@ -12,24 +12,16 @@ static struct cork_mempool *pool_of(union subject_pool *pool)
     return (struct cork_mempool *)(void *)pool;
 }
 
-static void init_type(struct cork_mempool *mp, unsigned type)
+static void init_type(struct cork_mempool *mp, unsigned type, const size_t *block_size)
 {
     switch (type) {
 #define CASE(number, type)                                                                         \
     case number:                                                                                   \
-        cork_mempool_init(mp, type);                                                               \
-        break;
-        SUBJECT_TYPES(CASE)
-#undef CASE
-    }
-}
-
-static void init_type_ex(struct cork_mempool *mp, unsigned type, size_t block_size)
-{
-    switch (type) {
-#define CASE(number, type)                                                                         \
-    case number:                                                                                   \
-        cork_mempool_init_ex(mp, type, block_size);                                                \
+        if (block_size != NULL) {                                                                  \
+            cork_mempool_init_ex(mp, type, *block_size);                                           \
+        } else {                                                                                   \
+            cork_mempool_init(mp, type);                                                           \
+        }                                                                                          \
         break;
         SUBJECT_TYPES(CASE)
 #undef CASE
@@ -37,40 +29,30 @@ static void init_type_ex(struct cork_mempool *mp, unsigned type, size_t block_si
 }
 
 /* The EX forms make the pool elsewhere and move it: until its first new, that is allowed. */
-static void init(union subject_pool *pool, const struct subject_init *how)
+static bool init(union subject_pool *pool, const struct subject_init *how)
 {
+    const struct cork_mempool_options *options = &how->options;
     struct cork_mempool elsewhere;
+    if (how->form == SUBJECT_INIT_WITH || options->protections != 0) {
+        return cork_mempool_init_with(pool_of(pool), options);
+    }
     switch (how->form) {
-    case SUBJECT_INIT_SIZE:
-        cork_mempool_init_size(pool_of(pool), how->element_size);
-        break;
     case SUBJECT_INIT_SIZE_EX:
-        cork_mempool_init_size_ex(&elsewhere, how->element_size, how->block_size);
+        cork_mempool_init_size_ex(&elsewhere, options->element_size, options->block_size);
         *pool_of(pool) = elsewhere;
         break;
     case SUBJECT_INIT_TYPE:
-        init_type(pool_of(pool), how->type);
+        init_type(pool_of(pool), how->type, NULL);
         break;
     case SUBJECT_INIT_TYPE_EX:
-        init_type_ex(&elsewhere, how->type, how->block_size);
+        init_type(&elsewhere, how->type, &options->block_size);
         *pool_of(pool) = elsewhere;
         break;
+    default:
+        cork_mempool_init_size(pool_of(pool), options->element_size);
+        break;
     }
-}
-
-static void *new_object(union subject_pool *pool)
-{
-    return cork_mempool_new(pool_of(pool));
-}
-
-static void free_object(union subject_pool *pool, void *object)
-{
-    cork_mempool_free(pool_of(pool), object);
-}
-
-static void done(union subject_pool *pool)
-{
-    cork_mempool_done(pool_of(pool));
+    return true;
 }
 
 /* What every pool's figures have in common, whatever was asked for. */
@@ -83,18 +65,77 @@ static bool is_plausible(const struct cork_mempool_stats *stats)
     if (stats->slot_size == 0) {
         return stats->live_count == 0 && stats->free_count == 0;
     }
-    return stats->slot_size >= stats->element_size && stats->slot_size % stats->alignment == 0 &&
-           stats->block_size >= stats->slot_size && stats->block_size % stats->slot_size == 0 &&
-           stats->memory_size / stats->slot_size >= stats->live_count + stats->free_count;
+    return stats->slot_size >= stats->element_size && stats->slot_size % stats->alignment == 0;
 }
 
-static bool inspect(const union subject_pool *pool, size_t *live_count)
+static void make(struct cork_mempool *mp, enum subject_call call, void *pointer,
+                 struct subject_result *result)
 {
-    const struct cork_mempool *mp = (const struct cork_mempool *)(const void *)pool;
-    struct cork_mempool_stats stats;
-    cork_mempool_stats(mp, &stats);
-    *live_count = stats.live_count;
-    return cork_mempool_check(mp) && is_plausible(&stats);
+    switch (call) {
+    case SUBJECT_NEW:
+        errno = 0;
+        result->object = cork_mempool_new(mp);
+        result->error = errno;
+        break;
+    case SUBJECT_FREE:
+        cork_mempool_free(mp, pointer);
+        break;
+    case SUBJECT_DONE:
+        cork_mempool_done(mp);
+        break;
+    case SUBJECT_CHECK:
+        result->is_true = cork_mempool_check(mp);
+        break;
+    case SUBJECT_STATS:
+        cork_mempool_stats(mp, &result->stats);
+        result->is_true = is_plausible(&result->stats);
+        break;
+    case SUBJECT_OWNS:
+        result->is_true = cork_mempool_owns(mp, pointer);
+        break;
+    case SUBJECT_FOREACH:
+        cork_mempool_foreach(mp, result->visit, mp);
+        break;
+    case SUBJECT_CLEAR:
+        cork_mempool_clear(mp);
+        break;
+    default:
+        result->size = cork_mempool_trim(mp);
+        break;
+    }
+}
+
+/* Where the handler leaves to. A visitor makes calls within a call. */
+static struct catcher {
+    jmp_buf *target;
+    struct subject_result *result;
+} catcher;
+
+static void on_violation(const struct cork_mempool_violation *violation)
+{
+    if (catcher.target != NULL) {
+        catcher.result->violation = *violation;
+        for (size_t i = 0; i < violation->listed_count && i < SUBJECT_LISTED_MAX; i++) {
+            catcher.result->listed[i] = violation->listed[i];
+        }
+        longjmp(*catcher.target, 1);
+    }
+}
+
+static void call(union subject_pool *pool, enum subject_call call, void *pointer,
+                 struct subject_result *result)
+{
+    const struct catcher outer = catcher;
+    jmp_buf here;
+    result->violation.kind = (enum cork_mempool_violation_kind)0;
+    catcher = (struct catcher){&here, result};
+    if (outer.target == NULL) {
+        cork_mempool_on_violation(on_violation);
+    }
+    if (setjmp(here) == 0) {
+        make(pool_of(pool), call, pointer, result);
+    }
+    catcher = outer;
 }
 
 const struct subject subject_cork = {
@@ -102,8 +143,5 @@ const struct subject subject_cork = {
     .pool_size = sizeof(struct cork_mempool),
     .keeps_freed = true,
     .init = init,
-    .new_object = new_object,
-    .free_object = free_object,
-    .done = done,
-    .inspect = inspect,
+    .call = call,
 };

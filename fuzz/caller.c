@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine.h"
+#include "run_state.h"
+
+ENGINE_BEGIN
+
+#define BUFFER_SIZE ((size_t)16384)
+#define EDGE        64 /* bytes around a buffer that nobody may change */
+#define GARBAGE     0xa5
+
+static _Alignas(4096) uint8_t buffers[PROGRAM_POOL_COUNT][4096 + BUFFER_SIZE + EDGE];
+
+/* What callbacks are given: the pool that they are for. */
+static unsigned numbers[PROGRAM_POOL_COUNT] = {0, 1, 2, 3};
+
+static void expect(bool is_so, const char *expected, const char *seen)
+{
+    if (!is_so) {
+        run_failed(expected, seen);
+    }
+}
+
+/* Before the memory that it returns stands its size. */
+static void *acquire(void *source_data, size_t size, size_t alignment)
+{
+    const size_t lead = alignment > sizeof(max_align_t) ? alignment : sizeof(max_align_t);
+    expect(source_data == &numbers[run.pool], "a source gets its source_data", "another");
+    expect(size > 0 && size % alignment == 0, "a source is asked for a multiple of alignment",
+           "an odd size");
+    run.pools[run.pool].source_count++;
+    uint8_t *memory =
+        size < SIZE_MAX / 2 ? aligned_alloc(lead, lead + (size + lead - 1) / lead * lead) : NULL;
+    if (memory == NULL) {
+        return NULL;
+    }
+    memcpy(memory + lead - sizeof(size), &size, sizeof(size));
+    memcpy(memory + lead - 2 * sizeof(size), &lead, sizeof(lead));
+    memset(memory + lead, GARBAGE, size < 4096 ? size : 4096);
+    return memory + lead;
+}
+
+static void release(void *source_data, void *memory, size_t size)
+{
+    size_t acquired[2];
+    memcpy(acquired, (uint8_t *)memory - sizeof(acquired), sizeof(acquired));
+    expect(source_data == &numbers[run.pool], "a source gets its source_data", "another");
+    expect(acquired[1] == size, "memory is released by the size it was acquired with", "another");
+    free((uint8_t *)memory - acquired[0]);
+}
+
+static const struct cork_mempool_source source = {acquire, release};
+
+static int construct(void *user_data, void *object)
+{
+    expect(user_data == &numbers[run.pool], "a constructor gets its user_data", "another");
+    run.pools[run.pool].construct_count++;
+    model_construct(&run.model, run.pool, object);
+    return 0;
+}
+
+static int construct_at_times(void *user_data, void *object)
+{
+    if (run.pools[run.pool].construct_count % 3 == 1) {
+        run.pools[run.pool].construct_count++;
+        errno = EDOM;
+        return -1;
+    }
+    return construct(user_data, object);
+}
+
+static void destruct(void *user_data, void *object)
+{
+    expect(user_data == &numbers[run.pool], "a destructor gets its user_data", "another");
+    model_destruct(&run.model, run.pool, object);
+}
+
+void caller_give(struct cork_mempool_options *options, unsigned pool, uint32_t bits)
+{
+    const size_t number = bits >> 24;
+    options->protections = bits & 0xff;
+    options->alignment = (bits >> 8 & 15) != 0 ? (size_t)1 << ((bits >> 8 & 15) - 1) : 0;
+    options->max_objects = bits >> 16 & 0x80 ? (bits >> 16 & 0x7f) + 1 : 0;
+    options->seed = number;
+    switch ((enum program_memory)(bits >> 12 & 3)) {
+    case PROGRAM_SOURCE:
+        options->source = &source;
+        options->source_data = &numbers[pool];
+        break;
+    case PROGRAM_BUFFER:
+        options->buffer = &buffers[pool][EDGE + number % 64];
+        options->buffer_size = (number + 1) * (BUFFER_SIZE / 256);
+        break;
+    default:
+        break;
+    }
+    if ((bits >> 14 & 2) != 0) {
+        options->init_object = (bits >> 14 & 1) != 0 ? construct_at_times : construct;
+        options->done_object = destruct;
+        options->user_data = &numbers[pool];
+    }
+}
+
+void caller_protect(struct cork_mempool_options *options, unsigned added)
+{
+    const bool has_own_memory = options->buffer != NULL || options->source != NULL;
+    const unsigned passing = CORK_MEMPOOL_PASSTHROUGH | CORK_MEMPOOL_CALLSITES;
+    unsigned impossible = has_own_memory ? CORK_MEMPOOL_GUARD | CORK_MEMPOOL_PASSTHROUGH : 0;
+    impossible |= options->init_object != NULL ? CORK_MEMPOOL_WIPE : 0;
+    options->protections = (options->protections | added) & ~impossible;
+    if ((options->protections & CORK_MEMPOOL_PASSTHROUGH) != 0) {
+        options->protections &= passing;
+    }
+    /* The default is another seed each time. */
+    options->seed += options->seed == 0;
+}
+
+void caller_start(unsigned pool)
+{
+    if (run.pools[pool].init.options.buffer != NULL) {
+        memset(buffers[pool], GARBAGE, sizeof(buffers[pool]));
+    }
+}
+
+void caller_end(unsigned pool)
+{
+    const struct cork_mempool_options *options = &run.pools[pool].init.options;
+    const uint8_t *buffer = options->buffer;
+    for (size_t i = 0; i < EDGE && buffer != NULL; i++) {
+        expect(buffer[options->buffer_size + i] == GARBAGE && *(buffer - i - 1) == GARBAGE,
+               "a pool writes to nothing around its buffer", "it did");
+    }
+}
+
+ENGINE_END
