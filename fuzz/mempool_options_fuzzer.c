@@ -137,10 +137,11 @@ static enum verdict verdict_on(const struct cork_mempool_options *options)
         (options->buffer != NULL && options->element_size > options->buffer_size)) {
         return REFUSED;
     }
-    if (options->element_size > SIZE_MAX / 16 || options->alignment > SIZE_MAX / 16 ||
-        options->block_size > SIZE_MAX / 16 || (source == NULL && options->source_data != NULL) ||
-        (options->buffer != NULL &&
-         options->buffer_size < options->element_size + 4 * options->alignment + 1024)) {
+    const size_t size = options->element_size;
+    const size_t alignment = options->alignment != 0 ? options->alignment : size & (~size + 1);
+    if (size > SIZE_MAX / 16 || alignment > SIZE_MAX / 16 || options->block_size > SIZE_MAX / 16 ||
+        (source == NULL && options->source_data != NULL) ||
+        (options->buffer != NULL && options->buffer_size < size + 4 * alignment + 1024)) {
         return EITHER;
     }
     return ACCEPTED;

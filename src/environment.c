@@ -103,6 +103,8 @@ struct environment environment_options(void)
         const char *text = secure_getenv("CORK_MEMPOOL_OPTIONS");
 
         environment = parse(text != NULL ? text : "");
+        /* As it can be remembered. */
+        environment.seed = (uintptr_t)environment.seed;
         atomic_store(&known_seed, (uintptr_t)environment.seed);
         atomic_store(&known_protections, environment.protections | IS_READ);
     }

@@ -95,7 +95,10 @@ static void init(struct cork_mempool *mp, const struct cork_mempool_options *opt
     mp->object_size = mp->geometry.element_size;
     mp->object_alignment = mp->geometry.alignment;
     if (pool_is_passing(mp) && mp->geometry.stride != 0) {
-        geometry_init(&mp->geometry, sizeof(void *), 0, options->block_size, 0, 0);
+        const size_t block_slots = mp->geometry.block_slots;
+
+        geometry_init(&mp->geometry, sizeof(void *), 0, 0, 0, 0);
+        mp->geometry.block_slots = block_slots;
         mp->geometry.has_records = (options->protections & PROTECT_RECORDED) != 0;
     }
     if (mp->geometry.block_slots > mp->objects_left) {

@@ -198,15 +198,3 @@ void cork_mempool_foreach(struct cork_mempool *mp, void (*visit)(void *user_data
         visit(user_data, pool_object(mp, slot));
     }
 }
-
-static void free_visited(void *user_data, void *object)
-{
-    cork_mempool_free(user_data, object);
-}
-
-void cork_mempool_clear(struct cork_mempool *mp)
-{
-    pool_require_live(mp, NULL);
-    protect_verify(mp);
-    cork_mempool_foreach(mp, free_visited, mp);
-}

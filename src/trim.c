@@ -8,6 +8,24 @@
 #include "protect.h"
 #include "region.h"
 
+void cork_mempool_clear(struct cork_mempool *mp)
+{
+    const void *site = __builtin_return_address(0);
+    struct cork_mempool_slot slot;
+    size_t number = 0;
+
+    pool_require_live(mp, NULL);
+    protect_verify(mp);
+    while (pool_next_live(mp, number, &slot)) {
+        number = pool_number(slot) + 1;
+        if (mp->guards_free) {
+            protect_free(mp, pool_object(mp, slot), site);
+        } else {
+            cork_mempool_free(mp, pool_object(mp, slot));
+        }
+    }
+}
+
 static bool is_unused(const struct cork_mempool *mp, const struct cork_mempool_region *region,
                       size_t index)
 {

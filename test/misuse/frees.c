@@ -118,6 +118,42 @@ void object_is_freed_twice_around_a_new_one(struct scene *s)
     harm(s, next == object(s, VICTIM) && !cork_mempool_owns(&s->mp, next));
 }
 
+/* As many others as a quarantine has room for beside it. */
+void object_is_freed_twice_around_many_new_ones(struct scene *s)
+{
+    static void *others[255];
+
+    for (size_t i = 0; i < 255; i++) {
+        others[i] = take(&s->mp);
+    }
+    fill_up(s);
+    give(s, VICTIM);
+    for (size_t i = 0; i < 255; i++) {
+        drop(&s->mp, others[i]);
+    }
+    fill_up(s);
+    const bool is_reissued = cork_mempool_owns(&s->mp, object(s, VICTIM));
+    free_twice(s, VICTIM);
+    harm(s, is_reissued && !cork_mempool_owns(&s->mp, object(s, VICTIM)));
+}
+
+/* With PASSTHROUGH, the slot may have another object by now, if malloc has given the first one's
+ * memory to somebody else. */
+void object_is_freed_twice_around_another_in_its_slot(struct scene *s)
+{
+    fill_up(s);
+    give(s, VICTIM);
+    for (size_t i = 0; i < 64 && scene_has(s, CORK_MEMPOOL_PASSTHROUGH); i++) {
+        void *volatile lost = malloc(s->size);
+        (void)lost;
+    }
+    void *next = take(&s->mp);
+    if (!is_impossible(s, scene_has(s, CORK_MEMPOOL_PASSTHROUGH) && next == object(s, VICTIM))) {
+        free_twice(s, VICTIM);
+        harm(s, next == object(s, VICTIM) && !cork_mempool_owns(&s->mp, next));
+    }
+}
+
 void object_is_freed_twice_around_its_reuse(struct scene *s)
 {
     give(s, VICTIM);

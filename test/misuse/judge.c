@@ -148,6 +148,9 @@ static const char *judge_refusal(const struct trial *trial, const char *message)
     if (!evidence->is_intact) {
         return "a bystander lost its contents";
     }
+    if (!evidence->are_sites_right) {
+        return "call sites are not where the calls are";
+    }
     if (trial->escapes) {
         return trial->status == 0 && trial->text[0] == '\0' && evidence->is_as_before &&
                        !evidence->is_check_false

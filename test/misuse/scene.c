@@ -290,8 +290,9 @@ static void learn_sites(struct scene *s)
         drop(&mp, object);
     }
     cork_mempool_done(&mp);
-    s->evidence->has_sites = is_within(s->evidence->new_site, (uintptr_t)take) &&
-                             is_within(s->evidence->free_site, (uintptr_t)drop);
+    s->evidence->has_sites = (s->protections & CORK_MEMPOOL_CALLSITES) != 0;
+    s->evidence->are_sites_right = is_within(s->evidence->new_site, (uintptr_t)take) &&
+                                   is_within(s->evidence->free_site, (uintptr_t)drop);
 }
 
 static int compare(const void *one, const void *other)

@@ -70,7 +70,8 @@ struct evidence {
     uintptr_t fault_high;
     uintptr_t fault; /* 0: there was none */
     uint64_t seed;
-    bool has_sites;
+    bool has_sites;       /* reports have call sites */
+    bool are_sites_right; /* those that were learned lie in take and drop */
     const void *new_site;
     const void *free_site;
     size_t accusation_count;

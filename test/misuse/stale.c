@@ -209,6 +209,21 @@ void stale_pointer_is_read_after_reuse(struct scene *s)
     harm(s, peek(object(s, VICTIM)) == 7);
 }
 
+/* Where the next objects will lie is what an attacker prepares memory for. */
+void next_objects_are_foreseen(struct scene *s)
+{
+    const char *last = take(&s->mp);
+    bool is_foreseen = true;
+
+    for (size_t i = 0; i < 8; i++) {
+        const char *next = take(&s->mp);
+
+        is_foreseen = is_foreseen && next == last + s->slot_size;
+        last = next;
+    }
+    harm(s, is_foreseen);
+}
+
 /* The program's further way depends on what nobody has written. */
 void new_object_is_read_before_it_was_written(struct scene *s)
 {

@@ -90,7 +90,8 @@ struct cork_mempool_options {
  * cork_mempool_init_with initializes a pool as *options say; {.element_size = 64} is complete. It
  * takes no memory. What options points to may be gone afterwards, but for what its fields point to.
  * Returns: true, or false with errno EINVAL and *mp untouched where the options cannot be met: an
- *          element_size that no memory could hold; an alignment that is not a power of two; a
+ *          element_size, or with GUARD a block_size, that no memory could hold; an alignment that
+ *          is not a power of two; source_data without a source; a
  *          protection that does not exist; PASSTHROUGH with any other but CALLSITES; a buffer
  *          without a size, a size without a buffer, a buffer too small for one object; a buffer and
  *          a source, or either with GUARD or PASSTHROUGH; a source without both functions; WIPE
