@@ -91,11 +91,11 @@ struct cork_mempool_options {
  * takes no memory. What options points to may be gone afterwards, but for what its fields point to.
  * Returns: true, or false with errno EINVAL and *mp untouched where the options cannot be met: an
  *          element_size, or with GUARD a block_size, that no memory could hold; an alignment that
- *          is not a power of two; source_data without a source; a
- *          protection that does not exist; PASSTHROUGH with any other but CALLSITES; a buffer
- *          without a size, a size without a buffer, a buffer too small for one object; a buffer and
- *          a source, or either with GUARD or PASSTHROUGH; a source without both functions; WIPE
- *          with a constructor or destructor, whose objects it would destroy.
+ *          is not a power of two; a protection that does not exist; PASSTHROUGH with any other but
+ *          CALLSITES; a buffer without a size, a size without a buffer, a buffer too small for one
+ *          object; a buffer and a source, or either with GUARD or PASSTHROUGH; a source without
+ *          both functions, source_data without a source; WIPE with a constructor or destructor,
+ *          whose objects it would destroy.
  */
 bool cork_mempool_init_with(struct cork_mempool *mp, const struct cork_mempool_options *options);
 

@@ -7,15 +7,16 @@
  *
  * A violation is one of a fixed list of kinds, each with one fixed message. The pool calls the
  * handler, if there is one; where that returns, or there is none, the pool writes a report to
- * standard error and calls abort(). The report begins with one line; its parts after the message are left
- * out where they are not known:
+ * standard error and calls abort(). The report begins with one line; its parts after the message
+ * are left out where they are not known:
  *
  *     cork_mempool: double free: pool 0x7ffd0c40 "struct node", pointer 0x7f21a040, slot 1,
  *         element size 16
  *
  * (here in two), with the seed in a pool with protections. With CORK_MEMPOOL_CALLSITES a line says
  * where the object was issued and freed; for damage, three lines say where it is, and which bytes
- * were found and expected there. For a leak it is a line with the number of objects, and a line for each of the first 16 of them:
+ * were found and expected there. For a leak it is a line with the number of objects, and a line for
+ * each of the first 16 of them:
  *
  *     cork_mempool: leak at done: pool 0x7ffd0c40 "struct node", 17 live objects, element size 16
  *     cork_mempool: live object 0x7f21a040, slot 1
