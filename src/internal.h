@@ -21,7 +21,6 @@
 #define pool_open              cork_mempool_pool_open_
 #define pool_refuse_free       cork_mempool_pool_refuse_free_
 #define pool_refuse_dead       cork_mempool_pool_refuse_dead_
-#define pool_slot_of           cork_mempool_pool_slot_of_
 #define pool_violation         cork_mempool_pool_violation_
 #define protect_destroy        cork_mempool_protect_destroy_
 #define protect_end_quarantine cork_mempool_protect_end_quarantine_

@@ -129,8 +129,9 @@ static bool carve(struct cork_mempool *mp)
     return true;
 }
 
-/* Makes a region of the only kinds that a pool with memory of its own may have. */
-static struct cork_mempool_region *own_region(struct cork_mempool *mp)
+/* Makes a region of what a pool has when there is no reservation to be had: its buffer, which is
+ * one region, or its source, which is the heap where the caller named none. */
+static struct cork_mempool_region *acquired_region(struct cork_mempool *mp)
 {
     if (mp->buffer != NULL) {
         return mp->newest != NULL ? NULL
@@ -162,7 +163,7 @@ static bool grow(struct cork_mempool *mp)
         }
     }
     if (region == NULL) {
-        region = own_region(mp);
+        region = acquired_region(mp);
     }
     if (region == NULL) {
         return false;
@@ -216,20 +217,28 @@ bool pool_find(const struct cork_mempool *mp, const void *ptr, struct cork_mempo
     return find_start(mp, passthrough_find(mp, ptr), slot);
 }
 
-struct cork_mempool_violation pool_violation(const struct cork_mempool *mp,
-                                             enum cork_mempool_violation_kind kind,
-                                             struct cork_mempool_slot slot)
+/* What can be said of any violation of a live pool. */
+static struct cork_mempool_violation violation_of(const struct cork_mempool *mp,
+                                                  enum cork_mempool_violation_kind kind)
 {
-    struct cork_mempool_violation violation = {
+    return (struct cork_mempool_violation){
         .kind = kind,
         .pool = mp,
         .pool_name = mp->name,
-        .slot = pool_number(slot),
+        .slot = CORK_MEMPOOL_NO_SLOT,
         .element_size = mp->object_size,
         .is_seeded = mp->protections != 0,
         .seed = mp->seed,
     };
+}
 
+struct cork_mempool_violation pool_violation(const struct cork_mempool *mp,
+                                             enum cork_mempool_violation_kind kind,
+                                             struct cork_mempool_slot slot)
+{
+    struct cork_mempool_violation violation = violation_of(mp, kind);
+
+    violation.slot = pool_number(slot);
     if (slot.region->records != NULL && slot.index < slot.region->carved_count) {
         violation.new_site = slot.region->records[slot.index].new_site;
         violation.free_site = slot.region->records[slot.index].free_site;
@@ -240,15 +249,7 @@ struct cork_mempool_violation pool_violation(const struct cork_mempool *mp,
 void pool_refuse_free(const struct cork_mempool *mp, const void *ptr)
 {
     const struct cork_mempool_geometry *geometry = &mp->geometry;
-    struct cork_mempool_violation violation = {
-        .kind = CORK_MEMPOOL_FOREIGN_POINTER,
-        .pool = mp,
-        .pool_name = mp->name,
-        .slot = CORK_MEMPOOL_NO_SLOT,
-        .element_size = mp->object_size,
-        .is_seeded = mp->protections != 0,
-        .seed = mp->seed,
-    };
+    struct cork_mempool_violation violation = violation_of(mp, CORK_MEMPOOL_FOREIGN_POINTER);
 
     /* Of an object of the heap it is known whether the pool had it; its slot may have another. */
     if (pool_is_passing(mp) && passthrough_knows(mp, ptr)) {
@@ -293,7 +294,8 @@ size_t pool_live_count(const struct cork_mempool *mp)
     return count;
 }
 
-struct cork_mempool_slot pool_slot_of(const struct cork_mempool *mp, size_t number)
+/* The slot with a number; its region is NULL where there is none. */
+static struct cork_mempool_slot slot_of(const struct cork_mempool *mp, size_t number)
 {
     struct cork_mempool_slot slot = {mp->newest, 0};
 
@@ -311,7 +313,7 @@ struct cork_mempool_slot pool_slot_of(const struct cork_mempool *mp, size_t numb
 
 bool pool_next_live(const struct cork_mempool *mp, size_t number, struct cork_mempool_slot *slot)
 {
-    while ((*slot = pool_slot_of(mp, number)).region != NULL) {
+    while ((*slot = slot_of(mp, number)).region != NULL) {
         const struct cork_mempool_region *region = slot->region;
 
         while (slot->index < region->carved_count) {

@@ -73,9 +73,6 @@ INTERNAL size_t pool_live_count(const struct cork_mempool *mp);
 INTERNAL bool pool_next_live(const struct cork_mempool *mp, size_t number,
                              struct cork_mempool_slot *slot);
 
-/* pool_slot_of returns the slot with a number that belongs to a carved slot. */
-INTERNAL struct cork_mempool_slot pool_slot_of(const struct cork_mempool *mp, size_t number);
-
 /* pool_number returns the number of a slot, counted over the pool. */
 static inline size_t pool_number(struct cork_mempool_slot slot)
 {
