@@ -139,8 +139,11 @@ static enum verdict verdict_on(const struct cork_mempool_options *options)
     }
     const size_t size = options->element_size;
     const size_t alignment = options->alignment != 0 ? options->alignment : size & (~size + 1);
-    if (size > SIZE_MAX / 16 || alignment > SIZE_MAX / 16 || options->block_size > SIZE_MAX / 16 ||
-        (source == NULL && options->source_data != NULL) ||
+    if (source == NULL && options->source_data != NULL) {
+        return REFUSED;
+    }
+    if (size > SIZE_MAX / 16 || alignment > SIZE_MAX / 16 ||
+        (options->block_size > SIZE_MAX / 16 && (options->protections & CORK_MEMPOOL_GUARD) != 0) ||
         (options->buffer != NULL && options->buffer_size < size + 4 * alignment + 1024)) {
         return EITHER;
     }

@@ -428,8 +428,10 @@ void model_inspected(const struct model *model, unsigned pool, bool is_sound,
         fail(model, "a pool counts its live objects", "pool %u has %zu, and counts %zu of %zu",
              pool, known->live_count, stats->live_count, stats->element_size);
     }
-    if (known->keeps_freed && stats->slot_size != 0 &&
-        (stats->memory_size / stats->slot_size < stats->live_count + stats->free_count ||
+    /* With passthrough, objects are not in the pool's own memory. */
+    if (stats->slot_size != 0 &&
+        ((known->keeps_freed &&
+          stats->memory_size / stats->slot_size < stats->live_count + stats->free_count) ||
          stats->block_size < stats->slot_size || stats->block_size % stats->slot_size != 0)) {
         fail(model, "slots make up memory and blocks", "%zu and %zu slots of %zu in %zu, %zu",
              stats->live_count, stats->free_count, stats->slot_size, stats->memory_size,
