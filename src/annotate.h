@@ -128,14 +128,16 @@ static inline void annotate_new(const void *object, size_t size, bool is_new)
     ANNOTATE_MSAN(if (is_new) __msan_allocated_memory(object, size));
 }
 
-/* annotate_guarded_new is annotate_new for a guarded pool. */
+/* annotate_guarded_new is annotate_new for a guarded pool; is_watched: what the pool's field says,
+ * where that is known to the compiler. */
 static inline void annotate_guarded_new(const struct cork_mempool *mp, const void *object,
-                                        size_t size, bool is_new)
+                                        size_t size, bool is_new, bool is_watched)
 {
     (void)mp;
+    (void)is_watched;
     annotate_new(object, size, is_new);
-    ANNOTATE_VALGRIND(if (UNLIKELY(mp->is_watched)) VALGRIND_MEMPOOL_ALLOC(mp, object, size));
-    ANNOTATE_VALGRIND(if (UNLIKELY(mp->is_watched) && !is_new) annotate_defined(object, size));
+    ANNOTATE_VALGRIND(if (UNLIKELY(is_watched)) VALGRIND_MEMPOOL_ALLOC(mp, object, size));
+    ANNOTATE_VALGRIND(if (UNLIKELY(is_watched) && !is_new) annotate_defined(object, size));
 }
 
 /* annotate_free says that an object is freed. */
@@ -147,32 +149,32 @@ static inline void annotate_free(const void *object, size_t size)
 }
 
 static inline void annotate_guarded_free(const struct cork_mempool *mp, const void *object,
-                                         size_t size)
+                                         size_t size, bool is_watched)
 {
     (void)mp;
+    (void)is_watched;
     annotate_free(object, size);
-    ANNOTATE_VALGRIND(if (UNLIKELY(mp->is_watched)) VALGRIND_MEMPOOL_FREE(mp, object));
+    ANNOTATE_VALGRIND(if (UNLIKELY(is_watched)) VALGRIND_MEMPOOL_FREE(mp, object));
 }
 
 /* Between annotate_look and annotate_look_away a guarded pool itself touches memory that nobody
  * else may. */
-static inline void annotate_look(const struct cork_mempool *mp, const void *memory, size_t size)
+static inline void annotate_look(const void *memory, size_t size, bool is_watched)
 {
-    (void)mp;
     (void)memory;
     (void)size;
+    (void)is_watched;
     ANNOTATE_ASAN(__asan_unpoison_memory_region(memory, size));
-    ANNOTATE_VALGRIND(if (UNLIKELY(mp->is_watched)) annotate_defined(memory, size));
+    ANNOTATE_VALGRIND(if (UNLIKELY(is_watched)) annotate_defined(memory, size));
 }
 
-static inline void annotate_look_away(const struct cork_mempool *mp, const void *memory,
-                                      size_t size)
+static inline void annotate_look_away(const void *memory, size_t size, bool is_watched)
 {
-    (void)mp;
     (void)memory;
     (void)size;
+    (void)is_watched;
     ANNOTATE_ASAN(__asan_poison_memory_region(memory, size));
-    ANNOTATE_VALGRIND(if (UNLIKELY(mp->is_watched))(void) VALGRIND_MAKE_MEM_NOACCESS(memory, size));
+    ANNOTATE_VALGRIND(if (UNLIKELY(is_watched))(void) VALGRIND_MAKE_MEM_NOACCESS(memory, size));
 }
 
 #endif /* CORK_MEMPOOL_ANNOTATE_H */

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "annotate.h"
+#include "damage.h"
 #include "environment.h"
 #include "geometry.h"
 #include "libcork/core/mempool.h"

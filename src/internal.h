@@ -8,6 +8,10 @@
  * a shared library does not export them either (INTERNAL).
  */
 
+#define damage_refuse_canaries cork_mempool_damage_refuse_canaries_
+#define damage_refuse_contents cork_mempool_damage_refuse_contents_
+#define damage_seal_of         cork_mempool_damage_seal_of_
+#define damage_set_canaries    cork_mempool_damage_set_canaries_
 #define environment_options    cork_mempool_environment_options_
 #define geometry_init          cork_mempool_geometry_init_
 #define passthrough_done       cork_mempool_passthrough_done_
@@ -29,6 +33,7 @@
 #define protect_open           cork_mempool_protect_open_
 #define protect_new            cork_mempool_protect_new_
 #define protect_verify         cork_mempool_protect_verify_
+#define random_seed            cork_mempool_random_seed_
 #define region_buffer_capacity cork_mempool_region_buffer_capacity_
 #define region_commit          cork_mempool_region_commit_
 #define region_discard         cork_mempool_region_discard_
@@ -52,6 +57,9 @@
 
 #define LIKELY(condition)   __builtin_expect(!!(condition), 1)
 #define UNLIKELY(condition) __builtin_expect(!!(condition), 0)
+
+/* HOT functions begin a cache line, so that their speed does not depend on what precedes them. */
+#define HOT __attribute__((aligned(64)))
 
 /* NOINLINE keeps a slow path's registers and stack out of the fast path that calls it. */
 #define NOINLINE __attribute__((noinline))

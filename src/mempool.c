@@ -36,13 +36,13 @@ static NOINLINE void *new_from_next_group(struct cork_mempool *mp)
     return issue(mp, mp->open);
 }
 
-static NOINLINE void *new_slowly(struct cork_mempool *mp, const void *site)
+static HOT NOINLINE void *new_slowly(struct cork_mempool *mp, const void *site)
 {
     pool_require_live(mp, NULL);
     return mp->guards_new ? protect_new(mp, site) : new_from_next_group(mp);
 }
 
-void *cork_mempool_new(struct cork_mempool *mp)
+HOT void *cork_mempool_new(struct cork_mempool *mp)
 {
     const uint64_t open = mp->open;
 
@@ -67,22 +67,23 @@ static NOINLINE void free_far(struct cork_mempool *mp, void *ptr)
     cork_mempool_free(mp, ptr);
 }
 
-static NOINLINE void free_slowly(struct cork_mempool *mp, void *ptr, const void *site)
+static HOT NOINLINE void free_slowly(struct cork_mempool *mp, void *ptr, uintptr_t slot,
+                                     const void *site)
 {
     pool_require_live(mp, ptr);
-    if (mp->guards_free) {
-        protect_free(mp, ptr, site);
+    if (mp->guards_free && ptr != NULL) {
+        protect_free(mp, ptr, slot, site);
     } else {
         free_far(mp, ptr);
     }
 }
 
-void cork_mempool_free(struct cork_mempool *mp, void *ptr)
+HOT void cork_mempool_free(struct cork_mempool *mp, void *ptr)
 {
     const uintptr_t offset = (uintptr_t)ptr - (uintptr_t)mp->base;
     const uintptr_t slot = geometry_slot_of(&mp->geometry, offset);
     if (UNLIKELY(slot >= mp->slot_count)) {
-        free_slowly(mp, ptr, __builtin_return_address(0));
+        free_slowly(mp, ptr, slot, __builtin_return_address(0));
         return;
     }
 

@@ -2,32 +2,40 @@
 #include "protect.h"
 
 #include <errno.h>
-#include <stdatomic.h>
 #include <string.h>
-#include <sys/auxv.h>
 
 #include "annotate.h"
+#include "damage.h"
 #include "libcork/core/mempool_options.h"
 #include "passthrough.h"
-#include "violation.h"
+#include "random.h"
 
 /*
- * What a call does depends on the pool's protections. The usual sets of them are constants to the
- * functions that are EXPANDED, so that each set has code of its own, without a choice to make.
+ * What a call does depends on the pool's protections, and on whether a tool watches it. The usual
+ * sets of these are constants to the functions that are EXPANDED, so that each such set has code of
+ * its own, without a choice to make.
  */
 #define EXPANDED static inline __attribute__((always_inline))
 
-static inline bool has(unsigned protections, unsigned protection)
+/* In a set, beside the protections. */
+#define WATCHED (UINT32_C(1) << 31)
+
+static inline bool has(uint32_t set, uint32_t members)
 {
-    return (protections & protection) != 0;
+    return (set & members) != 0;
 }
 
-static struct cork_mempool_record *record_of(struct cork_mempool_slot slot)
+static inline uint32_t set_of(const struct cork_mempool *mp)
+{
+    return mp->protections | (mp->is_watched ? WATCHED : 0);
+}
+
+static inline struct cork_mempool_record *record_of(struct cork_mempool_slot slot)
 {
     return &slot.region->records[slot.index];
 }
 
-static uint64_t bit_of(struct cork_mempool_slot slot)
+static inline uint64_t bit_of(struct cork_mempool_slot slot)
 {
     return UINT64_C(1) << slot.index % GROUP_SLOTS;
 }
@@ -37,232 +45,25 @@ static inline bool is_idle(const struct cork_mempool *mp, struct cork_mempool_sl
     return (pool_idle_bits(mp, slot.region, slot.index / GROUP_SLOTS) & bit_of(slot)) != 0;
 }
 
-/* The finalizer of SplitMix64 (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number
- * Generators", OOPSLA 2014): it permutes the words and leaves no bit where it was. */
-static uint64_t mix(uint64_t word)
-{
-    word = (word ^ word >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    word = (word ^ word >> 27) * UINT64_C(0x94d049bb133111eb);
-    return word ^ word >> 31;
-}
-
-/* The generator's next state, of which mix makes the next random number. */
-static uint64_t next_state(uint64_t state)
-{
-    return state + UINT64_C(0x9e3779b97f4a7c15);
-}
-
-/* A seed that differs from process to process, from place to place, and from time to time. */
-static uint64_t make_seed(const struct cork_mempool *mp)
-{
-    static _Atomic(uintptr_t) made_count;
-    const void *random = (const void *)getauxval(AT_RANDOM);
-    uint64_t seed = mix((uintptr_t)mp) + atomic_fetch_add(&made_count, 1);
-
-    if (random != NULL) {
-        uint64_t word;
-        memcpy(&word, random, sizeof(word));
-        seed = mix(seed) ^ word;
-    }
-    return mix(seed);
-}
-
 void protect_init(struct cork_mempool *mp)
 {
     if (mp->seed == 0) {
-        mp->seed = make_seed(mp);
+        mp->seed = random_seed(mp);
     }
-    mp->random = next_state(mp->seed);
+    mp->random = random_next(mp->seed);
     /* A string that is one byte too long ends in a zero, which must be seen as damage. */
-    mp->key = mix(mp->random) | UINT64_C(0x0101010101010101);
+    mp->key = random_mix(mp->random) | UINT64_C(0x0101010101010101);
 }
 
-static inline uint64_t word_at(const char *address)
-{
-    uint64_t word;
-
-    memcpy(&word, address, sizeof(word));
-    return word;
-}
-
-static inline uint64_t read_canary(const struct cork_mempool *mp, const char *address)
-{
-    annotate_look(mp, address, CANARY_SIZE);
-    const uint64_t canary = word_at(address);
-    annotate_look_away(mp, address, CANARY_SIZE);
-    return canary;
-}
-
-static void write_canary(const struct cork_mempool *mp, char *address)
-{
-    annotate_look(mp, address, CANARY_SIZE);
-    memcpy(address, &mp->key, CANARY_SIZE);
-    annotate_look_away(mp, address, CANARY_SIZE);
-}
-
-/* Writes the canaries behind a new slot's object, and the one before it where it is no other's. */
-static void write_canaries(const struct cork_mempool *mp, struct cork_mempool_slot slot)
-{
-    char *object = pool_start(mp, slot);
-
-    if (slot.index == 0 || geometry_is_guard(&mp->geometry, slot.index - 1)) {
-        write_canary(mp, object - CANARY_SIZE);
-    }
-    write_canary(mp, object + mp->geometry.element_size);
-    write_canary(mp, object + mp->geometry.stride - CANARY_SIZE);
-}
-
-/* Refuses the current call because bytes at an address are not what they should be. */
-static _Noreturn void refuse(const struct cork_mempool *mp, enum cork_mempool_violation_kind kind,
-                             struct cork_mempool_slot slot, const void *damaged, size_t size,
-                             const void *found, const void *expected)
-{
-    struct cork_mempool_violation violation = pool_violation(mp, kind, slot);
-
-    violation.pointer = pool_object(mp, slot);
-    violation.damaged = damaged;
-    violation.damaged_size = size;
-    violation.found = found;
-    violation.expected = expected;
-    violation_refuse(violation);
-}
-
-static _Noreturn NOINLINE void refuse_canaries(const struct cork_mempool *mp,
-                                               struct cork_mempool_slot slot)
-{
-    const char *object = pool_start(mp, slot);
-    const char *canary = object + mp->geometry.element_size;
-
-    if (read_canary(mp, canary) == mp->key) {
-        canary = object + mp->geometry.stride - CANARY_SIZE;
-    }
-    if (read_canary(mp, canary) == mp->key) {
-        canary = object - CANARY_SIZE;
-    }
-
-    const uint64_t found = read_canary(mp, canary);
-    refuse(mp, CORK_MEMPOOL_CANARY_DAMAGED, slot, canary, CANARY_SIZE, &found, &mp->key);
-}
-
-static inline void verify_canaries(const struct cork_mempool *mp, struct cork_mempool_slot slot)
-{
-    const char *object = pool_start(mp, slot);
-    const uint64_t own = read_canary(mp, object + mp->geometry.element_size);
-    const uint64_t shared = read_canary(mp, object + mp->geometry.stride - CANARY_SIZE);
-    const uint64_t before = read_canary(mp, object - CANARY_SIZE);
-
-    if (UNLIKELY(((own ^ mp->key) | (shared ^ mp->key) | (before ^ mp->key)) != 0)) {
-        refuse_canaries(mp, slot);
-    }
-}
-
-MAY_READ_UNINITIALIZED static inline uint64_t seal_step(uint64_t state, const char *word)
-{
-    uint64_t value;
-
-    memcpy(&value, word, sizeof(value));
-    state = (state ^ value) * UINT64_C(0x9e3779b97f4a7c15);
-    return state ^ state >> 32;
-}
-
-/* A keyed checksum, never 0. Two lanes, because a step must wait for the one before it. Each step
- * permutes the states, so one changed word always changes the result. */
-MAY_READ_UNINITIALIZED static uint64_t seal_of(const struct cork_mempool *mp, const char *contents,
-                                               size_t size)
-{
-    uint64_t even = mp->key ^ (uintptr_t)contents;
-    uint64_t odd = mp->key;
-    uint64_t rest = 0;
-
-    for (; size >= 16; size -= 16, contents += 16) {
-        even = seal_step(even, contents);
-        odd = seal_step(odd, contents + 8);
-    }
-    if (size >= 8) {
-        even = seal_step(even, contents);
-        contents += 8;
-        size -= 8;
-    }
-    memcpy(&rest, contents, size);
-    odd = seal_step(odd, (const char *)&rest);
-    even = mix(even) + mix(odd);
-    return even == 0 ? 1 : even;
-}
-
-/* Whether each byte is zero. The last word may overlap the one before it. */
-static inline bool is_wiped(const char *contents, size_t size)
-{
-    const char *end = contents + size;
-    uint64_t bits = 0;
-
-    if (size < sizeof(bits)) {
-        memcpy(&bits, contents, size);
-        return bits == 0;
-    }
-    for (; end - contents >= 32; contents += 32) {
-        bits |= word_at(contents) | word_at(contents + 8) | word_at(contents + 16) |
-                word_at(contents + 24);
-    }
-    for (; end - contents > 8; contents += 8) {
-        bits |= word_at(contents);
-    }
-    return (bits | word_at(end - 8)) == 0;
-}
-
-EXPANDED bool is_as_freed(const struct cork_mempool *mp, struct cork_mempool_slot slot,
-                          unsigned protections)
-{
-    const size_t size = mp->geometry.element_size;
-    const char *contents = pool_start(mp, slot);
-
-    if (has(protections, CORK_MEMPOOL_WIPE)) {
-        return is_wiped(contents, size);
-    }
-    return record_of(slot)->seal == 0 || record_of(slot)->seal == seal_of(mp, contents, size);
-}
-
-/* Shows the first bytes; where they should be zero, from the first one on that is not. */
-static _Noreturn NOINLINE void refuse_written(const struct cork_mempool *mp,
-                                              struct cork_mempool_slot slot)
-{
-    static const char zeros[VIOLATION_DUMP_MAX];
-    const bool is_wiped = has(mp->protections, CORK_MEMPOOL_WIPE);
-    const size_t size = mp->geometry.element_size;
-    const char *contents = pool_start(mp, slot);
-    char found[VIOLATION_DUMP_MAX];
-    size_t first = 0;
-
-    annotate_look(mp, contents, size);
-    while (is_wiped && contents[first] == 0) {
-        first++;
-    }
-
-    const size_t count = size - first < sizeof(found) ? size - first : sizeof(found);
-    memcpy(found, contents + first, count);
-    annotate_look_away(mp, contents, size);
-    refuse(mp, CORK_MEMPOOL_WRITE_AFTER_FREE, slot, contents + first, count, found,
-           is_wiped ? zeros : NULL);
-}
-
-/* slot: free or in quarantine, and issued before. */
 EXPANDED void verify_contents(const struct cork_mempool *mp, struct cork_mempool_slot slot,
-                              unsigned protections)
+                              uint32_t set)
 {
-    const size_t size = mp->geometry.element_size;
-    const char *contents = pool_start(mp, slot);
-
-    if (!has(protections, CORK_MEMPOOL_WIPE | CORK_MEMPOOL_SEAL)) {
-        return;
-    }
-    annotate_look(mp, contents, size);
-    const bool is_sound = is_as_freed(mp, slot, protections);
-    annotate_look_away(mp, contents, size);
-    if (UNLIKELY(!is_sound)) {
-        refuse_written(mp, slot);
+    if (has(set, CORK_MEMPOOL_WIPE | CORK_MEMPOOL_SEAL)) {
+        damage_verify_contents(mp, slot, has(set, CORK_MEMPOOL_WIPE), has(set, WATCHED));
     }
 }
 
-static void make_free(struct cork_mempool *mp, struct cork_mempool_slot slot)
+static inline void make_free(struct cork_mempool *mp, struct cork_mempool_slot slot)
 {
     struct cork_mempool_group *group = &slot.region->groups[slot.index / GROUP_SLOTS];
 
@@ -270,12 +71,20 @@ static void make_free(struct cork_mempool *mp, struct cork_mempool_slot slot)
     pool_link(mp, group);
 }
 
-/* Makes the slot free that has been in quarantine for longest. */
+/* The slot that has been in quarantine for longest. */
+static inline struct cork_mempool_slot first_at_rest(const struct cork_mempool *mp)
+{
+    struct cork_mempool_region *region = mp->quarantine_first->region;
+
+    return (struct cork_mempool_slot){region, (size_t)(mp->quarantine_first - region->records)};
+}
+
+/* Makes that slot free. */
 static void end_rest(struct cork_mempool *mp)
 {
-    const struct cork_mempool_slot slot = mp->quarantine_first;
+    const struct cork_mempool_slot slot = first_at_rest(mp);
 
-    mp->quarantine_first = record_of(slot)->next;
+    mp->quarantine_first = mp->quarantine_first->next;
     mp->quarantine_count--;
     slot.region->withheld[slot.index / GROUP_SLOTS] &= ~bit_of(slot);
     make_free(mp, slot);
@@ -288,7 +97,7 @@ bool protect_open(struct cork_mempool *mp)
             return false;
         }
         /* This will be issued next. What is wrong with it must be found while it still rests. */
-        verify_contents(mp, mp->quarantine_first, mp->protections);
+        verify_contents(mp, first_at_rest(mp), set_of(mp));
         end_rest(mp);
     }
     if (mp->open_is_new && has(mp->protections, CORK_MEMPOOL_CANARY)) {
@@ -296,7 +105,7 @@ bool protect_open(struct cork_mempool *mp)
 
         for (uint64_t bits = mp->open; bits != 0; bits &= bits - 1) {
             const size_t index = first + (size_t)__builtin_ctzll(bits);
-            write_canaries(mp, (struct cork_mempool_slot){mp->open_region, index});
+            damage_set_canaries(mp, (struct cork_mempool_slot){mp->open_region, index});
         }
     }
     return true;
@@ -321,19 +130,19 @@ static void *issue_passed(struct cork_mempool *mp, void **start)
         passthrough_free(mp, start);
         errno = saved_errno;
     }
-    annotate_guarded_free(mp, start, sizeof(*start));
+    annotate_guarded_free(mp, start, sizeof(*start), mp->is_watched);
     return NULL;
 }
 
 /* One of the open group's slots that may be issued: the lowest, or any. */
-EXPANDED struct cork_mempool_slot choose(struct cork_mempool *mp, unsigned protections)
+EXPANDED struct cork_mempool_slot choose(struct cork_mempool *mp, uint32_t set)
 {
     const size_t first = (size_t)(mp->open_group - mp->open_region->groups) * GROUP_SLOTS;
     uint64_t veiled = mp->veiled;
     unsigned skip = 0;
 
-    if (has(protections, CORK_MEMPOOL_SHUFFLE)) {
-        skip = mix(mp->random) & 63;
+    if (has(set, CORK_MEMPOOL_SHUFFLE)) {
+        skip = random_mix(mp->random) & 63;
         veiled = veiled >> skip | veiled << (-skip & 63);
     }
     return (struct cork_mempool_slot){mp->open_region,
@@ -354,7 +163,7 @@ static NOINLINE bool open_veiled(struct cork_mempool *mp)
     return true;
 }
 
-EXPANDED void *new_with(struct cork_mempool *mp, const void *site, unsigned protections)
+EXPANDED void *new_with(struct cork_mempool *mp, const void *site, uint32_t set)
 {
     const size_t size = mp->geometry.element_size;
 
@@ -362,57 +171,80 @@ EXPANDED void *new_with(struct cork_mempool *mp, const void *site, unsigned prot
         return NULL;
     }
 
-    const struct cork_mempool_slot slot = choose(mp, protections);
+    const struct cork_mempool_slot slot = choose(mp, set);
     void *object = mp->open_base + slot.index % GROUP_SLOTS * mp->geometry.stride;
     if (!mp->open_is_new) {
-        verify_contents(mp, slot, protections);
+        verify_contents(mp, slot, set);
     }
-    annotate_guarded_new(mp, object, size, mp->open_is_new);
-    if (has(protections, CORK_MEMPOOL_PASSTHROUGH)) {
+    annotate_guarded_new(mp, object, size, mp->open_is_new, has(set, WATCHED));
+    if (has(set, CORK_MEMPOOL_PASSTHROUGH)) {
         object = issue_passed(mp, object);
     } else if (UNLIKELY(mp->open_is_new) && !construct(mp, object)) {
-        annotate_guarded_free(mp, object, size);
+        annotate_guarded_free(mp, object, size, has(set, WATCHED));
         object = NULL;
     }
     if (UNLIKELY(object == NULL)) {
         return NULL;
     }
-    if (has(protections, PROTECT_RECORDED)) {
-        const bool is_noted = has(protections, CORK_MEMPOOL_CALLSITES);
-        *record_of(slot) = (struct cork_mempool_record){.new_site = is_noted ? site : NULL};
+    if (has(set, CORK_MEMPOOL_CALLSITES)) {
+        record_of(slot)->new_site = site;
+        record_of(slot)->free_site = NULL;
     }
-    if (has(protections, CORK_MEMPOOL_SHUFFLE)) {
-        mp->random = next_state(mp->random);
+    if (has(set, CORK_MEMPOOL_SHUFFLE)) {
+        mp->random = random_next(mp->random);
     }
     mp->veiled &= ~bit_of(slot);
     return object;
 }
 
-void *protect_new(struct cork_mempool *mp, const void *site)
+static HOT NOINLINE void *new_sealed(struct cork_mempool *mp, const void *site)
 {
-    switch (mp->protections) {
+    return new_with(mp, site, CORK_MEMPOOL_SEAL);
+}
+
+static HOT NOINLINE void *new_wiped(struct cork_mempool *mp, const void *site)
+{
+    return new_with(mp, site, CORK_MEMPOOL_WIPE);
+}
+
+static HOT NOINLINE void *new_paranoid(struct cork_mempool *mp, const void *site)
+{
+    return new_with(mp, site, CORK_MEMPOOL_PARANOID);
+}
+
+static HOT NOINLINE void *new_protected(struct cork_mempool *mp, const void *site)
+{
+    return new_with(mp, site, set_of(mp));
+}
+
+HOT void *protect_new(struct cork_mempool *mp, const void *site)
+{
+    switch (set_of(mp)) {
     case CORK_MEMPOOL_SEAL:
-        return new_with(mp, site, CORK_MEMPOOL_SEAL);
+        return new_sealed(mp, site);
     case CORK_MEMPOOL_WIPE:
-        return new_with(mp, site, CORK_MEMPOOL_WIPE);
+        return new_wiped(mp, site);
     case CORK_MEMPOOL_PARANOID:
-        return new_with(mp, site, CORK_MEMPOOL_PARANOID);
+        return new_paranoid(mp, site);
     default:
-        return new_with(mp, site, mp->protections);
+        return new_protected(mp, site);
     }
 }
 
-static void begin_rest(struct cork_mempool *mp, struct cork_mempool_slot slot)
+static inline void begin_rest(struct cork_mempool *mp, struct cork_mempool_slot slot)
 {
+    struct cork_mempool_record *record = record_of(slot);
+
     if (mp->quarantine_count == QUARANTINE_MAX) {
         end_rest(mp);
     }
+    record->region = slot.region;
     if (mp->quarantine_count == 0) {
-        mp->quarantine_first = slot;
+        mp->quarantine_first = record;
     } else {
-        record_of(mp->quarantine_last)->next = slot;
+        mp->quarantine_last->next = record;
     }
-    mp->quarantine_last = slot;
+    mp->quarantine_last = record;
     mp->quarantine_count++;
     slot.region->withheld[slot.index / GROUP_SLOTS] |= bit_of(slot);
 }
@@ -424,23 +256,34 @@ static NOINLINE struct cork_mempool_slot find_far(struct cork_mempool *mp, const
     if (!pool_find(mp, ptr, &slot)) {
         pool_refuse_free(mp, ptr);
     }
+    if (has(mp->protections, CORK_MEMPOOL_CANARY)) {
+        damage_verify_canaries(mp, slot, ptr, mp->is_watched);
+    }
     pool_approach(mp, slot.region);
     return slot;
 }
 
-/* The slot of a live object. */
-EXPANDED struct cork_mempool_slot find(struct cork_mempool *mp, const void *ptr,
-                                       unsigned protections)
+static NOINLINE void free_far(struct cork_mempool *mp, void *ptr, const void *site)
 {
-    const uintptr_t offset = (uintptr_t)ptr - (uintptr_t)mp->base;
-    const struct cork_mempool_slot slot = {mp->near_region,
-                                           geometry_slot_of(&mp->geometry, offset)};
+    const struct cork_mempool_slot slot = find_far(mp, ptr);
 
-    if (LIKELY(slot.index < mp->veiled_count && !has(protections, CORK_MEMPOOL_PASSTHROUGH)) &&
-        LIKELY(!is_idle(mp, slot))) {
-        return slot;
+    protect_free(mp, ptr, slot.index, site);
+}
+
+/* Whether a slot of the near region is live. */
+EXPANDED bool is_near(const struct cork_mempool *mp, uintptr_t index, uint32_t set)
+{
+    if (UNLIKELY(index >= mp->veiled_count)) {
+        return false;
     }
-    return find_far(mp, ptr);
+
+    const struct cork_mempool_group *group = &mp->groups[index / GROUP_SLOTS];
+    const uint64_t open = mp->open | mp->veiled;
+    uint64_t idle = group->free | (group == mp->open_group ? open : 0);
+    if (has(set, PROTECT_WITHHELD)) {
+        idle |= mp->near_region->withheld[index / GROUP_SLOTS];
+    }
+    return (idle >> index % GROUP_SLOTS & 1) == 0;
 }
 
 static void free_passed(struct cork_mempool *mp, struct cork_mempool_slot slot)
@@ -451,56 +294,91 @@ static void free_passed(struct cork_mempool *mp, struct cork_mempool_slot slot)
     passthrough_free(mp, pool_start(mp, slot));
 }
 
-EXPANDED void free_with(struct cork_mempool *mp, void *ptr, const void *site, unsigned protections)
+EXPANDED void free_with(struct cork_mempool *mp, void *ptr, uintptr_t index, const void *site,
+                        uint32_t set)
 {
     const size_t size = mp->geometry.element_size;
-    const struct cork_mempool_slot slot = find(mp, ptr, protections);
-    void *start = has(protections, CORK_MEMPOOL_PASSTHROUGH) ? pool_start(mp, slot) : ptr;
+    struct cork_mempool_slot slot = {mp->near_region, index};
+    void *start = ptr;
 
-    if (has(protections, CORK_MEMPOOL_CANARY)) {
-        verify_canaries(mp, slot);
+    if (has(set, CORK_MEMPOOL_PASSTHROUGH)) {
+        slot = find_far(mp, ptr);
+        start = pool_start(mp, slot);
+    } else if (UNLIKELY(!is_near(mp, index, set))) {
+        free_far(mp, ptr, site);
+        return;
     }
-    if (has(protections, CORK_MEMPOOL_PASSTHROUGH)) {
+    if (has(set, CORK_MEMPOOL_CANARY)) {
+        damage_verify_canaries(mp, slot, start, has(set, WATCHED));
+    }
+    if (has(set, CORK_MEMPOOL_PASSTHROUGH)) {
         free_passed(mp, slot);
     }
-    annotate_look(mp, start, size);
-    if (has(protections, CORK_MEMPOOL_WIPE)) {
+    annotate_look(start, size, has(set, WATCHED));
+    if (has(set, CORK_MEMPOOL_WIPE)) {
         memset(start, 0, size);
     }
-    if (has(protections, CORK_MEMPOOL_CALLSITES)) {
+    if (has(set, CORK_MEMPOOL_CALLSITES)) {
         record_of(slot)->free_site = site;
     }
-    if (has(protections, CORK_MEMPOOL_SEAL) && !has(protections, CORK_MEMPOOL_WIPE)) {
-        record_of(slot)->seal = seal_of(mp, start, size);
+    if (has(set, CORK_MEMPOOL_SEAL) && !has(set, CORK_MEMPOOL_WIPE)) {
+        record_of(slot)->seal = damage_seal_of(mp, start, size);
     }
-    annotate_guarded_free(mp, start, size);
-    if (has(protections, CORK_MEMPOOL_QUARANTINE)) {
+    annotate_guarded_free(mp, start, size, has(set, WATCHED));
+    if (has(set, CORK_MEMPOOL_QUARANTINE)) {
         begin_rest(mp, slot);
     } else {
         make_free(mp, slot);
     }
 }
 
-void protect_free(struct cork_mempool *mp, void *ptr, const void *site)
+static HOT NOINLINE void free_canary(struct cork_mempool *mp, void *ptr, uintptr_t index,
+                                     const void *site)
 {
-    if (UNLIKELY(ptr == NULL)) {
-        return;
-    }
-    switch (mp->protections) {
+    free_with(mp, ptr, index, site, CORK_MEMPOOL_CANARY);
+}
+
+static HOT NOINLINE void free_sealed(struct cork_mempool *mp, void *ptr, uintptr_t index,
+                                     const void *site)
+{
+    free_with(mp, ptr, index, site, CORK_MEMPOOL_SEAL);
+}
+
+static HOT NOINLINE void free_wiped(struct cork_mempool *mp, void *ptr, uintptr_t index,
+                                    const void *site)
+{
+    free_with(mp, ptr, index, site, CORK_MEMPOOL_WIPE);
+}
+
+static HOT NOINLINE void free_paranoid(struct cork_mempool *mp, void *ptr, uintptr_t index,
+                                       const void *site)
+{
+    free_with(mp, ptr, index, site, CORK_MEMPOOL_PARANOID);
+}
+
+static HOT NOINLINE void free_protected(struct cork_mempool *mp, void *ptr, uintptr_t index,
+                                        const void *site)
+{
+    free_with(mp, ptr, index, site, set_of(mp));
+}
+
+HOT void protect_free(struct cork_mempool *mp, void *ptr, uintptr_t index, const void *site)
+{
+    switch (set_of(mp)) {
     case CORK_MEMPOOL_CANARY:
-        free_with(mp, ptr, site, CORK_MEMPOOL_CANARY);
+        free_canary(mp, ptr, index, site);
         break;
     case CORK_MEMPOOL_SEAL:
-        free_with(mp, ptr, site, CORK_MEMPOOL_SEAL);
+        free_sealed(mp, ptr, index, site);
         break;
     case CORK_MEMPOOL_WIPE:
-        free_with(mp, ptr, site, CORK_MEMPOOL_WIPE);
+        free_wiped(mp, ptr, index, site);
         break;
     case CORK_MEMPOOL_PARANOID:
-        free_with(mp, ptr, site, CORK_MEMPOOL_PARANOID);
+        free_paranoid(mp, ptr, index, site);
         break;
     default:
-        free_with(mp, ptr, site, mp->protections);
+        free_protected(mp, ptr, index, site);
         break;
     }
 }
@@ -514,20 +392,20 @@ void protect_end_quarantine(struct cork_mempool *mp)
 
 void protect_verify(const struct cork_mempool *mp)
 {
-    const unsigned verified = CORK_MEMPOOL_CANARY | CORK_MEMPOOL_SEAL | CORK_MEMPOOL_WIPE;
-    const unsigned protections = mp->protections;
-    struct cork_mempool_slot slot = {has(protections, verified) ? mp->newest : NULL, 0};
+    const uint32_t verified = CORK_MEMPOOL_CANARY | CORK_MEMPOOL_SEAL | CORK_MEMPOOL_WIPE;
+    const uint32_t set = set_of(mp);
+    struct cork_mempool_slot slot = {has(set, verified) ? mp->newest : NULL, 0};
 
     for (; slot.region != NULL; slot.region = slot.region->older) {
         for (slot.index = 0; slot.index < slot.region->carved_count; slot.index++) {
             if (pool_is_new(mp, slot)) {
                 continue;
             }
-            if (has(protections, CORK_MEMPOOL_CANARY)) {
-                verify_canaries(mp, slot);
+            if (has(set, CORK_MEMPOOL_CANARY)) {
+                damage_verify_canaries(mp, slot, pool_start(mp, slot), mp->is_watched);
             }
             if (is_idle(mp, slot)) {
-                verify_contents(mp, slot, protections);
+                verify_contents(mp, slot, set);
             }
         }
     }
@@ -542,7 +420,7 @@ void protect_destroy(const struct cork_mempool *mp, struct cork_mempool_region *
     }
     for (; slot.index < region->carved_count; slot.index++) {
         if (!pool_is_new(mp, slot)) {
-            annotate_look(mp, pool_object(mp, slot), mp->geometry.element_size);
+            annotate_look(pool_object(mp, slot), mp->geometry.element_size, mp->is_watched);
             mp->done_object(mp->user_data, pool_object(mp, slot));
         }
     }

@@ -5,20 +5,12 @@
 /*
  * Protection: the steps around new and free of pools with protections, with constructed objects, or
  * under a tool that watches them. Everything is verified before anything is changed.
- *
- * Canaries: behind each object are its own canary, then perhaps bytes without a meaning, then one
- * that it shares with its neighbour. Each is the pool's key.
- *
- *     | before | object 0 | own |   | shared | object 1 | own |   | shared | ...
  */
 
 #include "internal.h"
 #include "libcork/core/mempool.h"
 #include "libcork/core/mempool_options.h"
 #include "pool.h"
-
-#define CANARY_SIZE     8
-#define CANARY_GAP_SIZE (2 * CANARY_SIZE)
 
 /* Protections that write something down about each slot, and those that withhold slots. */
 #define PROTECT_RECORDED (CORK_MEMPOOL_SEAL | CORK_MEMPOOL_CALLSITES | CORK_MEMPOOL_QUARANTINE)
@@ -42,9 +34,10 @@ INTERNAL void protect_init(struct cork_mempool *mp);
  */
 INTERNAL bool protect_open(struct cork_mempool *mp);
 
-/* protect_new and protect_free are new and free of live pools that guard them. */
+/* protect_new and protect_free are new and free of live pools that guard them; ptr is not NULL, and
+ * index is what geometry_slot_of makes of its offset in the near region. */
 INTERNAL void *protect_new(struct cork_mempool *mp, const void *site);
-INTERNAL void protect_free(struct cork_mempool *mp, void *ptr, const void *site);
+INTERNAL void protect_free(struct cork_mempool *mp, void *ptr, uintptr_t index, const void *site);
 
 /* protect_verify refuses the current call where any object or freed slot of a pool is damaged. */
 INTERNAL void protect_verify(const struct cork_mempool *mp);

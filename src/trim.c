@@ -19,7 +19,8 @@ void cork_mempool_clear(struct cork_mempool *mp)
     while (pool_next_live(mp, number, &slot)) {
         number = pool_number(slot) + 1;
         if (mp->guards_free) {
-            protect_free(mp, pool_object(mp, slot), site);
+            pool_approach(mp, slot.region);
+            protect_free(mp, pool_object(mp, slot), slot.index, site);
         } else {
             cork_mempool_free(mp, pool_object(mp, slot));
         }

@@ -59,10 +59,11 @@ struct cork_mempool_slot {
 
 /* Private: what some protections know of a slot. */
 struct cork_mempool_record {
-    const void *new_site;          /* return addresses of the calls; NULL: none yet */
-    const void *free_site;         /* NULL: not freed since the last new */
-    uint64_t seal;                 /* of the freed contents; 0: none */
-    struct cork_mempool_slot next; /* in quarantine: the slot that was freed next */
+    const void *new_site;               /* return addresses of the calls; NULL: none yet */
+    const void *free_site;              /* NULL: not freed since the last new */
+    uint64_t seal;                      /* of the freed contents; 0: none */
+    struct cork_mempool_region *region; /* in quarantine: the slot's */
+    struct cork_mempool_record *next;   /* in quarantine: of the slot that was freed next */
 };
 
 /* Private: an object of a pool with CORK_MEMPOOL_PASSTHROUGH. */
@@ -119,11 +120,11 @@ struct cork_mempool {
     size_t object_alignment;            /* pointers */
     size_t objects_left;                /* slots that may still be carved */
     uint32_t protections;
-    uint64_t seed;                             /* as reports give it */
-    uint64_t random;                           /* the state of the generator that starts at seed */
-    uint64_t key;                              /* of canaries and seals; no byte of it is 0 */
-    struct cork_mempool_slot quarantine_first; /* the one that leaves it next */
-    struct cork_mempool_slot quarantine_last;
+    uint64_t seed;   /* as reports give it */
+    uint64_t random; /* the state of the generator that starts at seed */
+    uint64_t key;    /* of canaries and seals; no byte of it is 0 */
+    struct cork_mempool_record *quarantine_first; /* of the slot that leaves it next */
+    struct cork_mempool_record *quarantine_last;
     size_t quarantine_count;
     const struct cork_mempool_source *source; /* of all memory that is not reserved */
     void *source_data;
