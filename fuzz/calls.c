@@ -335,9 +335,11 @@ void run_owns(struct run_pool *pool, size_t index)
 
 void run_clear(struct run_pool *pool)
 {
+    const uint32_t first = run.model.pools[run.pool].free_number;
     while (pool->count > 0) {
         take_at(pool, pool->count - 1);
     }
+    model_clear(&run.model, run.pool, first);
     run_call(SUBJECT_CLEAR, NULL);
 }
 

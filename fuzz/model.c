@@ -244,6 +244,16 @@ void model_trim(struct model *model, unsigned pool)
     }
 }
 
+void model_clear(struct model *model, unsigned pool, uint32_t first)
+{
+    for (size_t i = 0; i < model->slot_count; i++) {
+        struct model_slot *slot = &model->slots[i];
+        if (slot->pool == pool && !slot->is_live && slot->mark - first <= UINT32_MAX / 2) {
+            slot->mark = first;
+        }
+    }
+}
+
 void model_limit(struct model *model, unsigned pool)
 {
     model->pools[pool].is_limited = true;

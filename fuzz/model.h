@@ -82,6 +82,9 @@ void model_new(struct model *model, unsigned pool, void *object, int error);
 /* model_free: before the subject's call. */
 void model_free(struct model *model, unsigned pool, void *object);
 
+/* model_clear: the objects freed since free_number was first are freed at once, in any order. */
+void model_clear(struct model *model, unsigned pool, uint32_t first);
+
 /* model_trim: after the subject's call. */
 void model_trim(struct model *model, unsigned pool);
 

@@ -184,7 +184,8 @@ void cork_mempool_init_size_ex(struct cork_mempool *mp, size_t element_size, siz
 /*
  * cork_mempool_new issues an object. Objects that have been freed are issued again before more
  * memory is asked for, and keep the contents that they had when they were freed; the contents of
- * others are unspecified.
+ * others are unspecified. (Protections and trimming change this: libcork/core/mempool_options.h,
+ * libcork/core/mempool_inspect.h.)
  * Requires: an initialized pool.
  * Returns: the object, or NULL with errno ENOMEM where memory cannot be had; the pool stays as it
  *          was, and a later call may succeed.

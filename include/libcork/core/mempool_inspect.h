@@ -81,7 +81,8 @@ void cork_mempool_clear(struct cork_mempool *mp);
  * are issued after it may have lost the contents they were freed with; what was constructed there
  * is destructed first, and constructed again when it is needed.
  * Requires: an initialized pool.
- * Returns: how many bytes were given back.
+ * Returns: how many bytes were given back, of which pages that have not been used since an earlier
+ *          trim count again.
  * Aborts: "canary damaged", "write after free": a protection has found damage; nothing has changed.
  */
 size_t cork_mempool_trim(struct cork_mempool *mp);

@@ -34,7 +34,8 @@ extern "C" {
 #define CORK_MEMPOOL_WIPE 0x04u
 /* Slots are issued in a random order. */
 #define CORK_MEMPOOL_SHUFFLE 0x08u
-/* Freed slots are not issued again before 256 others have been freed, or memory runs out. */
+/* Freed slots are not issued again before 256 others have been freed, memory runs out, or the pool
+ * is trimmed; so more memory may be asked for although there are freed slots. */
 #define CORK_MEMPOOL_QUARANTINE 0x10u
 /* Inaccessible pages before and behind every block. */
 #define CORK_MEMPOOL_GUARD 0x20u
