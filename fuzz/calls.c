@@ -202,6 +202,17 @@ static size_t check_work(const struct run_pool *pool)
                        : 0;
 }
 
+static bool is_garbage(const uint8_t *bytes)
+{
+    uint64_t difference = 0;
+    for (size_t i = 0; i < GUARD_SIZE; i += sizeof(difference)) {
+        uint64_t word;
+        memcpy(&word, bytes + i, sizeof(word));
+        difference |= word ^ run_garbage[run.pool] * UINT64_C(0x0101010101010101);
+    }
+    return difference == 0;
+}
+
 /* As deep as no more than so many units of work allow. */
 void run_inspect(size_t work)
 {
@@ -210,10 +221,8 @@ void run_inspect(size_t work)
     const bool is_sound = !is_deep || run_call(SUBJECT_CHECK, NULL)->is_true;
     const bool is_plausible = run_call(SUBJECT_STATS, NULL)->is_true;
     run.work += is_deep ? check_work(pool) : 0;
-    for (size_t i = 0; i < GUARD_SIZE; i++) {
-        if (pool->storage.bytes[run.settings->subject->pool_size + i] != run_garbage[run.pool]) {
-            run_failed("a pool writes to nothing behind itself", "it did");
-        }
+    if (!is_garbage(&pool->storage.bytes[run.settings->subject->pool_size])) {
+        run_failed("a pool writes to nothing behind itself", "it did");
     }
     model_inspected(&run.model, run.pool, is_sound && is_plausible, &run.result.stats);
 }

@@ -7,22 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "contents.h"
 #include "engine.h"
 
 ENGINE_BEGIN
-
-/* An object with fill f holds the bytes from f % FILL_COUNT on. */
-#define FILL_COUNT 8192
-static uint8_t fills[FILL_COUNT + 2 * MODEL_WINDOW_SIZE];
-
-/* What a wiped object holds. */
-#define FILL_WIPED UINT32_MAX
-static const uint8_t zeros[2 * MODEL_WINDOW_SIZE];
-
-static const uint8_t *bytes_of(uint32_t fill)
-{
-    return fill == FILL_WIPED ? zeros : &fills[fill % FILL_COUNT];
-}
 
 __attribute__((format(printf, 3, 4))) _Noreturn static void
 fail(const struct model *model, const char *expected, const char *format, ...)
@@ -38,11 +26,7 @@ fail(const struct model *model, const char *expected, const char *format, ...)
 
 void model_start(struct model *model, const struct subject *subject, model_failure *failed)
 {
-    uint32_t state = 1;
-    for (size_t i = 0; model->failed == NULL && i < sizeof(fills); i++) {
-        state = state * 1664525 + 1013904223;
-        fills[i] = (uint8_t)(state >> 24);
-    }
+    contents_start();
     model->keeps_freed = subject->keeps_freed;
     model->failed = failed;
     model->next_fill = 0;
@@ -89,70 +73,23 @@ static size_t size_of(const struct model *model, const struct model_slot *slot)
     return model->pools[slot->pool].object_size;
 }
 
-/* Where byte i of a fill belongs. */
-static size_t offset_of(size_t i, size_t size)
-{
-    return size <= 2 * MODEL_WINDOW_SIZE || i < MODEL_WINDOW_SIZE
-               ? i
-               : i + size - 2 * MODEL_WINDOW_SIZE;
-}
-
-/* The head and the tail of an object; a small one is all head. */
-static size_t head_size(size_t size)
-{
-    return size <= 2 * MODEL_WINDOW_SIZE ? size : MODEL_WINDOW_SIZE;
-}
-
-static size_t tail_size(size_t size)
-{
-    return size <= 2 * MODEL_WINDOW_SIZE ? 0 : MODEL_WINDOW_SIZE;
-}
-
 static void fill_object(const struct model *model, struct model_slot *slot, uint32_t fill)
 {
-    const size_t size = size_of(model, slot);
-    uint8_t *object = (uint8_t *)slot->address;
-    const uint8_t *bytes = bytes_of(fill);
     slot->fill = fill;
-    memcpy(object, bytes, head_size(size));
-    memcpy(object + size - tail_size(size), bytes + MODEL_WINDOW_SIZE, tail_size(size));
-}
-
-/* Unlike memcmp, which AddressSanitizer makes slow. */
-static bool is_equal(const uint8_t *one, const uint8_t *other, size_t size)
-{
-    uint64_t difference = 0;
-    for (; size >= sizeof(uint64_t); size -= sizeof(uint64_t)) {
-        uint64_t words[2];
-        memcpy(&words[0], one, sizeof(uint64_t));
-        memcpy(&words[1], other, sizeof(uint64_t));
-        difference |= words[0] ^ words[1];
-        one += sizeof(uint64_t);
-        other += sizeof(uint64_t);
-    }
-    for (size_t i = 0; i < size; i++) {
-        difference |= one[i] ^ other[i];
-    }
-    return difference == 0;
+    contents_write(slot->address, size_of(model, slot), fill);
 }
 
 static void expect_contents(const struct model *model, const struct model_slot *slot,
                             const char *expected)
 {
     const size_t size = size_of(model, slot);
-    const uint8_t *object = (const uint8_t *)slot->address;
-    const uint8_t *bytes = bytes_of(slot->fill);
-    size_t i = 0;
-    if (is_equal(object, bytes, head_size(size)) &&
-        is_equal(object + size - tail_size(size), bytes + MODEL_WINDOW_SIZE, tail_size(size))) {
-        return;
+    if (!contents_agree(slot->address, size, slot->fill)) {
+        const struct contents_difference difference =
+            contents_compare(slot->address, size, slot->fill);
+        fail(model, expected, "0x%zx, pool %u: byte %zu of %zu is 0x%02x, not 0x%02x",
+             (size_t)slot->address, slot->pool, difference.offset, size, difference.seen,
+             difference.expected);
     }
-    while (object[offset_of(i, size)] == bytes[i]) {
-        i++;
-    }
-    fail(model, expected, "%p, pool %u: byte %zu of %zu is 0x%02x, not 0x%02x",
-         (const void *)object, slot->pool, offset_of(i, size), size, object[offset_of(i, size)],
-         bytes[i]);
 }
 
 /* Every power of two that divides the size; and where a size was given, as malloc would align it.
@@ -373,7 +310,7 @@ void model_free(struct model *model, unsigned pool, void *object)
     if (owner->keeps_freed || owner->is_constructed) {
         slot->is_live = false;
         slot->mark = owner->free_number++;
-        slot->fill = owner->is_wiped ? FILL_WIPED : slot->fill;
+        slot->fill = owner->is_wiped ? CONTENTS_WIPED : slot->fill;
         owner->freed_count++;
     } else {
         /* Nothing is promised of freed memory, and any pool may have it next. */

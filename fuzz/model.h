@@ -7,8 +7,7 @@
  * not what the public contract promises. It knows each slot that a pool has issued since its init:
  * where it lies, whether its object is live, and what was written there last.
  *
- * Of large objects only MODEL_WINDOW_SIZE bytes at each end are written and compared. Freed objects
- * are never touched; what they held is compared when their slots are issued again.
+ * Freed objects are never touched; what they held is compared when their slots are issued again.
  */
 
 #include <stdbool.h>
@@ -18,7 +17,6 @@
 #include "program.h"
 #include "subject.h"
 
-#define MODEL_WINDOW_SIZE 128
 /* Objects of all pools, and slots, live and freed; the caller keeps to both. Some more objects than
  * a page of descriptors has, if 64 objects have one of 16 bytes. */
 #define MODEL_LIVE_LIMIT 20000

@@ -12,6 +12,23 @@ static struct cork_mempool *pool_of(union subject_pool *pool)
     return (struct cork_mempool *)(void *)pool;
 }
 
+/* Where the handler leaves to. A visitor makes calls within a call. */
+static struct catcher {
+    jmp_buf *target;
+    struct subject_result *result;
+} catcher;
+
+static void on_violation(const struct cork_mempool_violation *violation)
+{
+    if (catcher.target != NULL) {
+        catcher.result->violation = *violation;
+        for (size_t i = 0; i < violation->listed_count && i < SUBJECT_LISTED_MAX; i++) {
+            catcher.result->listed[i] = violation->listed[i];
+        }
+        longjmp(*catcher.target, 1);
+    }
+}
+
 static void init_type(struct cork_mempool *mp, unsigned type, const size_t *block_size)
 {
     switch (type) {
@@ -33,6 +50,7 @@ static bool init(union subject_pool *pool, const struct subject_init *how)
 {
     const struct cork_mempool_options *options = &how->options;
     struct cork_mempool elsewhere;
+    cork_mempool_on_violation(on_violation);
     if (how->form == SUBJECT_INIT_WITH || options->protections != 0) {
         return cork_mempool_init_with(pool_of(pool), options);
     }
@@ -105,23 +123,6 @@ static void make(struct cork_mempool *mp, enum subject_call call, void *pointer,
     }
 }
 
-/* Where the handler leaves to. A visitor makes calls within a call. */
-static struct catcher {
-    jmp_buf *target;
-    struct subject_result *result;
-} catcher;
-
-static void on_violation(const struct cork_mempool_violation *violation)
-{
-    if (catcher.target != NULL) {
-        catcher.result->violation = *violation;
-        for (size_t i = 0; i < violation->listed_count && i < SUBJECT_LISTED_MAX; i++) {
-            catcher.result->listed[i] = violation->listed[i];
-        }
-        longjmp(*catcher.target, 1);
-    }
-}
-
 static void call(union subject_pool *pool, enum subject_call call, void *pointer,
                  struct subject_result *result)
 {
@@ -129,9 +130,6 @@ static void call(union subject_pool *pool, enum subject_call call, void *pointer
     jmp_buf here;
     result->violation.kind = (enum cork_mempool_violation_kind)0;
     catcher = (struct catcher){&here, result};
-    if (outer.target == NULL) {
-        cork_mempool_on_violation(on_violation);
-    }
     if (setjmp(here) == 0) {
         make(pool_of(pool), call, pointer, result);
     }

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef FUZZ_CONTENTS_H
+#define FUZZ_CONTENTS_H
+
+/*
+ * Contents: what objects are filled with, and whether they still hold it. Of large objects only
+ * CONTENTS_WINDOW_SIZE bytes at each end are written and compared.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CONTENTS_WINDOW_SIZE 128
+
+/* The fill of an object that has been wiped; all others are patterns. */
+#define CONTENTS_WIPED UINT32_MAX
+
+/* contents_start must be called before the others. */
+void contents_start(void);
+
+/* contents_write fills an object. */
+void contents_write(uintptr_t object, size_t size, uint32_t fill);
+
+/* contents_agree says whether an object holds a fill. */
+bool contents_agree(uintptr_t object, size_t size, uint32_t fill);
+
+/* struct contents_difference is the first byte of an object that is not what it should be. */
+struct contents_difference {
+    size_t offset;
+    unsigned seen;
+    unsigned expected;
+};
+
+/* contents_compare finds the difference of an object that does not hold a fill. */
+struct contents_difference contents_compare(uintptr_t object, size_t size, uint32_t fill);
+
+#endif /* FUZZ_CONTENTS_H */
