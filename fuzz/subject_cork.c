@@ -4,6 +4,10 @@
 #include <errno.h>
 #include <setjmp.h>
 
+#include "engine.h"
+
+ENGINE_BEGIN
+
 _Static_assert(sizeof(struct cork_mempool) <= sizeof(union subject_pool), "storage");
 _Static_assert(_Alignof(struct cork_mempool) <= _Alignof(union subject_pool), "storage");
 
@@ -135,6 +139,8 @@ static void call(union subject_pool *pool, enum subject_call call, void *pointer
     }
     catcher = outer;
 }
+
+ENGINE_END
 
 const struct subject subject_cork = {
     .name = "cork_mempool",
