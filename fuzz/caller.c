@@ -27,7 +27,7 @@ static void expect(bool is_so, const char *expected, const char *seen)
 /* Before the memory that it returns stands its size. */
 static void *acquire(void *source_data, size_t size, size_t alignment)
 {
-    const size_t lead = alignment > sizeof(max_align_t) ? alignment : sizeof(max_align_t);
+    const size_t lead = alignment > 4 * sizeof(size) ? alignment : 4 * sizeof(size);
     expect(source_data == &numbers[run.pool], "a source gets its source_data", "another");
     expect(size > 0 && size % alignment == 0, "a source is asked for a multiple of alignment",
            "an odd size");

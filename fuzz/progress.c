@@ -4,6 +4,7 @@
 #include "progress.h"
 
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -17,7 +18,7 @@
 ENGINE_BEGIN
 
 /* Returns: the counter, mapped until the process ends, or NULL. */
-static uint64_t *map_counter(const char *path)
+static _Atomic uint64_t *map_counter(const char *path)
 {
     int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (file < 0) {
@@ -36,7 +37,7 @@ static uint64_t *map_counter(const char *path)
 void progress_count(void)
 {
     static bool is_started;
-    static uint64_t *counter;
+    static _Atomic uint64_t *counter;
     if (!is_started) {
         is_started = true;
         const char *path = getenv("FUZZ_EXECUTIONS_FILE");
@@ -46,7 +47,7 @@ void progress_count(void)
         }
     }
     if (counter != NULL) {
-        __atomic_fetch_add(counter, 1, __ATOMIC_RELAXED);
+        atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
     }
 }
 
