@@ -1,0 +1,37 @@
+#!/bin/bash -eu
+# SPDX-License-Identifier: BSD-3-Clause
+# Builds every driver in fuzz/, as OSS-Fuzz and ClusterFuzzLite want it: with their compilers,
+# options and engine, into $OUT. They set the variables, and run this from a copy elsewhere.
+
+cd "$SRC/cork_mempool"
+
+# archive NAME SOURCE...: compiles sources, and makes $WORK/NAME.a of them.
+archive() {
+    local name=$1 objects=() source object
+    shift
+    for source; do
+        object=$WORK/$name-$(basename "$source" .c).o
+        $CC $CFLAGS -std=c11 -Iinclude -Isrc -c "$source" -o "$object"
+        objects+=("$object")
+    done
+    rm -f "$WORK/$name.a"
+    "${AR:-ar}" rcs "$WORK/$name.a" "${objects[@]}"
+}
+
+mkdir -p "$OUT" "$WORK"
+archive library src/*.c
+# Drivers are linked by name, each with what it needs of the rest. Of several main functions the
+# engine's is linked, which comes first.
+archive harness fuzz/*.c
+
+# What memory.c counts are the calls that it wraps.
+wraps=$("${NM:-nm}" "$WORK/harness-memory.o" | sed -n 's/.* T __wrap_/-Wl,--wrap=/p')
+
+for corpus in fuzz/corpus/*/; do
+    driver=$(basename "$corpus")
+    $CXX $CXXFLAGS "$WORK/harness-$driver.o" $LIB_FUZZING_ENGINE \
+        "$WORK/harness.a" "$WORK/library.a" $wraps -o "$OUT/$driver"
+    rm -f "$OUT/${driver}_seed_corpus.zip"
+    python3 -m zipfile -c "$OUT/${driver}_seed_corpus.zip" "$corpus"*
+    cp fuzz/fuzzers.options "$OUT/$driver.options"
+done
