@@ -7,8 +7,11 @@
  * that a fuzzer collects is what it reaches in the subject. The model's paths even depend on
  * addresses. AddressSanitizer does not check it either, which saves a fifth of the time, but where
  * objects are touched: there it is checked, between ENGINE_BEGIN_CHECKED and ENGINE_END.
+ *
+ * ENGINE_IS_SEEN is defined where nothing can be seen of the subject: a fuzzer is then led by what
+ * the engine does.
  */
-#if defined(__clang__)
+#if defined(__clang__) && !defined(ENGINE_IS_SEEN)
 #define ENGINE_PRAGMA(text) _Pragma(#text)
 #define ENGINE_WITHOUT(...)                                                                        \
     ENGINE_PRAGMA(                                                                                 \

@@ -152,11 +152,13 @@ static int simulated_munmap(uint8_t *address, size_t size)
 }
 
 #if IS_SIMULATED
-/* Freed memory is soon used again, which saves page faults. ASAN_OPTIONS has the last word. */
+/* Freed memory is soon used again, which saves page faults; what is too much is refused, not a
+ * failure of who asked. ASAN_OPTIONS has the last word. */
 const char *__asan_default_options(void);
 const char *__asan_default_options(void)
 {
-    return "quarantine_size_mb=1:thread_local_quarantine_size_kb=64";
+    return "allocator_may_return_null=1:"
+           "quarantine_size_mb=1:thread_local_quarantine_size_kb=64";
 }
 #endif
 

@@ -12,6 +12,9 @@
 
 ENGINE_BEGIN
 
+/* No program has memory at lower addresses: they come of NULL. */
+#define LOWEST_ADDRESS ((uintptr_t)4096)
+
 __attribute__((format(printf, 3, 4))) _Noreturn static void
 fail(const struct model *model, const char *expected, const char *format, ...)
 {
@@ -27,7 +30,7 @@ fail(const struct model *model, const char *expected, const char *format, ...)
 void model_start(struct model *model, const struct subject *subject, model_failure *failed)
 {
     contents_start();
-    model->keeps_freed = subject->keeps_freed;
+    model->subject = subject;
     model->failed = failed;
     model->next_fill = 0;
     model->slot_count = 0;
@@ -129,12 +132,14 @@ void model_init(struct model *model, unsigned pool, const struct subject_init *h
 {
     const struct cork_mempool_options *options = &how->options;
     const bool is_passed = (options->protections & CORK_MEMPOOL_PASSTHROUGH) != 0;
+    const size_t max_alignment = model->subject->max_alignment;
+    const size_t alignment = alignment_of(how);
     model->pools[pool] = (struct model_pool){
         .object_size = options->element_size > 0 ? options->element_size : 1,
-        .alignment = alignment_of(how),
+        .alignment = max_alignment != 0 && max_alignment < alignment ? max_alignment : alignment,
         .memory = memory_of(how),
         .is_limited = options->buffer != NULL,
-        .keeps_freed = model->keeps_freed && !is_passed,
+        .keeps_freed = model->subject->keeps_freed && !is_passed,
         .is_wiped = (options->protections & CORK_MEMPOOL_WIPE) != 0,
         /* A full pool issues what rests, and when that is so is not said. */
         .is_resting = (options->protections & CORK_MEMPOOL_QUARANTINE) != 0 &&
@@ -275,7 +280,8 @@ static struct model_slot *issued_slot(struct model *model, unsigned pool, uintpt
 static void expect_place(const struct model *model, const struct model_pool *owner,
                          uintptr_t address)
 {
-    if (owner->memory == MODEL_NEW_FAILS || address + owner->object_size < address) {
+    if (owner->memory == MODEL_NEW_FAILS || address < LOWEST_ADDRESS ||
+        address + owner->object_size < address) {
         fail(model, "no memory can hold an object", "0x%zx of %zu bytes", (size_t)address,
              owner->object_size);
     }

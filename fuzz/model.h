@@ -54,7 +54,7 @@ struct model_pool {
 typedef void model_failure(const char *expected, const char *seen);
 
 struct model {
-    bool keeps_freed; /* the subject's promise */
+    const struct subject *subject; /* for what it promises */
     model_failure *failed;
     uint32_t next_fill;
     struct model_pool pools[PROGRAM_POOL_COUNT];

@@ -9,6 +9,7 @@ Exit code: 0, 1 where a check fails, 2 where nothing can be checked, 77 where al
 import configparser
 import os
 import pathlib
+import platform
 import re
 import shutil
 import signal
@@ -131,6 +132,8 @@ def environment_of(build, root):
 
 def skip_impossible(build, root, environment):
     """Raises Skipped where this machine has no compiler for a build that few machines need."""
+    if platform.machine() != "x86_64":
+        raise Skipped(f"this is for x86-64 machines, not {platform.machine()}")
     if build.engine == "afl":
         if not shutil.which("afl-fuzz") or not os.path.exists(AFL_DRIVER):
             raise Skipped("AFL++ is not installed (on Debian: afl++)")
