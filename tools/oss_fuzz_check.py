@@ -267,7 +267,7 @@ def check_afl(driver, seeds, scratch):
     lines = (scratch / "default/fuzzer_stats").read_text().splitlines()
     stats = dict(map(str.strip, line.split(":", 1)) for line in lines)
     executions, stability = int(stats["execs_done"]), stats["stability"]
-    require(executions > len(seeds) and stats["saved_crashes"] == "0", f"finds crashes\n{log}")
+    require(executions > 0 and stats["saved_crashes"] == "0", f"finds crashes\n{log}")
     return f"{executions} executions under afl-fuzz, {stability} stable"
 
 
