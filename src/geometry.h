@@ -15,6 +15,9 @@
 /* Slots that one descriptor serves: the bits of its word. */
 #define GROUP_SLOTS 64
 
+/* The word of a group all of whose slots are meant. */
+#define GROUP_BITS (UINT64_MAX >> (64 - GROUP_SLOTS))
+
 /*
  * geometry_init works out the geometry of a pool; sizes no memory could hold give a stride of 0.
  * alignment is a power of two, or 0 for what element_size implies. Before, between and behind the

@@ -102,13 +102,13 @@ static bool carve(struct cork_mempool *mp)
 
     const size_t usable = region->usable_count - start;
     const uint64_t guards = guard_bits(mp, start);
-    uint64_t bits = usable >= GROUP_SLOTS ? UINT64_MAX : (UINT64_C(1) << usable) - 1;
+    uint64_t bits = usable >= GROUP_SLOTS ? GROUP_BITS : (UINT64_C(1) << usable) - 1;
     size_t end = usable >= GROUP_SLOTS ? GROUP_SLOTS : usable;
 
     bits = bits >> carved % GROUP_SLOTS << carved % GROUP_SLOTS & ~guards;
     if ((size_t)__builtin_popcountll(bits) > mp->objects_left) {
         bits = lowest_bits(bits, mp->objects_left);
-        end = GROUP_SLOTS - (size_t)__builtin_clzll(bits);
+        end = 64 - (size_t)__builtin_clzll(bits);
     }
     mp->objects_left -= (size_t)__builtin_popcountll(bits);
     region->carved_count = start + end;

@@ -117,7 +117,7 @@ static inline uint64_t pool_carved_bits(const struct cork_mempool_region *region
 {
     const size_t count = region->carved_count - index * GROUP_SLOTS;
 
-    return count >= GROUP_SLOTS ? UINT64_MAX : (UINT64_C(1) << count) - 1;
+    return count >= GROUP_SLOTS ? GROUP_BITS : (UINT64_C(1) << count) - 1;
 }
 
 /* pool_is_new says whether a slot has never been issued. */
