@@ -380,7 +380,8 @@ static size_t committed_size(const struct cork_mempool_region *region,
     size_t size = 0;
 
     if (period == 0) {
-        return round_up(region->usable_count * geometry->stride, source_page_size());
+        const struct pages pages = pages_of(region, 0, region->usable_count, geometry);
+        return pages.to - pages.from;
     }
     for (size_t first = 0; first < region->usable_count; first += period) {
         const struct pages pages = pages_of(region, first, first + geometry->block_slots, geometry);
