@@ -1,33 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "program.h"
 
-#include <stdio.h>
-#include <string.h>
-
 #include "engine.h"
+#include "program_words.h"
 #include "subject.h"
 
 ENGINE_BEGIN
 
-/* Kinds of operands, and the bytes that one takes. */
-enum operand {
-    NONE,
-    SIZE,   /* 3: a class, and a number that means what the class says */
-    TYPE,   /* 1: modulo SUBJECT_TYPE_COUNT */
-    INDEX,  /* 2 */
-    COUNT,  /* 1: see count_of_byte */
-    ORDER,  /* 1 */
-    LIMIT,  /* 1: the exponent of a power of two */
-    CHOICE, /* 1 */
-    OPTIONS /* 4 */
-};
 static const unsigned operand_bytes[] = {0, 3, 1, 2, 1, 1, 1, 1, 4};
 
-static const struct word {
-    const char *name;
-    unsigned first_code; /* up to the next word's */
-    enum operand operands[3];
-} words[OPERATION_KIND_COUNT] = {
+const struct program_word program_words[OPERATION_KIND_COUNT] = {
     [OPERATION_NEW] = {"new", 0, {NONE}},
     [OPERATION_FREE] = {"free", 16, {INDEX}},
     [OPERATION_WRITE] = {"write", 28, {INDEX}},
@@ -70,7 +52,7 @@ static enum operation_kind kind_of_code(unsigned code, enum program_dialect dial
         return OPERATION_FREE;
     }
     unsigned kind = OPERATION_KIND_COUNT - 1;
-    while (words[kind].first_code > code) {
+    while (program_words[kind].first_code > code) {
         kind--;
     }
     return (enum operation_kind)kind;
@@ -164,43 +146,60 @@ bool program_next(struct program *program, struct operation *operation)
     unsigned byte = next_bytes(program, 1);
     *operation =
         (struct operation){.kind = kind_of_code(byte / 4, program->dialect), .pool = byte % 4};
-    for (int i = 0; i < 3; i++) {
-        enum operand operand = words[operation->kind].operands[i];
+    for (int i = 0; i < OPERATION_OPERAND_COUNT; i++) {
+        enum operand operand = program_words[operation->kind].operands[i];
         operation->operands[i] =
             operand_of_bytes(operand, next_bytes(program, operand_bytes[operand]));
     }
     return true;
 }
 
-/* Sizes near the largest are told as the distance to it, which reads better. */
-static int print_operand(enum operand operand, size_t value, char *text, size_t size)
+/* Of the classes that mean a value, the one that says it most plainly. */
+static uint32_t bytes_of_size(size_t value)
 {
-#define NAME(number, type) #type,
-    static const char *const types[SUBJECT_TYPE_COUNT] = {SUBJECT_TYPES(NAME)};
-    static const char *const orders[] = {"lifo", "fifo", "stride", "random"};
-    if (operand == NONE) {
-        return 0;
-    } else if (operand == TYPE) {
-        return snprintf(text, size, " \"%s\"", types[value]);
-    } else if (operand == ORDER) {
-        return value <= ORDER_FIFO ? snprintf(text, size, " %s", orders[value])
-                                   : snprintf(text, size, " %s %zu", orders[value % 4], value / 4);
-    } else if (operand == OPTIONS) {
-        return snprintf(text, size, " 0x%08zx", value);
-    } else if (operand == SIZE && SIZE_MAX - value < 0x8000) {
-        return snprintf(text, size, " SIZE_MAX-%zu", SIZE_MAX - value);
+    if (value <= 0xffff) {
+        return CLASS_EXACT | (uint32_t)value << 8;
+    } else if (value <= (size_t)1 << 20) {
+        return CLASS_LARGE | (uint32_t)(value / 16 - 1) << 8;
     }
-    return snprintf(text, size, " %zu", value);
+    const size_t number =
+        value - NEAR_HALF < 0x8000 ? value - NEAR_HALF + 0x8000 : SIZE_MAX - value;
+    return CLASS_ABSURD | (uint32_t)(number & 0xffff) << 8;
 }
 
-void operation_print(const struct operation *operation, char text[OPERATION_TEXT_SIZE])
+bool operand_encode(enum operand operand, size_t value, uint32_t *bytes)
 {
-    const struct word *word = &words[operation->kind];
-    int end = snprintf(text, OPERATION_TEXT_SIZE, "%s %u", word->name, operation->pool);
-    for (int i = 0; i < 3; i++) {
-        end += print_operand(word->operands[i], operation->operands[i], text + end,
-                             OPERATION_TEXT_SIZE - (size_t)end);
+    const unsigned count = operand_bytes[operand];
+    *bytes = operand == SIZE ? bytes_of_size(value) : (uint32_t)value;
+    if (count == 1) {
+        *bytes = 0;
+        while (*bytes < UINT8_MAX && operand_of_bytes(operand, *bytes) != value) {
+            ++*bytes;
+        }
     }
+    return operand_of_bytes(operand, *bytes) == value && (uint64_t)*bytes >> 8 * count == 0;
+}
+
+size_t operation_encode(const struct operation *operation, enum program_dialect dialect,
+                        uint8_t bytes[OPERATION_BYTES_MAX])
+{
+    const struct program_word *word = &program_words[operation->kind];
+    size_t size = 1;
+    if (kind_of_code(word->first_code, dialect) != operation->kind ||
+        operation->pool >= PROGRAM_POOL_COUNT) {
+        return 0;
+    }
+    bytes[0] = (uint8_t)(word->first_code * 4 + operation->pool);
+    for (int i = 0; i < OPERATION_OPERAND_COUNT; i++) {
+        uint32_t value;
+        if (!operand_encode(word->operands[i], operation->operands[i], &value)) {
+            return 0;
+        }
+        for (unsigned j = 0; j < operand_bytes[word->operands[i]]; j++) {
+            bytes[size++] = (uint8_t)(value >> 8 * j);
+        }
+    }
+    return size;
 }
 
 ENGINE_END

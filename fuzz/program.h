@@ -103,13 +103,16 @@ enum order_kind {
     ORDER_RANDOM  /* any; the argument is the seed */
 };
 
-#define PROGRAM_POOL_COUNT  4
-#define OPERATION_TEXT_SIZE 96 /* bytes that hold any operation's text */
+#define PROGRAM_POOL_COUNT      4
+#define OPERATION_OPERAND_COUNT 3
+#define OPERATION_TEXT_SIZE     96 /* bytes that hold any operation's text */
+#define OPERATION_BYTES_MAX     11
 
 struct operation {
     enum operation_kind kind;
-    unsigned pool;      /* below PROGRAM_POOL_COUNT */
-    size_t operands[3]; /* those that the kind has; the others are 0 */
+    unsigned pool; /* below PROGRAM_POOL_COUNT */
+    /* Those that the kind has; the others are 0. */
+    size_t operands[OPERATION_OPERAND_COUNT];
 };
 
 /* struct program is a position in a program's bytes, which stay the caller's. */
@@ -123,7 +126,33 @@ struct program {
 /* program_next decodes the next operation. Returns: false at the end. */
 bool program_next(struct program *program, struct operation *operation);
 
+/*
+ * operation_encode is the inverse: program_next decodes the operation from the bytes. All operands
+ * are written out, though bytes at the end of a program may be missing.
+ * Returns: how many bytes, or 0 where the dialect has no bytes that say this.
+ */
+size_t operation_encode(const struct operation *operation, enum program_dialect dialect,
+                        uint8_t bytes[OPERATION_BYTES_MAX]);
+
 /* operation_print writes an operation's name, pool and operands, split by spaces. */
 void operation_print(const struct operation *operation, char text[OPERATION_TEXT_SIZE]);
+
+/* struct program_error says where a text is wrong. */
+struct program_error {
+    unsigned line; /* from 1, as column */
+    unsigned column;
+    const char *expected;
+};
+
+enum parse_result { PARSE_OPERATION, PARSE_NOTHING, PARSE_FAILED };
+
+/*
+ * operation_parse reads what operation_print writes. Words may be any number of spaces apart; a #
+ * begins a comment. What it reads can be encoded in the dialect that says most.
+ * Returns: PARSE_NOTHING where the line is empty but for a comment; PARSE_FAILED with *error, but
+ *          for its line.
+ */
+enum parse_result operation_parse(const char *line, struct operation *operation,
+                                  struct program_error *error);
 
 #endif /* FUZZ_PROGRAM_H */

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <stdio.h>
+#include <string.h>
+
+#include "engine.h"
+#include "program_words.h"
+#include "subject.h"
+
+ENGINE_BEGIN
+
+#define NAME(number, type) #type,
+static const char *const types[SUBJECT_TYPE_COUNT] = {SUBJECT_TYPES(NAME)};
+static const char *const orders[] = {"lifo", "fifo", "stride", "random"};
+
+/* Sizes near the largest are told as the distance to it, which reads better. */
+static int print_operand(enum operand operand, size_t value, char *text, size_t size)
+{
+    if (operand == NONE) {
+        return 0;
+    } else if (operand == TYPE) {
+        return snprintf(text, size, " \"%s\"", types[value]);
+    } else if (operand == ORDER) {
+        return value <= ORDER_FIFO ? snprintf(text, size, " %s", orders[value])
+                                   : snprintf(text, size, " %s %zu", orders[value % 4], value / 4);
+    } else if (operand == OPTIONS) {
+        return snprintf(text, size, " 0x%08zx", value);
+    } else if (operand == SIZE && SIZE_MAX - value < 0x8000) {
+        return snprintf(text, size, " SIZE_MAX-%zu", SIZE_MAX - value);
+    }
+    return snprintf(text, size, " %zu", value);
+}
+
+void operation_print(const struct operation *operation, char text[OPERATION_TEXT_SIZE])
+{
+    const struct program_word *word = &program_words[operation->kind];
+    int end = snprintf(text, OPERATION_TEXT_SIZE, "%s %u", word->name, operation->pool);
+    for (int i = 0; i < OPERATION_OPERAND_COUNT; i++) {
+        end += print_operand(word->operands[i], operation->operands[i], text + end,
+                             OPERATION_TEXT_SIZE - (size_t)end);
+    }
+}
+
+static void skip_spaces(const char **text)
+{
+    while (**text == ' ' || **text == '\t' || **text == '\r') {
+        ++*text;
+    }
+}
+
+static bool is_end(const char *text)
+{
+    return *text == '\0' || *text == '\n' || *text == '#';
+}
+
+/* Takes a word that is followed by a space or by the end. */
+static bool take_word(const char **text, const char *word)
+{
+    const size_t size = strlen(word);
+    const char *behind = *text + size;
+    if (strncmp(*text, word, size) != 0 || (strchr(" \t\r", *behind) == NULL && !is_end(behind))) {
+        return false;
+    }
+    *text = behind;
+    skip_spaces(text);
+    return true;
+}
+
+/* Returns: the index of the word that was taken, or count. */
+static unsigned take_word_of(const char **text, const char *const words[], unsigned count)
+{
+    unsigned i = 0;
+    while (i < count && !take_word(text, words[i])) {
+        i++;
+    }
+    return i;
+}
+
+/* Takes a number, decimal or with 0x, that fits and is followed by a space or by the end. */
+static bool take_number(const char **text, size_t *number)
+{
+    static const char digits[] = "0123456789abcdef";
+    const unsigned base = strncmp(*text, "0x", 2) == 0 ? 16 : 10;
+    const char *position = *text + (base == 16 ? 2 : 0);
+    const char *first = position;
+    const char *digit;
+    size_t value = 0;
+    while (*position != '\0' && (digit = memchr(digits, *position, base)) != NULL) {
+        const size_t units = (size_t)(digit - digits);
+        if (value > (SIZE_MAX - units) / base) {
+            return false;
+        }
+        value = value * base + units;
+        position++;
+    }
+    if (position == first || !take_word(&position, "")) {
+        return false;
+    }
+    *number = value;
+    *text = position;
+    return true;
+}
+
+static bool take_size(const char **text, size_t *value)
+{
+    static const char before[] = "SIZE_MAX-";
+    const char *number = *text + sizeof(before) - 1;
+    if (strncmp(*text, before, sizeof(before) - 1) != 0) {
+        return take_number(text, value);
+    }
+    if (!take_number(&number, value)) {
+        return false;
+    }
+    *value = SIZE_MAX - *value;
+    *text = number;
+    return true;
+}
+
+static bool take_type(const char **text, size_t *value)
+{
+    char quoted[OPERATION_TEXT_SIZE];
+    for (*value = 0; *value < SUBJECT_TYPE_COUNT; ++*value) {
+        snprintf(quoted, sizeof(quoted), "\"%s\"", types[*value]);
+        if (take_word(text, quoted)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The last two kinds of order have an argument. */
+static bool take_order(const char **text, size_t *value)
+{
+    size_t argument = 0;
+    const unsigned kind = take_word_of(text, orders, 4);
+    if (kind > ORDER_RANDOM || (kind > ORDER_FIFO && !take_number(text, &argument)) ||
+        argument > UINT8_MAX / 4) {
+        return false;
+    }
+    *value = kind + 4 * argument;
+    return true;
+}
+
+/* Returns: whether an operand has been taken that bytes can say. */
+static bool take_operand(enum operand operand, const char **text, size_t *value)
+{
+    uint32_t bytes;
+    switch (operand) {
+    case NONE:
+        return true;
+    case SIZE:
+        return take_size(text, value) && operand_encode(operand, *value, &bytes);
+    case TYPE:
+        return take_type(text, value);
+    case ORDER:
+        return take_order(text, value);
+    default:
+        return take_number(text, value) && operand_encode(operand, *value, &bytes);
+    }
+}
+
+static const char *const operands_expected[] = {
+    [NONE] = "nothing more",
+    [SIZE] = "a size: up to 65535, or a multiple of 16 up to 1048576, or SIZE_MAX-32767 and up",
+    [TYPE] = "one of subject.h's types in quotes, as \"double\"",
+    [INDEX] = "an index up to 65535",
+    [COUNT] = "a count: 1 to 48, 56 to 160 by eights, 256 or 1024",
+    [ORDER] = "an order: lifo, fifo, or stride or random with a number up to 63",
+    [LIMIT] = "a limit: a power of two from 4096 to 2147483648",
+    [CHOICE] = "a choice up to 255",
+    [OPTIONS] = "options: a number of 32 bits, as 0x00000001",
+};
+
+static unsigned take_kind(const char **text)
+{
+    unsigned kind = 0;
+    while (kind < OPERATION_KIND_COUNT && !take_word(text, program_words[kind].name)) {
+        kind++;
+    }
+    return kind;
+}
+
+/* Returns: what should stand where *text has got to, or NULL. */
+static const char *parse(const char **text, struct operation *operation)
+{
+    const unsigned kind = take_kind(text);
+    size_t pool;
+    if (kind == OPERATION_KIND_COUNT) {
+        return "the name of an operation";
+    }
+    const char *start = *text;
+    if (!take_number(text, &pool) || pool >= PROGRAM_POOL_COUNT) {
+        *text = start;
+        return "a pool, 0 to 3";
+    }
+    *operation = (struct operation){.kind = (enum operation_kind)kind, .pool = (unsigned)pool};
+    for (int i = 0; i < OPERATION_OPERAND_COUNT; i++) {
+        const enum operand operand = program_words[kind].operands[i];
+        start = *text;
+        if (!take_operand(operand, text, &operation->operands[i])) {
+            *text = start;
+            return operands_expected[operand];
+        }
+    }
+    return is_end(*text) ? NULL : operands_expected[NONE];
+}
+
+enum parse_result operation_parse(const char *line, struct operation *operation,
+                                  struct program_error *error)
+{
+    const char *text = line;
+    skip_spaces(&text);
+    if (is_end(text)) {
+        return PARSE_NOTHING;
+    }
+    error->expected = parse(&text, operation);
+    error->column = (unsigned)(text - line) + 1;
+    return error->expected == NULL ? PARSE_OPERATION : PARSE_FAILED;
+}
+
+ENGINE_END
