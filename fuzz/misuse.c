@@ -24,18 +24,26 @@ struct misuse {
     bool is_dead;
 };
 
-/* Flips bytes that nobody may touch. */
+/* Inverts bytes that nobody may touch. */
 #if defined(__clang__)
 __attribute__((no_sanitize("address", "memory"), noinline))
 #else
 __attribute__((no_sanitize("address"), noinline))
 #endif
 static void
-flip(uint8_t *bytes, size_t size)
+invert(uint8_t *bytes, size_t size)
 {
     for (size_t i = 0; i < size; i++) {
         ((volatile uint8_t *)bytes)[i] ^= 0xff;
     }
+}
+
+static void flip(uint8_t *bytes, size_t size)
+{
+    if (run.settings->observer != NULL) {
+        run.settings->observer->damage(bytes, size);
+    }
+    invert(bytes, size);
 }
 
 static void expect(bool is_so, const char *expected, const struct misuse *misuse)

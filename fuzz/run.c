@@ -203,6 +203,9 @@ static void step(const struct operation *operation)
     struct run_pool *pool = &run.pools[operation->pool];
     run.pool = operation->pool;
     run.work++;
+    if (run.settings->observer != NULL) {
+        run.settings->observer->step(operation);
+    }
     if (!pool->is_initialized && !is_init(operation)) {
         const struct operation implied = implied_init(operation->pool);
         init_anew(pool, &implied);
@@ -240,6 +243,9 @@ static void start(const struct run_settings *settings, const uint8_t *data, size
 static void end(void)
 {
     run.is_ending = true;
+    if (run.settings->observer != NULL) {
+        run.settings->observer->step(NULL);
+    }
     run_check();
     for (unsigned i = 0; i < PROGRAM_POOL_COUNT; i++) {
         run.pool = (run.hash / 256 + i) % PROGRAM_POOL_COUNT;

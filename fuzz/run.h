@@ -29,6 +29,12 @@
 #define RUN_DEEP_HASH     54321
 #define RUN_MAX_DEEP_WORK 60000
 
+/* struct run_observer is told what a run does besides its subject's calls. */
+struct run_observer {
+    void (*step)(const struct operation *operation); /* that comes next; NULL: the end does */
+    void (*damage)(void *start, size_t size);        /* of misuse: each byte is inverted next */
+};
+
 /* struct run_settings says how programs are run. */
 struct run_settings {
     const struct subject *subject;
@@ -36,6 +42,7 @@ struct run_settings {
     unsigned protections;  /* added to those of each pool, as far as they go with its options */
     uint64_t failing_mask; /* of each pool's memory_account */
     bool is_retrying;      /* what failed for want of memory must succeed when there is memory */
+    const struct run_observer *observer; /* NULL: none */
 };
 
 void run_program(const struct run_settings *settings, const uint8_t *data, size_t size);

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef FUZZ_DRIVER_H
+#define FUZZ_DRIVER_H
+
+/* Drivers: what each fuzz test makes of its input. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "run.h"
+
+struct driver {
+    const char *name; /* of the fuzz test, and of its corpus */
+    bool has_options; /* an input is options.h's; all below is for programs */
+    enum program_dialect dialect;
+    bool has_mask; /* eight bytes before the program are failing_mask, little-endian */
+    size_t profile_count;
+    const unsigned *profiles; /* protections, for a run each */
+};
+extern const struct driver driver_misuse, driver_model, driver_oom, driver_options, driver_profiles;
+
+/* driver_find returns the driver of a name, or NULL. */
+const struct driver *driver_find(const char *name);
+
+/* struct driver_run is one of the runs that an input stands for. */
+struct driver_run {
+    struct run_settings settings;
+    const uint8_t *data; /* the program; long ones are cut, as not every engine knows of limits */
+    size_t size;
+};
+
+/* driver_decode finds the index-th run. Returns: false where there are no more. */
+bool driver_decode(const struct driver *driver, const struct subject *subject, const uint8_t *data,
+                   size_t size, size_t index, struct driver_run *run);
+
+/* driver_test runs an input, which aborts where it fails. */
+void driver_test(const struct driver *driver, const struct subject *subject, const uint8_t *data,
+                 size_t size);
+
+#endif /* FUZZ_DRIVER_H */

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "options.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine.h"
+#include "memory.h"
+#include "subject.h"
+
+ENGINE_BEGIN
+
+#define BUFFER_SIZE   ((size_t)65536)
+#define OBJECTS_MAX   20
+#define LARGEST_TAKEN ((size_t)1 << 24)
+
+/* Arbitrary options, and what they point to. */
+struct wanted {
+    struct cork_mempool_options options;
+    struct cork_mempool_source source;
+    size_t constructed_count;
+};
+
+static _Alignas(4096) char buffer[BUFFER_SIZE];
+
+static void print(FILE *file, const struct cork_mempool_options *options)
+{
+    fprintf(file,
+            "{.element_size = %zu, .alignment = %zu, .block_size = %zu, .max_objects = %zu, "
+            ".protections = 0x%x, .seed = %llu, .buffer = %p, .buffer_size = %zu, .source = %p, "
+            ".init_object = %d, .done_object = %d}\n",
+            options->element_size, options->alignment, options->block_size, options->max_objects,
+            options->protections, (unsigned long long)options->seed, options->buffer,
+            options->buffer_size, (const void *)options->source, options->init_object != NULL,
+            options->done_object != NULL);
+}
+
+static void expect(bool is_so, const char *expected, const struct cork_mempool_options *options)
+{
+    if (!is_so) {
+        fprintf(stderr, "expected: %s\n  ", expected);
+        print(stderr, options);
+        abort();
+    }
+}
+
+static void *acquire(void *source_data, size_t size, size_t alignment)
+{
+    (void)source_data;
+    return aligned_alloc(alignment > 16 ? alignment : 16, (size + 15) & ~(size_t)15);
+}
+
+static void release(void *source_data, void *memory, size_t size)
+{
+    (void)source_data;
+    (void)size;
+    free(memory);
+}
+
+static int construct(void *user_data, void *object)
+{
+    (void)object;
+    ++*(size_t *)user_data;
+    return 0;
+}
+
+static void destruct(void *user_data, void *object)
+{
+    (void)object;
+    --*(size_t *)user_data;
+}
+
+static uint8_t take(const uint8_t **data, size_t *size)
+{
+    if (*size == 0) {
+        return 0;
+    }
+    --*size;
+    return *(*data)++;
+}
+
+/* A small number, a power of two or a neighbour of one, or a distance to SIZE_MAX. */
+static size_t take_size(const uint8_t **data, size_t *size)
+{
+    const unsigned class = take(data, size);
+    const size_t number = take(data, size);
+    if (class < 128) {
+        return class % 4 == 0 ? number * 256 + class : number;
+    }
+    return class < 240 ? ((size_t)1 << number % (sizeof(size_t) * 8)) + class % 3 - 1
+                       : SIZE_MAX - number * class;
+}
+
+static void take_options(struct wanted *wanted, const uint8_t *data, size_t size)
+{
+    const unsigned given = take(&data, &size);
+    const unsigned unknown = take(&data, &size);
+    wanted->source = (struct cork_mempool_source){(given & 8) != 0 ? NULL : acquire,
+                                                  (given & 16) != 0 ? NULL : release};
+    wanted->options = (struct cork_mempool_options){
+        .name = unknown % 2 == 0 ? "name" : NULL,
+        .source = (given & 4) != 0 ? &wanted->source : NULL,
+        .source_data = (given & 32) != 0 ? buffer : NULL,
+        .init_object = (given & 64) != 0 ? construct : NULL,
+        .done_object = (given & 128) != 0 ? destruct : NULL,
+        .user_data = &wanted->constructed_count,
+    };
+    struct cork_mempool_options *options = &wanted->options;
+    options->protections = take(&data, &size) | (unknown >= 232 ? 256U << (unknown - 232) : 0);
+    options->element_size = take_size(&data, &size);
+    options->alignment = take_size(&data, &size);
+    options->block_size = take_size(&data, &size);
+    options->max_objects = take(&data, &size);
+    options->seed = take(&data, &size);
+    options->buffer = (given & 1) != 0 ? buffer + take(&data, &size) % 64 : NULL;
+    options->buffer_size = (given & 2) != 0 ? take_size(&data, &size) % (BUFFER_SIZE - 64) : 0;
+}
+
+enum verdict { REFUSED, ACCEPTED, EITHER };
+
+/* What mempool_options.h says. How large memory may be, and what a buffer must have room for
+ * besides an object, it does not say exactly. */
+static enum verdict verdict_on(const struct cork_mempool_options *options)
+{
+    const unsigned all = CORK_MEMPOOL_PARANOID | CORK_MEMPOOL_SEAL | CORK_MEMPOOL_PASSTHROUGH;
+    const unsigned passing = CORK_MEMPOOL_PASSTHROUGH | CORK_MEMPOOL_CALLSITES;
+    const unsigned protections = options->protections;
+    const struct cork_mempool_source *source = options->source;
+    const bool has_memory = options->buffer != NULL || source != NULL;
+    const bool is_passing = (protections & CORK_MEMPOOL_PASSTHROUGH) != 0;
+    const bool has_construction = options->init_object != NULL || options->done_object != NULL;
+    if ((options->alignment & (options->alignment - 1)) != 0 || (protections & ~all) != 0 ||
+        (is_passing && (protections & ~passing) != 0) ||
+        (options->buffer == NULL) != (options->buffer_size == 0) ||
+        (options->buffer != NULL && source != NULL) ||
+        (has_memory && (is_passing || (protections & CORK_MEMPOOL_GUARD) != 0)) ||
+        (source != NULL && (source->acquire == NULL || source->release == NULL)) ||
+        ((protections & CORK_MEMPOOL_WIPE) != 0 && has_construction) ||
+        options->element_size > SIZE_MAX / 2 ||
+        (options->buffer != NULL && options->element_size > options->buffer_size)) {
+        return REFUSED;
+    }
+    const size_t size = options->element_size;
+    const size_t alignment = options->alignment != 0 ? options->alignment : size & (~size + 1);
+    if (source == NULL && options->source_data != NULL) {
+        return REFUSED;
+    }
+    if (size > SIZE_MAX / 16 || alignment > SIZE_MAX / 16 ||
+        (options->block_size > SIZE_MAX / 16 && (options->protections & CORK_MEMPOOL_GUARD) != 0) ||
+        (options->buffer != NULL && options->buffer_size < size + 4 * alignment + 1024)) {
+        return EITHER;
+    }
+    return ACCEPTED;
+}
+
+/* new gives objects where memory allows, aligned and apart, and free takes them back. */
+static void serve(struct cork_mempool *mp, const struct cork_mempool_options *options)
+{
+    const size_t size = options->element_size > 0 ? options->element_size : 1;
+    const size_t alignment = options->alignment > 0 ? options->alignment : 1;
+    char *objects[OBJECTS_MAX];
+    size_t count = 0;
+    errno = 0;
+    while (count < OBJECTS_MAX && (objects[count] = cork_mempool_new(mp)) != NULL) {
+        expect((uintptr_t)objects[count] % alignment == 0, "objects are aligned", options);
+        memset(objects[count], (int)count + 1, size < 4096 ? size : 4096);
+        objects[count++][size - 1] = 0;
+    }
+    expect(count == OBJECTS_MAX || errno == ENOMEM, "errno is ENOMEM", options);
+    expect(options->max_objects == 0 || count <= options->max_objects, "max_objects", options);
+    expect(count > 0 || (options->buffer == NULL && size + alignment > 4096) ||
+               (options->buffer == NULL && options->block_size > LARGEST_TAKEN / 256),
+           "there is memory for an object", options);
+    expect(cork_mempool_check(mp), "a pool is sound", options);
+    while (count > 0) {
+        const char *object = objects[--count];
+        expect(cork_mempool_owns(mp, object) && (size == 1 || *object == (char)(count + 1)),
+               "objects lie apart", options);
+        cork_mempool_free(mp, objects[count]);
+    }
+    expect(cork_mempool_check(mp), "a pool is sound", options);
+}
+
+static void try_options(struct wanted *wanted)
+{
+    static struct cork_mempool mp, before;
+    const struct cork_mempool_options *options = &wanted->options;
+    const enum verdict verdict = verdict_on(options);
+    struct memory_account memory = {.largest_mapping = LARGEST_TAKEN,
+                                    .largest_allocation = LARGEST_TAKEN};
+    memset(&mp, 0x5a, sizeof(mp));
+    before = mp;
+    errno = 0;
+    memory_enter(&memory);
+    if (!cork_mempool_init_with(&mp, options)) {
+        expect(errno == EINVAL, "errno is EINVAL", options);
+        expect(memcmp(&mp, &before, sizeof(mp)) == 0, "a refused pool is untouched", options);
+        expect(verdict != ACCEPTED, "options that can be met are accepted", options);
+    } else {
+        expect(verdict != REFUSED, "options that cannot be met are refused", options);
+        expect(memory.request_count == 0, "init takes no memory", options);
+        serve(&mp, options);
+        cork_mempool_done(&mp);
+    }
+    memory_leave();
+    expect(memory.mapped_size == 0 && memory.heap_count == 0, "all memory is given back", options);
+    expect(wanted->constructed_count == 0 || options->init_object == NULL ||
+               options->done_object == NULL,
+           "what was constructed is destructed", options);
+}
+
+void options_test(const uint8_t *data, size_t size)
+{
+    struct wanted wanted = {.constructed_count = 0};
+    memory_start();
+    take_options(&wanted, data, size);
+    try_options(&wanted);
+}
+
+void options_print(const uint8_t *data, size_t size)
+{
+    struct wanted wanted;
+    take_options(&wanted, data, size);
+    print(stdout, &wanted.options);
+}
+
+ENGINE_END
