@@ -214,6 +214,14 @@ static void step(const struct operation *operation)
     run_inspect(STEP_WORK);
 }
 
+uint32_t run_hash(uint32_t hash, const uint8_t *data, size_t size)
+{
+    for (size_t i = 0; i < size; i++) {
+        hash = hash * 31 + data[i];
+    }
+    return hash;
+}
+
 static void start(const struct run_settings *settings, const uint8_t *data, size_t size)
 {
     memory_start();
@@ -222,10 +230,7 @@ static void start(const struct run_settings *settings, const uint8_t *data, size
     run.program = (struct program){data, size, 0, settings->dialect};
     run.is_ending = false;
     run.work = 0;
-    run.hash = 0;
-    for (size_t i = 0; i < size; i++) {
-        run.hash = run.hash * 31 + data[i];
-    }
+    run.hash = run_hash(0, data, size);
     run.max_work = run.hash % 65536 == RUN_DEEP_HASH ? RUN_MAX_DEEP_WORK : RUN_MAX_WORK;
     run.live_count = 0;
     run.live_size = 0;

@@ -24,10 +24,14 @@
  * that are touched first and requests for memory take longer and count for more. */
 #define RUN_MAX_WORK 2000
 
-/* Programs with this hash, sum of data[i] * 31^(size - 1 - i), may do more. They must be made for
- * it: what a fuzzer makes of them has another hash, and does not slow it down. */
+/* Programs with this hash modulo 65536 may do more. They must be made for it: what a fuzzer makes
+ * of them has another hash, and does not slow it down. */
 #define RUN_DEEP_HASH     54321
 #define RUN_MAX_DEEP_WORK 60000
+
+/* run_hash returns the sum of data[i] * 31^(size - 1 - i); hash is 0, or that of the bytes before.
+ */
+uint32_t run_hash(uint32_t hash, const uint8_t *data, size_t size);
 
 /* struct run_observer is told what a run does besides its subject's calls. */
 struct run_observer {

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef FUZZ_INPUT_H
+#define FUZZ_INPUT_H
+
+/* The files that explain and minimize are given. Where one cannot be used, both say why and end. */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "fuzz/driver.h"
+#include "fuzz/subject.h"
+
+#define INPUT_EXIT_UNUSABLE 2
+
+struct input {
+    const char *path;
+    const struct driver *driver;
+    uint8_t *data; /* with a 0 behind it */
+    size_t size;
+};
+
+/* The tools' subject; each tool is linked with one. */
+extern const struct subject *const input_subject;
+
+/* input_start goes to where the user is, who may have had the tool started by bazel run. */
+void input_start(const char *tool);
+
+/* input_fail says what is wrong with a file, or NULL, and ends the process. */
+__attribute__((format(printf, 2, 3))) _Noreturn void input_fail(const char *path,
+                                                                const char *format, ...);
+
+/* input_read reads a file. driver: a driver's name, or NULL: one of the file's folders has it. */
+void input_read(struct input *input, const char *path, const char *driver);
+
+/* input_write writes a file, or to standard output where path is NULL. */
+void input_write(const char *path, const uint8_t *data, size_t size);
+
+#endif /* FUZZ_INPUT_H */
