@@ -22,7 +22,7 @@ PROGRAM_DRIVERS = [
     "mempool_oom_fuzzer",
     "mempool_profiles_fuzzer",
 ]
-COMPILER = next(filter(shutil.which, [os.environ.get("CC", "clang"), "clang-19", "clang", "cc"]))
+COMPILER = next(filter(shutil.which, [os.environ.get("CC", "clang-19"), "clang", "cc"]))
 OBJECTS = []  # the pool's, compiled once
 FLAGS = ["-std=c11", "-O0", "-Wall", "-Wextra", "-Werror", "-Iinclude", "-Isrc"]
 
@@ -51,6 +51,12 @@ BROKEN = {
 def setUpModule():
     scratch = tempfile.TemporaryDirectory()
     unittest.addModuleCleanup(scratch.cleanup)
+    # As explain is built.
+    empty = os.path.join(scratch.name, "empty")
+    pathlib.Path(empty).write_bytes(b"")
+    emitted = explain("--driver", "mempool_model_fuzzer", "--emit-c", empty)
+    FLAGS.extend(word for word in emitted.decode().split("\n")[1].split()
+                 if word.startswith("-fsanitize"))
     for source in glob.glob("src/*.c"):
         OBJECTS.append(os.path.join(scratch.name, os.path.basename(source) + ".o"))
         subprocess.run([COMPILER, *FLAGS, "-c", source, "-o", OBJECTS[-1]], check=True)

@@ -148,6 +148,7 @@ int main(int argc, char **argv)
     minimizer.seconds = wanted.seconds;
     minimizer.on_trial = show_progress;
     draft_decode(&draft, input.driver, input.data, input.size);
+    free(input.data);
     const enum minimize_result result = minimize(&minimizer, &draft);
     if (result != MINIMIZE_DONE) {
         fprintf(stderr, "minimize: %s: %s\n", input.path,
