@@ -14,6 +14,9 @@
 #include <unistd.h>
 
 #include "harness.h"
+#if TEST_UNDER_ASAN
+#include <sanitizer/asan_interface.h>
+#endif
 #include "pools.h"
 #include "requests.h"
 
@@ -429,6 +432,47 @@ TEST(many_small_pools_leave_a_small_address_space_to_others)
         cork_mempool_done(&pools[i]);
     }
 }
+
+#if TEST_UNDER_ASAN
+/* Objects of a size after which a pool must take more memory; at least so many. */
+static size_t count_to_growth(size_t size, size_t least)
+{
+    struct cork_mempool mp;
+    size_t count = 0, before;
+
+    cork_mempool_init_size(&mp, size);
+    do {
+        before = stats_of(&mp).memory_size;
+        CHECK((objects[count++] = cork_mempool_new(&mp)) != NULL);
+    } while (count <= least || stats_of(&mp).memory_size == before);
+    for (size_t i = 0; i < count; i++) {
+        cork_mempool_free(&mp, objects[i]);
+    }
+    cork_mempool_done(&mp);
+    return count - 1;
+}
+
+TEST(memory_that_is_given_back_may_be_touched_by_whoever_gets_it_next)
+{
+    static const size_t sizes[] = {24, 100, 5000};
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+
+    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+        const size_t count = count_to_growth(sizes[i], 500);
+        struct cork_mempool mp;
+
+        cork_mempool_init_size(&mp, sizes[i]);
+        take_objects(&mp, objects, count);
+        /* From the last object to the end of its last page, which no slot fills. */
+        char *start = objects[count - 1];
+        const size_t size = (~((uintptr_t)start + sizes[i]) & (page - 1)) + 1 + sizes[i];
+        CHECK(__asan_region_is_poisoned(start, size) != NULL);
+        give_objects(&mp, objects, count);
+        cork_mempool_done(&mp);
+        CHECK(__asan_region_is_poisoned(start, size) == NULL);
+    }
+}
+#endif
 
 static size_t mapping_count(void)
 {
