@@ -17,7 +17,8 @@ static size_t hash_of(const void *object, size_t capacity)
     return (size_t)(product >> 32) & (capacity - 1);
 }
 
-/* The object's place in the table, or the free one where it would be. The table is never full. */
+/* The object's place in the table, or the free one where it would be, which is also that of NULL.
+ * The table is never full. */
 static struct cork_mempool_passed *place_of(struct cork_mempool_passed *table, size_t capacity,
                                             const void *object)
 {
@@ -101,15 +102,12 @@ void passthrough_free(struct cork_mempool *mp, void **slot)
 
 void **passthrough_find(const struct cork_mempool *mp, const void *object)
 {
-    if (mp->passed == NULL || object == NULL) {
-        return NULL;
-    }
-    return place_of(mp->passed, mp->passed_capacity, object)->slot;
+    return mp->passed == NULL ? NULL : place_of(mp->passed, mp->passed_capacity, object)->slot;
 }
 
 bool passthrough_knows(const struct cork_mempool *mp, const void *object)
 {
-    return mp->passed != NULL && object != NULL &&
+    return mp->passed != NULL &&
            place_of(mp->passed, mp->passed_capacity, object)->object != NULL;
 }
 
