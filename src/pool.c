@@ -71,11 +71,12 @@ static uint64_t guard_bits(const struct cork_mempool *mp, size_t first_slot)
     return bits;
 }
 
+/* Of more bits than count. */
 static uint64_t lowest_bits(uint64_t bits, size_t count)
 {
     uint64_t lowest = 0;
 
-    for (; count > 0 && bits != 0; count--, bits &= bits - 1) {
+    for (; count > 0; count--, bits &= bits - 1) {
         lowest |= bits & (~bits + 1);
     }
     return lowest;
