@@ -148,7 +148,7 @@ static void report_bytes(const char *before, const unsigned char *bytes, size_t 
     struct line line = {.length = 0};
 
     add_string(&line, before);
-    for (size_t i = 0; i < size && i < VIOLATION_DUMP_MAX; i++) {
+    for (size_t i = 0; i < size; i++) {
         add_string(&line, bytes[i] < 16 ? " 0" : " ");
         add_number(&line, bytes[i], 16);
     }
