@@ -131,7 +131,8 @@ static bool carve(struct cork_mempool *mp)
 }
 
 /* Makes a region of what a pool has when there is no reservation to be had: its buffer, which is
- * one region, or its source, which is the heap where the caller named none. */
+ * one region and was found large enough at init, or its source, which is the heap where the caller
+ * named none. */
 static struct cork_mempool_region *acquired_region(struct cork_mempool *mp)
 {
     if (mp->buffer != NULL) {

@@ -108,16 +108,14 @@ static struct cork_mempool_region *region_init(void *memory, const struct head *
     return &table->region;
 }
 
-/* Whether a region of this capacity can be thought of: nothing that is computed for it wraps. A
- * slot costs its stride, and of tables less than half a record more than a record. */
-static bool is_thinkable(size_t capacity, const struct cork_mempool_geometry *geometry)
+/* The largest capacity that can be thought of: nothing that is computed for it wraps. A slot costs
+ * its stride, than which neither the alignment nor the lead is larger, and of tables less than half
+ * a record more than a record. */
+static size_t thinkable_count(const struct cork_mempool_geometry *geometry)
 {
     const size_t record_size = geometry->has_records ? sizeof(struct cork_mempool_record) : 0;
-    size_t size;
 
-    return !__builtin_mul_overflow(capacity, geometry->stride + record_size, &size) &&
-           size <= SIZE_MAX / 8 && geometry->alignment <= SIZE_MAX / 8 &&
-           geometry->lead_size <= SIZE_MAX / 8;
+    return SIZE_MAX / 8 / (geometry->stride + record_size);
 }
 
 /* From an address, the next that is aligned as slots are. */
@@ -129,7 +127,7 @@ static char *align(const struct cork_mempool_geometry *geometry, char *address)
 static struct cork_mempool_region *reserve(size_t capacity,
                                            const struct cork_mempool_geometry *geometry)
 {
-    if (!is_thinkable(capacity, geometry)) {
+    if (capacity > thinkable_count(geometry)) {
         return NULL;
     }
 
@@ -246,13 +244,13 @@ struct cork_mempool_region *region_from_source(struct cork_mempool_region *newes
                                                const struct cork_mempool_source *source,
                                                void *source_data)
 {
-    const size_t most = ACQUIRED_MAX_SIZE / geometry->stride;
+    const size_t most = at_most(ACQUIRED_MAX_SIZE / geometry->stride, thinkable_count(geometry));
     const size_t least = unit_count(geometry);
     const size_t older = newest == NULL ? 0 : at_most(newest->usable_count, most / 2);
     size_t capacity = at_most(at_least(2 * older, least), most);
     struct cork_mempool_region *region;
 
-    if (least > most || !is_thinkable(capacity, geometry)) {
+    if (least > most) {
         return NULL;
     }
     while ((region = acquire(capacity, geometry, source, source_data)) == NULL) {
@@ -282,7 +280,7 @@ size_t region_buffer_capacity(const void *buffer, size_t buffer_size,
     size_t used;
     char *slots;
 
-    if (!is_thinkable(capacity, geometry)) {
+    if (capacity > thinkable_count(geometry)) {
         return 0;
     }
     /* Each round gives up no more slots than it takes to save what is too much. */
@@ -302,9 +300,6 @@ struct cork_mempool_region *region_from_buffer(void *buffer, size_t buffer_size,
     const struct head head = head_of(geometry, capacity, unit);
     char *slots;
 
-    if (capacity == 0) {
-        return NULL;
-    }
     buffer_use(buffer, capacity, geometry, &slots);
 
     char *start = (char *)buffer + ((~(uintptr_t)buffer + 1) & (unit - 1));

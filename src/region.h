@@ -62,10 +62,7 @@ INTERNAL struct cork_mempool_region *
 region_from_source(struct cork_mempool_region *newest, const struct cork_mempool_geometry *geometry,
                    const struct cork_mempool_source *source, void *source_data);
 
-/*
- * region_from_buffer makes a region of all of a buffer.
- * Returns: the region, or NULL where the buffer has no room for one slot.
- */
+/* region_from_buffer makes a region of all of a buffer that has room for one slot at least. */
 INTERNAL struct cork_mempool_region *
 region_from_buffer(void *buffer, size_t buffer_size, const struct cork_mempool_geometry *geometry);
 
