@@ -19,7 +19,7 @@
 #include "requests.h"
 
 /* What becomes of the library's calls of write: link with -Wl,--wrap=write. */
-enum writing { WRITE_ALL, WRITE_ONE_BYTE, WRITE_AFTER_A_SIGNAL, WRITE_NOTHING };
+enum writing { WRITE_ALL, WRITE_ONE_BYTE, WRITE_AFTER_A_SIGNAL, WRITE_NOTHING, WRITE_NO_BYTE };
 
 static enum writing writing;
 
@@ -40,6 +40,8 @@ ssize_t __wrap_write(int file, const void *bytes, size_t size)
             return -1;
         }
         return __real_write(file, bytes, size);
+    case WRITE_NO_BYTE:
+        return 0;
     case WRITE_NOTHING:
         errno = EIO;
         return -1;
@@ -85,6 +87,7 @@ TEST(a_report_that_cannot_be_written_ends_in_abort)
 {
     prepare();
     CHECK_ABORTS("", write_so(WRITE_NOTHING));
+    CHECK_ABORTS("", write_so(WRITE_NO_BYTE));
     clean_up();
 }
 

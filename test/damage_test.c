@@ -237,3 +237,18 @@ TEST(a_refused_new_does_not_change_which_slots_are_issued_next)
     }
     CHECK_EQUAL(memcmp(order[0], order[1], sizeof(order[0])), 0);
 }
+
+/* 0 stands for contents that have no seal. Who knows the key can find some that would have that. */
+TEST(a_write_is_found_after_a_free_of_contents_whose_seal_would_be_0)
+{
+    char *const object = (subject_begin(CORK_MEMPOOL_SEAL, 16), subject.objects[0]);
+    const uint64_t key = subject.mp.key;
+    const uint64_t other_key = key + 0x9e3779b97f4a7c15U;
+    const uint64_t contents[2] = {other_key ^ key, other_key ^ 1};
+
+    memcpy(object, contents, sizeof(contents));
+    site_of_free(&subject.mp, object);
+    CHECK(cork_mempool_check(&subject.mp));
+    writes_are_found(NEW, object);
+    subject_end(1);
+}

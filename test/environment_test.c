@@ -331,6 +331,8 @@ TEST(a_word_that_is_not_known_is_reported_once_and_left_out)
         "canary;",    "no=1",
         "seed=0x",    "passthrough=2",
         "shuffle=0x", "hello world",
+        "seed=-5",    "seed=+5",
+        "seed= 5",    "seed=a",
     };
 
     for (size_t i = 0; i < COUNT_OF(unknown); i++) {
@@ -560,4 +562,49 @@ TEST(the_variable_is_not_read_in_a_program_with_the_rights_of_another_user)
         test_skip("there is no other user here");
     }
     CHECK_EQUAL(status, 0);
+}
+
+static void long_word_is_left_out(const char *word)
+{
+    set_variable(word);
+    CHECK_EQUAL(protections_with(nothing), 0);
+    abort();
+}
+
+TEST(a_long_word_that_is_left_out_is_cut_off)
+{
+    static char word[1000];
+    char report[512];
+
+    for (size_t length = 200; length < 500; length += 10) {
+        memset(word, 'w', length);
+        snprintf(report, sizeof(report), "cork_mempool: %s: left out \"%.*s\"\n", VARIABLE,
+                 (int)(256 - strlen("cork_mempool: CORK_MEMPOOL_OPTIONS: left out \"")), word);
+        CHECK_ABORTS(report, long_word_is_left_out(word));
+    }
+}
+
+static void no_memory_could_hold(const char *text)
+{
+    static const size_t sizes[] = {SIZE_MAX, SIZE_MAX / 2};
+    struct cork_mempool mp;
+
+    set_variable(text);
+    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+        cork_mempool_init_size(&mp, sizes[i]);
+        CHECK_POINTER(cork_mempool_new(&mp), NULL);
+        CHECK_EQUAL(errno, ENOMEM);
+        CHECK(cork_mempool_check(&mp));
+        cork_mempool_done(&mp);
+    }
+}
+
+TEST(an_element_that_no_memory_could_hold_gives_null_whatever_the_environment_asks_for)
+{
+    for (size_t i = 0; i < COUNT_OF(words); i++) {
+        char text[64];
+
+        snprintf(text, sizeof(text), "%s=1", words[i].word);
+        CHECK_PASSES(no_memory_could_hold(text));
+    }
 }

@@ -173,6 +173,7 @@ TEST(check_sees_damage_to_a_pool_without_memory)
     cork_mempool_init_size(mp, 16);
     CHECK_SEES(mp->geometry.alignment, 64);
     CHECK_SEES(mp->open, 1);
+    CHECK_SEES(mp->veiled, 1);
     CHECK_SEES(mp->slot_count, 1);
     CHECK_SEES(mp->free_list, &mp->nursery_group);
     cork_mempool_done(mp);
@@ -208,4 +209,49 @@ TEST(a_run_over_slots_or_descriptors_faults_before_it_meets_others)
     }
     CHECK_PASSES(touch(crowd.objects[crowd.places[2]]));
     crowd_disperse(&crowd);
+}
+
+/* Fast paths must be closed where protections have to do with what they do. */
+TEST(check_sees_damage_to_the_veil_of_a_guarded_pool)
+{
+    const struct cork_mempool_options options = {.element_size = 24,
+                                                 .protections = CORK_MEMPOOL_WIPE};
+    struct cork_mempool *mp = &crowd.mp;
+    void *objects[10];
+
+    CHECK(cork_mempool_init_with(mp, &options));
+    take_objects(mp, objects, COUNT_OF(objects));
+    cork_mempool_free(mp, objects[0]);
+    CHECK_EQUAL(mp->open, 0);
+    CHECK_EQUAL(mp->slot_count, 0);
+    CHECK(mp->veiled != 0 && mp->veiled_count != 0);
+    CHECK_SEES(mp->open, mp->veiled);
+    CHECK_SEES(mp->slot_count, 1);
+    /* The sum is right, but where it stands is not. */
+    mp->slot_count = mp->veiled_count;
+    mp->veiled_count = 0;
+    CHECK(!cork_mempool_check(mp));
+    mp->veiled_count = mp->slot_count;
+    mp->slot_count = 0;
+    cork_mempool_clear(mp);
+    cork_mempool_done(mp);
+}
+
+TEST(check_sees_that_a_slot_is_both_withheld_and_free)
+{
+    const struct cork_mempool_options options = {.element_size = 24,
+                                                 .protections = CORK_MEMPOOL_QUARANTINE};
+    struct cork_mempool *mp = &crowd.mp;
+    void *objects[100];
+
+    CHECK(cork_mempool_init_with(mp, &options));
+    take_objects(mp, objects, COUNT_OF(objects));
+    give_objects(mp, objects, 64);
+    CHECK_EQUAL(mp->newest->withheld[0], UINT64_MAX);
+    CHECK_SEES(mp->newest->groups[0].free, 1);
+    /* This pool has an open word, for it guards its frees alone. */
+    CHECK(mp->open != 0);
+    CHECK_SEES(mp->slot_count, 1);
+    cork_mempool_clear(mp);
+    cork_mempool_done(mp);
 }

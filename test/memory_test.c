@@ -509,3 +509,20 @@ TEST(mappings_are_as_many_after_done_as_before)
     }
     CHECK_EQUAL(mapping_count(), before);
 }
+
+/* What is left at the end of a region is no block with its guard, and is left over. */
+TEST(guarded_blocks_fill_one_small_region_after_another)
+{
+    const struct cork_mempool_options options = {.element_size = 100,
+                                                 .protections = CORK_MEMPOOL_GUARD};
+    struct cork_mempool mp;
+
+    make_regions_small();
+    CHECK(cork_mempool_init_with(&mp, &options));
+    take_objects(&mp, objects, 5000);
+    CHECK(stats_of(&mp).region_count > 2);
+    CHECK(cork_mempool_check(&mp));
+    give_objects(&mp, objects, 5000);
+    CHECK(cork_mempool_check(&mp));
+    cork_mempool_done(&mp);
+}

@@ -504,3 +504,17 @@ TEST(a_source_that_has_nothing_gives_null_and_a_pool_that_stays_valid)
         }
     }
 }
+
+TEST(no_options_at_all_are_refused)
+{
+    is_refused(__LINE__, NULL);
+}
+
+TEST(a_buffer_larger_than_all_memory_is_refused)
+{
+    for (size_t i = 0; i < 3; i++) {
+        REFUSED(.element_size = 1, .buffer = room, .buffer_size = SIZE_MAX >> i);
+        REFUSED(.element_size = 16, .protections = CORK_MEMPOOL_SEAL, .buffer = room,
+                .buffer_size = SIZE_MAX >> i);
+    }
+}
