@@ -360,7 +360,7 @@ static bool is_last_of_block(char *const *objects, size_t i, size_t slot_size)
 
 TEST(memory_before_between_and_behind_guarded_blocks_faults)
 {
-    static const size_t sizes[] = {1, 24, 64, 1000, 5000};
+    static const size_t sizes[] = {1, 24, 64, 1000, 5000, 20000};
     const size_t page = (size_t)sysconf(_SC_PAGESIZE);
 
     for (size_t i = 0; i < COUNT_OF(sizes); i++) {

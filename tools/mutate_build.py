@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Builds the C tests as their BUILD files say, without Bazel: thousands of times, a file each."""
+
+import ast
+import builtins
+import pathlib
+import shutil
+import subprocess
+
+from mutate_source import Refusal
+
+LIBRARY = "//:cork_mempool"
+PACKAGES = ("", "test", "test/misuse", "fuzz")
+INCLUDES = ("-I.", "-Iinclude", "-Isrc")
+FLAGS = ("-std=c11", *INCLUDES)
+OPTIMIZED = (*FLAGS, "-O2", "-w")
+
+
+def read_package(root, package):
+    """Returns the rules of a BUILD file by their labels: Starlark is Python, as far as these go."""
+    directory = pathlib.Path(root, package)
+    path = directory / "BUILD"
+    rules = {}
+
+    def glob(patterns, **_):
+        found = {file for pattern in patterns for file in directory.glob(pattern) if file.is_file()}
+        return sorted(str(file.relative_to(directory)) for file in found)
+
+    def recorder(kind):
+        def record(*_, name=None, **attributes):
+            rules[f"//{package}:{name}"] = dict(attributes, kind=kind, package=package)
+
+        return record
+
+    try:
+        tree = ast.parse(path.read_text(), str(path))
+        calls = {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call)}
+        names = {kind: recorder(kind) for kind in calls if not hasattr(builtins, kind)}
+        exec(compile(tree, str(path), "exec"), dict(names, glob=glob))
+    except Exception as error:
+        raise Refusal(f"cannot read {path}: {error}") from error
+    return rules
+
+
+def _label(name, package):
+    if name.startswith("//"):
+        return name if ":" in name else f"{name}:{name.rpartition('/')[2]}"
+    return f"//{package}:{name.lstrip(':')}"
+
+
+class Program:
+    """A test that is linked with the library again and again, and run."""
+
+    def __init__(self, name, before, after, arguments):
+        self.name = name
+        self.before = before  # what the linker is told before the library's objects
+        self.after = after
+        self.arguments = arguments
+
+    def link(self, compiler, objects, output):
+        command = [compiler, *self.before, *objects, *self.after, "-lpthread", "-o", output]
+        subprocess.run(command, check=True, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+
+
+class Builder:
+    """Compiles the library and its tests from a workspace into a scratch directory."""
+
+    def __init__(self, compiler, root, scratch):
+        self.compiler, self.root, self.scratch = compiler, pathlib.Path(root), pathlib.Path(scratch)
+        self.rules = {}
+        for package in PACKAGES:
+            if pathlib.Path(root, package, "BUILD").exists():
+                self.rules.update(read_package(root, package))
+        if LIBRARY not in self.rules:
+            raise Refusal(f"{root}/BUILD has no {LIBRARY}")
+        self.objects = {}
+        self.archives = {}
+
+    def compile(self, source, output, options=(), directory=None):
+        """Returns whether a file compiles; what it says then is of no interest."""
+        command = [self.compiler, *OPTIMIZED, *options, "-c", source, "-o", output]
+        done = subprocess.run(command, cwd=directory or self.root, stderr=subprocess.DEVNULL)
+        return done.returncode == 0
+
+    def _object(self, file, options):
+        if file not in self.objects:
+            output = str(self.scratch / (file.replace("/", "_") + ".o"))
+            if not self.compile(file, output, options):
+                raise Refusal(f"{file} does not compile")
+            self.objects[file] = output
+        return self.objects[file]
+
+    def _own_objects(self, rule):
+        sources = [str(pathlib.Path(rule["package"], source)) for source in rule.get("srcs", [])]
+        return [self._object(file, rule.get("copts", [])) for file in sources if file[-2:] == ".c"]
+
+    def _archive(self, label):
+        if label not in self.archives:
+            output = str(self.scratch / (label.strip("/").replace("/", "_").replace(":", "_") + ".a"))
+            subprocess.run(["ar", "rcs", output, *self._own_objects(self.rules[label])], check=True)
+            self.archives[label] = output
+        return self.archives[label]
+
+    def _needs(self, label):
+        """Returns the labels that a rule needs, itself first."""
+        found = [label]
+        for need in found:
+            rule = self.rules.get(need)
+            if rule is None:
+                raise Refusal(f"{need} is in none of the BUILD files that this tool reads")
+            needs = [_label(name, rule["package"]) for name in rule.get("deps", [])]
+            found += [need for need in needs if need not in found]
+        return found
+
+    def _is_of_c(self, rule):
+        sources = [self.root / rule["package"] / source for source in rule["srcs"]]
+        return all(source.suffix in (".c", ".h") and source.exists() for source in sources)
+
+    def _program(self, label):
+        rule = self.rules[label]
+        before, archives, options = self._own_objects(rule), [], list(rule.get("linkopts", []))
+        needs = self._needs(label)[1:]
+        if rule["kind"] == "cc_fuzz_test":
+            needs.append("//fuzz:replay")
+        for need in needs:
+            if need != LIBRARY:
+                options += self.rules[need].get("linkopts", [])
+                if self.rules[need].get("alwayslink"):
+                    before += self._own_objects(self.rules[need])
+                elif self.rules[need].get("srcs"):
+                    archives.append(self._archive(need))
+        folders = {str(self.root / rule["package"] / file.rpartition("/")[0]) for file in rule.get("corpus", [])}
+        after = ["-Wl,--start-group", *archives, "-Wl,--end-group", *options]
+        return Program(label.rpartition(":")[2], before, after, sorted(folders))
+
+    def programs(self):
+        """Builds, but does not link, the C tests that need the library, and returns them."""
+        tests = [label for label, rule in self.rules.items() if rule["kind"].endswith(("cc_test", "cc_fuzz_test"))]
+        return [self._program(label) for label in tests if self._is_of_c(self.rules[label]) and LIBRARY in self._needs(label)]
+
+    def library(self):
+        """Returns the library's objects by their sources."""
+        rule = self.rules[LIBRARY]
+        return {file: self._object(file, ()) for file in rule["srcs"] if file[-2:] == ".c"}
+
+    def users(self, file):
+        """Returns the library's sources that a file of it is part of."""
+        units = [unit for unit in self.rules[LIBRARY]["srcs"] if unit.endswith(".c")]
+        if file in units:
+            return [file]
+        using = []
+        for unit in units:
+            command = [self.compiler, *FLAGS, "-MM", unit]
+            done = subprocess.run(command, cwd=self.root, check=True, stdout=subprocess.PIPE, text=True)
+            if file in done.stdout.split():
+                using.append(unit)
+        return using
+
+    def copy_of_sources(self, directory):
+        """Copies the library's sources to where they can be mutated."""
+        for folder in ("include", "src"):
+            shutil.copytree(self.root / folder, pathlib.Path(directory, folder))
