@@ -10,6 +10,7 @@ nothing could be found out.
 import argparse
 import collections
 import concurrent.futures
+import itertools
 import json
 import math
 import os
@@ -30,6 +31,7 @@ from mutate_survivors import Survivors
 
 TERMINAL_SECONDS = 0.2
 PLAIN_SECONDS = 20
+QUICK_SECONDS = 1
 
 KILLED, SURVIVED, SAME, INVALID = "killed", "survived", "same code", "does not compile"
 
@@ -93,6 +95,9 @@ class Run:
         self.judge = Judge(Builder(options.compiler, options.root, scratch), sources, processes)
         self.judge.leave_out(options.without, options.slowest)
         self.local = threading.local()
+        self.lock = threading.Lock()
+        self.classes = collections.defaultdict(list)
+        self.survivors_count = self.unexplained = 0
         # Per mutant of self.mutants: its verdict, and what more is known of it.
         self.verdicts = [None] * len(self.mutants)
         self.details = [""] * len(self.mutants)
@@ -120,70 +125,79 @@ class Run:
     def tick_seconds(self):
         return TERMINAL_SECONDS if self.display.is_terminal else 1
 
+    def _finish(self, numbers, verdict, detail):
+        for number in numbers:
+            self.verdicts[number] = verdict
+            self.details[number] = detail
+
+    def _reaching(self, mutant):
+        """Returns the cases that reach a mutant: those that are quick together, and the others."""
+        cases = self.judge.reaching(mutant)
+        sums = itertools.accumulate(case.seconds for case in cases)
+        count = sum(seconds <= QUICK_SECONDS for seconds in sums)
+        return cases[:count], cases[count:]
+
+    def _judge_quickly(self, number):
+        mutant = self.mutants[number]
+        case, how = self.judge.judge(number, mutant, self._reaching(mutant)[0])
+        if case is not None:
+            self._finish([number], KILLED, f"{self.judge.name(case)}, {how}")
+
     def _compile(self, number):
         if self.processes.is_stopped:
             raise Stopped
         if not hasattr(self.local, "directory"):
             self.local.directory = tempfile.mkdtemp(dir=self.scratch)
             self.judge.builder.copy_of_sources(self.local.directory)
-        objects, digest = self.judge.compile(number, self.mutants[number], self.local.directory)
-        if objects is None:
-            self.verdicts[number] = INVALID
-        elif digest is None:
-            self.verdicts[number] = SAME
-        self.compiled[number] = objects, digest
-
-    def compile(self):
-        """Compiles the mutants and finds those of the same code, each with the first of them."""
-        self.compiled = [None] * len(self.mutants)
-        self._all("compiling", self._compile, range(len(self.mutants)))
-        self.firsts = {}
-        first_of = {}
-        for number, (_, digest) in enumerate(self.compiled):
-            if self.verdicts[number] is None:
-                self.firsts[number] = first_of.setdefault(digest, number)
-        self.classes = collections.defaultdict(list)
-        for number, first in self.firsts.items():
-            self.classes[first].append(number)
-
-    def _judge(self, first):
-        case, detail = self.judge.judge(first, self.mutants[first], self.compiled[first][0])
-        for number in self.classes[first]:
-            self.verdicts[number] = KILLED if case else SURVIVED
-            self.details[number] = self.judge.name(case) + f", {detail}" if case else detail
-        if case is not None:
-            return
-        mutants = [self.mutants[number] for number in self.classes[first]]
+        digest = self.judge.digest(number, self.mutants[number], self.local.directory)
         with self.lock:
-            self.survived += 1
+            self.classes[digest].append(number)
+
+    def _judge(self, numbers):
+        """Judges mutants of the same code by the cases that they have not been judged by."""
+        mutant = self.mutants[numbers[0]]
+        quick, slow = self._reaching(mutant)
+        case, how = self.judge.judge(numbers[0], mutant, slow)
+        if case is not None:
+            self._finish(numbers, KILLED, f"{self.judge.name(case)}, {how}")
+            return
+        reached = f"{len(quick) + len(slow)} cases reach it"
+        self._finish(numbers, SURVIVED, reached)
+        mutants = [self.mutants[number] for number in numbers]
+        with self.lock:
+            self.survivors_count += 1
             if not self.survivors.explains_any(mutants):
-                self.unexplained.append(first)
-                self.display.line(f"{describe(mutants[0])}\n  ({detail} cases reach it)\n")
+                self.unexplained += 1
+                self.display.line(f"{describe(mutants[0])}\n  ({reached})\n")
 
     def work(self):
         """Finds the verdicts on all mutants."""
-        self.lock = threading.Lock()
-        self.survived = 0
-        self.unexplained = []
-        self.judge.mark()
+        broken = set()
+        self.display.line(f"building {len(self.mutants)} mutants")
+        self.judge.build(dict(enumerate(self.mutants)), broken)
+        self._finish(broken, INVALID, "")
         self._all("running the tests", self.judge.measure, range(len(self.judge.programs)))
-        self.compile()
-        self._all("judging", self._judge, self.classes, lambda: f", {self.survived} survived")
+        self._all("judging quickly", self._judge_quickly, self._undecided())
+        self._all("comparing code", self._compile, self._undecided())
+        self._finish(self.classes.pop(None, []), SAME, "")
+        classes = sorted(map(sorted, self.classes.values()))
+        tell = lambda: f", {self.survivors_count} survived"
+        self._all("judging the rest", self._judge, classes, tell)
+
+    def _undecided(self):
+        return [number for number, verdict in enumerate(self.verdicts) if verdict is None]
 
     def report(self):
         """Prints what is wrong with the list, and the figures; returns the exit code."""
         faults = self._stale()
         for fault in faults:
             self.display.line(fault)
-        counts = collections.Counter(self.verdicts[first] for first in self.classes)
-        judged = sum(counts.values())
-        others = collections.Counter(self.verdicts)
-        explained = counts[SURVIVED] - len(self.unexplained)
+        counts = collections.Counter(self.verdicts)
         self.display.line(
-            f"{len(self.mutants)} mutants: {others[INVALID]} do not compile, {others[SAME]} are the "
-            f"same code as the library, {len(self.firsts) - judged} as other mutants; of the "
-            f"{judged} left, {counts[KILLED]} are killed, {explained} survive as explained, "
-            f"{len(self.unexplained)} survive; {processor_seconds():.0f} s of processor time"
+            f"{len(self.mutants)} mutants: {counts[KILLED]} killed, {counts[INVALID]} do not "
+            f"compile, {counts[SAME]} are the same code as the library; {self.survivors_count} that "
+            f"differ from it and from each other survive, {self.unexplained} of them unexplained; "
+            f"{processor_seconds():.0f} s of processor time"
         )
         return 1 if faults or self.unexplained else 0
 
@@ -196,7 +210,8 @@ class Run:
             entry = self.survivors.entry(mutant)
             if entry and self.verdicts[number] in (KILLED, INVALID):
                 how = self.details[number] or self.verdicts[number]
-                faults.append(f"{self.options.survivors}:{entry.line}: survives no more ({how}):\n{entry}\n")
+                place = f"{self.options.survivors}:{entry.line}"
+                faults.append(f"{place}: survives no more ({how}):\n{entry}\n")
         return faults
 
     def write(self, path):
@@ -224,7 +239,7 @@ def chosen(mutants, options):
     """Returns the mutants that the options ask for."""
     unknown = set(options.files) - {mutant.edit.file for mutant in mutants}
     if unknown:
-        raise Refusal(f"{', '.join(sorted(unknown))}: no mutants there; files are named as src/pool.c")
+        raise Refusal(f"no mutants in {', '.join(sorted(unknown))}; files are named as src/pool.c")
     if options.files:
         mutants = [mutant for mutant in mutants if mutant.edit.file in options.files]
     if options.sample is not None and options.sample < len(mutants):
@@ -243,18 +258,23 @@ def positive(text):
 def parse_arguments(arguments):
     here = pathlib.Path(__file__).resolve().parent
     parser = argparse.ArgumentParser(prog="mutate", description=__doc__, allow_abbrev=False)
-    parser.add_argument("--files", nargs="+", default=[], metavar="FILE", help="only these, as src/pool.c")
-    parser.add_argument("--sample", type=positive, metavar="N", help="only so many, picked at random")
-    parser.add_argument("--seed", type=int, default=1, metavar="S", help="picks the sample (1)")
-    parser.add_argument("--jobs", type=positive, default=len(os.sched_getaffinity(0)), metavar="N", help="at once (one a processor)")
+
+    def option(name, metavar, text, **more):
+        parser.add_argument(name, metavar=metavar, help=text, **more)
+
+    processors = len(os.sched_getaffinity(0))
+    option("--files", "FILE", "only these, as src/pool.c", nargs="+", default=[])
+    option("--sample", "N", "only so many, picked at random", type=positive)
+    option("--seed", "S", "picks the sample (1)", type=int, default=1)
+    option("--jobs", "N", "at once (one a processor)", type=positive, default=processors)
     parser.add_argument("--list", action="store_true", help="print the mutants, and do nothing")
-    parser.add_argument("--json", metavar="OUT", help="write every verdict there")
-    parser.add_argument("--without", nargs="+", default=[], metavar="PROGRAM", help="leave test programs out, as misuse_test")
-    parser.add_argument("--slowest", type=float, default=math.inf, metavar="SECONDS", help="leave out the tests' cases that take longer: fast, but more survive")
-    parser.add_argument("--survivors", metavar="FILE", help="the list of those that are explained")
+    option("--json", "OUT", "write every verdict there")
+    option("--without", "PROGRAM", "leave out tests, as misuse_test", nargs="+", default=[])
+    slowest = "leave out the tests' cases that take longer: fast, but more survive"
+    option("--slowest", "SECONDS", slowest, type=float, default=math.inf)
+    option("--survivors", "FILE", "the explained ones", default=here / "mutate_survivors.txt")
     parser.add_argument("--root", default=str(here.parent), help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
-    options.survivors = options.survivors or str(pathlib.Path(options.root, "tools/mutate_survivors.txt"))
     options.compiler = os.environ.get("CC", "clang-19")
     return options
 

@@ -4,6 +4,7 @@
 import ast
 import builtins
 import pathlib
+import re
 import shutil
 import subprocess
 
@@ -77,16 +78,18 @@ class Builder:
         self.archives = {}
 
     def compile(self, source, output, options=(), directory=None):
-        """Returns whether a file compiles; what it says then is of no interest."""
+        """Returns the errors of a compilation: an empty string where there are none."""
         command = [self.compiler, *OPTIMIZED, *options, "-c", source, "-o", output]
-        done = subprocess.run(command, cwd=directory or self.root, stderr=subprocess.DEVNULL)
-        return done.returncode == 0
+        directory = directory or self.root
+        done = subprocess.run(command, cwd=directory, stderr=subprocess.PIPE, errors="replace")
+        return done.stderr or "unknown" if done.returncode != 0 else ""
 
     def _object(self, file, options):
         if file not in self.objects:
             output = str(self.scratch / (file.replace("/", "_") + ".o"))
-            if not self.compile(file, output, options):
-                raise Refusal(f"{file} does not compile")
+            errors = self.compile(file, output, options)
+            if errors:
+                raise Refusal(f"{file} does not compile: {errors}")
             self.objects[file] = output
         return self.objects[file]
 
@@ -96,7 +99,7 @@ class Builder:
 
     def _archive(self, label):
         if label not in self.archives:
-            output = str(self.scratch / (label.strip("/").replace("/", "_").replace(":", "_") + ".a"))
+            output = str(self.scratch / (re.sub(r"\W", "_", label) + ".a"))
             subprocess.run(["ar", "rcs", output, *self._own_objects(self.rules[label])], check=True)
             self.archives[label] = output
         return self.archives[label]
@@ -129,14 +132,20 @@ class Builder:
                     before += self._own_objects(self.rules[need])
                 elif self.rules[need].get("srcs"):
                     archives.append(self._archive(need))
-        folders = {str(self.root / rule["package"] / file.rpartition("/")[0]) for file in rule.get("corpus", [])}
+        inputs = [self.root / rule["package"] / file for file in rule.get("corpus", [])]
+        folders = sorted({str(path.parent) for path in inputs})
         after = ["-Wl,--start-group", *archives, "-Wl,--end-group", *options]
-        return Program(label.rpartition(":")[2], before, after, sorted(folders))
+        return Program(label.rpartition(":")[2], before, after, folders)
 
     def programs(self):
         """Builds, but does not link, the C tests that need the library, and returns them."""
-        tests = [label for label, rule in self.rules.items() if rule["kind"].endswith(("cc_test", "cc_fuzz_test"))]
-        return [self._program(label) for label in tests if self._is_of_c(self.rules[label]) and LIBRARY in self._needs(label)]
+        return [
+            self._program(label)
+            for label, rule in self.rules.items()
+            if rule["kind"].endswith(("cc_test", "cc_fuzz_test"))
+            and self._is_of_c(rule)
+            and LIBRARY in self._needs(label)
+        ]
 
     def library(self):
         """Returns the library's objects by their sources."""
@@ -151,8 +160,7 @@ class Builder:
         using = []
         for unit in units:
             command = [self.compiler, *FLAGS, "-MM", unit]
-            done = subprocess.run(command, cwd=self.root, check=True, stdout=subprocess.PIPE, text=True)
-            if file in done.stdout.split():
+            if file in subprocess.check_output(command, cwd=self.root, text=True).split():
                 using.append(unit)
         return using
 

@@ -8,7 +8,6 @@ import math
 import os
 import pathlib
 import re
-import shutil
 import signal
 import subprocess
 import threading
@@ -18,12 +17,27 @@ from mutate_source import Refusal
 
 CASE = re.compile(r"^(.+) \.\.\. (ok|skipped)", re.MULTILINE)
 MEMORY_KIB = 4 << 20
-FILE_KIB = 64 << 10
+FILE_BLOCKS = 1 << 17  # of 512 bytes
 BASELINE_SECONDS = 300
 
-# What marked sources are compiled with, and what maps their notes to a file, past the tests' mmap.
-MARK_H = "extern volatile unsigned char *mutate_reached;\n"
-MARK_C = """\
+# The mutants of a function that is expanded wherever it is called would be expanded too. And a loop
+# that never ends must not be taken for one that does nothing.
+SCHEMATA_OPTIONS = (
+    "-O1",
+    "-fno-inline",
+    "-fno-finite-loops",
+    "-Dalways_inline=noinline",
+    "-ferror-limit=0",
+)
+BROKEN_MUTANT = re.compile(r"^mutant-(\d+):\d+:\d+: error", re.MULTILINE)
+
+# Included before everything else; and what chooses the mutant, and maps the notes of what is
+# reached to a file, past the mmap that tests replace.
+SCHEMATA_H = """\
+extern int mutate_chosen;
+extern volatile unsigned char *mutate_reached;
+"""
+SCHEMATA_C = """\
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdlib.h>
@@ -33,14 +47,18 @@ MARK_C = """\
 
 static unsigned char nowhere[COUNT];
 volatile unsigned char *mutate_reached = nowhere;
+int mutate_chosen = -1;
 
 __attribute__((constructor(101))) static void begin(void)
 {
-    const char *path = getenv("MUTATE_REACHED_FILE");
+    const char *chosen = getenv("MUTATE_CHOSEN");
+    const char *path = getenv("MUTATE_REACHED");
     int file = path == NULL ? -1 : open(path, O_RDWR);
+
+    mutate_chosen = chosen == NULL ? -1 : atoi(chosen);
     if (file >= 0) {
-        mutate_reached = (volatile unsigned char *)syscall(SYS_mmap, NULL, COUNT,
-                                                           PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+        long map = syscall(SYS_mmap, NULL, COUNT, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+        mutate_reached = (volatile unsigned char *)map;
         close(file);
     }
 }
@@ -61,12 +79,13 @@ class Processes:
 
     def run(self, command, cpu_seconds, wall_seconds, environment=None, output=subprocess.DEVNULL):
         """Returns the exit code, or None where it took too long, and what was written."""
-        limits = f"ulimit -c 0; ulimit -t {cpu_seconds}; ulimit -d {MEMORY_KIB}; ulimit -f {FILE_KIB * 2}"
+        limits = {"c": 0, "t": cpu_seconds, "d": MEMORY_KIB, "f": FILE_BLOCKS}
+        script = "".join(f"ulimit -{name} {value}; " for name, value in limits.items())
         with self.lock:
             if self.is_stopped:
                 raise Stopped
             process = subprocess.Popen(
-                ["sh", "-c", limits + '; exec "$@"', "sh", *command],
+                ["sh", "-c", script + 'exec "$@"', "sh", *command],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.DEVNULL,
@@ -133,116 +152,113 @@ class Judge:
         self.killers = collections.defaultdict(collections.deque)
 
     def leave_out(self, names, slowest):
-        """Leaves test programs out, and the cases of others that take longer than so many seconds."""
+        """Leaves out test programs, and the cases of others that take more than some seconds."""
         self.slowest = slowest
         unknown = set(names) - {program.name for program in self.programs}
         if unknown:
             raise Refusal(f"{', '.join(sorted(unknown))}: no such test program")
         self.programs = [program for program in self.programs if program.name not in names]
 
-    def mark(self):
-        """Builds the library so that it notes which of its statements are reached."""
-        directory = self.scratch / "marked"
+    def build(self, mutants, broken):
+        """Builds the library with some numbered mutants in it, to choose from when it is run.
+
+        Adds the numbers of those that do not compile to broken.
+        """
+        directory = self.scratch / "schemata"
         self.builder.copy_of_sources(directory)
-        for name in self.sources.files:
-            (directory / name).write_bytes(self.sources.marked(name).encode("latin-1"))
-        (directory / "mark.h").write_text(MARK_H)
-        (directory / "mark.c").write_text(MARK_C)
+        (directory / "schemata.h").write_text(SCHEMATA_H)
+        (directory / "schemata.c").write_text(SCHEMATA_C)
         count = f"-DCOUNT={len(self.sources.statements)}"
-        units = dict.fromkeys(self.library, ("-include", "mark.h")) | {"mark.c": (count,)}
-        self.marked = []
-        for number, (unit, options) in enumerate(units.items()):
-            self.marked.append(str(directory / f"{number}.o"))
-            if not self.builder.compile(unit, self.marked[-1], options, directory):
-                raise Refusal(f"{unit} does not compile with its statements marked")
+        units = dict.fromkeys(self.library, ("-include", "schemata.h", *SCHEMATA_OPTIONS))
+        for name in self.sources.files:
+            self._write_schemata(directory, name, mutants, broken)
+        self.schemata = []
+        for number, (unit, options) in enumerate((units | {"schemata.c": (count,)}).items()):
+            self.schemata.append(str(directory / f"{number}.o"))
+            while errors := self.builder.compile(unit, self.schemata[-1], options, directory):
+                found = {int(mutant) for mutant in BROKEN_MUTANT.findall(errors)} - broken
+                if not found:
+                    raise Refusal(f"{unit} does not compile with its mutants: {errors[:2000]}")
+                broken |= found
+                for name in {mutants[mutant].edit.file for mutant in found}:
+                    self._write_schemata(directory, name, mutants, broken)
+
+    def _write_schemata(self, directory, name, mutants, broken):
+        sound = {number: mutant for number, mutant in mutants.items() if number not in broken}
+        text = self.sources.schemata(name, sound)
+        (directory / name).write_bytes(text.encode("latin-1"))
+
+    def _binary(self, program):
+        return str(self.scratch / f"schemata-{program}")
 
     def measure(self, number):
         """Runs a program without mutation and adds its cases."""
         program = self.programs[number]
-        binary = str(self.scratch / f"baseline-{number}")
-        marked = str(self.scratch / f"marked-{number}")
-        program.link(self.builder.compiler, self.library.values(), binary)
-        program.link(self.builder.compiler, self.marked, marked)
+        binary = self._binary(number)
+        program.link(self.builder.compiler, self.schemata, binary)
         limits = BASELINE_SECONDS, BASELINE_SECONDS
-        code, text = self.processes.run([binary, *program.arguments], *limits, output=subprocess.PIPE)
+        command = [binary, *program.arguments]
+        code, text = self.processes.run(command, *limits, output=subprocess.PIPE)
         if code != 0:
-            raise Refusal(f"{program.name} fails without mutation: exit code {code}")
+            raise Refusal(f"{program.name} fails without mutation: exit code {code}\n{text[-2000:]}")
         names = [name for name, verdict in CASE.findall(text) if verdict == "ok"]
         for name in names or [""]:
-            case = self._measure_case(number, name, marked, limits)
+            case = self._measure_case(number, name, limits)
             if case.seconds <= self.slowest:
                 self.cases.append(case)
-        os.unlink(binary)
-        os.unlink(marked)
 
-    def _measure_case(self, number, name, binary, limits):
+    def _measure_case(self, number, name, limits):
         notes = self.scratch / f"notes-{number}"
         notes.write_bytes(bytes(len(self.sources.statements)))
         case = Case(number, name, 0, b"")
-        environment = dict(os.environ, MUTATE_REACHED_FILE=str(notes))
+        environment = dict(os.environ, MUTATE_REACHED=str(notes))
         start = time.monotonic()
-        command = case.command(binary, self.programs[number])
-        code, _ = self.processes.run(command, *limits, environment)
+        code, _ = self.processes.run(self._command(case), *limits, environment)
         if code != 0:
-            raise Refusal(f"{self.programs[number].name} {name} fails with its statements marked")
+            raise Refusal(f"{self.programs[number].name} {name} fails without mutation, alone")
         return Case(number, name, time.monotonic() - start, notes.read_bytes())
 
-    def compile(self, number, mutant, directory):
-        """Compiles a mutant in a worker's own copy of the sources.
-
-        Returns its objects by their units, or None where it does not compile, and a digest that
-        tells whether they differ from the library's and from other mutants'; None: they do not.
-        """
-        source = self.sources.files[mutant.edit.file]
-        path = pathlib.Path(directory, mutant.edit.file)
-        edit = mutant.edit
-        text = source.text[: edit.begin] + edit.text + source.text[edit.end :]
-        path.write_bytes(text.encode("latin-1"))
-        objects, digests = {}, []
-        try:
-            for unit in self.users[edit.file]:
-                output = str(self.scratch / f"{number}-{pathlib.Path(unit).name}.o")
-                if not self.builder.compile(unit, output, directory=directory):
-                    return None, None
-                digest = _digest(output)
-                if digest != self.digests[unit]:
-                    objects[unit] = output
-                    digests.append((unit, digest))
-        finally:
-            path.write_bytes(source.text.encode("latin-1"))
-        return objects, tuple(digests) or None
+    def _command(self, case):
+        return case.command(self._binary(case.program), self.programs[case.program])
 
     def reaching(self, mutant):
-        """Returns the cases that reach a mutant, those first that are likely to notice it soon."""
+        """Returns the cases that reach a mutant, the quickest first."""
         cases = [case for case in self.cases if case.reached[mutant.statement]]
-        costs = collections.Counter()
-        for case in cases:
-            costs[case.program] += case.seconds
-        cases.sort(key=lambda case: (costs[case.program], case.program, case.seconds))
-        likely = [case for case in list(self.killers[mutant.function]) if case in cases]
-        return likely + [case for case in cases if case not in likely]
+        return sorted(cases, key=lambda case: (case.seconds, case.program, case.name))
 
-    def judge(self, number, mutant, objects):
-        """Returns the case that fails for a mutant, and how; or None and how many were run."""
-        linked = {unit: objects.get(unit, path) for unit, path in self.library.items()}
-        directory = self.scratch / f"mutant-{number}"
-        directory.mkdir()
-        try:
-            cases = self.reaching(mutant)
-            for case in cases:
-                program = self.programs[case.program]
-                binary = str(directory / program.name)
-                if not os.path.exists(binary):
-                    program.link(self.builder.compiler, linked.values(), binary)
-                cpu_seconds = 2 + math.ceil(8 * case.seconds)
-                # Far more, so that a busy machine kills nothing that works.
-                code, _ = self.processes.run(case.command(binary, program), cpu_seconds, 15 * cpu_seconds)
-                if code != 0:
-                    self._remember(mutant, case)
-                    return case, "timeout" if code is None else "failed"
-            return None, len(cases)
-        finally:
-            shutil.rmtree(directory)
+    def judge(self, number, mutant, cases):
+        """Returns the first of some cases that fails for a mutant, and how; or None and None."""
+        killers = self.killers[mutant.function]
+        likely = [case for case in list(killers) if case in cases]
+        environment = dict(os.environ, MUTATE_CHOSEN=str(number))
+        for case in dict.fromkeys(likely + cases):
+            cpu_seconds = 2 + math.ceil(8 * case.seconds)
+            # Far more, so that a busy machine kills nothing that works.
+            limits = cpu_seconds, 15 * cpu_seconds
+            code, _ = self.processes.run(self._command(case), *limits, environment)
+            if code != 0:
+                self._remember(mutant, case)
+                return case, "timeout" if code is None else "failed"
+        return None, None
+
+    def digest(self, number, mutant, directory):
+        """Compiles a mutant in a worker's own copy of the sources.
+
+        Returns what tells whether its code differs from other mutants'; None: not from the library.
+        """
+        path = pathlib.Path(directory, mutant.edit.file)
+        output = str(self.scratch / f"{number}.o")
+        digests = []
+        path.write_bytes(self.sources.mutated(mutant).encode("latin-1"))
+        for unit in self.users[mutant.edit.file]:
+            errors = self.builder.compile(unit, output, directory=directory)
+            if errors:
+                raise Refusal(f"mutant {number} compiles only beside others: {errors}")
+            digest = _digest(output)
+            if digest != self.digests[unit]:
+                digests.append((unit, digest))
+        path.write_bytes(self.sources.files[mutant.edit.file].text.encode("latin-1"))
+        return tuple(digests) or None
 
     def _remember(self, mutant, case):
         killers = self.killers[mutant.function]

@@ -116,7 +116,7 @@ class Source:
         self.text = pathlib.Path(directory, file).read_bytes().decode("latin-1")
 
     def _place(self, place, is_end):
-        """The offset of a place in this file, or None. A macro's result stands where its use does."""
+        """The offset of a place in this file, or None. What a macro makes is where it is used."""
         is_macro = "expansionLoc" in place
         if is_macro and not place["expansionLoc"].get("isMacroArgExpansion"):
             place = place["expansionLoc"]
@@ -327,19 +327,20 @@ def _functions(tree):
                     yield node, part
 
 
-def _search(source, tree, edits, statements):
-    """Adds the edits of a file in a tree that it is part of, and the spans of its statements."""
+def _search(source, tree, edits, bodies):
+    """Adds a file's edits in a tree that it is part of, and its functions' bodies and statements."""
     for function, body in _functions(tree):
         place = function["loc"]
         place = place.get("expansionLoc", place)
-        # A macro can only make whole functions that nobody reads here.
         whole = source.span(body)
-        if place["file"] != source.file or whole is None:
+        # Nor is it a function like others that is an argument of a macro.
+        is_plain = "offset" in body["range"]["begin"]
+        if place["file"] != source.file or whole is None or not is_plain:
             continue
         name = source.text[place["offset"] : place["offset"] + place["tokLen"]]
         finder = Finder(source)
         finder.visit(body)
-        statements.update(span for span in finder.statements + [whole] if span)
+        bodies[whole] = {span for span in finder.statements + [whole] if span}
         for edit in finder.edits:
             # A macro's definition is not part of the functions that use it.
             is_inside = whole[0] < edit.begin and edit.end < whole[1]
@@ -352,20 +353,24 @@ def _as_one_line(text):
 
 
 class Sources:
-    """The files of src/, their mutants, and their statements, numbered over all files from 0."""
+    """The files of src/, and their mutants and statements, both numbered over all files from 0."""
 
     def __init__(self, compiler, flags, directory):
         names = sorted(f"src/{path.name}" for path in pathlib.Path(directory, "src").glob("*.[ch]"))
         self.files = {name: Source(directory, name) for name in names}
         edits = {name: {} for name in names}
-        found = {name: set() for name in names}
+        # Per file and function's body, the statements in it; all by their begins and ends.
+        self.bodies = {name: {} for name in names}
         for unit in names:
             if unit.endswith(".c"):
                 tree = syntax_tree(compiler, flags, unit, directory)
                 for name, source in self.files.items():
-                    _search(source, tree, edits[name], found[name])
-        spans = [(name, *span) for name in names for span in sorted(found[name])]
-        self.statements = {span: number for number, span in enumerate(spans)}
+                    _search(source, tree, edits[name], self.bodies[name])
+        self.statements = {}
+        for name in names:
+            for spans in self.bodies[name].values():
+                for span in sorted(spans):
+                    self.statements[(name, *span)] = len(self.statements)
         self.mutants = [mutant for name in names for mutant in self._mutants(name, edits[name])]
         if not self.mutants:
             raise Refusal(f"{directory}/src has nothing to mutate")
@@ -384,23 +389,51 @@ class Sources:
             column = edit.begin - begin + 1
             yield Mutant(edit, line, column, *named, counts[named], self._statement(edit))
 
-    def _statement(self, edit):
-        around = [
-            span
-            for span in self.statements
-            if span[0] == edit.file and span[1] <= edit.begin and edit.end <= span[2]
-        ]
-        return self.statements[min(around, key=lambda span: span[2] - span[1])]
+    def _body(self, edit):
+        bodies = self.bodies[edit.file]
+        return next(span for span in bodies if span[0] < edit.begin and edit.end < span[1])
 
-    def marked(self, name):
-        """Returns the text of a file in which each statement notes that it is reached."""
+    def _statement(self, edit):
+        spans = self.bodies[edit.file][self._body(edit)]
+        around = [span for span in spans if span[0] <= edit.begin and edit.end <= span[1]]
+        return self.statements[(edit.file, *min(around, key=lambda span: span[1] - span[0]))]
+
+    def mutated(self, mutant):
+        """Returns the text of a mutant's file."""
+        edit, text = mutant.edit, self.files[mutant.edit.file].text
+        return text[: edit.begin] + edit.text + text[edit.end :]
+
+    def _marked(self, name, body):
+        """Returns a body in which each statement notes that it is reached."""
+        begin, end = body
         text = self.files[name].text
         marks = {}
-        for (file, begin, _), number in self.statements.items():
-            if file == name:
-                # A function's body begins behind its brace.
-                place = begin + (text[begin] == "{")
-                marks[place] = marks.get(place, "") + f" mutate_reached[{number}] = 1; "
+        for span in self.bodies[name][body]:
+            # The body itself begins behind its brace.
+            place = span[0] + (span == body)
+            note = f" mutate_reached[{self.statements[(name, *span)]}] = 1; "
+            marks[place] = marks.get(place, "") + note
         for place in sorted(marks, reverse=True):
             text = text[:place] + marks[place] + text[place:]
+        return text[begin : len(text) - (len(self.files[name].text) - end)]
+
+    def schemata(self, name, mutants):
+        """Returns the text of a file in which mutate_chosen chooses one of some numbered mutants.
+
+        Each function has a body for each of its mutants. Errors name a mutant as their file.
+        """
+        text = self.files[name].text
+        choices = {body: [] for body in self.bodies[name]}
+        for number, mutant in mutants.items():
+            if mutant.edit.file == name:
+                choices[self._body(mutant.edit)].append(number)
+        for begin, end in sorted(choices, reverse=True):
+            cases = [f"default:\n{self._marked(name, (begin, end))}\nbreak;\n"]
+            for number in choices[begin, end]:
+                edit = mutants[number].edit
+                original = self.files[name].text
+                body = original[begin : edit.begin] + edit.text + original[edit.end : end]
+                cases.append(f'case {number}:\n#line 1 "mutant-{number}"\n{body}\nbreak;\n')
+            choice = "{\nswitch (mutate_chosen) {\n" + "".join(cases) + "}\n}"
+            text = text[:begin] + choice + text[end:]
         return text

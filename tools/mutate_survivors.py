@@ -5,6 +5,10 @@ A file and a function; under it the lines of a mutant, without and with its chan
 why no test can be asked to notice it. One reason may serve several changes. Empty lines divide;
 lines that begin with a # are comments. Where the same lines occur more than once in a function,
 +#2 stands for the second place instead of +.
+
+A reason begins with its kind. equivalent: nothing differs that the contract speaks of. speed: of
+calls, or of address space. unreachable: only where something fails that cannot be made to fail.
+sanitizer: undefined, and noticed by the tests that are built with one.
 """
 
 import dataclasses
@@ -13,7 +17,7 @@ import re
 
 from mutate_source import Refusal
 
-KINDS = ("equivalent", "speed", "unreachable")
+KINDS = ("equivalent", "speed", "unreachable", "sanitizer")
 REASON = re.compile(rf"({'|'.join(KINDS)}): \S")
 MUTATED = re.compile(r"\+(?:#([2-9]\d*))? (.*)")
 
@@ -74,7 +78,8 @@ class Survivors:
             else:
                 self._refuse(number, "neither - nor + nor a reason that follows them")
         if not pending or not REASON.match(pending[-1].reason):
-            self._refuse(number, f"an entry ends with its reason, {', '.join(KINDS)} and a colon first")
+            kinds = ", ".join(KINDS)
+            self._refuse(number, f"an entry ends with its reason: one of {kinds}, a colon, and why")
 
     def entry(self, mutant):
         """Returns the entry of a mutant, or None."""

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What mutate.py finds and says, on a workspace of a few lines."""
 
+import contextlib
 import os
 import pathlib
 import re
@@ -179,11 +180,11 @@ class Finding(Workspace):
         self.assertEqual([m.ordinal for m in deleted], [1, 2])
         self.assertEqual(len({m.key() for m in mutants}), len(mutants))
 
-    def test_marked_sources_compile(self):
-        for name in self.found.files:
-            (self.root / name).write_text("extern char *mutate_reached;\n" + self.found.marked(name))
-        command = [COMPILER, "-c", "src/under.c", "-o", "/dev/null"]
-        self.assertEqual(subprocess.run(command, cwd=self.root).returncode, 0)
+    def test_schemata_have_each_mutant_and_the_original(self):
+        text = self.found.schemata("src/under.c", dict(enumerate(self.found.mutants)))
+        in_file = [m for m in self.found.mutants if m.edit.file == "src/under.c"]
+        self.assertEqual(len(re.findall(r"^case \d+:$", text, re.MULTILINE)), len(in_file))
+        self.assertEqual(len(re.findall(r"^default:$", text, re.MULTILINE)), 1)
 
 
 class Listed(Workspace):
@@ -192,7 +193,8 @@ class Listed(Workspace):
         return mutate_survivors.Survivors(self.root / "list.txt")
 
     def test_one_reason_serves_several_changes(self):
-        entries = self.read("src/a.c f\n- x;\n+ y;\n+#2 y;\n- p;\n+ q;\n  speed: less\n  of it\n").entries
+        text = "src/a.c f\n- x;\n+ y;\n+#2 y;\n- p;\n+ q;\n  speed: less\n  of it\n"
+        entries = self.read(text).entries
         self.assertEqual(
             list(entries),
             [
@@ -245,9 +247,10 @@ class Running(Workspace):
     def test_explained_survivors_are_no_fault(self):
         status, output, errors = self.run_it(f"--json={self.root}/out.json")
         self.assertEqual((status, errors), (0, ""), output)
-        self.assertRegex(output, r" 4 survive as explained, 0 survive;")
+        self.assertRegex(output, r"; 4 that differ .* survive, 0 of them unexplained;")
         self.assertNotRegex(output, r" 0 are the same code")
-        self.assertRegex((self.root / "out.json").read_text(), r'"detail": "clamp_test clamps: all, f')
+        verdicts = (self.root / "out.json").read_text()
+        self.assertIn('"detail": "clamp_test clamps: all, failed"', verdicts)
         self.assertEqual(os.listdir(self.temporary), [])
 
     def test_an_unexplained_survivor_is_a_fault_and_printed_as_the_list_would_have_it(self):
@@ -270,9 +273,10 @@ class Running(Workspace):
         self.assertIn("survives no more (clamp_test clamps: all, failed):\n", output)
 
     def test_tests_that_fail_without_mutation_prove_nothing(self):
-        self.write(test_clamp_test_c="#include \"src/clamp.h\"\nint main(void) { return clamp(1, 2); }\n")
+        self.write(test_clamp_test_c="int main(void) { return 1; }\n")
         status, _, errors = self.run_it()
-        self.assertEqual((status, errors), (2, "mutate: clamp_test fails without mutation: exit code 1\n"))
+        self.assertEqual(status, 2)
+        self.assertIn("mutate: clamp_test fails without mutation: exit code 1\n", errors)
 
     def test_bad_input_is_named(self):
         for arguments, said in (
@@ -293,15 +297,16 @@ class Running(Workspace):
     def test_an_interrupt_leaves_nothing_behind(self):
         self.write(test_clamp_test_c="#include <unistd.h>\nint main(void) { return sleep(600); }\n")
         process = self.start()
-        while not list(self.temporary.glob("*/baseline-0")) and process.poll() is None:
+        while not list(self.temporary.glob("*/schemata-0")) and process.poll() is None:
             time.sleep(0.05)
         time.sleep(0.2)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate()
         self.assertEqual((process.returncode, errors), (130, "\nmutate: interrupted\n"))
         self.assertEqual(os.listdir(self.temporary), [])
-        commands = [path.read_bytes() for path in pathlib.Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
-        self.assertFalse([command for command in commands if str(self.temporary).encode() in command])
+        for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):
+                self.assertNotIn(str(self.temporary), path.read_text(errors="replace"))
 
 
 class Progress(unittest.TestCase):
