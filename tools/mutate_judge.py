@@ -232,7 +232,7 @@ class Judge:
         likely = [case for case in list(killers) if case in cases]
         environment = dict(os.environ, MUTATE_CHOSEN=str(number))
         for case in dict.fromkeys(likely + cases):
-            cpu_seconds = 2 + math.ceil(8 * case.seconds)
+            cpu_seconds = math.ceil(0.5 + 8 * case.seconds)
             # Far more, so that a busy machine kills nothing that works.
             limits = cpu_seconds, 15 * cpu_seconds
             code, _ = self.processes.run(self._command(case), *limits, environment)
