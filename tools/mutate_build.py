@@ -35,7 +35,8 @@ def read_package(root, package):
 
     try:
         tree = ast.parse(path.read_text(), str(path))
-        calls = {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call)}
+        functions = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
+        calls = {function.id for function in functions if isinstance(function, ast.Name)}
         names = {kind: recorder(kind) for kind in calls if not hasattr(builtins, kind)}
         exec(compile(tree, str(path), "exec"), dict(names, glob=glob))
     except Exception as error:
@@ -85,17 +86,19 @@ class Builder:
         return done.stderr or "unknown" if done.returncode != 0 else ""
 
     def _object(self, file, options):
-        if file not in self.objects:
-            output = str(self.scratch / (file.replace("/", "_") + ".o"))
+        if (file, options) not in self.objects:
+            output = str(self.scratch / f"{len(self.objects)}-{pathlib.Path(file).name}.o")
             errors = self.compile(file, output, options)
             if errors:
                 raise Refusal(f"{file} does not compile: {errors}")
-            self.objects[file] = output
-        return self.objects[file]
+            self.objects[file, options] = output
+        return self.objects[file, options]
 
     def _own_objects(self, rule):
         sources = [str(pathlib.Path(rule["package"], source)) for source in rule.get("srcs", [])]
-        return [self._object(file, rule.get("copts", [])) for file in sources if file[-2:] == ".c"]
+        options = tuple(rule.get("copts", []))
+        options += tuple("-D" + define for define in rule.get("local_defines", []))
+        return [self._object(file, options) for file in sources if file[-2:] == ".c"]
 
     def _archive(self, label):
         if label not in self.archives:
@@ -143,6 +146,7 @@ class Builder:
             self._program(label)
             for label, rule in self.rules.items()
             if rule["kind"].endswith(("cc_test", "cc_fuzz_test"))
+            and "manual" not in rule.get("tags", [])
             and self._is_of_c(rule)
             and LIBRARY in self._needs(label)
         ]
