@@ -219,8 +219,7 @@ class Run:
         results = []
         for mutant, verdict, detail in zip(self.mutants, self.verdicts, self.details):
             result = {"file": mutant.edit.file, "line": mutant.line, "column": mutant.column}
-            result |= {"function": mutant.function, "original": mutant.original}
-            result |= {"mutated": mutant.mutated, "verdict": verdict, "detail": detail}
+            result |= {"key": mutant.key(), "verdict": verdict, "detail": detail}
             result["reason"] = getattr(self.survivors.entry(mutant), "reason", None)
             results.append(result)
         pathlib.Path(path).write_text(json.dumps(results, indent=1) + "\n")
@@ -235,6 +234,15 @@ def describe(mutant):
     )
 
 
+def survivors_of(path):
+    """Returns the keys of the mutants that survived in an earlier run."""
+    try:
+        results = json.loads(pathlib.Path(path).read_text())
+        return {tuple(result["key"]) for result in results if result["verdict"] == SURVIVED}
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise Refusal(f"{path} does not have an earlier run's verdicts: {error}") from error
+
+
 def chosen(mutants, options):
     """Returns the mutants that the options ask for."""
     unknown = set(options.files) - {mutant.edit.file for mutant in mutants}
@@ -242,6 +250,9 @@ def chosen(mutants, options):
         raise Refusal(f"no mutants in {', '.join(sorted(unknown))}; files are named as src/pool.c")
     if options.files:
         mutants = [mutant for mutant in mutants if mutant.edit.file in options.files]
+    if options.again:
+        again = survivors_of(options.again)
+        mutants = [mutant for mutant in mutants if mutant.key() in again]
     if options.sample is not None and options.sample < len(mutants):
         picked = random.Random(options.seed).sample(range(len(mutants)), options.sample)
         mutants = [mutants[number] for number in sorted(picked)]
@@ -269,6 +280,7 @@ def parse_arguments(arguments):
     option("--jobs", "N", "at once (one a processor)", type=positive, default=processors)
     parser.add_argument("--list", action="store_true", help="print the mutants, and do nothing")
     option("--json", "OUT", "write every verdict there")
+    option("--again", "OUT", "only those that survived in the run that wrote OUT")
     option("--without", "PROGRAM", "leave out tests, as misuse_test", nargs="+", default=[])
     slowest = "leave out the tests' cases that take longer: fast, but more survive"
     option("--slowest", "SECONDS", slowest, type=float, default=math.inf)

@@ -259,6 +259,12 @@ class Running(Workspace):
         self.assertEqual(status, 1)
         self.assertIn(f"src/clamp.c:4:27: survives\n{ENTRY}  (1 cases reach it)\n", output)
 
+    def test_survivors_can_be_judged_again_alone(self):
+        self.run_it(f"--json={self.root}/out.json")
+        status, output, _ = self.run_it(f"--again={self.root}/out.json")
+        self.assertEqual(status, 0)
+        self.assertIn("\n4 mutants: 0 killed,", output)
+
     def test_an_entry_that_matches_nothing_is_a_fault(self):
         self.write(survivors_txt=LIST + "\nsrc/clamp.c clamp\n- gone;\n+ (void)0;\n  speed: old\n")
         status, output, _ = self.run_it()
@@ -283,6 +289,7 @@ class Running(Workspace):
             (("--files", "src/none.c"), "src/none.c"),
             (("--without", "no_test"), "no_test"),
             (("--root=/dev/null",), "/dev/null"),
+            (("--again=/dev/null",), "/dev/null"),
         ):
             status, _, errors = self.run_it(*arguments)
             self.assertEqual(status, 2)
