@@ -179,6 +179,30 @@ TEST(check_sees_damage_to_a_pool_without_memory)
     cork_mempool_done(mp);
 }
 
+TEST(check_sees_damage_to_a_pool_with_protections)
+{
+    const struct cork_mempool_options options = {
+        .element_size = 24, .protections = CORK_MEMPOOL_SHUFFLE | CORK_MEMPOOL_QUARANTINE};
+    struct cork_mempool *mp = &crowd.mp;
+    void *objects[70];
+
+    CHECK(cork_mempool_init_with(mp, &options));
+    CHECK_SEES(mp->veiled, 1);
+    take_objects(mp, objects, 70);
+    cork_mempool_free(mp, objects[69]);
+    CHECK(mp->veiled != 0 && mp->open_group == &mp->newest->groups[1] && mp->veiled_count != 0);
+    /* What is free and what may be freed must be veiled, or it would be without the protections. */
+    CHECK_SEES(mp->open, mp->veiled);
+    mp->slot_count = mp->veiled_count;
+    mp->veiled_count = 0;
+    CHECK(!cork_mempool_check(mp));
+    mp->veiled_count = mp->slot_count;
+    mp->slot_count = 0;
+    CHECK_SEES(mp->newest->withheld[1], mp->newest->withheld[1] | mp->veiled);
+    give_objects(mp, objects, 69);
+    cork_mempool_done(mp);
+}
+
 /* AddressSanitizer would have its say before the guards have theirs. */
 __attribute__((no_sanitize("address"))) static void touch(const void *pointer)
 {
