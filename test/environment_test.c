@@ -305,7 +305,7 @@ static const char *left_out(const char *word)
 /* Ends by abort, as a child must whose standard error is compared. */
 static void word_is_left_out(const char *format, const char *word)
 {
-    char text[512];
+    char text[4096];
 
     snprintf(text, sizeof(text), format, word);
     every_form_has(text, CORK_MEMPOOL_CANARY | CORK_MEMPOOL_CALLSITES);
@@ -340,6 +340,25 @@ TEST(a_word_that_is_not_known_is_reported_once_and_left_out)
         CHECK_ABORTS(left_out(unknown[i]), word_is_left_out("%s:callsites=1:canary=1", unknown[i]));
         CHECK_ABORTS(left_out(unknown[i]), word_is_left_out("callsites=1:canary=1:%s", unknown[i]));
     }
+}
+
+/* The report of a word ends with its 256th character at the latest, its quotation mark apart. */
+TEST(a_long_word_that_is_not_known_is_cut_off_in_its_report)
+{
+    const size_t shown = 256 - (strlen(left_out("")) - strlen("\"\n"));
+    char word[3000];
+    char start[256];
+
+    memset(word, 'x', sizeof(word));
+    for (size_t length = shown - 1; length <= shown + 1; length++) {
+        snprintf(start, sizeof(start), "%.*s", (int)(length < shown ? length : shown), word);
+        word[length] = '\0';
+        CHECK_ABORTS(left_out(start), word_is_left_out("canary=1:callsites=1:%s", word));
+        word[length] = 'x';
+    }
+    snprintf(start, sizeof(start), "%.*s", (int)shown, word);
+    word[sizeof(word) - 1] = '\0';
+    CHECK_ABORTS(left_out(start), word_is_left_out("canary=1:callsites=1:%s", word));
 }
 
 TEST(a_word_with_more_than_one_value_is_not_known)

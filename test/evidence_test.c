@@ -397,8 +397,9 @@ TEST(reports_of_writes_after_free_show_what_was_written)
         object = subject.objects[1];
         mended[0] = peek(object + 7);
         mended[1] = peek(object + 20);
-        poke(object + 7, 0xfe);
-        poke(object + 20, 1);
+        /* The largest number of one digit, and the smallest of two. */
+        poke(object + 7, 0x0f);
+        poke(object + 20, 0x10);
         refuse(VERIFY, object, CORK_MEMPOOL_WRITE_AFTER_FREE, subject_slot(object), true);
         CHECK_ABORTS(expected_report(), make(VERIFY, NULL));
         subject_give(2, SUBJECT_COUNT);
