@@ -283,6 +283,7 @@ TEST(a_seed_is_that_of_every_pool_that_has_none)
 {
     CHECK_PASSES(every_pool_has_seed("canary=1:seed=7", 7));
     CHECK_PASSES(every_pool_has_seed("seed=0x1f:shuffle=1", 0x1f));
+    CHECK_PASSES(every_pool_has_seed("seed=9:shuffle=1", 9));
     CHECK_PASSES(every_pool_has_seed("seed=1:seal=1:seed=4294967295", 4294967295));
 }
 
@@ -333,6 +334,7 @@ TEST(a_word_that_is_not_known_is_reported_once_and_left_out)
         "shuffle=0x", "hello world",
         "seed=-5",    "seed=+5",
         "seed= 5",    "seed=a",
+        "canaryx1",   "seedx1",
     };
 
     for (size_t i = 0; i < COUNT_OF(unknown); i++) {

@@ -153,16 +153,18 @@ TEST(check_sees_damage_to_the_free_list)
 TEST(check_sees_damage_to_a_pool_that_has_issued_all)
 {
     struct cork_mempool *mp = &crowd.mp;
-    void *objects[64];
+    void *objects[128];
 
     cork_mempool_init_size(mp, 24);
-    take_objects(mp, objects, 64);
+    take_objects(mp, objects, 128);
     CHECK_EQUAL(mp->open, 0);
     CHECK_EQUAL(stats_of(mp).slot_size, slot_needed(24));
     CHECK_SEES(mp->open_group, NULL);
     CHECK_SEES(mp->open_group, (struct cork_mempool_group *)(void *)((char *)mp->open_group + 1));
     CHECK_SEES(mp->geometry.stride, mp->geometry.stride + 16);
-    give_objects(mp, objects, 64);
+    CHECK_SEES(mp->newest->usable_count, mp->newest->capacity + 1);
+    CHECK_SEES(mp->newest->older->carved_count, 0);
+    give_objects(mp, objects, 128);
     cork_mempool_done(mp);
 }
 
