@@ -3,6 +3,7 @@
 
 #include "environment.h"
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -42,14 +43,18 @@ static const char *value_of(const char *assignment, size_t length, const char *n
 
 static bool apply_seed(struct environment *environment, const char *value, const char *end)
 {
+    const int saved_errno = errno;
+    const bool is_hexadecimal = value[0] == '0' && value[1] == 'x';
     char *rest;
-    const uint64_t seed = strtoull(value, &rest, 0);
 
-    if (*value < '0' || *value > '9' || rest != end) {
-        return false;
+    errno = 0;
+    const uint64_t seed = strtoull(value, &rest, is_hexadecimal ? 16 : 10);
+    const bool is_seed = *value >= '0' && rest == end && errno == 0;
+    errno = saved_errno;
+    if (is_seed) {
+        environment->seed = seed;
     }
-    environment->seed = seed;
-    return true;
+    return is_seed;
 }
 
 static bool apply(struct environment *environment, const char *assignment, size_t length)

@@ -284,6 +284,7 @@ TEST(a_seed_is_that_of_every_pool_that_has_none)
     CHECK_PASSES(every_pool_has_seed("canary=1:seed=7", 7));
     CHECK_PASSES(every_pool_has_seed("seed=0x1f:shuffle=1", 0x1f));
     CHECK_PASSES(every_pool_has_seed("seed=9:shuffle=1", 9));
+    CHECK_PASSES(every_pool_has_seed("seed=010:shuffle=1", 10));
     CHECK_PASSES(every_pool_has_seed("seed=1:seal=1:seed=4294967295", 4294967295));
 }
 
@@ -316,25 +317,46 @@ static void word_is_left_out(const char *format, const char *word)
 TEST(a_word_that_is_not_known_is_reported_once_and_left_out)
 {
     static const char *const unknown[] = {
-        "canary",     "canary=",
-        "canary=2",   "canary=10",
-        "canary=01",  "canary=yes",
-        "Canary=1",   "canaries=1",
-        "canar=1",    " canary=1",
-        "canary=1 ",  "canary =1",
-        "=1",         "=",
-        "1",          "x",
-        "guards=1",   "seal",
-        "wipe=-1",    "paranoid",
-        "seed",       "seed=",
-        "seed=x",     "seed=1x",
-        "seeds=1",    "canary=1,x=1",
-        "canary;",    "no=1",
-        "seed=0x",    "passthrough=2",
-        "shuffle=0x", "hello world",
-        "seed=-5",    "seed=+5",
-        "seed= 5",    "seed=a",
-        "canaryx1",   "seedx1",
+        "canary",
+        "canary=",
+        "canary=2",
+        "canary=10",
+        "canary=01",
+        "canary=yes",
+        "Canary=1",
+        "canaries=1",
+        "canar=1",
+        " canary=1",
+        "canary=1 ",
+        "canary =1",
+        "=1",
+        "=",
+        "1",
+        "x",
+        "guards=1",
+        "seal",
+        "wipe=-1",
+        "paranoid",
+        "seed",
+        "seed=",
+        "seed=x",
+        "seed=1x",
+        "seeds=1",
+        "canary=1,x=1",
+        "canary;",
+        "no=1",
+        "seed=0x",
+        "passthrough=2",
+        "shuffle=0x",
+        "hello world",
+        "seed=-5",
+        "seed=+5",
+        "seed= 5",
+        "seed=a",
+        "seed=18446744073709551616",
+        "seed=0x10000000000000000",
+        "canaryx1",
+        "seedx1",
     };
 
     for (size_t i = 0; i < COUNT_OF(unknown); i++) {
