@@ -4,8 +4,6 @@
 #include <string.h>
 
 #include "engine.h"
-#include "options.h"
-#include "progress.h"
 
 ENGINE_BEGIN
 
@@ -80,19 +78,6 @@ bool driver_decode(const struct driver *driver, const struct subject *subject, c
         run->settings.failing_mask |= (uint64_t)data[i] << 8 * i;
     }
     return true;
-}
-
-void driver_test(const struct driver *driver, const struct subject *subject, const uint8_t *data,
-                 size_t size)
-{
-    struct driver_run run;
-    progress_count();
-    if (driver->has_options) {
-        options_test(data, size);
-    }
-    for (size_t i = 0; driver_decode(driver, subject, data, size, i, &run); i++) {
-        run_program(&run.settings, run.data, run.size);
-    }
 }
 
 ENGINE_END
