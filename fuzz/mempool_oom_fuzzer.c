@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "driver.h"
+#include "mutator.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -8,3 +9,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     driver_test(&driver_oom, &subject_cork, data, size);
     return 0;
 }
+
+MUTATOR_OF(driver_oom)
