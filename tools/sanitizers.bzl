@@ -27,10 +27,10 @@ def sanitized(settings, sanitizer, engine = []):
 
     Args:
       settings: the configuration's copt and linkopt, by their labels.
-      sanitizer: one of SANITIZERS.
+      sanitizer: one of SANITIZERS, or empty for none.
       engine: further options for the linker.
     """
-    flags = SANITIZERS[sanitizer]
+    flags = SANITIZERS[sanitizer] if sanitizer else []
     return {
         "//command_line_option:copt": _unsanitized(settings["//command_line_option:copt"]) + flags + INSTRUMENTED,
         "//command_line_option:linkopt": _unsanitized(settings["//command_line_option:linkopt"]) + flags[:1] + engine,
