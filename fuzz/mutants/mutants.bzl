@@ -195,11 +195,14 @@ def _define_mutant(name, mutant, driver, sanitizer, patch = None, file = None):
             tags = ["manual"],
         )
 
+def _control_of(driver, sanitizer):
+    return "_".join([_CONTROL, driver] + ([sanitizer] if sanitizer else []))
+
 def mutants(name, patches, drivers):
     """Defines the test `name`, which demands that the corpora find each mutant, and `hunt`.
 
     Args:
-      name: the test's name.
+      name: the test's name; its tag is "mutants".
       patches: files as described above, by their paths from the package.
       drivers: the fuzz tests, in whose corpora the mutants are to be found.
     """
@@ -207,7 +210,7 @@ def mutants(name, patches, drivers):
     for driver in drivers:
         _library(driver + "_of_mutants", srcs = [driver + ".c"], alwayslink = True, deps = [":harness"])
         for sanitizer in ["", "asan"]:
-            _define_mutant("%s_%s%s" % (_CONTROL, driver, sanitizer), _CONTROL, driver, sanitizer)
+            _define_mutant(_control_of(driver, sanitizer), _CONTROL, driver, sanitizer)
 
     names = []
     for patch in patches:
@@ -224,10 +227,11 @@ def mutants(name, patches, drivers):
         src = "mutants/mutants_test.py",
         data = [driver + "_corpus" for driver in drivers],
         mutants = [
-            "%s_%s%s_replay" % (_CONTROL, driver, sanitizer)
+            _control_of(driver, sanitizer) + "_replay"
             for driver in drivers
             for sanitizer in ["", "asan"]
         ] + [mutant + "_replay" for mutant in names],
+        tags = ["mutants"],
     )
     _mutants_run(
         name = "hunt",

@@ -15,7 +15,7 @@ MAX_SECONDS = 120
 
 # What a replay says when an input has made it end; it says nothing of the kind where it cannot run.
 INPUT = re.compile(r"^replay: the input was (.*)$", re.MULTILINE)
-REASON = re.compile(r"^ *(?:expected: |SUMMARY: |.*?runtime error: )(.*)$", re.MULTILINE)
+REASON = re.compile(r"^ *(?:expected: |SUMMARY: )(.*?)(?: \(/.*)?$", re.MULTILINE)
 
 
 def description_of(patch):
