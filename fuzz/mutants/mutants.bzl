@@ -214,12 +214,12 @@ def mutants(name, patches, drivers):
 
     names = []
     for patch in patches:
-        _, driver, file, base = patch.split("/")
-        parts = base.split(".")
-        if driver not in drivers or parts[1:] not in [["patch"], ["asan", "patch"]]:
+        path = patch.split("/")
+        parts = path[-1].split(".")
+        if len(path) != 4 or path[1] not in drivers or parts[1:] not in [["patch"], ["asan", "patch"]]:
             fail("%s is not mutants/DRIVER/FILE/NAME.patch or NAME.asan.patch" % patch)
         names.append("mutant_" + parts[0])
-        _define_mutant(names[-1], parts[0], driver, parts[1] if len(parts) == 3 else "", patch, file)
+        _define_mutant(names[-1], parts[0], path[1], parts[1] if len(parts) == 3 else "", patch, path[2])
 
     _mutants_test(
         name = name,
