@@ -40,11 +40,12 @@ def main():
         if points:
             axes.scatter(*zip(*points), marker=marker, color=color, s=16, alpha=0.7, label=label)
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
     axes.set_yticks(range(len(names)), [name.replace("_", " ") for name in names], fontsize=7)
     axes.set_ylim(-1, len(names))
     axes.set_xlabel("seconds from an empty corpus, one dot for each seed")
     axes.grid(axis="x", alpha=0.3)
-    axes.legend(loc="lower right", fontsize=7)
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncol=2, frameon=False, fontsize=7)
     figure.tight_layout()
     figure.savefig(path, metadata={"Date": None})
 
