@@ -276,8 +276,8 @@ def measure(options):
     runs = [results.known(*pair, options.timeout) for pair in pairs]
     tasks = [pair for pair, run in zip(pairs, runs) if run is None]
     runs = [run for run in runs if run is not None]
-    print(f"{len(mutants)} mutants, {options.seeds} seeds; {len(runs)} of {len(pairs)} runs are")
-    print(f"in {options.json} already", flush=True)
+    print(f"{len(mutants)} mutants, {options.seeds} seeds, results in {options.json}:", end=" ")
+    print(f"{len(runs)} of {len(pairs)} runs are known", flush=True)
     start = time.monotonic()
     try:
         for done, run in enumerate(hunt(tasks, hunter, results, options.jobs), 1):
@@ -294,7 +294,8 @@ def main():
         python = find_plotter() if options.svg else None
         stop_on_signals()
         runs, is_whole = measure(options)
-        print("\n".join(table(runs, options.timeout)))
+        if runs:
+            print("\n".join(table(runs, options.timeout)))
         if options.svg and runs:
             draw(runs, options, python)
         if not is_whole:
