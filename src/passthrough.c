@@ -107,8 +107,7 @@ void **passthrough_find(const struct cork_mempool *mp, const void *object)
 
 bool passthrough_knows(const struct cork_mempool *mp, const void *object)
 {
-    return mp->passed != NULL &&
-           place_of(mp->passed, mp->passed_capacity, object)->object != NULL;
+    return mp->passed != NULL && place_of(mp->passed, mp->passed_capacity, object)->object != NULL;
 }
 
 void passthrough_done(struct cork_mempool *mp)
