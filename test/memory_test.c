@@ -526,3 +526,35 @@ TEST(guarded_blocks_fill_one_small_region_after_another)
     CHECK(cork_mempool_check(&mp));
     cork_mempool_done(&mp);
 }
+
+/* Small objects, so that the tables of slots grow as well. */
+static bool refuse_once_between_guards(size_t number)
+{
+    const struct cork_mempool_options options = {.element_size = 1,
+                                                 .protections = CORK_MEMPOOL_GUARD};
+    const size_t count = 30000;
+    struct cork_mempool mp;
+    bool was_refused;
+
+    CHECK(cork_mempool_init_with(&mp, &options));
+    requests_start();
+    requests_refuse(COMMITS, REFUSE_NUMBER, number);
+    for (size_t i = 0; i < count; i++) {
+        while ((objects[i] = try_new(&mp)) == NULL) {
+        }
+        mark(i, 1);
+    }
+    was_refused = requests_reached();
+    finish(&mp, count);
+    return was_refused;
+}
+
+TEST(each_commit_of_a_guarded_block_may_be_refused_once)
+{
+    size_t number = 1;
+
+    while (refuse_once_between_guards(number)) {
+        number++;
+    }
+    CHECK(number > 10);
+}

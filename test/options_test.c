@@ -518,3 +518,13 @@ TEST(a_buffer_larger_than_all_memory_is_refused)
                 .buffer_size = SIZE_MAX >> i);
     }
 }
+
+TEST(a_guarded_block_that_no_address_could_be_behind_is_refused)
+{
+    if (TEST_UNDER_ASAN) {
+        test_skip("with gaps between objects there are too few of them");
+    }
+    REFUSED(.element_size = 1, .alignment = 1, .block_size = SIZE_MAX,
+            .protections = CORK_MEMPOOL_GUARD);
+    ACCEPTED(.element_size = 1, .alignment = 1, .block_size = SIZE_MAX);
+}
