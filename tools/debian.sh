@@ -6,6 +6,10 @@ fail() {
     exit 2
 }
 
+can_install() {
+    command -v apt-get >/dev/null && { [ "$(id -u)" -eq 0 ] || command -v sudo >/dev/null; }
+}
+
 # install_packages PURPOSE PACKAGE...
 install_packages() {
     purpose=$1
