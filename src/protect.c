@@ -301,7 +301,8 @@ EXPANDED void free_with(struct cork_mempool *mp, void *ptr, uintptr_t index, con
     struct cork_mempool_slot slot = {mp->near_region, index};
     void *start = ptr;
 
-    if (has(set, CORK_MEMPOOL_PASSTHROUGH)) {
+    /* Valgrind shows the callers, of which the fewer the better. */
+    if (has(set, CORK_MEMPOOL_PASSTHROUGH | WATCHED)) {
         slot = find_far(mp, ptr);
         start = pool_start(mp, slot);
     } else if (UNLIKELY(!is_near(mp, index, set))) {

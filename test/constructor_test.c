@@ -16,7 +16,7 @@
 #define OBJECT_COUNT 1500
 
 /* What combines with constructed objects. */
-static const unsigned protections[] = {
+static const unsigned combining[] = {
     0,
     CORK_MEMPOOL_CANARY,
     CORK_MEMPOOL_SEAL,
@@ -134,11 +134,11 @@ static size_t count_different(struct thing **list, size_t count)
 
 TEST(a_slot_is_constructed_once_before_its_first_object_and_destructed_once_at_done)
 {
-    for (size_t i = 0; i < COUNT_OF(protections); i++) {
+    for (size_t i = 0; i < COUNT_OF(combining); i++) {
         struct cork_mempool mp;
         struct tally tally;
 
-        init(&mp, &tally, protections[i]);
+        init(&mp, &tally, combining[i]);
         CHECK_EQUAL(tally.asked, 0);
         for (size_t j = 0; j < OBJECT_COUNT; j++) {
             take(&mp, things + j, 1);
@@ -158,12 +158,12 @@ TEST(a_slot_is_constructed_once_before_its_first_object_and_destructed_once_at_d
 
 TEST(objects_keep_what_is_in_them_from_free_to_new)
 {
-    for (size_t i = 0; i < COUNT_OF(protections); i++) {
+    for (size_t i = 0; i < COUNT_OF(combining); i++) {
         struct cork_mempool mp;
         struct tally tally;
         size_t kept_count = 0;
 
-        init(&mp, &tally, protections[i]);
+        init(&mp, &tally, combining[i]);
         take(&mp, things, OBJECT_COUNT);
         for (size_t j = 0; j < OBJECT_COUNT; j++) {
             things[j]->value = (uintptr_t)things[j] + 1;
@@ -186,12 +186,12 @@ TEST(objects_keep_what_is_in_them_from_free_to_new)
 /* Between two failures the pool is as before the first, and as if it had not been asked. */
 TEST(a_failing_constructor_gives_null_with_its_errno_and_loses_nothing)
 {
-    for (size_t i = 0; i < COUNT_OF(protections); i++) {
+    for (size_t i = 0; i < COUNT_OF(combining); i++) {
         struct cork_mempool mp;
         struct tally tally;
         size_t null_count = 0;
 
-        init(&mp, &tally, protections[i]);
+        init(&mp, &tally, combining[i]);
         tally.fail_every = 3;
         for (size_t j = 0; j < OBJECT_COUNT; j++) {
             const size_t constructed = tally.constructed;
@@ -218,7 +218,7 @@ TEST(a_failing_constructor_gives_null_with_its_errno_and_loses_nothing)
 /* With a limit of objects, a slot that is lost is an object that cannot be had. */
 TEST(a_slot_whose_constructor_failed_is_not_lost)
 {
-    for (size_t i = 0; i < COUNT_OF(protections); i++) {
+    for (size_t i = 0; i < COUNT_OF(combining); i++) {
         for (size_t fail_at = 1; fail_at <= 200; fail_at += fail_at < 5 ? 1 : 13) {
             struct cork_mempool mp;
             struct tally tally = {.fail_at = fail_at};
@@ -226,7 +226,7 @@ TEST(a_slot_whose_constructor_failed_is_not_lost)
             CHECK(cork_mempool_init_with(
                 &mp, &(const struct cork_mempool_options){.element_size = sizeof(struct thing),
                                                           .max_objects = 200,
-                                                          .protections = protections[i],
+                                                          .protections = combining[i],
                                                           .init_object = construct,
                                                           .done_object = destruct,
                                                           .user_data = &tally}));
@@ -248,12 +248,12 @@ TEST(a_slot_whose_constructor_failed_is_not_lost)
 
 TEST(trim_destructs_what_it_gives_back_and_nothing_else)
 {
-    for (size_t i = 0; i < COUNT_OF(protections); i++) {
+    for (size_t i = 0; i < COUNT_OF(combining); i++) {
         for (size_t kept = 0; kept <= OBJECT_COUNT; kept += OBJECT_COUNT / 5) {
             struct cork_mempool mp;
             struct tally tally;
 
-            init(&mp, &tally, protections[i]);
+            init(&mp, &tally, combining[i]);
             take(&mp, things, OBJECT_COUNT);
             for (size_t j = 0; j < kept; j++) {
                 things[j]->value = j + 1;
@@ -286,13 +286,13 @@ static void finish(void *user_data, void *object)
 
 TEST(a_destructor_without_a_constructor_sees_every_object_as_it_was_freed)
 {
-    for (size_t i = 0; i < COUNT_OF(protections); i++) {
+    for (size_t i = 0; i < COUNT_OF(combining); i++) {
         struct tally tally = {.asked = 0};
         struct cork_mempool mp;
 
         CHECK(cork_mempool_init_with(
             &mp, &(const struct cork_mempool_options){.element_size = sizeof(struct thing),
-                                                      .protections = protections[i],
+                                                      .protections = combining[i],
                                                       .done_object = finish,
                                                       .user_data = &tally}));
         for (size_t j = 0; j < OBJECT_COUNT; j++) {
@@ -312,13 +312,13 @@ TEST(a_destructor_without_a_constructor_sees_every_object_as_it_was_freed)
 
 TEST(a_constructor_without_a_destructor_is_complete)
 {
-    for (size_t i = 0; i < COUNT_OF(protections); i++) {
+    for (size_t i = 0; i < COUNT_OF(combining); i++) {
         struct tally tally = {.asked = 0};
         struct cork_mempool mp;
 
         CHECK(cork_mempool_init_with(
             &mp, &(const struct cork_mempool_options){.element_size = sizeof(struct thing),
-                                                      .protections = protections[i],
+                                                      .protections = combining[i],
                                                       .init_object = construct,
                                                       .user_data = &tally}));
         take(&mp, things, OBJECT_COUNT);
@@ -335,17 +335,17 @@ TEST(objects_in_a_buffer_are_constructed_too)
 {
     static _Alignas(16) char buffer[20000];
 
-    for (size_t i = 0; i < COUNT_OF(protections); i++) {
+    for (size_t i = 0; i < COUNT_OF(combining); i++) {
         struct tally tally = {.asked = 0};
         struct cork_mempool mp;
         size_t count = 0;
 
-        if ((protections[i] & CORK_MEMPOOL_GUARD) != 0) {
+        if ((combining[i] & CORK_MEMPOOL_GUARD) != 0) {
             continue;
         }
         CHECK(cork_mempool_init_with(
             &mp, &(const struct cork_mempool_options){.element_size = sizeof(struct thing),
-                                                      .protections = protections[i],
+                                                      .protections = combining[i],
                                                       .buffer = buffer,
                                                       .buffer_size = sizeof(buffer),
                                                       .init_object = construct,
@@ -424,11 +424,11 @@ static void leave(const struct cork_mempool_violation *violation)
 
 TEST(a_refused_done_destructs_nothing)
 {
-    for (size_t i = 0; i < COUNT_OF(protections); i++) {
+    for (size_t i = 0; i < COUNT_OF(combining); i++) {
         struct cork_mempool mp;
         struct tally tally;
 
-        init(&mp, &tally, protections[i]);
+        init(&mp, &tally, combining[i]);
         take(&mp, things, 100);
         give(&mp, things, 99);
         cork_mempool_on_violation(leave);

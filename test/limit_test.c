@@ -11,22 +11,6 @@
 
 #define OPTIONS(...) (&(const struct cork_mempool_options){__VA_ARGS__})
 
-static const unsigned protections[] = {
-    0,
-    CORK_MEMPOOL_CANARY,
-    CORK_MEMPOOL_SEAL,
-    CORK_MEMPOOL_WIPE,
-    CORK_MEMPOOL_SHUFFLE,
-    CORK_MEMPOOL_QUARANTINE,
-    CORK_MEMPOOL_GUARD,
-    CORK_MEMPOOL_CALLSITES,
-    CORK_MEMPOOL_PASSTHROUGH,
-    CORK_MEMPOOL_PASSTHROUGH | CORK_MEMPOOL_CALLSITES,
-    CORK_MEMPOOL_SEAL | CORK_MEMPOOL_QUARANTINE,
-    CORK_MEMPOOL_PARANOID,
-    CORK_MEMPOOL_PARANOID | CORK_MEMPOOL_SEAL,
-};
-
 static void new_gives_null(struct cork_mempool *mp)
 {
     for (size_t i = 0; i < 3; i++) {

@@ -17,23 +17,6 @@
 
 #define OPTIONS(...) (&(const struct cork_mempool_options){__VA_ARGS__})
 
-/* Each protection, in an order of their own; and sets that say something about their sum. */
-static const unsigned protections[] = {
-    0,
-    CORK_MEMPOOL_CANARY,
-    CORK_MEMPOOL_SEAL,
-    CORK_MEMPOOL_WIPE,
-    CORK_MEMPOOL_SHUFFLE,
-    CORK_MEMPOOL_QUARANTINE,
-    CORK_MEMPOOL_GUARD,
-    CORK_MEMPOOL_CALLSITES,
-    CORK_MEMPOOL_PASSTHROUGH,
-    CORK_MEMPOOL_PASSTHROUGH | CORK_MEMPOOL_CALLSITES,
-    CORK_MEMPOOL_SEAL | CORK_MEMPOOL_QUARANTINE,
-    CORK_MEMPOOL_PARANOID,
-    CORK_MEMPOOL_PARANOID | CORK_MEMPOOL_SEAL,
-};
-
 static const struct cork_mempool_options nothing;
 
 static void *no_memory(void *source_data, size_t size, size_t alignment)

@@ -7,6 +7,22 @@
 
 #include "harness.h"
 
+const unsigned protections[PROTECTIONS_COUNT] = {
+    0,
+    CORK_MEMPOOL_CANARY,
+    CORK_MEMPOOL_SEAL,
+    CORK_MEMPOOL_WIPE,
+    CORK_MEMPOOL_SHUFFLE,
+    CORK_MEMPOOL_QUARANTINE,
+    CORK_MEMPOOL_GUARD,
+    CORK_MEMPOOL_CALLSITES,
+    CORK_MEMPOOL_PASSTHROUGH,
+    CORK_MEMPOOL_PASSTHROUGH | CORK_MEMPOOL_CALLSITES,
+    CORK_MEMPOOL_SEAL | CORK_MEMPOOL_QUARANTINE | CORK_MEMPOOL_SHUFFLE,
+    CORK_MEMPOOL_PARANOID,
+    CORK_MEMPOOL_PARANOID | CORK_MEMPOOL_SEAL,
+};
+
 struct cork_mempool_stats stats_of(const struct cork_mempool *mp)
 {
     struct cork_mempool_stats stats;

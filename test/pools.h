@@ -17,6 +17,10 @@
 
 #define COUNT_OF(array) (sizeof(array) / sizeof(*(array)))
 
+/* Each protection, in an order of their own; and sets that say something about their sum. */
+#define PROTECTIONS_COUNT 13
+extern const unsigned protections[PROTECTIONS_COUNT];
+
 struct cork_mempool_stats stats_of(const struct cork_mempool *mp);
 
 bool same_stats(const struct cork_mempool_stats *a, const struct cork_mempool_stats *b);

@@ -16,7 +16,7 @@
 #include "requests.h"
 
 /* What combines with memory of the caller's. */
-static const unsigned protections[] = {
+static const unsigned combining[] = {
     0,
     CORK_MEMPOOL_CANARY,
     CORK_MEMPOOL_SEAL,
@@ -147,18 +147,18 @@ TEST(each_byte_more_of_a_buffer_is_good_for_at_most_one_object_more)
 
 TEST(a_buffer_of_any_size_at_any_address_holds_all_that_fits)
 {
-    for (size_t i = 0; i < COUNT_OF(protections); i++) {
+    for (size_t i = 0; i < COUNT_OF(combining); i++) {
         size_t slot_size;
         struct cork_mempool mp;
 
-        init(&mp, (struct cork_mempool_options){.element_size = 24, .protections = protections[i]});
+        init(&mp, (struct cork_mempool_options){.element_size = 24, .protections = combining[i]});
         slot_size = stats_of(&mp).slot_size + sizeof(struct cork_mempool_record);
         cork_mempool_done(&mp);
         for (size_t offset = 0; offset < 20; offset += offset < 10 ? 1 : 3) {
             for (size_t size = 1; size < 20000; size += size < 600 ? 97 : 5501) {
                 const size_t capacity = capacity_of(
                     (struct cork_mempool_options){
-                        .element_size = 24, .protections = protections[i], .buffer_size = size},
+                        .element_size = 24, .protections = combining[i], .buffer_size = size},
                     offset);
 
                 CHECK(size < OVERHEAD_MAX || capacity >= (size - OVERHEAD_MAX) / slot_size);
@@ -171,11 +171,11 @@ TEST(objects_in_a_buffer_are_aligned_as_asked)
 {
     for (size_t alignment = 1; alignment <= 4096; alignment *= 2) {
         for (size_t offset = 0; offset < 9; offset++) {
-            for (size_t i = 0; i < COUNT_OF(protections); i++) {
+            for (size_t i = 0; i < COUNT_OF(combining); i++) {
                 const size_t capacity =
                     capacity_of((struct cork_mempool_options){.element_size = 40,
                                                               .alignment = alignment,
-                                                              .protections = protections[i],
+                                                              .protections = combining[i],
                                                               .buffer_size = 6 * 4096},
                                 offset);
 
@@ -217,10 +217,10 @@ TEST(a_buffer_may_be_used_for_anything_once_its_pool_is_done)
 {
     static const size_t sizes[] = {16, 100, 1, 3000, 16};
 
-    for (size_t i = 0; i < COUNT_OF(protections); i++) {
+    for (size_t i = 0; i < COUNT_OF(combining); i++) {
         for (size_t j = 0; j < COUNT_OF(sizes); j++) {
             CHECK(capacity_of((struct cork_mempool_options){.element_size = sizes[j],
-                                                            .protections = protections[i],
+                                                            .protections = combining[i],
                                                             .buffer_size = 20000},
                               0) >= 5);
             memset(arena, (int)j, sizeof(arena));
@@ -230,13 +230,13 @@ TEST(a_buffer_may_be_used_for_anything_once_its_pool_is_done)
 
 TEST(a_buffer_that_is_trimmed_serves_again)
 {
-    for (size_t i = 0; i < COUNT_OF(protections); i++) {
+    for (size_t i = 0; i < COUNT_OF(combining); i++) {
         struct cork_mempool mp;
         size_t capacity;
 
         init(&mp, (struct cork_mempool_options){.element_size = 24,
                                                 .buffer = arena,
-                                                .protections = protections[i],
+                                                .protections = combining[i],
                                                 .buffer_size = 8000});
         requests_start();
         capacity = use_up(&mp, arena, 8000);
@@ -362,13 +362,13 @@ TEST(all_memory_comes_from_the_source_and_goes_back_at_done)
 {
     static const size_t sizes[] = {1, 8, 24, 100, 5000};
 
-    for (size_t i = 0; i < COUNT_OF(protections); i++) {
+    for (size_t i = 0; i < COUNT_OF(combining); i++) {
         for (size_t j = 0; j < COUNT_OF(sizes); j++) {
             struct ledger ledger = {.piece_count = 0};
             struct cork_mempool mp;
 
             init(&mp, (struct cork_mempool_options){.element_size = sizes[j],
-                                                    .protections = protections[i],
+                                                    .protections = combining[i],
                                                     .source = &source,
                                                     .source_data = &ledger});
             CHECK_EQUAL(ledger.request_count, 0);
@@ -427,13 +427,13 @@ TEST(a_source_is_asked_seldom)
 TEST(objects_from_a_source_are_aligned_as_asked)
 {
     for (size_t alignment = 1; alignment <= 8192; alignment *= 2) {
-        for (size_t i = 0; i < COUNT_OF(protections); i++) {
+        for (size_t i = 0; i < COUNT_OF(combining); i++) {
             struct ledger ledger = {.piece_count = 0};
             struct cork_mempool mp;
 
             init(&mp, (struct cork_mempool_options){.element_size = 7,
                                                     .alignment = alignment,
-                                                    .protections = protections[i],
+                                                    .protections = combining[i],
                                                     .source = &source,
                                                     .source_data = &ledger});
             exercise(&mp, 100);
@@ -494,14 +494,14 @@ static bool work_with_refusals(unsigned protection, size_t first, size_t end)
 
 TEST(each_request_to_a_source_may_be_refused)
 {
-    for (size_t i = 0; i < COUNT_OF(protections); i++) {
+    for (size_t i = 0; i < COUNT_OF(combining); i++) {
         size_t number = 1;
 
-        while (work_with_refusals(protections[i], number, number + 1)) {
+        while (work_with_refusals(combining[i], number, number + 1)) {
             number++;
         }
         CHECK(number > 8);
-        for (number = 1; work_with_refusals(protections[i], number, SIZE_MAX); number++) {
+        for (number = 1; work_with_refusals(combining[i], number, SIZE_MAX); number++) {
         }
         CHECK(number > 8);
     }

@@ -15,20 +15,6 @@
 static struct cork_mempool mp;
 static void *objects[200];
 
-/* Each protection alone, then all that combine. */
-static const unsigned protections[] = {
-    0,
-    CORK_MEMPOOL_CANARY,
-    CORK_MEMPOOL_SEAL,
-    CORK_MEMPOOL_WIPE,
-    CORK_MEMPOOL_SHUFFLE,
-    CORK_MEMPOOL_QUARANTINE,
-    CORK_MEMPOOL_GUARD,
-    CORK_MEMPOOL_CALLSITES,
-    CORK_MEMPOOL_PASSTHROUGH,
-    CORK_MEMPOOL_PARANOID,
-};
-
 static void init(unsigned set)
 {
     const struct cork_mempool_options options = {.element_size = SIZE, .protections = set};

@@ -38,7 +38,7 @@ def is_usable(program):
 
 def run_one(program, misuse, size):
     """Returns the program's exit status and output, Valgrind's lines, and the pool's."""
-    command = ["valgrind", "-q", "--num-callers=8", program, misuse, "default", str(size)]
+    command = ["valgrind", "-q", program, misuse, "default", str(size)]
     environment = {key: value for key, value in os.environ.items()
                    if key != "CORK_MEMPOOL_OPTIONS"}
     run = subprocess.run(command, capture_output=True, check=False, text=True, env=environment)
