@@ -56,10 +56,10 @@ TEST(the_limit_of_objects_is_exact_with_every_protection)
     static const size_t limits[] = {1, 2, 63, 64, 65, 127, 128, 129, 1000, 5000};
     static const size_t block_sizes[] = {1, 0, 100000};
 
-    for (size_t i = 0; i < COUNT_OF(protections); i++) {
+    for (size_t i = 0; i < COUNT_OF(all_protections); i++) {
         for (size_t j = 0; j < COUNT_OF(limits); j++) {
             for (size_t k = 0; k < COUNT_OF(block_sizes); k++) {
-                limit_is_exact(protections[i], limits[j], block_sizes[k]);
+                limit_is_exact(all_protections[i], limits[j], block_sizes[k]);
             }
         }
     }
@@ -68,13 +68,13 @@ TEST(the_limit_of_objects_is_exact_with_every_protection)
 /* Half of the objects stay while the other half is trimmed away: no slot may be counted twice. */
 TEST(the_limit_of_objects_is_exact_after_a_trim_of_some)
 {
-    for (size_t i = 0; i < COUNT_OF(protections); i++) {
+    for (size_t i = 0; i < COUNT_OF(all_protections); i++) {
         for (size_t kept = 0; kept <= 700; kept += 70) {
             struct cork_mempool mp;
             void *objects[700];
 
             CHECK(cork_mempool_init_with(&mp, OPTIONS(.element_size = 40, .max_objects = 700,
-                                                      .protections = protections[i])));
+                                                      .protections = all_protections[i])));
             take_objects(&mp, objects, 700);
             for (size_t j = kept; j < 700; j++) {
                 cork_mempool_free(&mp, objects[j]);

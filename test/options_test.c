@@ -84,12 +84,13 @@ TEST(options_of_zero_stand_for_their_defaults)
 TEST(initializing_takes_no_memory_whatever_the_protections)
 {
     requests_start();
-    for (size_t i = 0; i < COUNT_OF(protections); i++) {
+    for (size_t i = 0; i < COUNT_OF(all_protections); i++) {
         struct cork_mempool mp;
 
         errno = ODD_ERRNO;
         CHECK(cork_mempool_init_with(
-            &mp, OPTIONS(.element_size = 48, .protections = protections[i], .max_objects = 1000)));
+            &mp,
+            OPTIONS(.element_size = 48, .protections = all_protections[i], .max_objects = 1000)));
         CHECK(cork_mempool_check(&mp));
         CHECK_EQUAL(stats_of(&mp).reserved_size, 0);
         cork_mempool_done(&mp);
@@ -101,12 +102,12 @@ TEST(initializing_takes_no_memory_whatever_the_protections)
 
 TEST(elements_of_every_size_work_with_every_protection)
 {
-    for (size_t i = 0; i < COUNT_OF(protections); i++) {
+    for (size_t i = 0; i < COUNT_OF(all_protections); i++) {
         for (size_t size = 1; size <= 130; size += size < 34 ? 1 : 32) {
             struct cork_mempool mp;
 
             CHECK(cork_mempool_init_with(
-                &mp, OPTIONS(.element_size = size, .protections = protections[i])));
+                &mp, OPTIONS(.element_size = size, .protections = all_protections[i])));
             CHECK_EQUAL(stats_of(&mp).element_size, size);
             CHECK(stats_of(&mp).alignment >= alignment_needed(size));
             exercise(&mp, 300);
@@ -155,12 +156,12 @@ TEST(objects_have_the_alignment_that_was_asked_for)
 
     for (size_t alignment = 1; alignment <= 65536; alignment *= 2) {
         for (size_t i = 0; i < COUNT_OF(sizes); i++) {
-            for (size_t j = 0; j < COUNT_OF(protections); j++) {
+            for (size_t j = 0; j < COUNT_OF(all_protections); j++) {
                 struct cork_mempool mp;
 
                 CHECK(cork_mempool_init_with(&mp, OPTIONS(.element_size = sizes[i],
                                                           .alignment = alignment,
-                                                          .protections = protections[j])));
+                                                          .protections = all_protections[j])));
                 if (!TEST_UNDER_ASAN || alignment >= 8) {
                     CHECK_EQUAL(stats_of(&mp).alignment, alignment);
                 }
@@ -220,9 +221,9 @@ TEST(reports_give_the_name_and_the_seed_as_they_were_given)
     CHECK_ABORTS(foreign_report(&mp, name, &local, ""), cork_mempool_free(&mp, &local));
     CHECK(cork_mempool_init_with(&mp, OPTIONS(.element_size = 48)));
     CHECK_ABORTS(foreign_report(&mp, NULL, &local, ""), cork_mempool_free(&mp, &local));
-    for (size_t i = 1; i < COUNT_OF(protections); i++) {
+    for (size_t i = 1; i < COUNT_OF(all_protections); i++) {
         CHECK(cork_mempool_init_with(&mp, OPTIONS(.element_size = 48, .name = name, .seed = 0xabc,
-                                                  .protections = protections[i])));
+                                                  .protections = all_protections[i])));
         CHECK_ABORTS(foreign_report(&mp, name, &local, ", seed 0xabc"),
                      cork_mempool_free(&mp, &local));
     }
@@ -340,10 +341,10 @@ TEST(an_element_that_no_memory_could_hold_is_refused)
     REFUSED(.element_size = SIZE_MAX - 4095);
     REFUSED(.element_size = SIZE_MAX / 2 + 1);
     REFUSED(.element_size = SIZE_MAX / 2 + 1, .alignment = 1);
-    for (size_t i = 0; i < COUNT_OF(protections); i++) {
-        REFUSED(.element_size = SIZE_MAX, .protections = protections[i]);
-        REFUSED(.element_size = SIZE_MAX - 15, .protections = protections[i]);
-        ACCEPTED(.element_size = 1 << 20, .protections = protections[i]);
+    for (size_t i = 0; i < COUNT_OF(all_protections); i++) {
+        REFUSED(.element_size = SIZE_MAX, .protections = all_protections[i]);
+        REFUSED(.element_size = SIZE_MAX - 15, .protections = all_protections[i]);
+        ACCEPTED(.element_size = 1 << 20, .protections = all_protections[i]);
     }
     REFUSED(.element_size = 1, .alignment = SIZE_MAX / 2 + 1);
 }
@@ -401,13 +402,13 @@ TEST(a_buffer_too_small_for_one_object_is_refused)
 {
     static const size_t element_sizes[] = {1, 8, 24, 64, 500};
 
-    for (size_t i = 0; i < COUNT_OF(protections); i++) {
-        if ((protections[i] & (CORK_MEMPOOL_GUARD | CORK_MEMPOOL_PASSTHROUGH)) != 0) {
+    for (size_t i = 0; i < COUNT_OF(all_protections); i++) {
+        if ((all_protections[i] & (CORK_MEMPOOL_GUARD | CORK_MEMPOOL_PASSTHROUGH)) != 0) {
             continue;
         }
         for (size_t j = 0; j < COUNT_OF(element_sizes); j++) {
             struct cork_mempool_options options = {.element_size = element_sizes[j],
-                                                   .protections = protections[i],
+                                                   .protections = all_protections[i],
                                                    .buffer = room,
                                                    .buffer_size = 1};
             struct cork_mempool mp;
@@ -476,12 +477,12 @@ TEST(a_wipe_of_constructed_objects_is_refused)
 
 TEST(a_source_that_has_nothing_gives_null_and_a_pool_that_stays_valid)
 {
-    for (size_t i = 0; i < COUNT_OF(protections); i++) {
+    for (size_t i = 0; i < COUNT_OF(all_protections); i++) {
         struct cork_mempool mp;
 
-        if ((protections[i] & (CORK_MEMPOOL_GUARD | CORK_MEMPOOL_PASSTHROUGH)) == 0) {
+        if ((all_protections[i] & (CORK_MEMPOOL_GUARD | CORK_MEMPOOL_PASSTHROUGH)) == 0) {
             CHECK(cork_mempool_init_with(
-                &mp, OPTIONS(.source = &empty_source, .protections = protections[i])));
+                &mp, OPTIONS(.source = &empty_source, .protections = all_protections[i])));
             new_gives_null(&mp);
             cork_mempool_done(&mp);
         }

@@ -7,7 +7,7 @@
 
 #include "harness.h"
 
-const unsigned protections[PROTECTIONS_COUNT] = {
+const unsigned all_protections[PROTECTIONS_COUNT] = {
     0,
     CORK_MEMPOOL_CANARY,
     CORK_MEMPOOL_SEAL,

@@ -19,7 +19,7 @@
 
 /* Each protection, in an order of their own; and sets that say something about their sum. */
 #define PROTECTIONS_COUNT 13
-extern const unsigned protections[PROTECTIONS_COUNT];
+extern const unsigned all_protections[PROTECTIONS_COUNT];
 
 struct cork_mempool_stats stats_of(const struct cork_mempool *mp);
 

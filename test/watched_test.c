@@ -39,8 +39,8 @@ static void live(void)
 
 TEST(a_watched_pool_lives_with_each_protection)
 {
-    for (size_t i = 0; i < COUNT_OF(protections); i++) {
-        init(protections[i]);
+    for (size_t i = 0; i < COUNT_OF(all_protections); i++) {
+        init(all_protections[i]);
         live();
         take_objects(&mp, objects, 1);
         give_objects(&mp, objects, 1);

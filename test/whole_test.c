@@ -125,10 +125,10 @@ TEST(foreach_may_free_what_it_visits)
 
 TEST(foreach_visits_nothing_in_a_pool_without_live_objects)
 {
-    for (size_t i = 0; i < COUNT_OF(protections); i++) {
+    for (size_t i = 0; i < COUNT_OF(all_protections); i++) {
         struct cork_mempool mp;
 
-        init(&mp, protections[i]);
+        init(&mp, all_protections[i]);
         visit_all(&mp, 0);
         CHECK_EQUAL(visits.count, 0);
         take_objects(&mp, objects, OBJECT_COUNT);
@@ -142,12 +142,12 @@ TEST(foreach_visits_nothing_in_a_pool_without_live_objects)
 /* Where slots are issued at random, their order is that of addresses, but between regions. */
 TEST(foreach_visits_each_live_object_once_with_every_protection)
 {
-    for (size_t i = 0; i < COUNT_OF(protections); i++) {
-        const bool is_passing = (protections[i] & CORK_MEMPOOL_PASSTHROUGH) != 0;
+    for (size_t i = 0; i < COUNT_OF(all_protections); i++) {
+        const bool is_passing = (all_protections[i] & CORK_MEMPOOL_PASSTHROUGH) != 0;
         struct cork_mempool mp;
         size_t descent_count = 0;
 
-        init(&mp, protections[i]);
+        init(&mp, all_protections[i]);
         take_objects(&mp, objects, OBJECT_COUNT);
         visit_all(&mp, 3);
         CHECK_EQUAL(visits.count, OBJECT_COUNT);
@@ -167,13 +167,13 @@ TEST(foreach_visits_each_live_object_once_with_every_protection)
 
 TEST(owns_knows_live_objects_and_nothing_else)
 {
-    for (size_t i = 0; i < COUNT_OF(protections); i++) {
+    for (size_t i = 0; i < COUNT_OF(all_protections); i++) {
         struct cork_mempool mp;
         struct cork_mempool other;
         int local;
 
-        init(&mp, protections[i]);
-        init(&other, protections[i]);
+        init(&mp, all_protections[i]);
+        init(&other, all_protections[i]);
         CHECK(!cork_mempool_owns(&mp, NULL));
         CHECK(!cork_mempool_owns(&mp, &local));
         take_objects(&mp, objects, OBJECT_COUNT);
@@ -246,12 +246,13 @@ TEST(clear_frees_all_objects_in_every_region)
 /* Objects keep their contents through clear as they do through free. */
 TEST(cleared_objects_are_issued_again_as_freed_ones_are)
 {
-    for (size_t i = 0; i < COUNT_OF(protections); i++) {
-        const bool is_kept = (protections[i] & (CORK_MEMPOOL_WIPE | CORK_MEMPOOL_PASSTHROUGH)) == 0;
+    for (size_t i = 0; i < COUNT_OF(all_protections); i++) {
+        const bool is_kept =
+            (all_protections[i] & (CORK_MEMPOOL_WIPE | CORK_MEMPOOL_PASSTHROUGH)) == 0;
         struct cork_mempool mp;
         size_t kept_count = 0;
 
-        init(&mp, protections[i]);
+        init(&mp, all_protections[i]);
         cork_mempool_clear(&mp);
         for (size_t round = 0; round < 3; round++) {
             take_objects(&mp, objects, OBJECT_COUNT);
@@ -313,13 +314,13 @@ static size_t mapping_count(void)
 
 TEST(trim_of_a_pool_without_live_objects_gives_everything_back)
 {
-    for (size_t i = 0; i < COUNT_OF(protections); i++) {
+    for (size_t i = 0; i < COUNT_OF(all_protections); i++) {
         struct cork_mempool mp;
         struct cork_mempool_stats fresh;
         struct cork_mempool_stats after;
         size_t size;
 
-        init(&mp, protections[i]);
+        init(&mp, all_protections[i]);
         fresh = stats_of(&mp);
         CHECK_EQUAL(cork_mempool_trim(&mp), 0);
         requests_start();
@@ -402,11 +403,11 @@ TEST(a_few_live_objects_keep_little_memory_from_being_given_back)
 
 TEST(trim_keeps_live_objects_and_leaves_a_pool_that_works)
 {
-    for (size_t i = 0; i < COUNT_OF(protections); i++) {
+    for (size_t i = 0; i < COUNT_OF(all_protections); i++) {
         for (size_t step = 1; step <= OBJECT_COUNT; step = step * 3 + 1) {
             struct cork_mempool mp;
 
-            init(&mp, protections[i]);
+            init(&mp, all_protections[i]);
             for (size_t round = 0; round < 3; round++) {
                 take_objects(&mp, objects, OBJECT_COUNT);
                 for (size_t j = 0; j < OBJECT_COUNT; j++) {
@@ -434,11 +435,11 @@ TEST(trim_keeps_live_objects_and_leaves_a_pool_that_works)
 
 TEST(trim_gives_back_no_more_than_there_was)
 {
-    for (size_t i = 0; i < COUNT_OF(protections); i++) {
+    for (size_t i = 0; i < COUNT_OF(all_protections); i++) {
         struct cork_mempool mp;
         size_t size;
 
-        init(&mp, protections[i]);
+        init(&mp, all_protections[i]);
         take_objects(&mp, objects, OBJECT_COUNT);
         size = stats_of(&mp).memory_size;
         for (size_t j = 1; j < OBJECT_COUNT; j++) {
@@ -477,12 +478,12 @@ TEST(trim_gives_back_the_regions_without_live_objects_wherever_they_are)
 /* Grows and shrinks, with one object that stays for a while, as a busy program would. */
 TEST(a_pool_that_grows_and_shrinks_stays_bounded)
 {
-    for (size_t i = 0; i < COUNT_OF(protections); i++) {
+    for (size_t i = 0; i < COUNT_OF(all_protections); i++) {
         struct cork_mempool mp;
         struct cork_mempool_stats after_first = {.region_count = 0};
         size_t mappings = 0;
 
-        init(&mp, protections[i]);
+        init(&mp, all_protections[i]);
         for (size_t round = 0; round < 40; round++) {
             take_objects(&mp, objects, OBJECT_COUNT);
             for (size_t j = 1; j < OBJECT_COUNT; j++) {
