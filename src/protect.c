@@ -249,24 +249,25 @@ static inline void begin_rest(struct cork_mempool *mp, struct cork_mempool_slot 
     slot.region->withheld[slot.index / GROUP_SLOTS] |= bit_of(slot);
 }
 
-static NOINLINE struct cork_mempool_slot find_far(struct cork_mempool *mp, const void *ptr)
+static NOINLINE struct cork_mempool_slot find(const struct cork_mempool *mp, const void *ptr)
 {
     struct cork_mempool_slot slot;
 
     if (!pool_find(mp, ptr, &slot)) {
         pool_refuse_free(mp, ptr);
     }
-    if (has(mp->protections, CORK_MEMPOOL_CANARY)) {
-        damage_verify_canaries(mp, slot, ptr, mp->is_watched);
-    }
-    pool_approach(mp, slot.region);
     return slot;
 }
 
+/* What is refused must be so before another region is the near one. */
 static NOINLINE void free_far(struct cork_mempool *mp, void *ptr, const void *site)
 {
-    const struct cork_mempool_slot slot = find_far(mp, ptr);
+    const struct cork_mempool_slot slot = find(mp, ptr);
 
+    if (has(mp->protections, CORK_MEMPOOL_CANARY)) {
+        damage_verify_canaries(mp, slot, ptr, false);
+    }
+    pool_approach(mp, slot.region);
     protect_free(mp, ptr, slot.index, site);
 }
 
@@ -303,7 +304,7 @@ EXPANDED void free_with(struct cork_mempool *mp, void *ptr, uintptr_t index, con
 
     /* Valgrind shows the callers, of which the fewer the better. */
     if (has(set, CORK_MEMPOOL_PASSTHROUGH | WATCHED)) {
-        slot = find_far(mp, ptr);
+        slot = find(mp, ptr);
         start = pool_start(mp, slot);
     } else if (UNLIKELY(!is_near(mp, index, set))) {
         free_far(mp, ptr, site);

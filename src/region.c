@@ -446,22 +446,17 @@ size_t region_discard(struct cork_mempool_region *region, size_t first, size_t e
     return to - from;
 }
 
-/* All that has been announced to be usable; of a regular region, up to the end of a page. */
-static size_t slots_size(const struct cork_mempool_region *region,
-                         const struct cork_mempool_geometry *geometry)
-{
-    const struct pages pages = pages_of(region, 0, region->usable_count, geometry);
-
-    return region->origin == REGION_IS_RESERVED
-               ? pages.to - pages.slots
-               : geometry->lead_size + region->usable_count * geometry->stride;
-}
-
 void region_release(struct cork_mempool_region *region,
                     const struct cork_mempool_geometry *geometry,
                     const struct cork_mempool_source *source, void *source_data)
 {
-    annotate_unusable(region->base - geometry->lead_size, slots_size(region, geometry));
+    /* All that has been announced to be usable: of a regular region, whole pages. */
+    const size_t unit = region->origin == REGION_IS_RESERVED ? source_page_size() : 1;
+    const size_t size = region->usable_count * geometry->stride;
+    const uintptr_t end = round_up((uintptr_t)region->base + size, unit);
+    const uintptr_t start = (uintptr_t)region->base - geometry->lead_size;
+
+    annotate_unusable(region->base - geometry->lead_size, end - start);
     switch (region->origin) {
     case REGION_IS_NURSERY:
         source_heap.release(NULL, region->memory, region->memory_size);

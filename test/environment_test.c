@@ -607,26 +607,6 @@ TEST(the_variable_is_not_read_in_a_program_with_the_rights_of_another_user)
     CHECK_EQUAL(status, 0);
 }
 
-static void long_word_is_left_out(const char *word)
-{
-    set_variable(word);
-    CHECK_EQUAL(protections_with(nothing), 0);
-    abort();
-}
-
-TEST(a_long_word_that_is_left_out_is_cut_off)
-{
-    static char word[1000];
-    char report[512];
-
-    for (size_t length = 200; length < 500; length += 10) {
-        memset(word, 'w', length);
-        snprintf(report, sizeof(report), "cork_mempool: %s: left out \"%.*s\"\n", VARIABLE,
-                 (int)(256 - strlen("cork_mempool: CORK_MEMPOOL_OPTIONS: left out \"")), word);
-        CHECK_ABORTS(report, long_word_is_left_out(word));
-    }
-}
-
 static void no_memory_could_hold(const char *text)
 {
     static const size_t sizes[] = {SIZE_MAX, SIZE_MAX / 2};

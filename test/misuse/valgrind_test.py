@@ -26,12 +26,12 @@ _OWN = re.compile(r"^(==|--)\d+(==|--) ?")
 def is_usable(program):
     """Says whether Valgrind can run the program at all."""
     if shutil.which("valgrind") is None:
-        print("skipped: valgrind is not installed")
+        print("valgrind is not installed")
         return False
     run = subprocess.run(["valgrind", "-q", program, "null_is_freed"], capture_output=True,
                          check=False, text=True)
     if run.stdout.strip() != "absorbed":
-        print("skipped: valgrind cannot run the program:", run.stderr[-2000:])
+        print("valgrind cannot run the program:", run.stderr[-2000:])
         return False
     return True
 
@@ -105,7 +105,7 @@ def main():
     program, path = sys.argv[1:]
     program = os.path.abspath(program)
     if not is_usable(program):
-        return 0
+        return 2
     trials = []
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         for _, misuses in table.read(path):
