@@ -141,11 +141,12 @@ class Builder:
         return Program(label.rpartition(":")[2], before, after, folders)
 
     def programs(self):
-        """Builds, but does not link, the C tests that need the library, and returns them."""
+        """Builds, but does not link, the C tests of the library, and returns them: fuzz tests, and
+        the others but those of the fuzz tests' own tools."""
         return [
             self._program(label)
             for label, rule in self.rules.items()
-            if rule["kind"].endswith(("cc_test", "cc_fuzz_test"))
+            if rule["kind"].endswith("cc_test" if rule["package"] != "fuzz" else "cc_fuzz_test")
             and "manual" not in rule.get("tags", [])
             and self._is_of_c(rule)
             and LIBRARY in self._needs(label)
