@@ -222,6 +222,15 @@ uint32_t run_hash(uint32_t hash, const uint8_t *data, size_t size)
     return hash;
 }
 
+size_t run_max_work(uint32_t hash)
+{
+    size_t work = RUN_MIN_WORK;
+    for (uint32_t rest = hash ^ RUN_DEEP_HASH; rest % 8 == 0 && work < RUN_MAX_WORK; rest /= 8) {
+        work *= 4;
+    }
+    return work;
+}
+
 static void start(const struct run_settings *settings, const uint8_t *data, size_t size)
 {
     memory_start();
@@ -231,7 +240,7 @@ static void start(const struct run_settings *settings, const uint8_t *data, size
     run.is_ending = false;
     run.work = 0;
     run.hash = run_hash(0, data, size);
-    run.max_work = run.hash % 65536 == RUN_DEEP_HASH ? RUN_MAX_DEEP_WORK : RUN_MAX_WORK;
+    run.max_work = run_max_work(run.hash);
     run.live_count = 0;
     run.live_size = 0;
     run.visit = UINT32_C(1) << 31;

@@ -21,17 +21,20 @@
 #define RUN_MAX_LIVE_SIZE ((size_t)32 << 20) /* bytes of live objects, of all pools */
 
 /* After so much work a program is ended. A unit is about a call for a small object, 0.1 us; pages
- * that are touched first and requests for memory take longer and count for more. */
-#define RUN_MAX_WORK 2000
-
-/* Programs with this hash modulo 65536 may do more. They must be made for it: what a fuzzer makes
- * of them has another hash, and does not slow it down. */
-#define RUN_DEEP_HASH     54321
-#define RUN_MAX_DEEP_WORK 60000
+ * that are touched first and requests for memory take longer and count for more. One program of 8
+ * may do four times as much, one of 64 sixteen times, and so on up to RUN_MAX_WORK: a fuzzer meets
+ * long programs, and spends half as much on each length as on the one below. The hash decides; with
+ * this one a program may do most. */
+#define RUN_MIN_WORK  128
+#define RUN_MAX_WORK  32768
+#define RUN_DEEP_HASH 54321
 
 /* run_hash returns the sum of data[i] * 31^(size - 1 - i); hash is 0, or that of the bytes before.
  */
 uint32_t run_hash(uint32_t hash, const uint8_t *data, size_t size);
+
+/* run_max_work returns what a program of this hash may do. */
+size_t run_max_work(uint32_t hash);
 
 /* struct run_observer is told what a run does besides its subject's calls. */
 struct run_observer {

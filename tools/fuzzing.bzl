@@ -21,11 +21,8 @@ choice = rule(
 )
 
 def _fuzzing_transition_impl(settings, _attr):
-    engine = ["-fsanitize=fuzzer"] if settings["//tools:fuzzing_engine"] == "libfuzzer" else []
-    result = sanitized(settings, settings["//tools:fuzzing_sanitizer"], engine)
-    if engine:
-        result["//command_line_option:copt"].append("-fsanitize=fuzzer-no-link")
-    return result
+    is_fuzzed = settings["//tools:fuzzing_engine"] == "libfuzzer"
+    return sanitized(settings, settings["//tools:fuzzing_sanitizer"], is_fuzzed)
 
 _fuzzing_transition = transition(
     implementation = _fuzzing_transition_impl,

@@ -15,6 +15,9 @@ SANITIZERS = {
 # With every sanitizer. Fortified functions would hide their arguments from it.
 INSTRUMENTED = ["-g", "-O1", "-fno-omit-frame-pointer", "-U_FORTIFY_SOURCE"]
 
+# For libFuzzer, which gains a tenth in speed from the better code.
+_FUZZED = ["-fsanitize=fuzzer-no-link", "-O2"]
+
 # What differs from the sanitizers' defaults.
 _ENVIRONMENT = {
     "ASAN_OPTIONS": "detect_stack_use_after_return=1:strict_string_checks=1",
@@ -22,18 +25,20 @@ _ENVIRONMENT = {
     "UBSAN_OPTIONS": "print_stacktrace=1",
 }
 
-def sanitized(settings, sanitizer, engine = []):
+def sanitized(settings, sanitizer, is_fuzzed = False):
     """Returns the settings for a sanitizer instead of whichever one the command line asks for.
 
     Args:
       settings: the configuration's copt and linkopt, by their labels.
       sanitizer: one of SANITIZERS, or empty for none.
-      engine: further options for the linker.
+      is_fuzzed: whether to instrument for libFuzzer, and to link it.
     """
     flags = SANITIZERS[sanitizer] if sanitizer else []
+    copt = flags + INSTRUMENTED + (_FUZZED if is_fuzzed else [])
+    linkopt = flags[:1] + (["-fsanitize=fuzzer"] if is_fuzzed else [])
     return {
-        "//command_line_option:copt": _unsanitized(settings["//command_line_option:copt"]) + flags + INSTRUMENTED,
-        "//command_line_option:linkopt": _unsanitized(settings["//command_line_option:linkopt"]) + flags[:1] + engine,
+        "//command_line_option:copt": _unsanitized(settings["//command_line_option:copt"]) + copt,
+        "//command_line_option:linkopt": _unsanitized(settings["//command_line_option:linkopt"]) + linkopt,
     }
 
 def _unsanitized(flags):

@@ -62,11 +62,7 @@ _patched = rule(
 )
 
 def _mutant_transition_impl(settings, attr):
-    engine = ["-fsanitize=fuzzer"] if attr.is_fuzzing else []
-    result = sanitized(settings, attr.sanitizer, engine)
-    if attr.is_fuzzing:
-        result["//command_line_option:copt"].append("-fsanitize=fuzzer-no-link")
-    return result
+    return sanitized(settings, attr.sanitizer, attr.is_fuzzing)
 
 _mutant_transition = transition(
     implementation = _mutant_transition_impl,

@@ -49,6 +49,8 @@ static void before_call(enum subject_call call)
         seen.is_broken |= seen.free_count >= 2 && seen.live_count > 0;
     } else if (defect == DEFECT_CRASH && call == SUBJECT_CLEAR && seen.live_count >= 3) {
         raise(SIGSEGV);
+    } else if (defect == DEFECT_LATE && call == SUBJECT_NEW && seen.live_count >= 199) {
+        raise(SIGSEGV);
     } else if (defect == DEFECT_HANG && call == SUBJECT_NEW && seen.live_count >= 2) {
         hang();
     } else if (defect == DEFECT_OVERFLOW && call == SUBJECT_NEW && seen.live_count >= 1) {

@@ -16,7 +16,9 @@ enum defect {
     /* A double free in quarantine is not refused. */
     DEFECT_SILENCE,
     /* A new with a live object writes behind an allocation: a sanitizer finds it. */
-    DEFECT_OVERFLOW
+    DEFECT_OVERFLOW,
+    /* A new with 199 live objects crashes. */
+    DEFECT_LATE
 };
 
 /* The defect that subject_defective has; by default, that of the environment's DEFECT's number. */

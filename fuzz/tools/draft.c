@@ -13,7 +13,7 @@ ENGINE_BEGIN
 
 static bool is_deep(uint32_t hash)
 {
-    return hash % 65536 == RUN_DEEP_HASH;
+    return run_max_work(hash) == RUN_MAX_WORK;
 }
 
 void draft_decode(struct draft *draft, const struct driver *driver, const uint8_t *data,
@@ -47,7 +47,6 @@ static size_t deepen(unsigned pool, uint8_t *program, size_t size, size_t room)
         writes[0].operands[0] = i;
         second = first + operation_encode(&writes[0], PROGRAM_PLAIN, first);
         const uint32_t hash = run_hash(0, program, (size_t)(second - program));
-        /* About every eighth of the first has one of the second. */
         for (size_t j = 0; j <= UINT16_MAX; j++) {
             writes[1].operands[0] = j;
             const size_t added = operation_encode(&writes[1], PROGRAM_PLAIN, second);

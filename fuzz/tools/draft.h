@@ -9,11 +9,11 @@
  * stand anywhere:
  *
  *     failing 0x5   failing_mask, for a driver whose inputs begin with it
- *     deep          the program has the hash of RUN_DEEP_HASH, and may do more work
+ *     deep          the program has a hash with which it may do RUN_MAX_WORK
  *
  * The hash is that of all bytes, and other bytes that say the same have another. So where a draft
- * is deep and its bytes have another hash, two writes of the last operation's pool are appended
- * whose operands lead to the right one. A program that has the hash stays as it is.
+ * is deep and its bytes have no such hash, two writes of the last operation's pool are appended
+ * whose operands lead to one. A program that has one stays as it is.
  */
 
 #include <stdbool.h>

@@ -206,9 +206,14 @@ enum minimize_result minimize(struct minimizer *minimizer, struct draft *draft)
         return MINIMIZE_PASSES;
     }
     memcpy(minimizer->kind, minimizer->trial.kind, sizeof(minimizer->kind));
+    /* What a program may do is a matter of its hash, which changes with each change. */
     candidate = *draft;
+    candidate.is_deep = true;
     if (!accept(minimizer, draft)) {
-        return MINIMIZE_UNSTABLE;
+        candidate = *draft;
+        if (!accept(minimizer, draft)) {
+            return MINIMIZE_UNSTABLE;
+        }
     }
     for (bool has_changed = true; has_changed;) {
         has_changed = remove_operations(minimizer, draft);

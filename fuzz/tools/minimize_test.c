@@ -66,18 +66,23 @@ static const struct planted {
 } planted[] = {
     {"a wrong result, beside another failure", &driver_oom, DEFECT_MISALIGNED, 10, MINIMIZE_DONE,
      "expected: objects are aligned",
-     NOISE "failing 0xff00ff0000000000\ninit_with 0 1000 4096 0x01000000\nnew_many 0 6\n" NOISE
-           "init_size 0 999\nnew_many 0 16\nfree 0 13\nfree 0 7\nfree 0 1\ncheck 2\n"
-           "trim 0\nfree_null 0\nnew 0\n" NOISE,
+     "deep\n" NOISE
+     "failing 0xff00ff0000000000\ninit_with 0 1000 4096 0x01000000\nnew_many 0 6\n" NOISE
+     "init_size 0 999\nnew_many 0 16\nfree 0 13\nfree 0 7\nfree 0 1\ncheck 2\n"
+     "trim 0\nfree_null 0\nnew 0\n" NOISE,
      "init_size 0 100\nnew_many 0 3\nfree 0 0\nfree 0 0\ntrim 0\nnew 0\n"},
     {"a signal, of one pool among four", &driver_profiles, DEFECT_CRASH, 10, MINIMIZE_DONE, SIGNAL,
-     NOISE NOISE "init_size_ex 3 64 256\nnew 3\nnew_many 3 17\nfree 3 2\nclear 3\n" NOISE,
+     "deep\n" NOISE NOISE "init_size_ex 3 64 256\nnew 3\nnew_many 3 17\nfree 3 2\nclear 3\n" NOISE,
      "new_many 0 3\nclear 0\n"},
+    {"a signal after much work, in a program that may do it for its hash", &driver_model,
+     DEFECT_LATE, 10, MINIMIZE_DONE, SIGNAL,
+     "write 3 2\nnew_many 2 9\ncheck 1\nreinit 1 lifo\nfree 1 9\nnew_many 0 256\n",
+     "deep\nnew_many 0 256\n"},
     {"a hang", &driver_model, DEFECT_HANG, 1, MINIMIZE_DONE, "timeout",
      "init_size 0 64\nnew 0\ncheck 0\nnew 0\nnew 0\n", "new 0\nnew 0\nnew 0\n"},
     {"silence where there is misuse", &driver_misuse, DEFECT_SILENCE, 10, MINIMIZE_DONE,
      "expected: misuse is refused for what it is;  seen: kind 0",
-     NOISE "init_with 1 64 4096 0x05800051\nnew_many 1 5\nleak 1\nfree_twice 1 3\n" NOISE,
+     "deep\n" NOISE "init_with 1 64 4096 0x05800051\nnew_many 1 5\nleak 1\nfree_twice 1 3\n" NOISE,
      "new 0\nfree_twice 0 0\n"},
     {"no failure", &driver_misuse, DEFECT_CRASH, 10, MINIMIZE_PASSES, "",
      "deep\n" NOISE NOISE "new_many 0 256\ncheck 0\n", ""},
