@@ -2,6 +2,7 @@
 """What mutate.py finds and says, on a workspace of a few lines."""
 
 import contextlib
+import json
 import os
 import pathlib
 import re
@@ -277,6 +278,16 @@ class Running(Workspace):
         status, output, _ = self.run_it()
         self.assertEqual(status, 1)
         self.assertIn("survives no more (clamp_test clamps: all, failed):\n", output)
+
+    def test_slow_cases_are_spared_for_what_is_not_explained(self):
+        slow = "#include <unistd.h>\n" + CLAMP_TEST.replace("clamp(3, 2)", "!sleep(1) && clamp(3, 2)")
+        killed = "\nsrc/clamp.c clamp\n- if (n > most) {\n+ if (0) {\n  speed: for this test\n"
+        self.write(test_clamp_test_c=slow, survivors_txt=LIST + killed)
+        status, output, _ = self.run_it(f"--json={self.root}/out.json")
+        self.assertEqual(status, 0, output)
+        verdicts = json.loads((self.root / "out.json").read_text())
+        found = {verdict["key"][3]: verdict["verdict"] for verdict in verdicts}
+        self.assertEqual((found["if (0) {"], found["if (1) {"]), ("survived", "killed"))
 
     def test_tests_that_fail_without_mutation_prove_nothing(self):
         self.write(test_clamp_test_c="int main(void) { return 1; }\n")
