@@ -7,7 +7,7 @@
  * Exit code: 0, or 2 where an argument cannot be read or holds no input.
  */
 
-#define _POSIX_C_SOURCE 200809L /* scandir */
+#define _XOPEN_SOURCE 700 /* scandir, sigaltstack */
 
 #include <dirent.h>
 #include <errno.h>
@@ -51,17 +51,27 @@ static void on_signal(int number)
     raise(number);
 }
 
+/* On a stack of its own: that of the program may be what is exhausted. */
+static void handle(int number)
+{
+    const struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_ONSTACK};
+    sigaction(number, &action, NULL);
+}
+
 static void print_name_on_crash(void)
 {
-    signal(SIGABRT, on_signal);
-    signal(SIGALRM, on_signal);
+    static char memory[65536];
+    const stack_t stack = {.ss_sp = memory, .ss_size = sizeof(memory)};
+    sigaltstack(&stack, NULL);
+    handle(SIGABRT);
+    handle(SIGALRM);
     if (__sanitizer_set_death_callback != NULL) {
         __sanitizer_set_death_callback(print_current);
         return;
     }
     static const int others[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP};
     for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
-        signal(others[i], on_signal);
+        handle(others[i]);
     }
 }
 

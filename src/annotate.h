@@ -61,6 +61,8 @@
 #endif
 
 ANNOTATE_VALGRIND(static inline void annotate_defined(const void *memory, size_t size) {
+    (void)memory;
+    (void)size;
     (void)VALGRIND_MAKE_MEM_DEFINED(memory, size);
 })
 

@@ -43,7 +43,7 @@ static bool open_group_is_valid(const struct cork_mempool *mp)
 
     const size_t index = (size_t)(mp->open_group - region->groups);
     return mp->open_base == region->base + index * GROUP_SLOTS * mp->geometry.stride &&
-           ((mp->open | mp->veiled) & mp->open_group->free) == 0;
+           ((mp->open | mp->veiled) & ~mp->open_group->free) == 0;
 }
 
 static bool near_region_is_valid(const struct cork_mempool *mp)
@@ -62,11 +62,6 @@ static bool near_region_is_valid(const struct cork_mempool *mp)
                           : mp->base == region->base && slot_count == region->carved_count;
 }
 
-static uint64_t free_bits(const struct cork_mempool *mp, const struct cork_mempool_group *group)
-{
-    return group->free | (group == mp->open_group ? mp->open | mp->veiled : 0);
-}
-
 /* Verifies a region and its groups; adds the number of those on the free list to *linked_count. */
 static bool region_is_valid(const struct cork_mempool *mp, const struct cork_mempool_region *region,
                             size_t *linked_count)
@@ -82,9 +77,9 @@ static bool region_is_valid(const struct cork_mempool *mp, const struct cork_mem
     for (size_t i = 0; i < region_group_count(region->carved_count); i++) {
         const struct cork_mempool_group *group = &region->groups[i];
 
-        if ((pool_idle_bits(mp, region, i) & ~pool_carved_bits(region, i)) != 0 ||
-            (region->withheld != NULL && (region->withheld[i] & free_bits(mp, group)) != 0) ||
-            (group->free != 0 && group->next == NULL)) {
+        if ((pool_idle_bits(region, i) & ~pool_carved_bits(region, i)) != 0 ||
+            (region->withheld != NULL && (region->withheld[i] & group->free) != 0) ||
+            (group->free != 0 && group->next == NULL && group != mp->open_group)) {
             return false;
         }
         *linked_count += group->next != NULL;
@@ -145,7 +140,7 @@ static size_t free_count(const struct cork_mempool *mp, const struct cork_mempoo
     size_t count = uncarved_count(mp, region);
 
     for (size_t i = 0; i < region_group_count(region->carved_count); i++) {
-        count += (size_t)__builtin_popcountll(free_bits(mp, &region->groups[i]));
+        count += (size_t)__builtin_popcountll(region->groups[i].free);
     }
     return count;
 }

@@ -18,8 +18,10 @@
 static inline void *issue(struct cork_mempool *mp, uint64_t open)
 {
     void *object = mp->open_base + (size_t)__builtin_ctzll(open) * mp->geometry.stride;
+    const uint64_t rest = open & (open - 1);
 
-    mp->open = open & (open - 1);
+    mp->open = rest;
+    mp->open_group->free -= open - rest;
     annotate_new(object, mp->geometry.element_size, mp->open_is_new);
     return object;
 }
@@ -78,6 +80,21 @@ static HOT NOINLINE void free_slowly(struct cork_mempool *mp, void *ptr, uintptr
     }
 }
 
+/* Opens the near region's group of a slot that has just been freed: its memory is at hand. That it
+ * may stay on the free list does no harm. */
+static inline void adopt(struct cork_mempool *mp, struct cork_mempool_group *group, size_t slot)
+{
+    struct cork_mempool_group *previous = mp->open_group;
+
+    if (previous != group && UNLIKELY(previous->free != 0)) {
+        pool_link(mp, previous);
+    }
+    mp->open = group->free;
+    mp->open_base = mp->base + slot / GROUP_SLOTS * GROUP_SLOTS * mp->geometry.stride;
+    mp->open_group = group;
+    mp->open_is_new = false;
+}
+
 HOT void cork_mempool_free(struct cork_mempool *mp, void *ptr)
 {
     const uintptr_t offset = (uintptr_t)ptr - (uintptr_t)mp->base;
@@ -90,23 +107,16 @@ HOT void cork_mempool_free(struct cork_mempool *mp, void *ptr)
     struct cork_mempool_group *group = &mp->groups[slot / GROUP_SLOTS];
     const uint64_t bit = UINT64_C(1) << slot % GROUP_SLOTS;
     const uint64_t free_bits = group->free;
-    const uint64_t open = mp->open;
-    if (UNLIKELY(((free_bits | (group == mp->open_group ? open : 0)) & bit) != 0)) {
-        pool_refuse_free(mp, ptr);
+    if (UNLIKELY((free_bits & bit) != 0)) {
+        free_slowly(mp, ptr, slot, __builtin_return_address(0));
+        return;
     }
 
     annotate_free(ptr, mp->geometry.element_size);
-    if (open == 0) {
-        /* Nothing is open: open this group. That it may stay on the free list does no harm. */
-        mp->open = free_bits | bit;
-        mp->open_base = (char *)ptr - slot % GROUP_SLOTS * mp->geometry.stride;
-        mp->open_group = group;
-        mp->open_is_new = false;
-        group->free = 0;
-        return;
-    }
     group->free = free_bits | bit;
-    if (free_bits == 0) {
+    if (mp->open == 0) {
+        adopt(mp, group, slot);
+    } else if (free_bits == 0) {
         pool_link(mp, group);
     }
 }

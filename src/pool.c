@@ -38,27 +38,34 @@ static void open_group(struct cork_mempool *mp, struct cork_mempool_region *regi
     mp->open_region = region;
 }
 
-/* Opens the group on the free list that was linked last and still has free slots. */
-static bool open_linked(struct cork_mempool *mp)
+/* Returns: the open group if slots have been freed there, or else the group on the free list that
+ * was linked last and still has free slots; NULL: none has. */
+static struct cork_mempool_group *freed_group(struct cork_mempool *mp)
 {
-    while (mp->free_list != NULL) {
-        struct cork_mempool_group *group = mp->free_list;
-        struct cork_mempool_region *region = mp->newest;
+    struct cork_mempool_group *group = mp->open_group;
 
+    while ((group == NULL || group->free == 0) && mp->free_list != NULL) {
+        group = mp->free_list;
         mp->free_list = group->next == group ? NULL : group->next;
         group->next = NULL;
-        if (group->free == 0) {
-            continue;
-        }
-        while (!region_holds_group(region, group)) {
-            region = region->older;
-        }
-        open_group(mp, region, group, group->free);
-        mp->open_is_new = false;
-        group->free = 0;
-        return true;
     }
-    return false;
+    return group != NULL && group->free != 0 ? group : NULL;
+}
+
+static bool open_freed(struct cork_mempool *mp)
+{
+    struct cork_mempool_group *group = freed_group(mp);
+    struct cork_mempool_region *region = mp->newest;
+
+    if (group == NULL) {
+        return false;
+    }
+    while (!region_holds_group(region, group)) {
+        region = region->older;
+    }
+    open_group(mp, region, group, group->free);
+    mp->open_is_new = false;
+    return true;
 }
 
 static uint64_t guard_bits(const struct cork_mempool *mp, size_t first_slot)
@@ -125,6 +132,7 @@ static bool carve(struct cork_mempool *mp)
     if (mp->groups == region->groups) {
         pool_approach(mp, region);
     }
+    region->groups[index].free = bits;
     open_group(mp, region, &region->groups[index], bits);
     mp->open_is_new = true;
     return true;
@@ -180,7 +188,7 @@ static bool grow(struct cork_mempool *mp)
 
 bool pool_open(struct cork_mempool *mp)
 {
-    if (open_linked(mp)) {
+    if (open_freed(mp)) {
         return true;
     }
     if (mp->objects_left == 0) {
@@ -204,8 +212,7 @@ static bool find_start(const struct cork_mempool *mp, const void *start,
 
         if (index < region->carved_count) {
             *slot = (struct cork_mempool_slot){region, index};
-            return (pool_idle_bits(mp, region, index / GROUP_SLOTS) >> index % GROUP_SLOTS & 1) ==
-                   0;
+            return (pool_idle_bits(region, index / GROUP_SLOTS) >> index % GROUP_SLOTS & 1) == 0;
         }
     }
     return false;
@@ -277,10 +284,9 @@ void pool_refuse_free(const struct cork_mempool *mp, const void *ptr)
     violation_refuse(violation);
 }
 
-static uint64_t live_bits(const struct cork_mempool *mp, const struct cork_mempool_region *region,
-                          size_t index)
+static uint64_t live_bits(const struct cork_mempool_region *region, size_t index)
 {
-    return pool_carved_bits(region, index) & ~pool_idle_bits(mp, region, index);
+    return pool_carved_bits(region, index) & ~pool_idle_bits(region, index);
 }
 
 size_t pool_live_count(const struct cork_mempool *mp)
@@ -290,7 +296,7 @@ size_t pool_live_count(const struct cork_mempool *mp)
     for (const struct cork_mempool_region *region = mp->newest; region != NULL;
          region = region->older) {
         for (size_t i = 0; i < region_group_count(region->carved_count); i++) {
-            count += (size_t)__builtin_popcountll(live_bits(mp, region, i));
+            count += (size_t)__builtin_popcountll(live_bits(region, i));
         }
     }
     return count;
@@ -321,7 +327,7 @@ bool pool_next_live(const struct cork_mempool *mp, size_t number, struct cork_me
         while (slot->index < region->carved_count) {
             const size_t group = slot->index / GROUP_SLOTS;
             const uint64_t from = UINT64_MAX << slot->index % GROUP_SLOTS;
-            const uint64_t live = live_bits(mp, region, group) & from;
+            const uint64_t live = live_bits(region, group) & from;
 
             if (live != 0) {
                 slot->index = group * GROUP_SLOTS + (size_t)__builtin_ctzll(live);

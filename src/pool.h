@@ -6,10 +6,11 @@
  * The pool as its own files see it: its life, which slot is in which state, and how slots come to
  * be free.
  *
- * A slot that is carved is live, free or withheld. It is withheld where its bit is set in its
- * group's withheld word: it rests in quarantine, or is a guard. It is free where its bit is set in
- * one of two words: its group's, or, where its group is the open one, the pool's open word. No bit
- * is ever set in two of these, so that no slot can be issued twice. cork_mempool_check verifies it.
+ * A slot that is carved is live, free or withheld: its bit is set in its group's word, or in its
+ * group's withheld word, where it rests in quarantine or is a guard, or in neither. A group with a
+ * free slot is on the free list, or is the open one. The open word says which of that group's free
+ * slots new takes without another look; what is freed there meanwhile is in the group's word only.
+ * cork_mempool_check verifies all of this.
  *
  * Where protections have to do with every new, the open word is veiled: it is kept in another
  * field, and open stays 0, so that new takes the slow path to src/protect.c. Likewise with free.
@@ -103,13 +104,9 @@ static inline void *pool_object(const struct cork_mempool *mp, struct cork_mempo
 }
 
 /* pool_idle_bits returns the slots of a region's group that are carved and not live. */
-static inline uint64_t pool_idle_bits(const struct cork_mempool *mp,
-                                      const struct cork_mempool_region *region, size_t index)
+static inline uint64_t pool_idle_bits(const struct cork_mempool_region *region, size_t index)
 {
-    const struct cork_mempool_group *group = &region->groups[index];
-    const uint64_t open = group == mp->open_group ? mp->open | mp->veiled : 0;
-
-    return group->free | open | (region->withheld != NULL ? region->withheld[index] : 0);
+    return region->groups[index].free | (region->withheld != NULL ? region->withheld[index] : 0);
 }
 
 /* pool_carved_bits returns the slots of a region's group that are carved. */

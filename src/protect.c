@@ -40,9 +40,9 @@ static inline uint64_t bit_of(struct cork_mempool_slot slot)
     return UINT64_C(1) << slot.index % GROUP_SLOTS;
 }
 
-static inline bool is_idle(const struct cork_mempool *mp, struct cork_mempool_slot slot)
+static inline bool is_idle(struct cork_mempool_slot slot)
 {
-    return (pool_idle_bits(mp, slot.region, slot.index / GROUP_SLOTS) & bit_of(slot)) != 0;
+    return (pool_idle_bits(slot.region, slot.index / GROUP_SLOTS) & bit_of(slot)) != 0;
 }
 
 void protect_init(struct cork_mempool *mp)
@@ -193,7 +193,8 @@ EXPANDED void *new_with(struct cork_mempool *mp, const void *site, uint32_t set)
     if (has(set, CORK_MEMPOOL_SHUFFLE)) {
         mp->random = random_next(mp->random);
     }
-    mp->veiled &= ~bit_of(slot);
+    mp->veiled ^= bit_of(slot);
+    mp->open_group->free ^= bit_of(slot);
     return object;
 }
 
@@ -278,9 +279,7 @@ EXPANDED bool is_near(const struct cork_mempool *mp, uintptr_t index, uint32_t s
         return false;
     }
 
-    const struct cork_mempool_group *group = &mp->groups[index / GROUP_SLOTS];
-    const uint64_t open = mp->open | mp->veiled;
-    uint64_t idle = group->free | (group == mp->open_group ? open : 0);
+    uint64_t idle = mp->groups[index / GROUP_SLOTS].free;
     if (has(set, PROTECT_WITHHELD)) {
         idle |= mp->near_region->withheld[index / GROUP_SLOTS];
     }
@@ -406,7 +405,7 @@ void protect_verify(const struct cork_mempool *mp)
             if (has(set, CORK_MEMPOOL_CANARY)) {
                 damage_verify_canaries(mp, slot, pool_start(mp, slot), mp->is_watched);
             }
-            if (is_idle(mp, slot)) {
+            if (is_idle(slot)) {
                 verify_contents(mp, slot, set);
             }
         }

@@ -27,10 +27,9 @@ void cork_mempool_clear(struct cork_mempool *mp)
     }
 }
 
-static bool is_unused(const struct cork_mempool *mp, const struct cork_mempool_region *region,
-                      size_t index)
+static bool is_unused(const struct cork_mempool_region *region, size_t index)
 {
-    return pool_idle_bits(mp, region, index) == pool_carved_bits(region, index);
+    return pool_idle_bits(region, index) == pool_carved_bits(region, index);
 }
 
 /* Groups of a region that have no live object give their pages back, side by side at once. */
@@ -41,7 +40,7 @@ static size_t discard_groups(struct cork_mempool *mp, struct cork_mempool_region
 
     for (size_t first = 0, end; first < group_count; first = end + 1) {
         end = first;
-        while (end < group_count && is_unused(mp, region, end)) {
+        while (end < group_count && is_unused(region, end)) {
             end++;
         }
         if (end == first) {
@@ -87,12 +86,11 @@ static void relink(struct cork_mempool *mp)
     }
 }
 
-static bool region_is_unused(const struct cork_mempool *mp,
-                             const struct cork_mempool_region *region)
+static bool region_is_unused(const struct cork_mempool_region *region)
 {
     size_t i = 0;
 
-    while (i < region_group_count(region->carved_count) && is_unused(mp, region, i)) {
+    while (i < region_group_count(region->carved_count) && is_unused(region, i)) {
         i++;
     }
     return i == region_group_count(region->carved_count);
@@ -121,7 +119,7 @@ size_t cork_mempool_trim(struct cork_mempool *mp)
     protect_verify(mp);
     protect_end_quarantine(mp);
     for (struct cork_mempool_region **next = &mp->newest, *region; (region = *next) != NULL;) {
-        if (region_is_unused(mp, region)) {
+        if (region_is_unused(region)) {
             size += region_memory_size(region, &mp->geometry);
             protect_destroy(mp, region);
             forget(mp, region);

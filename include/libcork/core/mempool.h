@@ -45,7 +45,7 @@ struct cork_mempool_geometry {
 
 /* Private: up to 64 neighbouring slots of a region, and which of them are free. */
 struct cork_mempool_group {
-    uint64_t free;                   /* bit i: slot i is free, and is not in the pool's open word */
+    uint64_t free;                   /* bit i: slot i is free */
     struct cork_mempool_group *next; /* NULL: not on the free list; itself: the list ends here */
 };
 
@@ -93,7 +93,7 @@ struct cork_mempool_region {
  */
 struct cork_mempool {
     /* The open group, which cork_mempool_new takes from. */
-    uint64_t open;                         /* bit i: slot i of the group may be issued */
+    uint64_t open;                         /* bit i: slot i of the group is free, and next */
     char *open_base;                       /* slot 0 of the group */
     struct cork_mempool_group *open_group; /* its descriptor; NULL: there is none */
     /* The near region, where cork_mempool_free looks first: copies of a region's fields. */
