@@ -82,6 +82,26 @@ class Figures:
         return (executions - before) / max(now - then, 0.001)
 
 
+class Log:
+    """A table of a run in a file: a line whenever edges or inputs kept have changed, and the end."""
+
+    COLUMNS = "seconds,executions,edges,corpus"
+
+    def __init__(self, path):
+        self.noted = None
+        try:
+            self.file = open(path, "x") if path else open(os.devnull, "w")
+        except OSError as error:
+            raise Refusal(f"cannot write {path}: {error.strerror}") from error
+        self.file.write(self.COLUMNS + "\n")
+
+    def note(self, figures, is_end=False):
+        if (figures.edges, figures.corpus) != self.noted or is_end:
+            self.noted = figures.edges, figures.corpus
+            self.file.write("%.1f,%d,%d,%d\n" % (figures.elapsed(), figures.executions(), *self.noted))
+            self.file.flush()
+
+
 def abbreviated(number):
     """Returns a number in at most five characters, as far as that goes."""
     for unit in ("", "k", "M", "G"):
@@ -165,7 +185,8 @@ def parse_arguments(arguments):
     split = arguments.index("--") if "--" in arguments else len(arguments)
     parser = argparse.ArgumentParser(
         prog="fuzz_run",
-        usage="%(prog)s [--timeout_secs=N] [--corpus_dir=DIR] [--clean] [-- LIBFUZZER_FLAG...]",
+        usage="%(prog)s [--timeout_secs=N] [--corpus_dir=DIR] [--clean] [--log=FILE] "
+        "[-- LIBFUZZER_FLAG...]",
         allow_abbrev=False,
     )
     parser.add_argument(
@@ -180,6 +201,9 @@ def parse_arguments(arguments):
     )
     parser.add_argument(
         "--clean", action="store_true", help="first delete what earlier runs have found"
+    )
+    parser.add_argument(
+        "--log", metavar="FILE", help="write here what edges there were when; FILE must be new"
     )
     for given_by_the_launcher in ("--target", "--binary", "--dict", "--options"):
         parser.add_argument(given_by_the_launcher, help=argparse.SUPPRESS)
@@ -292,7 +316,7 @@ class Fuzzer:
             self.process.send_signal(signal.SIGINT)
 
 
-def follow(fuzzer, figures, display):
+def follow(fuzzer, figures, display, log):
     """Shows the run until it ends; returns the file with the input that ended it, if one did."""
     artifact = None
     while True:
@@ -302,9 +326,11 @@ def follow(fuzzer, figures, display):
             display.tick()
             continue
         if line is None:
+            log.note(figures, is_end=True)
             display.clear()
             return artifact
         figures.hear(line)
+        log.note(figures)
         written = ARTIFACT.match(line)
         artifact = written.group(1) if written else artifact
         if not CHATTER.match(line):
@@ -325,6 +351,9 @@ def summary(figures, outcome):
 def fuzz(options, environment, scratch):
     """Fuzzes as the options say; returns the exit code."""
     corpus, crashes = directories(options, environment)
+    # bazel run starts programs elsewhere, and says where it was called.
+    caller = environment.get("BUILD_WORKING_DIRECTORY", ".")
+    log = Log(options.log and pathlib.Path(caller, options.log))
     if options.clean:
         clean(corpus)
     command = command_line(options, corpus, crashes)
@@ -334,7 +363,7 @@ def fuzz(options, environment, scratch):
     display.line(f"fuzzing {options.target}, corpus in {corpus}")
     fuzzer = Fuzzer(command, counter_file, environment)
     try:
-        artifact = follow(fuzzer, figures, display)
+        artifact = follow(fuzzer, figures, display, log)
     finally:
         if fuzzer.process.poll() is None:
             fuzzer.process.kill()

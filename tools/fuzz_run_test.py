@@ -178,6 +178,18 @@ class Running(Scratch):
         self.assertEqual(self.run_as_libfuzzer(f"echo '{PULSE}'; exit 1")[0], 1)
         self.assertEqual(self.run_as_libfuzzer("exit 0")[0], 1)
 
+    def test_a_log_has_a_line_for_each_change_and_the_end(self):
+        script = f"echo '{PULSE}'; echo '{PULSE}'; echo '{PULSE.replace('321', '322')}'"
+        log = self.scratch / "log"
+        self.assertEqual(self.run_as_libfuzzer(script, f"--log={log}")[0], 0)
+        header, *lines = log.read_text().splitlines()
+        self.assertEqual(header, "seconds,executions,edges,corpus")
+        figures = [line.split(",", 1)[1] for line in lines]
+        self.assertEqual(figures, ["8192,321,45", "8192,322,45", "8192,322,45"])
+        status, output = self.run_as_libfuzzer(script, f"--log={log}")
+        self.assertEqual((status, log.read_text().count("seconds")), (2, 1))
+        self.assertIn(f"cannot write {log}: File exists", output)
+
     def test_an_interrupt_ends_it_with_a_summary(self):
         status, output = self.run_as_libfuzzer(
             f"trap 'exit 72' INT; echo '{PULSE}'; kill -INT $PPID; sleep 10 >/dev/null 2>&1 & wait\n"
