@@ -105,18 +105,18 @@ HOT void cork_mempool_free(struct cork_mempool *mp, void *ptr)
     }
 
     struct cork_mempool_group *group = &mp->groups[slot / GROUP_SLOTS];
-    const uint64_t bit = UINT64_C(1) << slot % GROUP_SLOTS;
-    const uint64_t free_bits = group->free;
-    if (UNLIKELY((free_bits & bit) != 0)) {
+    const uint64_t before = group->free;
+    const uint64_t after = before | UINT64_C(1) << slot % GROUP_SLOTS;
+    if (UNLIKELY(after == before)) {
         free_slowly(mp, ptr, slot, __builtin_return_address(0));
         return;
     }
 
     annotate_free(ptr, mp->geometry.element_size);
-    group->free = free_bits | bit;
+    group->free = after;
     if (mp->open == 0) {
         adopt(mp, group, slot);
-    } else if (free_bits == 0) {
+    } else if (before == 0) {
         pool_link(mp, group);
     }
 }
