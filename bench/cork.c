@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#define _GNU_SOURCE 1 /* clock_gettime */
+
+/* This library's pool. Its variants: default, or one of the protections. */
+
+#include <libcork/core.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+
+static const struct {
+    const char *name;
+    unsigned protections;
+} variants[] = {
+    {"default", 0},
+    {"canary", CORK_MEMPOOL_CANARY},
+    {"seal", CORK_MEMPOOL_SEAL},
+    {"wipe", CORK_MEMPOOL_WIPE},
+    {"shuffle", CORK_MEMPOOL_SHUFFLE},
+    {"quarantine", CORK_MEMPOOL_QUARANTINE},
+    {"guard", CORK_MEMPOOL_GUARD},
+    {"callsites", CORK_MEMPOOL_CALLSITES},
+    {"passthrough", CORK_MEMPOOL_PASSTHROUGH},
+    {"paranoid", CORK_MEMPOOL_PARANOID},
+};
+
+static unsigned protections;
+
+struct pool {
+    struct cork_mempool cork;
+};
+
+static bool pool_open(const char *variant)
+{
+    for (size_t i = 0; i < sizeof(variants) / sizeof(variants[0]); i++) {
+        if (strcmp(variant, variants[i].name) == 0) {
+            protections = variants[i].protections;
+            return true;
+        }
+    }
+    return false;
+}
+
+static inline void pool_init(struct pool *pool, size_t size)
+{
+    if (protections == 0) {
+        cork_mempool_init_size(&pool->cork, size);
+        return;
+    }
+    const struct cork_mempool_options options = {
+        .element_size = size, .protections = protections, .seed = 1};
+    (void)cork_mempool_init_with(&pool->cork, &options);
+}
+
+static inline void *pool_new(struct pool *pool)
+{
+    return cork_mempool_new(&pool->cork);
+}
+
+static inline void pool_free(struct pool *pool, void *object)
+{
+    cork_mempool_free(&pool->cork, object);
+}
+
+static inline void pool_done(struct pool *pool)
+{
+    cork_mempool_done(&pool->cork);
+}
+
+#define POOL_HAS_TRIM
+static inline void pool_trim(struct pool *pool)
+{
+    (void)cork_mempool_trim(&pool->cork);
+}
+
+#include "main.h"

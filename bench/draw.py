@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Draws charts, which it reads, as SVG. It needs matplotlib, which the caller need not have.
+
+A chart has a path, a title, what is on its axes, and lists of values by series: bars over names, or
+curves over numbers. A value may be null.
+"""
+
+import json
+import sys
+
+import matplotlib
+
+matplotlib.use("svg")
+# The same chart is the same file.
+matplotlib.rcParams["svg.hashsalt"] = "cork_mempool"
+import matplotlib.pyplot as plt
+
+OURS = "#1f77b4"
+
+
+def color_of(number):
+    """The first series is ours."""
+    return OURS if number == 0 else plt.get_cmap("tab20")(2 * number % 20 + number // 10)
+
+
+def draw_bars(axes, chart):
+    names, series = chart["x"], chart["series"]
+    width = 0.85 / len(series)
+    for number, (name, values) in enumerate(series.items()):
+        places = [i + (number - (len(series) - 1) / 2) * width for i in range(len(names))]
+        bars = [(place, value) for place, value in zip(places, values) if value is not None]
+        axes.bar(*zip(*bars), width=width, color=color_of(number), label=name)
+    axes.set_xticks(range(len(names)), names)
+    axes.axhline(1, color="black", linewidth=0.6)
+    axes.grid(axis="y", alpha=0.3)
+
+
+def draw_curves(axes, chart):
+    for number, (name, values) in enumerate(chart["series"].items()):
+        points = [(x, value) for x, value in zip(chart["x"], values) if value is not None]
+        width = 2.5 if number == 0 else 1
+        axes.plot(*zip(*points), marker="o", ms=3, lw=width, color=color_of(number), label=name)
+    axes.set_xscale("log")
+    axes.grid(alpha=0.3)
+
+
+def draw(chart):
+    figure, axes = plt.subplots(figsize=(10, 4.5))
+    if chart["kind"] == "bars":
+        draw_bars(axes, chart)
+    else:
+        draw_curves(axes, chart)
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.set_title(chart["title"], fontsize=10, loc="left", pad=34)
+    axes.set_xlabel(chart["xlabel"])
+    axes.set_ylabel(chart["ylabel"])
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncol=9, frameon=False, fontsize=7)
+    figure.tight_layout()
+    figure.savefig(chart["path"], metadata={"Date": None})
+    plt.close(figure)
+
+
+def main():
+    for chart in json.load(sys.stdin):
+        draw(chart)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Runs the subjects' programs, alternately, and collects what they print."""
+
+import os
+import pathlib
+import platform
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import figures
+import fuzz_run
+
+Refusal = fuzz_run.Refusal
+
+HERE = pathlib.Path(__file__).absolute().parent
+IS_MISSING = 77
+# No process comes near it that does what it should.
+TIMEOUT_SECONDS = 600
+TERMINAL_SECONDS = 0.2
+PLAIN_SECONDS = 20
+
+
+def parse(name, text):
+    """Returns the figures that a program has printed."""
+    found = {}
+    for line in text.splitlines():
+        words = line.split()
+        try:
+            figure, value = words[0], float(words[1])
+        except (IndexError, ValueError):
+            raise Refusal(f"{name} printed no figure: {line!r}") from None
+        if len(words) != 2 or figure in found or not 0 <= value < float("inf"):
+            raise Refusal(f"{name} printed no figure: {line!r}")
+        found[figure] = value
+    if not found:
+        raise Refusal(f"{name} printed nothing")
+    return found
+
+
+def run(name, group, size, count, *arguments):
+    """Returns the figures of one process, or None and the reason where its subject is missing."""
+    subject = figures.SUBJECTS[name]
+    environment = {key: os.environ[key] for key in os.environ if key != "CORK_MEMPOOL_OPTIONS"}
+    # What is measured is the pool and the allocator, not what somebody has tuned them to be.
+    for key in ("LD_PRELOAD", "MALLOC_CONF", "SCUDO_OPTIONS", "GLIBC_TUNABLES"):
+        environment.pop(key, None)
+    if subject.preload:
+        library = figures.library(subject)
+        if library is None:
+            return None, f"not installed (on Debian: {subject.package})"
+        environment["LD_PRELOAD"] = library
+    command = [HERE / subject.program, group, str(size), str(count), subject.variant, *arguments]
+    process = subprocess.run(
+        command,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_SECONDS,
+        check=False,
+    )
+    if process.returncode == IS_MISSING:
+        return None, process.stderr.strip()
+    if process.returncode != 0:
+        raise Refusal(
+            f"{name}, {group}, {size} bytes: status {process.returncode}: {process.stderr.strip()}"
+        )
+    return parse(name, process.stdout), None
+
+
+def probe(names):
+    """Returns those of the subjects that are here, why others are not, and whether all of it was
+    optimized when it was built."""
+    present, missing, is_optimized = [], {}, True
+    for name in names:
+        found, reason = run(name, "base", 16, 1000)
+        if found is None:
+            missing[name] = reason
+        else:
+            present.append(name)
+            is_optimized = is_optimized and found["optimized"] == 1
+    return present, missing, is_optimized
+
+
+def plan(names, groups, sizes, repeats):
+    """Returns what is to be run, in this order: all subjects of a group one after the other, from
+    another one on in each repeat, so that whatever the machine does meanwhile hits all alike."""
+    tasks = []
+    for repeat in range(repeats):
+        for size in sizes:
+            for group in groups:
+                turns = [name for name in names if name in figures.GROUPS[group].subjects]
+                first = repeat % max(len(turns), 1)
+                tasks += [(name, group, size) for name in turns[first:] + turns[:first]]
+    return tasks
+
+
+class Display:
+    """Shows how far a run is: on a terminal in a line that is rewritten, elsewhere now and then."""
+
+    def __init__(self, total, stream=sys.stderr):
+        self.total, self.stream = total, stream
+        self.is_terminal = stream.isatty()
+        self.start = self.last = time.monotonic()
+
+    def line(self, done, what, width=None):
+        elapsed = time.monotonic() - self.start
+        text = f"{done}/{self.total} in {fuzz_run.duration(elapsed)}"
+        if done:
+            left = elapsed * (self.total - done) / done
+            text += f", about {fuzz_run.duration(left)} left"
+        text += f": {what}"
+        if width is None:
+            return text
+        room = min(width - len(text) - 4, 30)
+        if room >= 5:
+            full = room * done // self.total
+            text = f"[{'#' * full}{'.' * (room - full)}]  {text}"
+        return text[:width].ljust(width)
+
+    def show(self, done, what):
+        now = time.monotonic()
+        if now - self.last < (TERMINAL_SECONDS if self.is_terminal else PLAIN_SECONDS):
+            return
+        self.last = now
+        if self.is_terminal:
+            self.stream.write("\r" + self.line(done, what, shutil.get_terminal_size().columns - 1))
+        else:
+            self.stream.write(self.line(done, what) + "\n")
+        self.stream.flush()
+
+    def end(self):
+        if self.is_terminal:
+            self.stream.write("\r" + " " * (shutil.get_terminal_size().columns - 1) + "\r")
+            self.stream.flush()
+
+
+def measure(tasks, is_quick, wanted, samples):
+    """Adds to samples, by subject, size and figure, what the tasks give of the wanted workloads."""
+    display = Display(len(tasks))
+    try:
+        for done, (name, group, size) in enumerate(tasks):
+            display.show(done, f"{name}, {group}, {size} bytes")
+            found, reason = run(name, group, size, figures.count_of(group, size, is_quick))
+            if found is None:
+                raise Refusal(f"{name} was here, and is no longer: {reason}")
+            of_size = samples.setdefault(name, {}).setdefault(str(size), {})
+            for key, value in found.items():
+                figure = figures.figure_of(key.removesuffix("_wall"))
+                if figure is not None and figure.workload in wanted:
+                    of_size.setdefault(key, []).append(value)
+    except subprocess.TimeoutExpired as error:
+        raise Refusal(f"{name}, {group}, {size} bytes: no end after {error.timeout} s") from error
+    finally:
+        display.end()
+
+
+def _first_line(path, prefix=""):
+    try:
+        for line in pathlib.Path(path).read_text().splitlines():
+            if line.startswith(prefix):
+                return line.removeprefix(prefix).strip(" \t:")
+    except OSError:
+        pass
+    return "unknown"
+
+
+def _output(*command):
+    try:
+        process = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
+    return process.stdout.strip() if process.returncode == 0 else ""
+
+
+def machine(names):
+    """Returns what the figures depend on besides the subjects."""
+    described = {
+        "processor": _first_line("/proc/cpuinfo", "model name"),
+        "processors": str(os.cpu_count()),
+        "memory": _first_line("/proc/meminfo", "MemTotal"),
+        "kernel": platform.release(),
+        "load": _first_line("/proc/loadavg"),
+        "huge pages": _first_line("/sys/kernel/mm/transparent_hugepage/enabled"),
+        "compiler": next(iter(_output(os.environ.get("CC", "cc"), "--version").splitlines()), ""),
+    }
+    packages = [figures.SUBJECTS[name].package for name in names]
+    for package in filter(None, packages):
+        version = _output("dpkg-query", "-W", "-f=${Version}", package)
+        if version:
+            described[package] = version
+    return described
+
+
+def stop_on_signals():
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupt)

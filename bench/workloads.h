@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/*
+ * The workloads but for those that are programs. main.h includes this in each subject, so that what
+ * the subject's users would have inlined is inlined here.
+ *
+ * Why the loops are written by hand, and not run by Google Benchmark: most workloads are phases of
+ * one sequence over one population, whose state the next phase must find as the last one left it,
+ * while a benchmark of that library is repeated until it has lasted long enough; allocators that
+ * are preloaded need processes of their own, and what is compared is to be run alternately, across
+ * those; and a population must be fresh where pages are touched for the first time.
+ *
+ * NULL is always checked for, as by any careful caller. bench_use keeps compilers from removing
+ * what nobody looks at; it does not keep an inlined pool from living in registers.
+ */
+
+#include <stdint.h>
+#include <string.h>
+
+#include "measure.h"
+
+#define BATCH_COUNT  100
+#define CHURN_ROUNDS 2
+#define POOL_COUNT   10000
+#define FIRST_COUNT  1000
+#define TRIM_ROUNDS  8
+
+static inline uintptr_t *word_of(void *object)
+{
+    return (uintptr_t *)object;
+}
+
+static inline void *take(struct pool *pool)
+{
+    void *object = pool_new(pool);
+    if (__builtin_expect(object == NULL, 0)) {
+        bench_fail("an object could not be had");
+    }
+    bench_use(object);
+    return object;
+}
+
+/* Fills objects, each with something else, and looks whether each still has its own. */
+static void check_objects(const struct bench_options *options, void **objects, size_t count)
+{
+    if (!options->is_checking) {
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        memset(objects[i], (int)(i & 0xff), options->size);
+        memcpy(objects[i], &i, sizeof(i));
+    }
+    for (size_t i = 0; i < count; i++) {
+        const unsigned char *bytes = (const unsigned char *)objects[i];
+        bool is_intact = memcmp(bytes, &i, sizeof(i)) == 0;
+        for (size_t j = sizeof(i); j < options->size; j++) {
+            is_intact = is_intact && bytes[j] == (i & 0xff);
+        }
+        if (!is_intact) {
+            bench_fail("an object was overwritten");
+        }
+    }
+}
+
+static void build(struct pool *pool, void **objects, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        objects[i] = take(pool);
+        *word_of(objects[i]) = i;
+    }
+}
+
+static void teardown(struct pool *pool, void **objects, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        pool_free(pool, objects[i]);
+    }
+}
+
+static void run_small(const struct bench_options *options, struct pool *pool, void **objects)
+{
+    const size_t count = options->count * CHURN_ROUNDS;
+    const size_t batches = count / BATCH_COUNT;
+    struct bench_time start = bench_now();
+
+    for (size_t i = 0; i < count; i++) {
+        pool_free(pool, take(pool));
+    }
+    bench_lap(&start, "churn", count);
+
+    for (size_t i = 0; i < batches; i++) {
+        build(pool, objects, BATCH_COUNT);
+        for (size_t j = BATCH_COUNT; j > 0; j--) {
+            pool_free(pool, objects[j - 1]);
+        }
+    }
+    bench_lap(&start, "lifo", batches * BATCH_COUNT);
+
+    for (size_t i = 0; i < batches; i++) {
+        build(pool, objects, BATCH_COUNT);
+        teardown(pool, objects, BATCH_COUNT);
+    }
+    bench_lap(&start, "fifo", batches * BATCH_COUNT);
+
+    build(pool, objects, BATCH_COUNT);
+    check_objects(options, objects, BATCH_COUNT);
+    teardown(pool, objects, BATCH_COUNT);
+}
+
+static void walk(struct bench_time *start, void **objects, size_t count)
+{
+    uintptr_t sum = 0;
+    *start = bench_now();
+    for (size_t i = 0; i < count; i++) {
+        sum += *word_of(objects[i]);
+    }
+    bench_lap(start, "walk", count);
+    if (sum != (uintptr_t)count * (count - 1) / 2) {
+        bench_fail("the objects do not hold what was written");
+    }
+}
+
+/* churn, lifo, fifo, build, replace, randfree, rebuild, walk, teardown, bytes per object. */
+static void run_base(const struct bench_options *options)
+{
+    const size_t count = options->count;
+    void **objects = (void **)bench_memory(count * sizeof(void *), true);
+    const uint32_t *picks = bench_picks(count, count);
+    const uint32_t *order = bench_order(count);
+    const size_t resident = bench_resident();
+    struct pool pool;
+    pool_init(&pool, options->size);
+    run_small(options, &pool, objects);
+
+    struct bench_time start = bench_now();
+    build(&pool, objects, count);
+    bench_lap(&start, "build", count);
+    bench_record("bytes", (double)(bench_resident() - resident) / (double)count);
+    check_objects(options, objects, count);
+
+    start = bench_now();
+    for (size_t i = 0; i < count; i++) {
+        pool_free(&pool, objects[picks[i]]);
+        objects[picks[i]] = take(&pool);
+    }
+    bench_lap(&start, "replace", count);
+    check_objects(options, objects, count);
+
+    start = bench_now();
+    for (size_t i = 0; i < count; i++) {
+        pool_free(&pool, objects[order[i]]);
+    }
+    bench_lap(&start, "randfree", count);
+
+    build(&pool, objects, count);
+    bench_lap(&start, "rebuild", count);
+    walk(&start, objects, count);
+    check_objects(options, objects, count);
+
+    start = bench_now();
+    teardown(&pool, objects, count);
+    pool_done(&pool);
+    bench_lap(&start, "teardown", count);
+}
+
+/* Ten thousand pools of one object. */
+static void run_pools(const struct bench_options *options)
+{
+    const size_t resident = bench_resident();
+    struct pool *pools = (struct pool *)bench_memory(POOL_COUNT * sizeof(pools[0]), false);
+    void **objects = (void **)bench_memory(POOL_COUNT * sizeof(void *), true);
+    struct bench_time start = bench_now();
+
+    for (size_t i = 0; i < POOL_COUNT; i++) {
+        pool_init(&pools[i], options->size);
+        build(&pools[i], &objects[i], 1);
+    }
+    const struct bench_time made = bench_now();
+    bench_record("pools_bytes",
+                 (double)(bench_resident() - resident) / POOL_COUNT - sizeof(void *));
+    check_objects(options, objects, POOL_COUNT);
+    const struct bench_time again = bench_now();
+    start.cpu += again.cpu - made.cpu;
+    start.wall += again.wall - made.wall;
+    for (size_t i = 0; i < POOL_COUNT; i++) {
+        teardown(&pools[i], &objects[i], 1);
+        pool_done(&pools[i]);
+    }
+    bench_lap(&start, "pools", POOL_COUNT);
+}
+
+/* What new and free cost from a thousand objects to as many as there are to be. */
+static void run_growth(const struct bench_options *options)
+{
+    void **objects = (void **)bench_memory(options->count * sizeof(void *), true);
+    for (size_t count = 1000; count <= options->count; count *= 10) {
+        const size_t rounds = count < 100000 ? 100000 / count : 1;
+        double first = 0, again = 0, frees = 0;
+        for (size_t round = 0; round < rounds; round++) {
+            struct pool pool;
+            double times[5];
+            pool_init(&pool, options->size);
+            times[0] = bench_now().cpu;
+            build(&pool, objects, count);
+            times[1] = bench_now().cpu;
+            check_objects(options, objects, count);
+            times[2] = bench_now().cpu;
+            teardown(&pool, objects, count);
+            times[3] = bench_now().cpu;
+            for (size_t i = 0; i < count; i++) {
+                objects[i] = take(&pool);
+            }
+            times[4] = bench_now().cpu;
+            first += times[1] - times[0];
+            frees += times[3] - times[2];
+            again += times[4] - times[3];
+            teardown(&pool, objects, count);
+            pool_done(&pool);
+        }
+        bench_record_at("growth_first", count, first / (double)(rounds * count));
+        bench_record_at("growth_new", count, again / (double)(rounds * count));
+        bench_record_at("growth_free", count, frees / (double)(rounds * count));
+    }
+}
+
+static struct bench_ticked make_ticked(void)
+{
+    struct bench_ticked ticked = {NULL, 0, 0};
+    ticked.counts = (uint32_t *)bench_memory(BENCH_TICKED_MAX * sizeof(uint32_t), true);
+    return ticked;
+}
+
+static void *tick_new(struct pool *pool, struct bench_ticked *ticked)
+{
+    const uint64_t start = bench_ticks();
+    void *object = take(pool);
+    bench_tick(ticked, bench_ticks() - start);
+    return object;
+}
+
+/* Records the clock's own cost, and returns nanoseconds per tick. */
+static double calibrate(void)
+{
+    struct bench_ticked empty = make_ticked();
+    const double wall = bench_now().wall;
+    const uint64_t ticks = bench_ticks();
+    for (size_t i = 0; i < 1000000; i++) {
+        const uint64_t start = bench_ticks();
+        bench_tick(&empty, bench_ticks() - start);
+    }
+    const double scale = (bench_now().wall - wall) / (double)(bench_ticks() - ticks);
+    bench_record("clock", bench_ticked_at(&empty, 0.5) * scale);
+    return scale;
+}
+
+/* The first object of a fresh pool: the median of many. */
+static void run_first(const struct bench_options *options)
+{
+    struct bench_ticked ticked = make_ticked();
+    const double scale = calibrate();
+    for (size_t i = 0; i < FIRST_COUNT; i++) {
+        struct pool pool;
+        const uint64_t start = bench_ticks();
+        pool_init(&pool, options->size);
+        void *object = take(&pool);
+        *word_of(object) = i;
+        bench_tick(&ticked, bench_ticks() - start);
+        check_objects(options, &object, 1);
+        pool_free(&pool, object);
+        pool_done(&pool);
+    }
+    bench_record("first", bench_ticked_at(&ticked, 0.5) * scale);
+}
+
+static void record_tail(const struct bench_ticked *ticked, const char *const names[3], double scale)
+{
+    bench_record(names[0], bench_ticked_at(ticked, 0.5) * scale);
+    bench_record(names[1], bench_ticked_at(ticked, 0.999) * scale);
+    bench_record(names[2], (double)ticked->max * scale);
+}
+
+/* Each single operation of build and replace. */
+static void run_tail(const struct bench_options *options)
+{
+    static const char *const new_names[] = {"new_p50", "new_p999", "new_max"};
+    static const char *const free_names[] = {"free_p50", "free_p999", "free_max"};
+    const size_t count = options->count;
+    void **objects = (void **)bench_memory(count * sizeof(void *), true);
+    const uint32_t *picks = bench_picks(count, count);
+    struct bench_ticked news = make_ticked();
+    struct bench_ticked frees = make_ticked();
+    const double scale = calibrate();
+    struct pool pool;
+
+    pool_init(&pool, options->size);
+    for (size_t i = 0; i < count; i++) {
+        objects[i] = tick_new(&pool, &news);
+        *word_of(objects[i]) = i;
+    }
+    for (size_t i = 0; i < count; i++) {
+        const uint64_t start = bench_ticks();
+        pool_free(&pool, objects[picks[i]]);
+        bench_tick(&frees, bench_ticks() - start);
+        objects[picks[i]] = tick_new(&pool, &news);
+    }
+    check_objects(options, objects, count);
+    record_tail(&news, new_names, scale);
+    record_tail(&frees, free_names, scale);
+    teardown(&pool, objects, count);
+    pool_done(&pool);
+}
+
+#if defined(POOL_HAS_TRIM)
+/* What is resident in a fresh pool, and what after many objects came and went, and a trim. */
+static void run_trim(const struct bench_options *options)
+{
+    const size_t count = options->count;
+    void **objects = (void **)bench_memory(count * sizeof(void *), true);
+    const uint32_t *order = bench_order(count);
+    size_t peak = 0;
+    struct pool pool;
+    /* The code of all this is resident from then on, whichever pool it runs for. */
+    pool_init(&pool, options->size);
+    build(&pool, objects, count / TRIM_ROUNDS);
+    teardown(&pool, objects, count / TRIM_ROUNDS);
+    pool_trim(&pool);
+    pool_done(&pool);
+    (void)bench_resident();
+
+    pool_init(&pool, options->size);
+    build(&pool, objects, 1);
+    teardown(&pool, objects, 1);
+    const size_t besides = count * (sizeof(void *) + sizeof(order[0]));
+    bench_record("trim_fresh", (double)(bench_resident() - besides));
+    for (size_t round = 0; round < TRIM_ROUNDS; round++) {
+        build(&pool, objects, count);
+        check_objects(options, objects, count);
+        peak = bench_resident() - besides;
+        if (round == 0) {
+            bench_record("trim_first_peak", (double)peak);
+        }
+        for (size_t i = 0; i < count; i++) {
+            pool_free(&pool, objects[round % 2 == 0 ? i : order[i]]);
+        }
+        pool_trim(&pool);
+        if (round == 0) {
+            bench_record("trim_after", (double)(bench_resident() - besides));
+        }
+    }
+    bench_record("trim_last_peak", (double)peak);
+    bench_record("trim_last", (double)(bench_resident() - besides));
+    pool_done(&pool);
+}
+#endif
