@@ -175,7 +175,7 @@ def measure(options):
         "samples": {},
     }
     try:
-        runs.measure(tasks, options.quick, options.workloads, run["samples"])
+        runs.measure(tasks, options.quick, options.workloads, run["samples"], missing)
     except KeyboardInterrupt:
         print("interrupted; what there is so far:", file=sys.stderr)
         return run, 130

@@ -60,14 +60,18 @@ GROUPS = {
     "trim": Group(1000000, 20000, OWN),
 }
 
-# Nobody has memory for ten million objects of every size.
+# Nobody has memory for ten million objects of every size, nor time for them with protections.
 GROWTH_BYTES = 1 << 30
+PROTECTED_GROWTH = 1000000
 
 
-def count_of(group, size, is_quick):
+def count_of(name, group, size, is_quick):
     count = GROUPS[group].quick_count if is_quick else GROUPS[group].count
-    while group == "growth" and count * size > GROWTH_BYTES:
-        count //= 10
+    if group == "growth":
+        while count * size > GROWTH_BYTES:
+            count //= 10
+        if name in OWN and name != "default":
+            count = min(count, PROTECTED_GROWTH)
     return count
 
 

@@ -26,6 +26,12 @@ void bench_fail(const char *what)
     exit(1);
 }
 
+void bench_end_without_memory(void)
+{
+    fprintf(stderr, "no memory for so many objects\n");
+    exit(BENCH_HAS_NO_MEMORY);
+}
+
 static size_t number_of(const char *text, size_t least, size_t most)
 {
     char *end;

@@ -19,6 +19,10 @@ extern "C" {
 /* The status of a program whose subject is not installed. */
 #define BENCH_IS_MISSING 77
 
+/* The status of one whose subject has no memory for as many objects. With guard pages each block
+ * is a mapping of its own, of which Linux has 65,530 for a process. */
+#define BENCH_HAS_NO_MEMORY 3
+
 struct bench_options {
     const char *workload;
     size_t size;         /* of an object, in bytes; at least 16 */
@@ -30,13 +34,17 @@ struct bench_options {
 /* bench_arguments reads WORKLOAD SIZE COUNT [VARIANT] [check], or ends the program with 2. */
 struct bench_options bench_arguments(int argc, char **argv);
 
-/* bench_fail says what is wrong, and ends the program with 1. */
 #if defined(__cplusplus)
-[[noreturn]]
+#define BENCH_NORETURN [[noreturn]]
 #else
-_Noreturn
+#define BENCH_NORETURN _Noreturn
 #endif
-void bench_fail(const char *what);
+
+/* bench_fail says what is wrong, and ends the program with 1. */
+BENCH_NORETURN void bench_fail(const char *what);
+
+/* bench_end_without_memory ends the program with BENCH_HAS_NO_MEMORY: for an object. */
+BENCH_NORETURN void bench_end_without_memory(void);
 
 /* bench_memory returns size zeroed bytes, resident already where is_resident; never given back. */
 void *bench_memory(size_t size, bool is_resident);

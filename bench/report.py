@@ -254,7 +254,7 @@ def judgement(most, reached, missing, is_quick):
 def verdict_lines(run):
     rows = []
     for name, most, reached, missing in verdicts(run):
-        words = [_MEANINGS[name], "-" if most is None else f"{most:g}", number(reached)]
+        words = [_MEANINGS[name], "-" if most is None else f"{most:.3f}", "-" if reached is None else f"{reached:.3f}"]
         rows.append(words + [judgement(most, reached, missing, run["quick"])])
     return table(["what", "demanded at most", "reached", "verdict"], rows)
 

@@ -17,6 +17,7 @@ Refusal = fuzz_run.Refusal
 
 HERE = pathlib.Path(__file__).absolute().parent
 IS_MISSING = 77
+HAS_NO_MEMORY = 3
 # No process comes near it that does what it should.
 TIMEOUT_SECONDS = 600
 TERMINAL_SECONDS = 0.2
@@ -41,7 +42,8 @@ def parse(name, text):
 
 
 def run(name, group, size, count, *arguments):
-    """Returns the figures of one process, or None and the reason where its subject is missing."""
+    """Returns the figures of one process; or None, and the reason, where its subject is missing or
+    cannot have so many objects."""
     subject = figures.SUBJECTS[name]
     environment = {key: os.environ[key] for key in os.environ if key != "CORK_MEMPOOL_OPTIONS"}
     # What is measured is the pool and the allocator, not what somebody has tuned them to be.
@@ -62,7 +64,7 @@ def run(name, group, size, count, *arguments):
         timeout=TIMEOUT_SECONDS,
         check=False,
     )
-    if process.returncode == IS_MISSING:
+    if process.returncode in (IS_MISSING, HAS_NO_MEMORY):
         return None, process.stderr.strip()
     if process.returncode != 0:
         raise Refusal(
@@ -138,15 +140,21 @@ class Display:
             self.stream.flush()
 
 
-def measure(tasks, is_quick, wanted, samples):
-    """Adds to samples, by subject, size and figure, what the tasks give of the wanted workloads."""
+def measure(tasks, is_quick, wanted, samples, missing):
+    """Adds to samples, by subject, size and figure, what the tasks give of the wanted workloads;
+    and to missing what they do not give, with the reason."""
     display = Display(len(tasks))
     try:
         for done, (name, group, size) in enumerate(tasks):
-            display.show(done, f"{name}, {group}, {size} bytes")
-            found, reason = run(name, group, size, figures.count_of(group, size, is_quick))
+            what = f"{name}, {group}, {size} bytes"
+            display.show(done, what)
+            if what in missing:
+                continue
+            count = figures.count_of(name, group, size, is_quick)
+            found, reason = run(name, group, size, count)
             if found is None:
-                raise Refusal(f"{name} was here, and is no longer: {reason}")
+                missing[what] = reason
+                continue
             of_size = samples.setdefault(name, {}).setdefault(str(size), {})
             for key, value in found.items():
                 figure = figures.figure_of(key.removesuffix("_wall"))
