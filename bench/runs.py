@@ -94,6 +94,8 @@ def plan(names, groups, sizes, repeats):
     for repeat in range(repeats):
         for size in sizes:
             for group in groups:
+                if repeat > 0 and group in figures.ONCE:
+                    continue
                 turns = [name for name in names if name in figures.GROUPS[group].subjects]
                 first = repeat % max(len(turns), 1)
                 tasks += [(name, group, size) for name in turns[first:] + turns[:first]]

@@ -23,7 +23,7 @@
 #define CHURN_ROUNDS 2
 #define POOL_COUNT   10000
 #define FIRST_COUNT  1000
-#define TRIM_ROUNDS  8
+#define TRIM_ROUNDS  4
 
 static inline uintptr_t *word_of(void *object)
 {
