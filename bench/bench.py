@@ -95,7 +95,7 @@ def charts(run, directory):
     """Returns what is to be drawn of a run."""
     medians = report.Medians(run)
     own = [name for name in figures.OWN if name in medians.subjects]
-    others = [name for name in ("default", *figures.OTHERS) if name in medians.subjects]
+    others = [name for name in figures.OTHERS if name in medians.subjects]
     result = []
     for size in medians.sizes:
         names = [name for name in medians.figures(size) if name in (*figures.TIMES, "bytes")]
@@ -103,15 +103,16 @@ def charts(run, directory):
             ratios = {
                 subject: [medians.ratio(subject, "default", size, name) for name in names]
                 for subject in subjects
+                if subject != "default"
             }
-            title = f"Objects of {size} bytes: each to the default pool; higher is worse"
+            title = f"Objects of {size} bytes, divided by the default pool's; above 1 is worse"
             axes = ("", "ratio")
             result.append(_chart(directory, f"{file}_{size}", title, names, axes, ratios))
         counts = medians.counts(size)
         for growth in figures.GROWTH:
             curves = {
                 subject: [medians.get(subject, size, f"{growth}_{count}") for count in counts]
-                for subject in others
+                for subject in ("default", *others)
             }
             title = f"{growth}, objects of {size} bytes"
             axes = ("objects", "ns for each operation")

@@ -177,10 +177,11 @@ class Report(unittest.TestCase):
         by_name = {pathlib.Path(chart["path"]).stem: chart for chart in charts}
         self.assertEqual(len(by_name), 4 * 5)
         peers = by_name["peers_64"]
-        self.assertEqual(list(peers["series"]), ["default", "scudo"])
+        self.assertEqual(list(peers["series"]), ["scudo"])
         self.assertEqual(peers["series"]["scudo"][peers["x"].index("churn")], 4)
-        self.assertEqual(list(by_name["protections_64"]["series"]), ["default", "canary"])
+        self.assertEqual(list(by_name["protections_64"]["series"]), ["canary"])
         self.assertEqual(by_name["growth_new_16"]["x"], list(GROWTH_COUNTS))
+        self.assertEqual(list(by_name["growth_new_16"]["series"]), ["default", "scudo"])
 
 
 class Files(unittest.TestCase):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Draws charts, which it reads, as SVG. It needs matplotlib, which the caller need not have.
 
-A chart has a path, a title, what is on its axes, and lists of values by series: bars over names, or
-curves over numbers. A value may be null.
+A chart has a path, a title, what is on its axes, and lists of values by series: bars over names,
+which start at 1, or curves over numbers, the first of which is ours. A value may be null.
 """
 
 import json
@@ -15,12 +15,9 @@ matplotlib.use("svg")
 matplotlib.rcParams["svg.hashsalt"] = "cork_mempool"
 import matplotlib.pyplot as plt
 
-OURS = "#1f77b4"
-
 
 def color_of(number):
-    """The first series is ours."""
-    return OURS if number == 0 else plt.get_cmap("tab20")(2 * number % 20 + number // 10)
+    return plt.get_cmap("tab20")(2 * number % 20 + number // 10)
 
 
 def draw_bars(axes, chart):
@@ -28,8 +25,9 @@ def draw_bars(axes, chart):
     width = 0.85 / len(series)
     for number, (name, values) in enumerate(series.items()):
         places = [i + (number - (len(series) - 1) / 2) * width for i in range(len(names))]
-        bars = [(place, value) for place, value in zip(places, values) if value is not None]
-        axes.bar(*zip(*bars), width=width, color=color_of(number), label=name)
+        # From 1 on, upwards and downwards.
+        bars = [(place, value - 1) for place, value in zip(places, values) if value is not None]
+        axes.bar(*zip(*bars), width=width, bottom=1, color=color_of(number + 1), label=name)
     axes.set_xticks(range(len(names)), names)
     axes.axhline(1, color="black", linewidth=0.6)
     axes.grid(axis="y", alpha=0.3)

@@ -6,6 +6,10 @@ fail() {
     exit 2
 }
 
+# What //bench measures besides the pool, and draws with; not of all releases of Debian.
+bench_packages="libboost-dev libclang-rt-19-dev libcork16 libjemalloc2 libmimalloc2.0
+    libtcmalloc-minimal4 python3-matplotlib"
+
 can_install() {
     command -v apt-get >/dev/null && { [ "$(id -u)" -eq 0 ] || command -v sudo >/dev/null; }
 }
