@@ -118,9 +118,10 @@ class Verdicts(unittest.TestCase):
         run = made_up(figures.SUBJECTS)
         run["samples"]["default"]["16"]["growth_new_10000000"] = [25]
         run["samples"]["default"]["64"]["growth_first_1000"] = [99]
+        run["samples"]["default"]["256"]["growth_free_1000"] = [15]
         found = verdicts(run)
         self.assertEqual(found["growth of new"], (2.5, "NOT MET"))
-        self.assertEqual(found["growth of free"], (1, "met"))
+        self.assertEqual(found["growth of free"], (1.5, "met"))
 
     def test_memory_is_judged(self):
         run = made_up(figures.SUBJECTS)
