@@ -102,26 +102,35 @@ def plan(names, groups, sizes, repeats):
     return tasks
 
 
-class Display:
-    """Shows how far a run is: on a terminal in a line that is rewritten, elsewhere now and then."""
+def weight(task, is_quick):
+    """Returns about how long a task takes, compared with others: something for each object, and for
+    each of its bytes."""
+    name, group, size = task
+    return figures.count_of(name, group, size, is_quick) * (size + 300)
 
-    def __init__(self, total, stream=sys.stderr):
-        self.total, self.stream = total, stream
+
+class Display:
+    """Shows how far a run is: on a terminal in a line that is rewritten, elsewhere now and then.
+    Of its tasks it is given the weights."""
+
+    def __init__(self, weights, stream=sys.stderr):
+        self.weights, self.stream = weights, stream
         self.is_terminal = stream.isatty()
         self.start = self.last = time.monotonic()
 
     def line(self, done, what, width=None):
         elapsed = time.monotonic() - self.start
-        text = f"{done}/{self.total} in {fuzz_run.duration(elapsed)}"
+        share = sum(self.weights[:done]) / sum(self.weights)
+        text = f"{done}/{len(self.weights)} in {fuzz_run.duration(elapsed)}"
         if done:
-            left = elapsed * (self.total - done) / done
+            left = elapsed * (1 - share) / share
             text += f", about {fuzz_run.duration(left)} left"
         text += f": {what}"
         if width is None:
             return text
         room = min(width - len(text) - 4, 30)
         if room >= 5:
-            full = room * done // self.total
+            full = int(room * share)
             text = f"[{'#' * full}{'.' * (room - full)}]  {text}"
         return text[:width].ljust(width)
 
@@ -145,7 +154,7 @@ class Display:
 def measure(tasks, is_quick, wanted, samples, missing):
     """Adds to samples, by subject, size and figure, what the tasks give of the wanted workloads;
     and to missing what they do not give, with the reason."""
-    display = Display(len(tasks))
+    display = Display([weight(task, is_quick) for task in tasks])
     try:
         for done, (name, group, size) in enumerate(tasks):
             what = f"{name}, {group}, {size} bytes"

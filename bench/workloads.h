@@ -109,13 +109,13 @@ static void run_small(const struct bench_options *options, struct pool *pool, vo
 
 static void walk(struct bench_time *start, void **objects, size_t count)
 {
-    uintptr_t sum = 0;
+    uint64_t sum = 0;
     *start = bench_now();
     for (size_t i = 0; i < count; i++) {
         sum += *word_of(objects[i]);
     }
     bench_lap(start, "walk", count);
-    if (sum != (uintptr_t)count * (count - 1) / 2) {
+    if (sum != (uint64_t)count * (count - 1) / 2) {
         bench_fail("the objects do not hold what was written");
     }
 }
