@@ -57,7 +57,7 @@ GROUPS = {
     # These two mean nothing where there are no pools. Their counts are their own.
     "pools": Group(10000, 10000, POOLS),
     "first": Group(1000, 1000, POOLS),
-    "tail": Group(500000, 20000, tuple(SUBJECTS)),
+    "tail": Group(250000, 20000, tuple(SUBJECTS)),
     "growth": Group(10000000, 100000, tuple(SUBJECTS)),
     "trim": Group(1000000, 20000, ("default", "paranoid")),
 }
