@@ -26,12 +26,15 @@ _ENVIRONMENT = {
 }
 
 def sanitized(settings, sanitizer, is_fuzzed = False):
-    """Returns the settings for a sanitizer instead of whichever one the command line asks for.
+    """Chooses a sanitizer instead of whichever one the command line asks for.
 
     Args:
       settings: the configuration's copt and linkopt, by their labels.
       sanitizer: one of SANITIZERS, or empty for none.
       is_fuzzed: whether to instrument for libFuzzer, and to link it.
+
+    Returns:
+      the settings, by the same labels.
     """
     flags = SANITIZERS[sanitizer] if sanitizer else []
     copt = flags + INSTRUMENTED + (_FUZZED if is_fuzzed else [])
