@@ -241,7 +241,9 @@ static void free_foreign(struct run_pool *pool, size_t choice)
     } else if (choice % 8 == 7 && pool->base != 0 && stats->region_count == 1) {
         pointer = (const void *)(pool->base + stats->reserved_size + choice / 8);
     }
-    refuse_free(pool, pointer, KIND(FOREIGN_POINTER));
+    /* What the pool has given back to the heap may be somebody else's by now. */
+    const bool is_passing = has(pool, CORK_MEMPOOL_PASSTHROUGH);
+    refuse_free(pool, pointer, KIND(FOREIGN_POINTER) | (is_passing ? KIND(DOUBLE_FREE) : 0));
     free(heap);
 }
 
