@@ -24,8 +24,8 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../tools"))
 import fuzz_run
 
-# What libFuzzer is given besides its limit to start, to end the last input and to write it down.
-GRACE_SECONDS = 60
+# Instead of an exit code: who destroys the heap may hang while it is reported.
+HANGS = "hangs"
 
 
 def positive(text):
@@ -45,6 +45,8 @@ def parse_arguments(arguments):
     parser.add_argument("--jobs", type=positive, default=2, metavar="N", help="at a time (2)")
     parser.add_argument("--json", metavar="OUT", help="keep the results in this file")
     parser.add_argument("--svg", metavar="OUT", help="draw the results; needs matplotlib")
+    # What libFuzzer has besides to start, to end the last input and to write it down.
+    parser.add_argument("--grace", type=positive, default=60, help=argparse.SUPPRESS)
     parser.add_argument("--root", type=pathlib.Path, required=True, help=argparse.SUPPRESS)
     parser.add_argument("--manifest", type=pathlib.Path, required=True, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
@@ -100,8 +102,8 @@ class Results:
 class Hunter:
     """Runs libFuzzer; stop() ends all runs, from any thread."""
 
-    def __init__(self, root, timeout):
-        self.root, self.timeout = root, timeout
+    def __init__(self, root, timeout, grace):
+        self.root, self.timeout, self.grace = root, timeout, grace
         self.lock = threading.Lock()
         self.is_stopped = False
         self.processes = set()
@@ -113,7 +115,7 @@ class Hunter:
                 process.kill()
 
     def _wait(self, command, environment):
-        """Returns the exit code, or None where stop() was called."""
+        """Returns the exit code, HANGS, or None where stop() was called."""
         with self.lock:
             if self.is_stopped:
                 return None
@@ -128,13 +130,14 @@ class Hunter:
             )
             self.processes.add(process)
         try:
-            process.wait(self.timeout + GRACE_SECONDS)
+            code = process.wait(self.timeout + self.grace)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+            code = HANGS
         with self.lock:
             self.processes.discard(process)
-            return None if self.is_stopped else process.returncode
+            return None if self.is_stopped else code
 
     def run(self, mutant, seed):
         """Returns what came of a run, or None where it was stopped."""
@@ -156,6 +159,8 @@ class Hunter:
             # A slow unit is kept, but ends nothing.
             found = [file.name for file in artifacts.iterdir() if "slow-unit-" not in file.name]
             executions = struct.unpack("=Q", counter.read_bytes())[0]
+        if code == HANGS:
+            code = int(bool(found))
         if executions == 0 or (code != 0) != bool(found):
             raise fuzz_run.Refusal(
                 f"{mutant['name']}, seed {seed}: {mutant['binary']} ended with status {code} "
@@ -271,7 +276,7 @@ def measure(options):
     """Returns all runs that are asked for, as far as they could be made, and whether that is all."""
     mutants = select(options)
     results = Results(options.json)
-    hunter = Hunter(options.root, options.timeout)
+    hunter = Hunter(options.root, options.timeout, options.grace)
     pairs = [(mutant, seed) for mutant in mutants for seed in range(1, options.seeds + 1)]
     runs = [results.known(*pair, options.timeout) for pair in pairs]
     tasks = [pair for pair, run in zip(pairs, runs) if run is None]

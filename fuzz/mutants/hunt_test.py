@@ -100,6 +100,11 @@ class Hunting(unittest.TestCase):
         self.assertRegex(output, r"\nendless +d +0/1 ")
         self.assertEqual([run["seed"] for run in json.loads(self.results.read_text())["runs"]], [1])
 
+    def test_a_binary_that_does_not_end_has_found_what_it_wrote(self):
+        code, output, errors = self.hunt("endless", "--seeds=2", "--timeout=1", "--grace=1")
+        self.assertEqual((code, errors), (0, ""))
+        self.assertRegex(output, r"endless, seed 2: not found in [2-9]")
+
     def test_a_binary_that_fails_without_an_input_is_no_find(self):
         code, _, errors = self.hunt("broken", "--seeds=1")
         self.assertEqual(code, 2)
