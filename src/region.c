@@ -108,9 +108,9 @@ static struct cork_mempool_region *region_init(void *memory, const struct head *
     return &table->region;
 }
 
-/* The largest capacity that can be thought of: nothing that is computed for it wraps. A slot costs
- * its stride, than which neither the alignment nor the lead is larger, and of tables less than half
- * a record more than a record. */
+/* The largest capacity that can be thought of: nothing that is computed for it wraps, nor twice a
+ * region's size. A slot costs its stride, than which neither the alignment nor the lead is larger,
+ * and of tables less than half a record more than a record. */
 static size_t thinkable_count(const struct cork_mempool_geometry *geometry)
 {
     const size_t record_size = geometry->has_records ? sizeof(struct cork_mempool_record) : 0;
@@ -118,10 +118,10 @@ static size_t thinkable_count(const struct cork_mempool_geometry *geometry)
     return SIZE_MAX / 8 / (geometry->stride + record_size);
 }
 
-/* From an address, the next that is aligned as slots are. */
-static char *align(const struct cork_mempool_geometry *geometry, char *address)
+/* From an address, the next that is a multiple of a power of two. */
+static char *align(char *address, size_t alignment)
 {
-    return address + ((~(uintptr_t)address + 1) & (geometry->alignment - 1));
+    return address + ((~(uintptr_t)address + 1) & (alignment - 1));
 }
 
 static struct cork_mempool_region *reserve(size_t capacity,
@@ -147,8 +147,9 @@ static struct cork_mempool_region *reserve(size_t capacity,
     }
 
     char *slots = memory + page + head.size + page;
-    struct cork_mempool_region *region = region_init(
-        memory + page, &head, align(geometry, slots) + geometry->lead_size, capacity, geometry);
+    char *base = align(slots, geometry->alignment) + geometry->lead_size;
+    struct cork_mempool_region *region =
+        region_init(memory + page, &head, base, capacity, geometry);
     region->memory = memory;
     region->memory_size = memory_size;
     region->origin = REGION_IS_RESERVED;
@@ -221,7 +222,7 @@ struct cork_mempool_region *region_from_os(struct cork_mempool_region *newest,
                                            const struct cork_mempool_geometry *geometry)
 {
     const size_t first = source_is_scarce() ? RESERVED_SCARCE_SIZE : RESERVED_SIZE;
-    const size_t older = newest == NULL ? 0 : at_most(newest->memory_size, SIZE_MAX / 2);
+    const size_t older = newest == NULL ? 0 : newest->memory_size;
     const size_t least = unit_count(geometry);
     size_t capacity = at_least(at_least(2 * older, first) / geometry->stride, least);
     struct cork_mempool_region *region;
@@ -246,7 +247,7 @@ struct cork_mempool_region *region_from_source(struct cork_mempool_region *newes
 {
     const size_t most = at_most(ACQUIRED_MAX_SIZE / geometry->stride, thinkable_count(geometry));
     const size_t least = unit_count(geometry);
-    const size_t older = newest == NULL ? 0 : at_most(newest->usable_count, most / 2);
+    const size_t older = newest == NULL ? 0 : newest->usable_count;
     size_t capacity = at_most(at_least(2 * older, least), most);
     struct cork_mempool_region *region;
 
@@ -267,9 +268,9 @@ static size_t buffer_use(char *buffer, size_t capacity,
                          const struct cork_mempool_geometry *geometry, char **slots)
 {
     const size_t unit = _Alignof(max_align_t);
-    char *head = buffer + ((~(uintptr_t)buffer + 1) & (unit - 1));
+    char *head_end = align(buffer, unit) + head_of(geometry, capacity, unit).size;
 
-    *slots = align(geometry, head + head_of(geometry, capacity, unit).size) + geometry->lead_size;
+    *slots = align(head_end, geometry->alignment) + geometry->lead_size;
     return (size_t)(*slots - buffer) + capacity * geometry->stride;
 }
 
@@ -302,8 +303,8 @@ struct cork_mempool_region *region_from_buffer(void *buffer, size_t buffer_size,
 
     buffer_use(buffer, capacity, geometry, &slots);
 
-    char *start = (char *)buffer + ((~(uintptr_t)buffer + 1) & (unit - 1));
-    struct cork_mempool_region *region = region_init(start, &head, slots, capacity, geometry);
+    struct cork_mempool_region *region =
+        region_init(align(buffer, unit), &head, slots, capacity, geometry);
     region->usable_count = capacity;
     region->memory = buffer;
     region->memory_size = buffer_size;
