@@ -2,7 +2,6 @@
 #include "crowd.h"
 
 #include <stdint.h>
-#include <sys/resource.h>
 
 #include "harness.h"
 #include "pools.h"
@@ -20,12 +19,7 @@ static void take_one(struct crowd *crowd)
 
 void crowd_gather(struct crowd *crowd)
 {
-    struct rlimit limit;
-
-    CHECK_EQUAL(getrlimit(RLIMIT_AS, &limit), 0);
-    limit.rlim_cur = RLIM_INFINITY - 1;
-    CHECK_EQUAL(setrlimit(RLIMIT_AS, &limit), 0);
-
+    make_regions_small();
     cork_mempool_init(&crowd->mp, struct person);
     crowd->count = 0;
     requests_start();

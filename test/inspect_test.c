@@ -149,6 +149,28 @@ TEST(check_sees_damage_to_the_free_list)
     crowd_disperse(&crowd);
 }
 
+/* There memory reads like a group that ends the list; but it is none. */
+TEST(check_sees_a_free_list_of_what_is_between_or_behind_groups)
+{
+    struct cork_mempool *mp = &crowd.mp;
+    void *objects[200];
+
+    cork_mempool_init_size(mp, 24);
+    take_objects(mp, objects, 64);
+    take_objects(mp, objects + 64, 1);
+    take_objects(mp, objects + 65, 135);
+    give_objects(mp, objects + 64, 1);
+    struct cork_mempool_group *const groups = mp->free_list;
+    const size_t count = (mp->newest->carved_count + 63) / 64;
+    CHECK(groups == mp->newest->groups && groups->next == groups);
+    CHECK(count > 2 && groups[1].free == 0);
+    CHECK_SEES(mp->free_list, (struct cork_mempool_group *)(void *)&groups->next);
+    CHECK_SEES(mp->free_list, &groups[count]);
+    give_objects(mp, objects, 64);
+    give_objects(mp, objects + 65, 135);
+    cork_mempool_done(mp);
+}
+
 TEST(check_sees_damage_to_a_pool_that_has_issued_all)
 {
     struct cork_mempool *mp = &crowd.mp;

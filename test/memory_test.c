@@ -30,16 +30,6 @@ static const struct scenario {
 
 static void *objects[50000];
 
-/* Where address space is limited, however generously, regions begin small. */
-static void make_regions_small(void)
-{
-    struct rlimit limit;
-
-    CHECK_EQUAL(getrlimit(RLIMIT_AS, &limit), 0);
-    limit.rlim_cur = RLIM_INFINITY - 1;
-    CHECK_EQUAL(setrlimit(RLIMIT_AS, &limit), 0);
-}
-
 /*
  * One call of cork_mempool_new, which must leave everything as it was where it gives NULL.
  * Only then is anything compared, for this is called often.

@@ -4,6 +4,7 @@
 #include <stdalign.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "harness.h"
 
@@ -83,6 +84,15 @@ size_t slot_needed(size_t size)
 size_t type_slot_needed(size_t size)
 {
     return slot_with(size, size & (~size + 1));
+}
+
+void make_regions_small(void)
+{
+    struct rlimit limit;
+
+    CHECK_EQUAL(getrlimit(RLIMIT_AS, &limit), 0);
+    limit.rlim_cur = RLIM_INFINITY - 1;
+    CHECK_EQUAL(setrlimit(RLIMIT_AS, &limit), 0);
 }
 
 void take_objects(struct cork_mempool *mp, void **objects, size_t count)

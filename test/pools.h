@@ -44,6 +44,10 @@ size_t alignment_needed(size_t size);
 size_t slot_needed(size_t size);
 size_t type_slot_needed(size_t size);
 
+/* Limits this process's address space to a little less than unlimited, which makes regions small.
+ */
+void make_regions_small(void);
+
 /* Takes count objects, checks that each is new, aligned and not NULL, and fills each. */
 void take_objects(struct cork_mempool *mp, void **objects, size_t count);
 

@@ -1,0 +1,660 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/*
+ * Regions, and what a pool's memory consists of to the page: how much is reserved, how much of that
+ * may be touched, and what becomes of it.
+ */
+
+#define _DEFAULT_SOURCE /* read, sysconf */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "harness.h"
+#if TEST_UNDER_ASAN
+#include <sanitizer/asan_interface.h>
+#endif
+#include "pools.h"
+#include "requests.h"
+
+/* What the pool itself puts between objects. */
+#define GAP_SIZE (TEST_UNDER_ASAN ? (size_t)16 : (size_t)0)
+
+static void *objects[100000];
+
+static void init(struct cork_mempool *mp, struct cork_mempool_options options)
+{
+    CHECK(cork_mempool_init_with(mp, &options));
+}
+
+static size_t page_size(void)
+{
+    return (size_t)sysconf(_SC_PAGESIZE);
+}
+
+static size_t in_pages(size_t size)
+{
+    return (size + page_size() - 1) / page_size() * page_size();
+}
+
+static bool is_scarce(void)
+{
+    struct rlimit limit;
+
+    CHECK_EQUAL(getrlimit(RLIMIT_AS, &limit), 0);
+    return TEST_UNDER_ASAN || limit.rlim_cur != RLIM_INFINITY;
+}
+
+/* Reads what the kernel says of this process's memory, without asking for any. */
+static const char *read_mappings(void)
+{
+    static char text[1 << 20];
+    const int file = open("/proc/self/maps", O_RDONLY);
+    size_t size = 0;
+    ssize_t got;
+
+    while ((got = read(file, text + size, sizeof(text) - 1 - size)) > 0) {
+        size += (size_t)got;
+    }
+    close(file);
+    CHECK(size > 0 && size < sizeof(text) - 1);
+    text[size] = '\0';
+    return text;
+}
+
+/* The bytes from start up to end that may be read and written. */
+static size_t usable_size(const char *mappings, const char *start, const char *end)
+{
+    size_t size = 0;
+
+    for (const char *line = mappings; *line != '\0'; line = strchr(line, '\n') + 1) {
+        char *rest;
+        uintptr_t from = strtoull(line, &rest, 16);
+        uintptr_t to = strtoull(rest + 1, &rest, 16);
+
+        from = from < (uintptr_t)start ? (uintptr_t)start : from;
+        to = to > (uintptr_t)end ? (uintptr_t)end : to;
+        size += strncmp(rest, " rw", 3) == 0 && from < to ? to - from : 0;
+    }
+    return size;
+}
+
+/* The tables of so many slots, each of which begins a page; no pool has one that it does not use.
+ */
+static size_t tables_size(const struct cork_mempool_region *region, size_t slot_count)
+{
+    const size_t group_count = (slot_count + 63) / 64;
+
+    return in_pages(sizeof(*region) + group_count * sizeof(*region->groups)) +
+           (region->withheld != NULL ? in_pages(group_count * sizeof(*region->withheld)) : 0) +
+           (region->records != NULL ? in_pages(slot_count * sizeof(*region->records)) : 0);
+}
+
+/* Says how much of a region from the operating system may be touched, which is its tables, and
+ * behind a guard its slots: without guards between them, whole pages, as full as they can be. */
+static size_t measure(const struct cork_mempool *mp, const struct cork_mempool_region *region)
+{
+    const struct cork_mempool_geometry *geometry = &mp->geometry;
+    const char *const mappings = read_mappings();
+    const char *const end = (char *)region->memory + region->memory_size;
+    const char *const lead = region->base - geometry->lead_size;
+    const char *const slots = lead - (uintptr_t)lead % page_size();
+    const size_t tables = usable_size(mappings, region->memory, slots);
+    const size_t used = usable_size(mappings, slots, end);
+
+    CHECK_EQUAL(tables, tables_size(region, region->usable_count));
+    CHECK_EQUAL(usable_size(mappings, slots - page_size(), slots), 0);
+    CHECK_EQUAL(usable_size(mappings, region->memory, (char *)region->memory + page_size()), 0);
+    CHECK_EQUAL(usable_size(mappings, end - page_size(), end), 0);
+    if (geometry->period_slots == 0) {
+        const size_t needed =
+            (size_t)(region->base - slots) + region->usable_count * geometry->stride;
+
+        CHECK_EQUAL(used, in_pages(needed));
+        CHECK(region->usable_count == region->capacity || used - needed < geometry->stride);
+    }
+    return tables + used;
+}
+
+/* Takes objects, and says how many regions they are in. */
+static size_t compare_memory(size_t element_size, unsigned protection, size_t count)
+{
+    struct cork_mempool mp;
+    size_t memory_size = 0;
+    size_t reserved_size = 0;
+    size_t region_count = 0;
+
+    init(&mp,
+         (struct cork_mempool_options){.element_size = element_size, .protections = protection});
+    requests_start();
+    take_objects(&mp, objects, count);
+    CHECK_EQUAL(requests.refused_count, 0);
+    CHECK_EQUAL(requests.stray_count, 0);
+    for (const struct cork_mempool_region *region = mp.newest; region != NULL;
+         region = region->older) {
+        const bool is_on_heap = region == &mp.nursery;
+
+        memory_size += is_on_heap ? region->memory_size : measure(&mp, region);
+        reserved_size += region->memory_size;
+        region_count++;
+    }
+    CHECK_EQUAL(stats_of(&mp).memory_size, memory_size);
+    CHECK_EQUAL(stats_of(&mp).reserved_size, reserved_size);
+    CHECK_EQUAL(stats_of(&mp).region_count, region_count);
+    give_objects(&mp, objects, count);
+    cork_mempool_done(&mp);
+    requests_stop();
+    return region_count;
+}
+
+static void compare_memory_of_all(void)
+{
+    static const struct {
+        size_t element_size, count;
+    } cases[] = {{1, 5000}, {16, 400}, {24, 400}, {100, 900}, {5000, 20}};
+
+    for (size_t i = 0; i < COUNT_OF(all_protections); i++) {
+        for (size_t j = 0; j < COUNT_OF(cases); j++) {
+            if ((all_protections[i] & CORK_MEMPOOL_PASSTHROUGH) == 0) {
+                compare_memory(cases[j].element_size, all_protections[i], cases[j].count);
+            }
+        }
+    }
+}
+
+TEST(stats_count_exactly_what_may_be_read_and_written)
+{
+    compare_memory_of_all();
+}
+
+TEST(stats_count_exactly_what_may_be_read_and_written_in_small_regions)
+{
+    make_regions_small();
+    compare_memory_of_all();
+    CHECK(compare_memory(100, 0, 900) > 2);
+}
+
+TEST(each_region_is_more_than_twice_and_less_than_three_times_as_large_as_the_last)
+{
+    struct cork_mempool mp;
+    size_t count = 0;
+
+    make_regions_small();
+    cork_mempool_init_size(&mp, 64);
+    take_objects(&mp, objects, 30000);
+    for (const struct cork_mempool_region *region = mp.newest; region->older != &mp.nursery;
+         region = region->older) {
+        CHECK(region->memory_size > 2 * region->older->memory_size);
+        CHECK(region->memory_size < 3 * region->older->memory_size);
+        count++;
+    }
+    CHECK(count > 3);
+    give_objects(&mp, objects, 30000);
+    cork_mempool_done(&mp);
+}
+
+/* What is refused is asked for by half. */
+TEST(a_region_is_at_least_half_as_large_as_can_be_had)
+{
+    if (is_scarce()) {
+        test_skip("regions begin small where address space is scarce");
+    }
+    for (size_t limit = (size_t)1 << 20; limit < (size_t)1 << 30; limit *= 2) {
+        struct cork_mempool mp;
+
+        cork_mempool_init_size(&mp, 64);
+        requests_start();
+        requests_refuse(MAPPINGS, REFUSE_LARGER, limit);
+        take_objects(&mp, objects, 100);
+        CHECK(requests.mapped_size > limit / 2);
+        give_objects(&mp, objects, 100);
+        cork_mempool_done(&mp);
+        requests_stop();
+    }
+}
+
+TEST(first_objects_of_64_kib_in_all_come_from_the_heap_and_larger_ones_do_not)
+{
+    static const struct {
+        size_t slot_size, block_size;
+        bool is_mapped;
+    } cases[] = {{1 << 16, 1, false},       {(1 << 16) + 16, 1, true},
+                 {1 << 14, 1 << 16, false}, {1 << 14, 1 << 17, true},
+                 {1 << 10, 1 << 17, false}, {(1 << 10) + 16, 1 << 17, true},
+                 {1 << 20, 1 << 16, true},  {1 << 20, 1 << 20, true}};
+
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct cork_mempool mp;
+
+        init(&mp, (struct cork_mempool_options){.element_size = cases[i].slot_size - GAP_SIZE,
+                                                .alignment = 16,
+                                                .block_size = cases[i].block_size});
+        requests_start();
+        take_objects(&mp, objects, 1);
+        CHECK_EQUAL(requests.system_count > 0, cases[i].is_mapped);
+        CHECK_EQUAL(requests.heap_count, cases[i].is_mapped ? 0 : 1);
+        give_objects(&mp, objects, 1);
+        cork_mempool_done(&mp);
+        requests_stop();
+    }
+}
+
+/* A block for which slots and tables together are a little more than all memory. */
+TEST(tables_of_a_block_do_not_wrap_to_something_small)
+{
+    static const unsigned protections[] = {0, CORK_MEMPOOL_SEAL};
+
+    for (size_t i = 0; i < COUNT_OF(protections); i++) {
+        const size_t stride = 1 + (TEST_UNDER_ASAN ? 23 : 0);
+        const size_t record_size = protections[i] == 0 ? 0 : sizeof(struct cork_mempool_record);
+        /* Of four slots, with 16 bytes for each 64 of them. */
+        const size_t quadruple_size = 4 * (stride + record_size) + 1;
+        const size_t slot_count = SIZE_MAX / quadruple_size * 4 + 3000;
+        struct cork_mempool mp;
+        size_t count = 0;
+
+        init(&mp, (struct cork_mempool_options){.element_size = 1,
+                                                .alignment = 1,
+                                                .block_size = slot_count * stride,
+                                                .protections = protections[i]});
+        CHECK_EQUAL(stats_of(&mp).slot_size, stride);
+        requests_start();
+        while ((objects[count] = cork_mempool_new(&mp)) != NULL) {
+            fill(objects[count], 1, count);
+            CHECK(++count <= 64);
+        }
+        CHECK_EQUAL(errno, ENOMEM);
+        CHECK_EQUAL(requests.mapped_size, 0);
+        CHECK_EQUAL(requests.stray_count, 0);
+        give_objects(&mp, objects, count);
+        cork_mempool_done(&mp);
+        requests_stop();
+    }
+}
+
+/* Takes so many objects from pools whose regions are small: none may be outside of its region. */
+static void fill_small_regions(struct cork_mempool_options options, size_t count)
+{
+    struct cork_mempool mp;
+
+    init(&mp, options);
+    requests_start();
+    take_objects(&mp, objects, count);
+    CHECK(requests.mapped_size > 0);
+    CHECK_EQUAL(requests.refused_count, 0);
+    CHECK_EQUAL(requests.stray_count, 0);
+    CHECK(requests.heap_count <= 1); /* the first objects */
+    give_objects(&mp, objects, count);
+    cork_mempool_done(&mp);
+    CHECK_EQUAL(requests.heap_count, 0);
+    CHECK_EQUAL(requests.mapped_size, 0);
+    requests_stop();
+}
+
+TEST(objects_aligned_to_more_than_a_page_stay_inside_their_region)
+{
+    make_regions_small();
+    for (size_t alignment = 4096; alignment <= 65536; alignment *= 2) {
+        for (unsigned protection = 0; protection <= CORK_MEMPOOL_CANARY; protection++) {
+            fill_small_regions((struct cork_mempool_options){.element_size = 40,
+                                                             .alignment = alignment,
+                                                             .protections = protection},
+                               30);
+        }
+    }
+}
+
+/* A byte more than pages hold. */
+TEST(a_block_that_needs_a_page_for_its_last_object_stays_inside_its_region)
+{
+    make_regions_small();
+    fill_small_regions((struct cork_mempool_options){.element_size = 1,
+                                                     .alignment = 1,
+                                                     .block_size = 17 * page_size() + 1},
+                       64 + 17 * page_size() + 1);
+}
+
+/* Which is where a region has room for one block and its guard alone. */
+TEST(guarded_blocks_larger_than_a_small_region_are_guarded)
+{
+    struct cork_mempool mp;
+
+    make_regions_small();
+    init(&mp, (struct cork_mempool_options){
+                  .element_size = 30000, .block_size = 60032, .protections = CORK_MEMPOOL_GUARD});
+    requests_start();
+    take_objects(&mp, objects, 1);
+    CHECK(requests.mapped_size > 0);
+    CHECK_EQUAL(requests.heap_count, 0);
+    CHECK_EQUAL(mp.newest->capacity, mp.geometry.period_slots);
+    give_objects(&mp, objects, 1);
+    cork_mempool_done(&mp);
+    requests_stop();
+}
+
+/* Blocks and guards of an odd number of odd objects. */
+TEST(guarded_blocks_begin_at_any_address)
+{
+    struct cork_mempool mp;
+
+    init(&mp, (struct cork_mempool_options){.element_size = 3,
+                                            .alignment = 1,
+                                            .block_size = 3 * 1366,
+                                            .protections = CORK_MEMPOOL_GUARD});
+    requests_start();
+    take_objects(&mp, objects, 10 * 1366);
+    CHECK(TEST_UNDER_ASAN || mp.geometry.period_slots * mp.geometry.stride % 2 != 0);
+    CHECK_EQUAL(requests.refused_count, 0);
+    CHECK_EQUAL(requests.heap_count, 0);
+    give_objects(&mp, objects, 10 * 1366);
+    cork_mempool_done(&mp);
+    requests_stop();
+}
+
+/* From the request with this number on; says whether there were so many. */
+static bool refuse_guarded_from(size_t number)
+{
+    const size_t most = 20000;
+    struct cork_mempool mp;
+    size_t count = 0;
+    bool was_refused;
+
+    init(&mp, (struct cork_mempool_options){.element_size = 1, .protections = CORK_MEMPOOL_GUARD});
+    requests_start();
+    requests_refuse(EVERYTHING, REFUSE_FROM, number);
+    while (count < most && (objects[count] = cork_mempool_new(&mp)) != NULL) {
+        fill(objects[count], 1, count);
+        count++;
+    }
+    was_refused = requests_reached();
+    CHECK_EQUAL(count < most, was_refused);
+    CHECK_EQUAL(stats_of(&mp).free_count, was_refused ? 0 : stats_of(&mp).free_count);
+    requests_refuse(0, REFUSE_FROM, 0);
+    take_objects(&mp, objects + count, 100);
+    give_objects(&mp, objects, count);
+    for (size_t i = 0; i < 100; i++) {
+        cork_mempool_free(&mp, objects[count + i]);
+    }
+    cork_mempool_done(&mp);
+    CHECK_EQUAL(requests.heap_count, 0);
+    CHECK_EQUAL(requests.mapped_size, 0);
+    requests_stop();
+    return was_refused;
+}
+
+TEST(a_guarded_pool_that_is_refused_everything_gives_null)
+{
+    size_t number = 1;
+
+    while (refuse_guarded_from(number)) {
+        number++;
+    }
+    CHECK(number > 5);
+}
+
+TEST(memory_is_gone_after_done)
+{
+    struct cork_mempool mp;
+
+    cork_mempool_init_size(&mp, 64);
+    take_objects(&mp, objects, 1000);
+    const char *const memory = mp.newest->memory;
+    const char *const end = memory + mp.newest->memory_size;
+
+    CHECK(mp.newest != &mp.nursery && usable_size(read_mappings(), memory, end) > 0);
+    give_objects(&mp, objects, 1000);
+    cork_mempool_done(&mp);
+    CHECK_EQUAL(usable_size(read_mappings(), memory, end), 0);
+}
+
+/* Frees all objects but each that has a number that step divides, and trims. */
+static size_t trim_all_but(struct cork_mempool *mp, size_t count, size_t step)
+{
+    size_t size;
+
+    take_objects(mp, objects, count);
+    for (size_t i = 0; i < count; i++) {
+        if (i % step != 0) {
+            cork_mempool_free(mp, objects[i]);
+        }
+    }
+    size = cork_mempool_trim(mp);
+    for (size_t i = 0; i < count; i += step) {
+        CHECK(is_filled(objects[i], stats_of(mp).element_size, i));
+        cork_mempool_free(mp, objects[i]);
+    }
+    cork_mempool_done(mp);
+    return size;
+}
+
+TEST(trim_gives_whole_pages_back)
+{
+    struct cork_mempool mp;
+    size_t size;
+
+    /* Groups without live objects stand alone, and are smaller than a page. */
+    cork_mempool_init_size(&mp, 8);
+    CHECK_EQUAL(trim_all_but(&mp, 5000, 100), 0);
+    init(&mp, (struct cork_mempool_options){.element_size = 7, .alignment = 1});
+    size = trim_all_but(&mp, 5000, 5000);
+    CHECK(size > 0);
+    CHECK_EQUAL(size % page_size(), 0);
+}
+
+/* Memory of the caller's is not the pool's to give away. */
+TEST(trim_leaves_pages_of_a_buffer_alone)
+{
+    static _Alignas(4096) char buffer[1 << 16];
+    struct cork_mempool mp;
+
+    init(&mp, (struct cork_mempool_options){
+                  .element_size = 24, .buffer = buffer, .buffer_size = sizeof(buffer)});
+    CHECK_EQUAL(trim_all_but(&mp, 1000, 1000), 0);
+}
+
+/* On a page for itself, with what is not the pool's before and behind. */
+static struct {
+    _Alignas(4096) char before[512];
+    char buffer[2048];
+    char behind[1536];
+} arena;
+
+TEST(a_buffer_is_used_to_its_last_byte)
+{
+    for (size_t size = 1;; size++) {
+        const struct cork_mempool_options options = {
+            .element_size = 1, .alignment = 1, .buffer = arena.buffer, .buffer_size = size};
+        struct cork_mempool mp;
+
+        CHECK(size < sizeof(arena.buffer));
+        if (cork_mempool_init_with(&mp, &options)) {
+            char *const object = cork_mempool_new(&mp);
+
+            CHECK_POINTER(object + stats_of(&mp).slot_size, arena.buffer + size);
+            cork_mempool_free(&mp, object);
+            cork_mempool_done(&mp);
+            break;
+        }
+    }
+}
+
+TEST(a_buffer_of_large_objects_holds_all_that_fits)
+{
+    static char buffer[4 << 20];
+    struct cork_mempool mp;
+
+    init(&mp, (struct cork_mempool_options){.element_size = 1 << 20,
+                                            .alignment = 16,
+                                            .buffer = buffer,
+                                            .buffer_size = sizeof(buffer)});
+    take_objects(&mp, objects, 3);
+    CHECK_POINTER(cork_mempool_new(&mp), NULL);
+    give_objects(&mp, objects, 3);
+    cork_mempool_done(&mp);
+}
+
+/* A source that writes down what it was asked for. */
+
+static size_t asked_sizes[64];
+static size_t asked_count;
+
+static void *acquire(void *source_data, size_t size, size_t alignment)
+{
+    const bool *is_empty = source_data;
+
+    CHECK(asked_count < COUNT_OF(asked_sizes));
+    asked_sizes[asked_count++] = size;
+    return is_empty != NULL && *is_empty ? NULL : aligned_alloc(alignment, size);
+}
+
+static void release(void *source_data, void *memory, size_t size)
+{
+    (void)source_data;
+    (void)size;
+    free(memory);
+}
+
+static const struct cork_mempool_source source = {acquire, release};
+
+TEST(a_source_is_asked_for_a_block_and_then_for_twice_as_much_each_time)
+{
+    struct cork_mempool mp;
+    size_t slot_size;
+
+    init(&mp,
+         (struct cork_mempool_options){.element_size = 1000, .block_size = 1, .source = &source});
+    slot_size = stats_of(&mp).slot_size;
+    take_objects(&mp, objects, 127);
+    /* First the slots with what the lead needs, and then the tables. */
+    CHECK_EQUAL(asked_count, 14);
+    for (size_t i = 0; i < 7; i++) {
+        CHECK_EQUAL(asked_sizes[2 * i] / slot_size, (size_t)1 << i);
+    }
+    give_objects(&mp, objects, 127);
+    cork_mempool_done(&mp);
+}
+
+TEST(a_source_is_asked_for_a_gibibyte_at_most)
+{
+    bool is_empty = true;
+
+    for (size_t size = (size_t)1 << 29; size <= (size_t)1 << 31; size *= 2) {
+        struct cork_mempool mp;
+
+        init(&mp, (struct cork_mempool_options){.element_size = 64 - GAP_SIZE,
+                                                .alignment = 16,
+                                                .block_size = size,
+                                                .source = &source,
+                                                .source_data = &is_empty});
+        asked_count = 0;
+        CHECK_POINTER(cork_mempool_new(&mp), NULL);
+        CHECK_EQUAL(asked_count, size <= (size_t)1 << 30 ? 1 : 0);
+        CHECK(asked_count == 0 || asked_sizes[0] >= size);
+        cork_mempool_done(&mp);
+    }
+}
+
+#if TEST_UNDER_ASAN
+/* What AddressSanitizer is told: that nothing may be touched but live objects. */
+static void check_marks(const struct cork_mempool *mp)
+{
+    const struct cork_mempool_geometry *geometry = &mp->geometry;
+
+    for (const struct cork_mempool_region *region = mp->newest; region != NULL;
+         region = region->older) {
+        for (size_t i = 1; i <= geometry->lead_size; i++) {
+            CHECK(__asan_address_is_poisoned(region->base - i));
+        }
+        for (size_t i = 0; i < region->usable_count; i++) {
+            const char *const slot = region->base + i * geometry->stride;
+            const size_t live_size = cork_mempool_owns(mp, slot) ? geometry->element_size : 0;
+
+            for (size_t j = 0; j < geometry->stride; j += 8) {
+                CHECK_EQUAL(__asan_address_is_poisoned(slot + j), j >= live_size);
+            }
+        }
+    }
+}
+
+/* Lives of a pool; what is live while the memory grows stays so. */
+static void live_marked(struct cork_mempool *mp, size_t count)
+{
+    take_objects(mp, objects, 1);
+    check_marks(mp);
+    take_objects(mp, objects + 1, count - 1);
+    check_marks(mp);
+    give_objects(mp, objects, 1);
+    give_objects(mp, objects + 1, count - 1);
+    check_marks(mp);
+}
+
+static struct cork_mempool_options marked(size_t number)
+{
+    static const unsigned protections[] = {0, CORK_MEMPOOL_CANARY, CORK_MEMPOOL_SEAL};
+
+    return (struct cork_mempool_options){.element_size = 16 + number / 3 * 8,
+                                         .alignment = number / 3 == 0 ? 32 : 8,
+                                         .protections = protections[number % 3]};
+}
+
+TEST(memory_of_every_kind_is_marked_until_it_is_given_back)
+{
+    for (size_t i = 0; i < 6; i++) {
+        struct cork_mempool_options options = marked(i);
+        struct cork_mempool mp;
+
+        init(&mp, options);
+        live_marked(&mp, 600);
+        const char *const start = mp.newest->base - mp.geometry.lead_size;
+        const size_t size = in_pages((size_t)(mp.newest->base - (char *)mp.newest->memory) +
+                                     mp.newest->usable_count * mp.geometry.stride) -
+                            (size_t)(start - (char *)mp.newest->memory);
+
+        CHECK(__asan_region_is_poisoned((void *)(uintptr_t)start, size) != NULL);
+        cork_mempool_done(&mp);
+        CHECK_POINTER(__asan_region_is_poisoned((void *)(uintptr_t)start, size), NULL);
+
+        init(&mp, options);
+        requests_start();
+        requests_refuse_mappings();
+        live_marked(&mp, 600);
+        cork_mempool_done(&mp);
+        requests_stop();
+
+        asked_count = 0;
+        options.source = &source;
+        init(&mp, options);
+        live_marked(&mp, 600);
+        cork_mempool_done(&mp);
+    }
+}
+
+TEST(a_buffer_is_marked_until_done_and_what_is_around_it_is_not_the_pools)
+{
+    ASAN_POISON_MEMORY_REGION(arena.before, sizeof(arena.before));
+    ASAN_POISON_MEMORY_REGION(arena.behind, sizeof(arena.behind));
+    for (size_t i = 0; i < 6; i++) {
+        struct cork_mempool_options options = marked(i);
+        struct cork_mempool mp;
+
+        options.buffer = arena.buffer;
+        options.buffer_size = sizeof(arena.buffer);
+        init(&mp, options);
+        live_marked(&mp, 10);
+        cork_mempool_done(&mp);
+        CHECK_POINTER(__asan_region_is_poisoned(arena.buffer, sizeof(arena.buffer)), NULL);
+        for (size_t j = 0; j < sizeof(arena.before); j++) {
+            CHECK(__asan_address_is_poisoned(&arena.before[j]));
+        }
+        for (size_t j = 0; j < sizeof(arena.behind); j++) {
+            CHECK(__asan_address_is_poisoned(&arena.behind[j]));
+        }
+    }
+    ASAN_UNPOISON_MEMORY_REGION(&arena, sizeof(arena));
+}
+#endif
