@@ -498,18 +498,18 @@ TEST(a_buffer_of_large_objects_holds_all_that_fits)
     cork_mempool_done(&mp);
 }
 
-/* A source that writes down what it was asked for. */
+/* A source that writes down what it was asked for, and has no more than a size at once. */
 
 static size_t asked_sizes[64];
 static size_t asked_count;
 
 static void *acquire(void *source_data, size_t size, size_t alignment)
 {
-    const bool *is_empty = source_data;
+    const size_t *most = source_data;
 
     CHECK(asked_count < COUNT_OF(asked_sizes));
     asked_sizes[asked_count++] = size;
-    return is_empty != NULL && *is_empty ? NULL : aligned_alloc(alignment, size);
+    return most != NULL && size > *most ? NULL : aligned_alloc(alignment, size);
 }
 
 static void release(void *source_data, void *memory, size_t size)
@@ -539,9 +539,22 @@ TEST(a_source_is_asked_for_a_block_and_then_for_twice_as_much_each_time)
     cork_mempool_done(&mp);
 }
 
+TEST(a_source_that_refuses_much_is_asked_for_less)
+{
+    size_t most = 5000;
+    struct cork_mempool mp;
+
+    init(&mp, (struct cork_mempool_options){
+                  .element_size = 1000, .block_size = 1, .source = &source, .source_data = &most});
+    take_objects(&mp, objects, 40);
+    CHECK_EQUAL(mp.newest->capacity, 4);
+    give_objects(&mp, objects, 40);
+    cork_mempool_done(&mp);
+}
+
 TEST(a_source_is_asked_for_a_gibibyte_at_most)
 {
-    bool is_empty = true;
+    size_t most = 0;
 
     for (size_t size = (size_t)1 << 29; size <= (size_t)1 << 31; size *= 2) {
         struct cork_mempool mp;
@@ -550,7 +563,7 @@ TEST(a_source_is_asked_for_a_gibibyte_at_most)
                                                 .alignment = 16,
                                                 .block_size = size,
                                                 .source = &source,
-                                                .source_data = &is_empty});
+                                                .source_data = &most});
         asked_count = 0;
         CHECK_POINTER(cork_mempool_new(&mp), NULL);
         CHECK_EQUAL(asked_count, size <= (size_t)1 << 30 ? 1 : 0);
