@@ -357,14 +357,14 @@ TEST(guarded_blocks_begin_at_any_address)
 }
 
 /* From the request with this number on; says whether there were so many. */
-static bool refuse_guarded_from(size_t number)
+static bool refuse_from(unsigned protection, size_t number)
 {
     const size_t most = 20000;
     struct cork_mempool mp;
     size_t count = 0;
     bool was_refused;
 
-    init(&mp, (struct cork_mempool_options){.element_size = 1, .protections = CORK_MEMPOOL_GUARD});
+    init(&mp, (struct cork_mempool_options){.element_size = 1, .protections = protection});
     requests_start();
     requests_refuse(EVERYTHING, REFUSE_FROM, number);
     while (count < most && (objects[count] = cork_mempool_new(&mp)) != NULL) {
@@ -387,14 +387,34 @@ static bool refuse_guarded_from(size_t number)
     return was_refused;
 }
 
-TEST(a_guarded_pool_that_is_refused_everything_gives_null)
+TEST(a_pool_that_is_refused_everything_from_any_request_on_gives_null)
 {
-    size_t number = 1;
+    static const unsigned protections[] = {0, CORK_MEMPOOL_GUARD};
 
-    while (refuse_guarded_from(number)) {
-        number++;
+    for (size_t i = 0; i < COUNT_OF(protections); i++) {
+        size_t number = 1;
+
+        while (refuse_from(protections[i], number)) {
+            number++;
+        }
+        CHECK(number > 5);
     }
-    CHECK(number > 5);
+}
+
+/* What a region has room for comes in smaller parts then, not from another. */
+TEST(a_pool_that_may_not_commit_much_commits_less)
+{
+    struct cork_mempool mp;
+
+    cork_mempool_init_size(&mp, 64);
+    requests_start();
+    requests_refuse(COMMITS, REFUSE_LARGER, 2 * page_size());
+    take_objects(&mp, objects, 450);
+    CHECK(requests.refused_count > 0);
+    CHECK_EQUAL(stats_of(&mp).region_count, 2);
+    give_objects(&mp, objects, 450);
+    cork_mempool_done(&mp);
+    requests_stop();
 }
 
 TEST(memory_is_gone_after_done)
@@ -412,38 +432,51 @@ TEST(memory_is_gone_after_done)
     CHECK_EQUAL(usable_size(read_mappings(), memory, end), 0);
 }
 
-/* Frees all objects but each that has a number that step divides, and trims. */
-static size_t trim_all_but(struct cork_mempool *mp, size_t count, size_t step)
+/* Frees all objects but the first and each step-th from another on, and trims. */
+static size_t trim_all_but(struct cork_mempool *mp, size_t count, size_t step, size_t from)
 {
     size_t size;
 
     take_objects(mp, objects, count);
-    for (size_t i = 0; i < count; i++) {
-        if (i % step != 0) {
+    for (size_t i = 1; i < count; i++) {
+        if (i % step != from) {
             cork_mempool_free(mp, objects[i]);
         }
     }
     size = cork_mempool_trim(mp);
-    for (size_t i = 0; i < count; i += step) {
-        CHECK(is_filled(objects[i], stats_of(mp).element_size, i));
-        cork_mempool_free(mp, objects[i]);
+    for (size_t i = 0; i < count; i++) {
+        if (i == 0 || i % step == from) {
+            CHECK(is_filled(objects[i], stats_of(mp).element_size, i));
+            cork_mempool_free(mp, objects[i]);
+        }
     }
-    cork_mempool_done(mp);
     return size;
 }
 
 TEST(trim_gives_whole_pages_back)
 {
     struct cork_mempool mp;
-    size_t size;
 
     /* Groups without live objects stand alone, and are smaller than a page. */
     cork_mempool_init_size(&mp, 8);
-    CHECK_EQUAL(trim_all_but(&mp, 5000, 100), 0);
+    CHECK_EQUAL(trim_all_but(&mp, 5000, 100, 0), 0);
+    cork_mempool_done(&mp);
+
+    /* Behind the first objects, which are elsewhere, the first group is in use, and the 38th. */
     init(&mp, (struct cork_mempool_options){.element_size = 7, .alignment = 1});
-    size = trim_all_but(&mp, 5000, 5000);
-    CHECK(size > 0);
-    CHECK_EQUAL(size % page_size(), 0);
+    const size_t size = trim_all_but(&mp, 2500, 2400, 70);
+
+    CHECK_EQUAL(stats_of(&mp).region_count, 2);
+    if (TEST_UNDER_ASAN) {
+        CHECK_EQUAL(size, 0); /* what is between objects must stay */
+    } else {
+        const size_t start = in_pages((size_t)64 * 7);
+        const size_t end = in_pages((size_t)37 * 64 * 7 + 1) - page_size();
+
+        CHECK_EQUAL(size, end > start ? end - start : 0);
+        CHECK(size == 0 || *(char *)objects[64 + (start + 7) / 7] == 0);
+    }
+    cork_mempool_done(&mp);
 }
 
 /* Memory of the caller's is not the pool's to give away. */
@@ -454,7 +487,8 @@ TEST(trim_leaves_pages_of_a_buffer_alone)
 
     init(&mp, (struct cork_mempool_options){
                   .element_size = 24, .buffer = buffer, .buffer_size = sizeof(buffer)});
-    CHECK_EQUAL(trim_all_but(&mp, 1000, 1000), 0);
+    CHECK_EQUAL(trim_all_but(&mp, 1000, 1000, 0), 0);
+    cork_mempool_done(&mp);
 }
 
 /* On a page for itself, with what is not the pool's before and behind. */
