@@ -16,9 +16,6 @@
 #include <unistd.h>
 
 #include "harness.h"
-#if TEST_UNDER_ASAN
-#include <sanitizer/asan_interface.h>
-#endif
 #include "pools.h"
 #include "requests.h"
 
@@ -84,8 +81,7 @@ static size_t usable_size(const char *mappings, const char *start, const char *e
     return size;
 }
 
-/* The tables of so many slots, each of which begins a page; no pool has one that it does not use.
- */
+/* The tables of so many slots, each on pages of its own; no pool has one that it does not use. */
 static size_t tables_size(const struct cork_mempool_region *region, size_t slot_count)
 {
     const size_t group_count = (slot_count + 63) / 64;
@@ -95,8 +91,8 @@ static size_t tables_size(const struct cork_mempool_region *region, size_t slot_
            (region->records != NULL ? in_pages(slot_count * sizeof(*region->records)) : 0);
 }
 
-/* Says how much of a region from the operating system may be touched, which is its tables, and
- * behind a guard its slots: without guards between them, whole pages, as full as they can be. */
+/* Says how much of a region from the operating system may be touched, which is its tables and,
+ * behind a guard, its slots: without guards between them, whole pages, as full as they can be. */
 static size_t measure(const struct cork_mempool *mp, const struct cork_mempool_region *region)
 {
     const struct cork_mempool_geometry *geometry = &mp->geometry;
@@ -319,7 +315,7 @@ TEST(a_block_that_needs_a_page_for_its_last_object_stays_inside_its_region)
                        64 + 17 * page_size() + 1);
 }
 
-/* Which is where a region has room for one block and its guard alone. */
+/* A region has room for one block and its guard alone then. */
 TEST(guarded_blocks_larger_than_a_small_region_are_guarded)
 {
     struct cork_mempool mp;
@@ -478,230 +474,3 @@ TEST(trim_gives_whole_pages_back)
     }
     cork_mempool_done(&mp);
 }
-
-/* Memory of the caller's is not the pool's to give away. */
-TEST(trim_leaves_pages_of_a_buffer_alone)
-{
-    static _Alignas(4096) char buffer[1 << 16];
-    struct cork_mempool mp;
-
-    init(&mp, (struct cork_mempool_options){
-                  .element_size = 24, .buffer = buffer, .buffer_size = sizeof(buffer)});
-    CHECK_EQUAL(trim_all_but(&mp, 1000, 1000, 0), 0);
-    cork_mempool_done(&mp);
-}
-
-/* On a page for itself, with what is not the pool's before and behind. */
-static struct {
-    _Alignas(4096) char before[512];
-    char buffer[2048];
-    char behind[1536];
-} arena;
-
-TEST(a_buffer_is_used_to_its_last_byte)
-{
-    for (size_t size = 1;; size++) {
-        const struct cork_mempool_options options = {
-            .element_size = 1, .alignment = 1, .buffer = arena.buffer, .buffer_size = size};
-        struct cork_mempool mp;
-
-        CHECK(size < sizeof(arena.buffer));
-        if (cork_mempool_init_with(&mp, &options)) {
-            char *const object = cork_mempool_new(&mp);
-
-            CHECK_POINTER(object + stats_of(&mp).slot_size, arena.buffer + size);
-            cork_mempool_free(&mp, object);
-            cork_mempool_done(&mp);
-            break;
-        }
-    }
-}
-
-TEST(a_buffer_of_large_objects_holds_all_that_fits)
-{
-    static char buffer[4 << 20];
-    struct cork_mempool mp;
-
-    init(&mp, (struct cork_mempool_options){.element_size = 1 << 20,
-                                            .alignment = 16,
-                                            .buffer = buffer,
-                                            .buffer_size = sizeof(buffer)});
-    take_objects(&mp, objects, 3);
-    CHECK_POINTER(cork_mempool_new(&mp), NULL);
-    give_objects(&mp, objects, 3);
-    cork_mempool_done(&mp);
-}
-
-/* A source that writes down what it was asked for, and has no more than a size at once. */
-
-static size_t asked_sizes[64];
-static size_t asked_count;
-
-static void *acquire(void *source_data, size_t size, size_t alignment)
-{
-    const size_t *most = source_data;
-
-    CHECK(asked_count < COUNT_OF(asked_sizes));
-    asked_sizes[asked_count++] = size;
-    return most != NULL && size > *most ? NULL : aligned_alloc(alignment, size);
-}
-
-static void release(void *source_data, void *memory, size_t size)
-{
-    (void)source_data;
-    (void)size;
-    free(memory);
-}
-
-static const struct cork_mempool_source source = {acquire, release};
-
-TEST(a_source_is_asked_for_a_block_and_then_for_twice_as_much_each_time)
-{
-    struct cork_mempool mp;
-    size_t slot_size;
-
-    init(&mp,
-         (struct cork_mempool_options){.element_size = 1000, .block_size = 1, .source = &source});
-    slot_size = stats_of(&mp).slot_size;
-    take_objects(&mp, objects, 127);
-    /* First the slots with what the lead needs, and then the tables. */
-    CHECK_EQUAL(asked_count, 14);
-    for (size_t i = 0; i < 7; i++) {
-        CHECK_EQUAL(asked_sizes[2 * i] / slot_size, (size_t)1 << i);
-    }
-    give_objects(&mp, objects, 127);
-    cork_mempool_done(&mp);
-}
-
-TEST(a_source_that_refuses_much_is_asked_for_less)
-{
-    size_t most = 5000;
-    struct cork_mempool mp;
-
-    init(&mp, (struct cork_mempool_options){
-                  .element_size = 1000, .block_size = 1, .source = &source, .source_data = &most});
-    take_objects(&mp, objects, 40);
-    CHECK_EQUAL(mp.newest->capacity, 4);
-    give_objects(&mp, objects, 40);
-    cork_mempool_done(&mp);
-}
-
-TEST(a_source_is_asked_for_a_gibibyte_at_most)
-{
-    size_t most = 0;
-
-    for (size_t size = (size_t)1 << 29; size <= (size_t)1 << 31; size *= 2) {
-        struct cork_mempool mp;
-
-        init(&mp, (struct cork_mempool_options){.element_size = 64 - GAP_SIZE,
-                                                .alignment = 16,
-                                                .block_size = size,
-                                                .source = &source,
-                                                .source_data = &most});
-        asked_count = 0;
-        CHECK_POINTER(cork_mempool_new(&mp), NULL);
-        CHECK_EQUAL(asked_count, size <= (size_t)1 << 30 ? 1 : 0);
-        CHECK(asked_count == 0 || asked_sizes[0] >= size);
-        cork_mempool_done(&mp);
-    }
-}
-
-#if TEST_UNDER_ASAN
-/* What AddressSanitizer is told: that nothing may be touched but live objects. */
-static void check_marks(const struct cork_mempool *mp)
-{
-    const struct cork_mempool_geometry *geometry = &mp->geometry;
-
-    for (const struct cork_mempool_region *region = mp->newest; region != NULL;
-         region = region->older) {
-        for (size_t i = 1; i <= geometry->lead_size; i++) {
-            CHECK(__asan_address_is_poisoned(region->base - i));
-        }
-        for (size_t i = 0; i < region->usable_count; i++) {
-            const char *const slot = region->base + i * geometry->stride;
-            const size_t live_size = cork_mempool_owns(mp, slot) ? geometry->element_size : 0;
-
-            for (size_t j = 0; j < geometry->stride; j += 8) {
-                CHECK_EQUAL(__asan_address_is_poisoned(slot + j), j >= live_size);
-            }
-        }
-    }
-}
-
-/* Lives of a pool; what is live while the memory grows stays so. */
-static void live_marked(struct cork_mempool *mp, size_t count)
-{
-    take_objects(mp, objects, 1);
-    check_marks(mp);
-    take_objects(mp, objects + 1, count - 1);
-    check_marks(mp);
-    give_objects(mp, objects, 1);
-    give_objects(mp, objects + 1, count - 1);
-    check_marks(mp);
-}
-
-static struct cork_mempool_options marked(size_t number)
-{
-    static const unsigned protections[] = {0, CORK_MEMPOOL_CANARY, CORK_MEMPOOL_SEAL};
-
-    return (struct cork_mempool_options){.element_size = 16 + number / 3 * 8,
-                                         .alignment = number / 3 == 0 ? 32 : 8,
-                                         .protections = protections[number % 3]};
-}
-
-TEST(memory_of_every_kind_is_marked_until_it_is_given_back)
-{
-    for (size_t i = 0; i < 6; i++) {
-        struct cork_mempool_options options = marked(i);
-        struct cork_mempool mp;
-
-        init(&mp, options);
-        live_marked(&mp, 600);
-        const char *const start = mp.newest->base - mp.geometry.lead_size;
-        const size_t size = in_pages((size_t)(mp.newest->base - (char *)mp.newest->memory) +
-                                     mp.newest->usable_count * mp.geometry.stride) -
-                            (size_t)(start - (char *)mp.newest->memory);
-
-        CHECK(__asan_region_is_poisoned((void *)(uintptr_t)start, size) != NULL);
-        cork_mempool_done(&mp);
-        CHECK_POINTER(__asan_region_is_poisoned((void *)(uintptr_t)start, size), NULL);
-
-        init(&mp, options);
-        requests_start();
-        requests_refuse_mappings();
-        live_marked(&mp, 600);
-        cork_mempool_done(&mp);
-        requests_stop();
-
-        asked_count = 0;
-        options.source = &source;
-        init(&mp, options);
-        live_marked(&mp, 600);
-        cork_mempool_done(&mp);
-    }
-}
-
-TEST(a_buffer_is_marked_until_done_and_what_is_around_it_is_not_the_pools)
-{
-    ASAN_POISON_MEMORY_REGION(arena.before, sizeof(arena.before));
-    ASAN_POISON_MEMORY_REGION(arena.behind, sizeof(arena.behind));
-    for (size_t i = 0; i < 6; i++) {
-        struct cork_mempool_options options = marked(i);
-        struct cork_mempool mp;
-
-        options.buffer = arena.buffer;
-        options.buffer_size = sizeof(arena.buffer);
-        init(&mp, options);
-        live_marked(&mp, 10);
-        cork_mempool_done(&mp);
-        CHECK_POINTER(__asan_region_is_poisoned(arena.buffer, sizeof(arena.buffer)), NULL);
-        for (size_t j = 0; j < sizeof(arena.before); j++) {
-            CHECK(__asan_address_is_poisoned(&arena.before[j]));
-        }
-        for (size_t j = 0; j < sizeof(arena.behind); j++) {
-            CHECK(__asan_address_is_poisoned(&arena.behind[j]));
-        }
-    }
-    ASAN_UNPOISON_MEMORY_REGION(&arena, sizeof(arena));
-}
-#endif
