@@ -9,10 +9,28 @@
 #include "program.h"
 #include "run.h"
 
+#if defined(__has_feature)
+#if __has_feature(memory_sanitizer)
+#include <sanitizer/msan_interface.h>
+#define HAS_MEMORY_SANITIZER 1
+#endif
+#endif
+
 /* libFuzzer's own mutator. Other engines have none to call, and mutate bytes besides. */
 __attribute__((weak)) size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
 
 ENGINE_BEGIN
+
+/* libFuzzer is not instrumented: MemorySanitizer does not know that it has written. */
+static void from_libfuzzer(const uint8_t *bytes, size_t size)
+{
+#if defined(HAS_MEMORY_SANITIZER)
+    __msan_unpoison(bytes, size);
+#else
+    (void)bytes;
+    (void)size;
+#endif
+}
 
 /* libFuzzer asks for something of two inputs as often as for something of one. That is too often
  * to splice: one time of so many is enough. */
@@ -81,6 +99,7 @@ static bool load(struct parts *input, const struct driver *driver, struct mutato
     input->size = from.size < input->max_size ? from.size : input->max_size;
     if (input->size > 0) {
         memcpy(input->bytes, from.data, input->size);
+        from_libfuzzer(input->bytes, input->size);
     }
     return cut(input);
 }
@@ -385,6 +404,7 @@ static void step(enum mutation mutation, uint64_t *random)
 {
     if (mutation == MUTATION_BYTES) {
         work.size = LLVMFuzzerMutate(work.bytes, work.size, work.max_size);
+        from_libfuzzer(work.bytes, work.size);
     } else {
         mutate(mutation, random);
     }
