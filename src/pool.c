@@ -91,7 +91,8 @@ static uint64_t lowest_bits(uint64_t bits, size_t count)
 
 /*
  * Carves the next slots of the newest region's next group: all that are usable, or as many as the
- * pool may still have. Opens those that are not guards, if any; they have never been issued.
+ * pool may still have. Opens those that are not guards, if any; they have never been issued. If the
+ * group has others, none of them is free, and the free list is empty.
  * Returns: false where none are usable.
  */
 static bool carve(struct cork_mempool *mp)
@@ -103,9 +104,6 @@ static bool carve(struct cork_mempool *mp)
 
     if (carved == region->usable_count) {
         return false;
-    }
-    if (carved == start) {
-        region->groups[index] = (struct cork_mempool_group){.free = 0};
     }
 
     const size_t usable = region->usable_count - start;
@@ -132,7 +130,7 @@ static bool carve(struct cork_mempool *mp)
     if (mp->groups == region->groups) {
         pool_approach(mp, region);
     }
-    region->groups[index].free = bits;
+    region->groups[index] = (struct cork_mempool_group){.free = bits};
     open_group(mp, region, &region->groups[index], bits);
     mp->open_is_new = true;
     return true;
