@@ -13,6 +13,10 @@
 #include "pools.h"
 #include "requests.h"
 
+#if TEST_UNDER_ASAN
+#include <sanitizer/asan_interface.h>
+#endif
+
 #define OBJECT_COUNT 1500
 
 /* What combines with constructed objects. */
@@ -413,6 +417,25 @@ TEST(with_passthrough_a_failing_constructor_loses_nothing)
     requests_stop();
     CHECK_EQUAL(tally.destructed, OBJECT_COUNT);
 }
+
+#if TEST_UNDER_ASAN
+TEST(nobody_may_touch_what_a_failing_constructor_has_left)
+{
+    for (size_t i = 0; i <= COUNT_OF(combining); i++) {
+        const bool is_passing = i == COUNT_OF(combining);
+        struct cork_mempool mp;
+        struct tally tally;
+
+        init(&mp, &tally, is_passing ? CORK_MEMPOOL_PASSTHROUGH : combining[i]);
+        tally.fail_at = 1;
+        CHECK_POINTER(cork_mempool_new(&mp), NULL);
+        for (size_t j = 0; j < mp.geometry.block_slots * mp.geometry.stride; j++) {
+            CHECK(__asan_address_is_poisoned(mp.newest->base + j));
+        }
+        cork_mempool_done(&mp);
+    }
+}
+#endif
 
 static jmp_buf refused;
 

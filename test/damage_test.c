@@ -11,6 +11,14 @@
 #include "pools.h"
 #include "refusals.h"
 
+/* Says whether a tool, where there is one, knows that nobody may touch a byte. */
+#if TEST_UNDER_ASAN
+#include <sanitizer/asan_interface.h>
+#define IS_FORBIDDEN(address) (__asan_address_is_poisoned(address) != 0)
+#else
+#define IS_FORBIDDEN(address) ((address) != NULL)
+#endif
+
 #define CANARY_SIZE 8
 #define SHOWN_MAX   16
 
@@ -42,6 +50,7 @@ static void damage_of_canary_is_found(enum call call, char *object, bool is_free
         poke(canary + i, i % 2 == 0 ? 0 : expected[i] ^ 0x80u);
         refuse(call, object, CORK_MEMPOOL_CANARY_DAMAGED, subject_slot(object), is_freed);
         CHECK_POINTER(seen.violation.damaged, canary);
+        CHECK(IS_FORBIDDEN(canary + i));
         CHECK_EQUAL(seen.violation.damaged_size, CANARY_SIZE);
         CHECK_EQUAL(memcmp(seen.violation.expected, expected, CANARY_SIZE), 0);
         for (size_t j = 0; j < CANARY_SIZE; j++) {
@@ -95,6 +104,7 @@ TEST(a_damaged_canary_is_found_by_check_clear_trim_and_done)
 TEST(every_canary_of_a_pool_is_verified_by_check)
 {
     subject_begin(CORK_MEMPOOL_CANARY, 24);
+    damage_of_canary_is_found(VERIFY, subject.lowest, false, canary_of(subject.lowest, 0));
     for (size_t i = 0; i < SUBJECT_COUNT; i++) {
         char *const object = subject.objects[i];
 
@@ -102,6 +112,105 @@ TEST(every_canary_of_a_pool_is_verified_by_check)
         damage_of_canary_is_found(VERIFY, object, false, canary_of(object, 2));
     }
     subject_end(0);
+}
+
+/* A pool that is the subject but for its number of objects. */
+static void begin_large(unsigned set, size_t element_size, void **objects, size_t count)
+{
+    const struct cork_mempool_options options = {.element_size = element_size, .protections = set};
+
+    CHECK(cork_mempool_init_with(&subject.mp, &options));
+    take_objects(&subject.mp, objects, count);
+}
+
+/* The slot behind it begins a group, all of whose slots are prepared when the first is issued. */
+TEST(a_damaged_canary_is_not_mended_when_the_slot_behind_it_is_issued)
+{
+    char *objects[128];
+    char *end;
+
+    begin_large(CORK_MEMPOOL_CANARY, 24, (void **)objects, COUNT_OF(objects));
+    end = objects[127] + stats_of(&subject.mp).slot_size;
+    poke(end - 1, peek(end - 1) ^ 1u);
+    CHECK_POINTER(cork_mempool_new(&subject.mp), end);
+    CHECK(is_refused(FREE, objects[127]));
+    CHECK_EQUAL(seen.violation.kind, CORK_MEMPOOL_CANARY_DAMAGED);
+    CHECK_POINTER(seen.violation.pointer, objects[127]);
+}
+
+TEST(a_damaged_canary_is_not_mended_when_its_slot_is_issued_again)
+{
+    for (size_t i = 0; i < SUBJECT_COUNT; i++) {
+        char *canary;
+        unsigned char before;
+
+        subject_begin(CORK_MEMPOOL_CANARY, 24);
+        subject_give(0, SUBJECT_COUNT);
+        canary = subject.objects[i] + 24;
+        before = peek(canary);
+        poke(canary, before ^ 1u);
+        for (size_t j = 0; j < SUBJECT_COUNT; j++) {
+            CHECK(site_of_new(&subject.mp) != NULL);
+        }
+        refuse(FREE, subject.objects[i], CORK_MEMPOOL_CANARY_DAMAGED, i, false);
+        poke(canary, before);
+        cork_mempool_clear(&subject.mp);
+        cork_mempool_done(&subject.mp);
+    }
+}
+
+/* Behind a guard of a single slot too, the first object has a canary before it. */
+TEST(canaries_of_guarded_blocks_are_complete_whatever_the_size_of_objects)
+{
+    static const size_t large[] = {24, 1000, 4000, 5000, 13000, 20000, 100000};
+
+    for (size_t i = 0; i < COUNT_OF(large); i++) {
+        char *objects[5];
+        const struct cork_mempool_options options = {
+            .element_size = large[i],
+            .block_size = 1,
+            .protections = CORK_MEMPOOL_CANARY | CORK_MEMPOOL_GUARD,
+        };
+
+        CHECK(cork_mempool_init_with(&subject.mp, &options));
+        take_objects(&subject.mp, (void **)objects, COUNT_OF(objects));
+        give_objects(&subject.mp, (void **)objects, COUNT_OF(objects));
+        cork_mempool_done(&subject.mp);
+    }
+}
+
+/* A zero is what a string that is one byte too long ends in. */
+TEST(no_byte_of_a_canary_is_0_whatever_the_seed)
+{
+    for (uint64_t seed = 1; seed <= 3000; seed++) {
+        const struct cork_mempool_options options = {
+            .element_size = 8, .protections = CORK_MEMPOOL_CANARY, .seed = seed};
+        const char *object;
+
+        CHECK(cork_mempool_init_with(&subject.mp, &options));
+        object = cork_mempool_new(&subject.mp);
+        for (size_t i = 0; i < CANARY_SIZE; i++) {
+            CHECK(peek(object + 8 + i) != 0);
+        }
+        cork_mempool_clear(&subject.mp);
+        cork_mempool_done(&subject.mp);
+    }
+}
+
+/* Not even where a pool looks first for the next object that is freed. */
+TEST(a_refused_free_of_a_damaged_object_far_away_changes_nothing)
+{
+    char *objects[128];
+    struct cork_mempool before;
+
+    begin_large(CORK_MEMPOOL_CANARY, 24, (void **)objects, COUNT_OF(objects));
+    CHECK(stats_of(&subject.mp).region_count > 1);
+    cork_mempool_free(&subject.mp, objects[127]);
+    poke(objects[0] + 24, peek(objects[0] + 24) ^ 1u);
+    memcpy(&before, &subject.mp, sizeof(before));
+    CHECK(is_refused(FREE, objects[0]));
+    CHECK_EQUAL(seen.violation.kind, CORK_MEMPOOL_CANARY_DAMAGED);
+    CHECK_EQUAL(memcmp(&before, &subject.mp, sizeof(before)), 0);
 }
 
 /* Writes into each byte of an object that is free, and calls. */
@@ -118,6 +227,7 @@ static void writes_are_found(enum call call, char *object)
         poke(object + i, before ^ 1u << i % 8);
         refuse(call, object, CORK_MEMPOOL_WRITE_AFTER_FREE, subject_slot(object), true);
         CHECK_POINTER(seen.violation.damaged, object + first);
+        CHECK(IS_FORBIDDEN(object + i));
         CHECK_EQUAL(seen.violation.damaged_size, rest < SHOWN_MAX ? rest : SHOWN_MAX);
         for (size_t j = 0; j < seen.violation.damaged_size; j++) {
             CHECK_EQUAL(seen.found[j], peek(object + first + j));
@@ -126,6 +236,31 @@ static void writes_are_found(enum call call, char *object)
         CHECK_EQUAL(memcmp(seen.expected, zeros, sizeof(zeros)), 0);
         poke(object + i, before);
     }
+}
+
+TEST(no_byte_of_freed_contents_may_be_written)
+{
+    for (size_t size = 1; size <= 70; size++) {
+        subject_begin(CORK_MEMPOOL_SEAL, size);
+        subject_give(0, SUBJECT_COUNT);
+        CHECK(IS_FORBIDDEN(subject.objects[0]));
+        writes_are_found(VERIFY, subject.objects[size % SUBJECT_COUNT]);
+        subject_end(SUBJECT_COUNT);
+        subject_begin(CORK_MEMPOOL_WIPE, size);
+        subject_give(0, SUBJECT_COUNT);
+        writes_are_found(VERIFY, subject.objects[size % SUBJECT_COUNT]);
+        subject_end(SUBJECT_COUNT);
+    }
+}
+
+/* Of contents that need not be zero the first are shown, zero or not. */
+TEST(a_write_into_zeros_is_shown_from_their_start)
+{
+    subject_begin(CORK_MEMPOOL_SEAL, 24);
+    memset(subject.objects[0], 0, 24);
+    site_of_free(&subject.mp, subject.objects[0]);
+    writes_are_found(VERIFY, subject.objects[0]);
+    subject_end(1);
 }
 
 static bool verifies_contents(unsigned set)
@@ -212,6 +347,20 @@ TEST(a_write_after_free_is_found_after_a_trim_that_gave_nothing_back)
     CHECK(is_refused(VERIFY, NULL));
     CHECK_EQUAL(seen.violation.kind, CORK_MEMPOOL_WRITE_AFTER_FREE);
     CHECK_POINTER(seen.violation.pointer, objects[3]);
+}
+
+/* What trim gives back may be anything; what it leaves, next to it, is verified as before. */
+TEST(a_write_after_free_is_found_beside_what_a_trim_gave_back)
+{
+    char *objects[192];
+
+    begin_large(CORK_MEMPOOL_SEAL, 64, (void **)objects, COUNT_OF(objects));
+    give_objects(&subject.mp, (void **)objects, 65);
+    CHECK((cork_mempool_trim(&subject.mp) > 0) == !TEST_UNDER_ASAN);
+    poke(objects[64], peek(objects[64]) ^ 1u);
+    CHECK(is_refused(VERIFY, NULL));
+    CHECK_EQUAL(seen.violation.kind, CORK_MEMPOOL_WRITE_AFTER_FREE);
+    CHECK_POINTER(seen.violation.pointer, objects[64]);
 }
 
 /* A refused new leaves the order of a shuffled pool as it was, so that a run can be replayed. */

@@ -104,6 +104,74 @@ TEST(a_slot_never_issued_is_refused_with_every_set_of_protections)
     }
 }
 
+/* Whether or not the memory goes on there; the region is the one where the pool looks first. */
+TEST(the_slot_behind_the_last_is_refused_with_every_set_of_protections)
+{
+    for (unsigned set = 0; set < CORK_MEMPOOL_PASSTHROUGH; set++) {
+        char *end;
+
+        subject_begin(set, 24);
+        subject_give(0, 1);
+        CHECK_POINTER(site_of_new(&subject.mp), subject.objects[0]);
+        fill(subject.objects[0], 24, 0);
+        for (size_t i = 0; i < SUBJECT_COUNT; i++) {
+            end = subject.objects[i] + subject.slot_size;
+            if (!cork_mempool_owns(&subject.mp, end)) {
+                CHECK(is_refused(FREE, end));
+                CHECK(seen.violation.kind == CORK_MEMPOOL_NEVER_ISSUED ||
+                      seen.violation.kind == CORK_MEMPOOL_FOREIGN_POINTER);
+                CHECK_POINTER(seen.violation.pointer, end);
+                CHECK_POINTER(seen.violation.new_site, NULL);
+                CHECK_POINTER(seen.violation.free_site, NULL);
+                CHECK_EQUAL(stats_of(&subject.mp).live_count, SUBJECT_COUNT);
+            }
+        }
+        subject_end(0);
+    }
+}
+
+/* What protections write down about a slot, they have no memory for where there is none for it. */
+TEST(a_slot_without_memory_is_refused_as_never_issued)
+{
+    if (TEST_UNDER_ASAN) {
+        test_skip("regions are small");
+    }
+    for (size_t i = 0; i < COUNT_OF(all_protections); i++) {
+        const struct cork_mempool_options options = {.element_size = 64,
+                                                     .protections = all_protections[i]};
+        void *objects[512];
+
+        if ((all_protections[i] & (CORK_MEMPOOL_PASSTHROUGH | CORK_MEMPOOL_SHUFFLE)) != 0) {
+            continue;
+        }
+        CHECK(cork_mempool_init_with(&subject.mp, &options));
+        take_objects(&subject.mp, objects, COUNT_OF(objects));
+        for (size_t far = 1; far < 1000000; far *= 7) {
+            char *const slot = (char *)objects[511] + far * stats_of(&subject.mp).slot_size;
+
+            CHECK(is_refused(FREE, slot));
+            CHECK_EQUAL(seen.violation.kind, CORK_MEMPOOL_NEVER_ISSUED);
+            CHECK_POINTER(seen.violation.new_site, NULL);
+            CHECK_POINTER(seen.violation.free_site, NULL);
+        }
+        give_objects(&subject.mp, objects, COUNT_OF(objects));
+        cork_mempool_done(&subject.mp);
+    }
+}
+
+TEST(null_may_be_freed_with_every_set_of_protections)
+{
+    for (unsigned set = 0; set <= (CORK_MEMPOOL_PASSTHROUGH | CALLSITES); set++) {
+        if (set > CORK_MEMPOOL_PASSTHROUGH && set < (CORK_MEMPOOL_PASSTHROUGH | CALLSITES)) {
+            continue;
+        }
+        subject_begin(set, 24);
+        CHECK(!is_refused(FREE, NULL));
+        CHECK_EQUAL(stats_of(&subject.mp).live_count, SUBJECT_COUNT);
+        subject_end(0);
+    }
+}
+
 static void leak_is_listed(size_t live_count)
 {
     const size_t listed_count = live_count < 16 ? live_count : 16;
@@ -191,6 +259,23 @@ TEST(without_protections_no_seed_and_no_site_is_known)
     CHECK_POINTER(seen.violation.new_site, NULL);
     CHECK_POINTER(seen.violation.free_site, NULL);
     subject_end(1);
+    /* Nor is one made where none is given. */
+    cork_mempool_init_size(&subject.mp, 24);
+    CHECK(is_refused(FREE, &subject));
+    CHECK(!seen.violation.is_seeded);
+    CHECK_EQUAL(seen.violation.seed, 0);
+}
+
+/* Who has freed the object is who has called clear. */
+TEST(the_site_of_a_clear_is_that_of_a_free)
+{
+    subject_begin(CALLSITES, 24);
+    subject_give(0, 3);
+    CHECK(!is_refused(CLEAR, NULL));
+    for (size_t i = 0; i < SUBJECT_COUNT; i++) {
+        refuse(FREE, subject.objects[i], CORK_MEMPOOL_DOUBLE_FREE, i, true);
+    }
+    subject_end(SUBJECT_COUNT);
 }
 
 /* An object that is issued again has another life, of which no free is known. */

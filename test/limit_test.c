@@ -65,11 +65,43 @@ TEST(the_limit_of_objects_is_exact_with_every_protection)
     }
 }
 
+TEST(a_block_holds_no_more_objects_than_the_limit)
+{
+    for (size_t i = 0; i < COUNT_OF(all_protections); i++) {
+        for (size_t limit = 1; limit < 10; limit++) {
+            struct cork_mempool mp;
+
+            CHECK(cork_mempool_init_with(&mp, OPTIONS(.element_size = 64, .max_objects = limit,
+                                                      .protections = all_protections[i])));
+            CHECK_EQUAL(stats_of(&mp).block_size, limit * stats_of(&mp).slot_size);
+            exercise(&mp, limit);
+        }
+    }
+}
+
+/* There is memory for more objects than there may be, and it counts for as many as there may be. */
+TEST(what_is_free_is_what_the_limit_leaves)
+{
+    for (size_t i = 0; i < COUNT_OF(all_protections); i++) {
+        struct cork_mempool mp;
+        void *objects[70];
+
+        CHECK(cork_mempool_init_with(&mp, OPTIONS(.element_size = 64, .max_objects = 70,
+                                                  .protections = all_protections[i])));
+        take_objects(&mp, objects, 66);
+        CHECK_EQUAL(stats_of(&mp).free_count, 4);
+        take_objects(&mp, objects + 66, 4);
+        CHECK_EQUAL(stats_of(&mp).free_count, 0);
+        cork_mempool_clear(&mp);
+        cork_mempool_done(&mp);
+    }
+}
+
 /* Half of the objects stay while the other half is trimmed away: no slot may be counted twice. */
 TEST(the_limit_of_objects_is_exact_after_a_trim_of_some)
 {
     for (size_t i = 0; i < COUNT_OF(all_protections); i++) {
-        for (size_t kept = 0; kept <= 700; kept += 70) {
+        for (size_t kept = 0; kept <= 700; kept += 100) {
             struct cork_mempool mp;
             void *objects[700];
 

@@ -41,6 +41,12 @@ __attribute__((noinline, no_sanitize("address"))) void poke(void *address, unsig
     *(volatile unsigned char *)address = (unsigned char)value;
 }
 
+__attribute__((noinline, section("freeing"))) static void site_of_clear(struct cork_mempool *mp)
+{
+    cork_mempool_clear(mp);
+    __asm__ volatile("");
+}
+
 static void take_all(void)
 {
     for (size_t i = 0; i < SUBJECT_COUNT; i++) {
@@ -127,7 +133,7 @@ void make(enum call call, void *pointer)
         cork_mempool_check(&subject.mp);
         break;
     case CLEAR:
-        cork_mempool_clear(&subject.mp);
+        site_of_clear(&subject.mp);
         break;
     case TRIM:
         cork_mempool_trim(&subject.mp);

@@ -157,10 +157,14 @@ int __wrap_posix_memalign(void **memory, size_t alignment, size_t size)
 
 void __wrap_free(void *memory)
 {
-    if (are_counted && memory != NULL) {
-        requests.heap_count--;
-    }
+    const bool is_counted = are_counted && memory != NULL;
+
+    requests.heap_count -= is_counted;
     __real_free(memory);
+    if (is_counted) {
+        /* As POSIX allowed it until 2024. */
+        errno = EAGAIN;
+    }
 }
 
 void *__wrap_mmap(void *hint, size_t size, int access, int flags, int file, off_t offset)

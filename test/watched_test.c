@@ -9,6 +9,7 @@
 
 #include "harness.h"
 #include "pools.h"
+#include "requests.h"
 
 #define SIZE 24
 
@@ -55,6 +56,40 @@ TEST(a_watched_pool_may_never_have_had_an_object)
     init(0);
     live();
     cork_mempool_done(&mp);
+}
+
+/* Objects of one region live on while others are added. */
+TEST(a_watched_pool_may_have_several_regions)
+{
+    for (size_t i = 0; i < 2; i++) {
+        init(i == 0 ? 0 : CORK_MEMPOOL_SEAL);
+        requests_start();
+        requests_refuse_mappings();
+        take_objects(&mp, objects, COUNT_OF(objects));
+        CHECK(stats_of(&mp).region_count > 1);
+        give_objects(&mp, objects, COUNT_OF(objects));
+        requests_stop();
+        cork_mempool_done(&mp);
+    }
+}
+
+/* What nobody has written is sealed and verified as well, and that is no use of it. */
+TEST(objects_of_a_watched_pool_may_be_freed_as_they_were_issued)
+{
+    for (size_t i = 0; i < COUNT_OF(all_protections); i++) {
+        init(all_protections[i]);
+        for (size_t round = 0; round < 2; round++) {
+            for (size_t j = 0; j < 10; j++) {
+                objects[j] = cork_mempool_new(&mp);
+                CHECK(objects[j] != NULL);
+            }
+            for (size_t j = 0; j < 10; j++) {
+                cork_mempool_free(&mp, objects[j]);
+            }
+            CHECK(cork_mempool_check(&mp));
+        }
+        cork_mempool_done(&mp);
+    }
 }
 
 /* Nobody has told the tool of the end of the pool that was there, and that has given all back. */

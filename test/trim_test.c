@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/*
+ * Trim, to the byte: which of the memory that no live object needs is given back, and that the
+ * figure is right. What trim leaves is whole_test.c's.
+ */
+
+#include <stdint.h>
+#include <unistd.h>
+
+#include "harness.h"
+#include "pools.h"
+
+#define GROUP_SLOTS 64
+#define GROUP_COUNT 6
+
+static void *objects[32768];
+
+static size_t page_size(void)
+{
+    return (size_t)sysconf(_SC_PAGESIZE);
+}
+
+static void init(struct cork_mempool *mp, size_t element_size, size_t max_objects, unsigned set)
+{
+    const struct cork_mempool_options options = {.element_size = element_size,
+                                                 .block_size = page_size(),
+                                                 .max_objects = max_objects,
+                                                 .protections = set};
+
+    CHECK(cork_mempool_init_with(mp, &options));
+}
+
+static void free_some(struct cork_mempool *mp, size_t first, size_t end)
+{
+    for (size_t i = first; i < end; i++) {
+        cork_mempool_free(mp, objects[i]);
+    }
+}
+
+/* The first 64 objects are a region, of a page; so are 64 of the others, which are one region. */
+TEST(trim_gives_back_the_pages_of_each_group_without_live_objects)
+{
+    if (TEST_UNDER_ASAN) {
+        test_skip("there are redzones between objects");
+    }
+    for (unsigned live = 1; live < 1u << GROUP_COUNT; live++) {
+        struct cork_mempool mp;
+        size_t freed_count = 1;
+
+        init(&mp, page_size() / GROUP_SLOTS, 0, 0);
+        take_objects(&mp, objects, (1 + GROUP_COUNT) * GROUP_SLOTS);
+        free_some(&mp, 0, GROUP_SLOTS);
+        for (size_t group = 0; group < GROUP_COUNT; group++) {
+            const size_t first = (1 + group) * GROUP_SLOTS;
+            const bool is_live = (live >> group & 1) != 0;
+
+            free_some(&mp, first, first + 20 + group);
+            free_some(&mp, first + 20 + group + is_live, first + GROUP_SLOTS);
+            freed_count += !is_live;
+        }
+        CHECK_EQUAL(cork_mempool_trim(&mp), freed_count * page_size());
+        CHECK(cork_mempool_check(&mp));
+        cork_mempool_clear(&mp);
+        cork_mempool_done(&mp);
+    }
+}
+
+/* Behind the last object there is memory that was never used, and so cannot be given back. */
+TEST(trim_gives_back_no_more_than_was_used)
+{
+    const size_t count = 4 + GROUP_SLOTS + 8;
+    struct cork_mempool mp;
+
+    if (TEST_UNDER_ASAN) {
+        test_skip("there are redzones between objects");
+    }
+    init(&mp, page_size() / 4, count, 0);
+    take_objects(&mp, objects, count);
+    free_some(&mp, 0, 20);
+    free_some(&mp, 21, count);
+    CHECK_EQUAL(cork_mempool_trim(&mp), page_size() + 2 * page_size());
+    cork_mempool_free(&mp, objects[20]);
+    exercise(&mp, count);
+}
+
+/* Where slots must be found as they were freed, a region with a live object keeps its pages. */
+TEST(trim_of_a_pool_that_is_bound_to_its_memory_says_that_it_gives_nothing_back)
+{
+    static const unsigned sets[] = {CORK_MEMPOOL_CANARY | CORK_MEMPOOL_SEAL, CORK_MEMPOOL_GUARD};
+
+    if (TEST_UNDER_ASAN) {
+        test_skip("regions are small");
+    }
+    for (size_t i = 0; i < COUNT_OF(sets); i++) {
+        struct cork_mempool mp;
+
+        init(&mp, page_size() / GROUP_SLOTS, 500, sets[i]);
+        take_objects(&mp, objects, 500);
+        CHECK_EQUAL(stats_of(&mp).region_count, 1);
+        free_some(&mp, 1, 500);
+        CHECK_EQUAL(cork_mempool_trim(&mp), 0);
+        cork_mempool_free(&mp, objects[0]);
+        cork_mempool_done(&mp);
+    }
+}
+
+/* 512 words of withheld slots fill a page, behind which there is none. */
+TEST(trim_and_clear_look_at_no_table_beyond_its_end)
+{
+    struct cork_mempool mp;
+
+    init(&mp, page_size() / GROUP_SLOTS, 0, CORK_MEMPOOL_QUARANTINE);
+    take_objects(&mp, objects, COUNT_OF(objects));
+    free_some(&mp, 1, COUNT_OF(objects));
+    CHECK((cork_mempool_trim(&mp) > 0) == !TEST_UNDER_ASAN);
+    CHECK_EQUAL(stats_of(&mp).live_count, 1);
+    cork_mempool_clear(&mp);
+    CHECK_EQUAL(stats_of(&mp).live_count, 0);
+    cork_mempool_done(&mp);
+}
