@@ -473,6 +473,9 @@ TEST(messages_are_fixed)
  */
 TEST(freed_slots_are_issued_again_wherever_they_are_in_their_group)
 {
+    if (TEST_UNDER_ASAN) {
+        test_skip("groups begin elsewhere");
+    }
     for (size_t slot = 0; slot < 63; slot++) {
         struct cork_mempool mp;
         char *objects[192];

@@ -268,6 +268,9 @@ TEST(every_slot_of_a_group_may_be_issued_first)
     bool is_seen[64] = {false};
     size_t seen_count = 0;
 
+    if (TEST_UNDER_ASAN) {
+        test_skip("the first group has fewer slots");
+    }
     for (uint64_t seed = 1; seed <= 1000; seed++) {
         struct cork_mempool mp;
         size_t slot;

@@ -159,9 +159,9 @@ void __wrap_free(void *memory)
 {
     const bool is_counted = are_counted && memory != NULL;
 
-    requests.heap_count -= is_counted;
     __real_free(memory);
     if (is_counted) {
+        requests.heap_count--;
         /* As POSIX allowed it until 2024. */
         errno = EAGAIN;
     }

@@ -113,7 +113,7 @@ TEST(trim_and_clear_look_at_no_table_beyond_its_end)
     init(&mp, page_size() / GROUP_SLOTS, 0, CORK_MEMPOOL_QUARANTINE);
     take_objects(&mp, objects, COUNT_OF(objects));
     free_some(&mp, 1, COUNT_OF(objects));
-    CHECK((cork_mempool_trim(&mp) > 0) == !TEST_UNDER_ASAN);
+    CHECK(cork_mempool_trim(&mp) > 0 || TEST_UNDER_ASAN);
     CHECK_EQUAL(stats_of(&mp).live_count, 1);
     cork_mempool_clear(&mp);
     CHECK_EQUAL(stats_of(&mp).live_count, 0);
