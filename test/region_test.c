@@ -334,6 +334,21 @@ TEST(guarded_blocks_larger_than_a_small_region_are_guarded)
 }
 
 /* Blocks and guards of an odd number of odd objects. */
+TEST(objects_aligned_to_more_than_guards_have_both)
+{
+    struct cork_mempool mp;
+
+    init(&mp,
+         (struct cork_mempool_options){.element_size = 64,
+                                       .alignment = 65536,
+                                       .protections = CORK_MEMPOOL_GUARD | CORK_MEMPOOL_CANARY});
+    CHECK(mp.geometry.lead_size > 3 * page_size());
+    take_objects(&mp, objects, 100);
+    CHECK(cork_mempool_check(&mp));
+    give_objects(&mp, objects, 100);
+    cork_mempool_done(&mp);
+}
+
 TEST(guarded_blocks_begin_at_any_address)
 {
     struct cork_mempool mp;
