@@ -81,7 +81,8 @@ void emit_init(const struct trace_event *event)
     const unsigned i = event->pool;
     emit.memory[i] = (struct trace_event){.kind = TRACE_INIT};
     emit.is_passing[i] = (options->protections & CORK_MEMPOOL_PASSTHROUGH) != 0;
-    if (emit.has_refusals || options->source != NULL) {
+    /* What an earlier program was refused, this one is not. */
+    if (emit.needs[EMIT_REFUSALS] || emit.has_refusals || options->source != NULL) {
         emit_put("memory[%u] = (struct memory){0};", i);
     }
     if (options->init_object != NULL) {
