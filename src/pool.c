@@ -44,12 +44,16 @@ static struct cork_mempool_group *freed_group(struct cork_mempool *mp)
 {
     struct cork_mempool_group *group = mp->open_group;
 
-    while ((group == NULL || group->free == 0) && mp->free_list != NULL) {
+    /* Nothing has been carved yet. */
+    if (group == NULL) {
+        return NULL;
+    }
+    while (group->free == 0 && mp->free_list != NULL) {
         group = mp->free_list;
         mp->free_list = group->next == group ? NULL : group->next;
         group->next = NULL;
     }
-    return group != NULL && group->free != 0 ? group : NULL;
+    return group->free != 0 ? group : NULL;
 }
 
 static bool open_freed(struct cork_mempool *mp)
