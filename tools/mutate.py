@@ -212,7 +212,9 @@ class Run:
         ]
         for number, mutant in enumerate(self.mutants):
             entry = self.survivors.entry(mutant)
-            if entry and self.verdicts[number] in (KILLED, INVALID):
+            # What is undefined may be noticed without a sanitizer, too, by chance.
+            is_chance = entry and entry.reason.startswith("sanitizer:")
+            if entry and not is_chance and self.verdicts[number] in (KILLED, INVALID):
                 how = self.details[number] or self.verdicts[number]
                 place = f"{self.options.survivors}:{entry.line}"
                 faults.append(f"{place}: survives no more ({how}):\n{entry}\n")
