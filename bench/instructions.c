@@ -18,12 +18,12 @@
 #define SIZE        64
 #define GROUP_SLOTS 64
 #define OLD_COUNT   (64 * GROUP_SLOTS)
-#define COUNT_MAX   4096
+#define COUNT_MAX   (OLD_COUNT / 2)
 
 static void *old[OLD_COUNT];
 static void *objects[COUNT_MAX];
 
-/* Leaves the last group open, or one that is half full. */
+/* Takes so many objects that most are in a regular region, whole groups of them. */
 static void age(struct cork_mempool *pool)
 {
     for (size_t i = 0; i < OLD_COUNT; i++) {

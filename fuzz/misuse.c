@@ -224,10 +224,14 @@ static void free_foreign(struct run_pool *pool, size_t choice)
     static const char bytes[64];
     const struct run_pool *other = &run.pools[(run.pool + 1 + choice / 8 % 3) % PROGRAM_POOL_COUNT];
     const struct cork_mempool_stats *stats = run_stats();
+    /* What the pool has given back to the heap may be somebody else's by now. */
+    const unsigned kinds_of_heap = has(pool, CORK_MEMPOOL_PASSTHROUGH) ? KIND(DOUBLE_FREE) : 0;
     char *heap = choice % 8 == 0 ? malloc(16) : NULL;
     const void *pointer = &bytes[choice / 8];
+    unsigned kinds = KIND(FOREIGN_POINTER);
     if (choice % 8 == 0) {
         pointer = heap;
+        kinds |= kinds_of_heap;
     } else if (choice % 8 == 1) {
         pointer = &heap;
     } else if (choice % 8 == 2) {
@@ -236,14 +240,13 @@ static void free_foreign(struct run_pool *pool, size_t choice)
         pointer = (const char *)pool + choice / 8;
     } else if (choice % 8 < 6 && other->count > 0) {
         pointer = other->objects[other->first];
+        kinds |= kinds_of_heap;
     } else if (choice % 8 == 6 && pool->base != 0 && stats->region_count == 1) {
         pointer = (const void *)(pool->base - 1 - choice / 8);
     } else if (choice % 8 == 7 && pool->base != 0 && stats->region_count == 1) {
         pointer = (const void *)(pool->base + stats->reserved_size + choice / 8);
     }
-    /* What the pool has given back to the heap may be somebody else's by now. */
-    const bool is_passing = has(pool, CORK_MEMPOOL_PASSTHROUGH);
-    refuse_free(pool, pointer, KIND(FOREIGN_POINTER) | (is_passing ? KIND(DOUBLE_FREE) : 0));
+    refuse_free(pool, pointer, kinds);
     free(heap);
 }
 

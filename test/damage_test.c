@@ -11,12 +11,12 @@
 #include "pools.h"
 #include "refusals.h"
 
-/* Says whether a tool, where there is one, knows that nobody may touch a byte. */
+/* Where there is a tool that can say so, nobody may touch a byte. */
 #if TEST_UNDER_ASAN
 #include <sanitizer/asan_interface.h>
-#define IS_FORBIDDEN(address) (__asan_address_is_poisoned(address) != 0)
+#define CHECK_FORBIDDEN(address) CHECK(__asan_address_is_poisoned(address) != 0)
 #else
-#define IS_FORBIDDEN(address) ((address) != NULL)
+#define CHECK_FORBIDDEN(address) ((void)(address))
 #endif
 
 #define CANARY_SIZE 8
@@ -50,7 +50,7 @@ static void damage_of_canary_is_found(enum call call, char *object, bool is_free
         poke(canary + i, i % 2 == 0 ? 0 : expected[i] ^ 0x80u);
         refuse(call, object, CORK_MEMPOOL_CANARY_DAMAGED, subject_slot(object), is_freed);
         CHECK_POINTER(seen.violation.damaged, canary);
-        CHECK(IS_FORBIDDEN(canary + i));
+        CHECK_FORBIDDEN(canary + i);
         CHECK_EQUAL(seen.violation.damaged_size, CANARY_SIZE);
         CHECK_EQUAL(memcmp(seen.violation.expected, expected, CANARY_SIZE), 0);
         for (size_t j = 0; j < CANARY_SIZE; j++) {
@@ -227,7 +227,7 @@ static void writes_are_found(enum call call, char *object)
         poke(object + i, before ^ 1u << i % 8);
         refuse(call, object, CORK_MEMPOOL_WRITE_AFTER_FREE, subject_slot(object), true);
         CHECK_POINTER(seen.violation.damaged, object + first);
-        CHECK(IS_FORBIDDEN(object + i));
+        CHECK_FORBIDDEN(object + i);
         CHECK_EQUAL(seen.violation.damaged_size, rest < SHOWN_MAX ? rest : SHOWN_MAX);
         for (size_t j = 0; j < seen.violation.damaged_size; j++) {
             CHECK_EQUAL(seen.found[j], peek(object + first + j));
@@ -243,7 +243,7 @@ TEST(no_byte_of_freed_contents_may_be_written)
     for (size_t size = 1; size <= 70; size++) {
         subject_begin(CORK_MEMPOOL_SEAL, size);
         subject_give(0, SUBJECT_COUNT);
-        CHECK(IS_FORBIDDEN(subject.objects[0]));
+        CHECK_FORBIDDEN(subject.objects[0]);
         writes_are_found(VERIFY, subject.objects[size % SUBJECT_COUNT]);
         subject_end(SUBJECT_COUNT);
         subject_begin(CORK_MEMPOOL_WIPE, size);

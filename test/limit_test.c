@@ -101,7 +101,7 @@ TEST(what_is_free_is_what_the_limit_leaves)
 TEST(the_limit_of_objects_is_exact_after_a_trim_of_some)
 {
     for (size_t i = 0; i < COUNT_OF(all_protections); i++) {
-        for (size_t kept = 0; kept <= 700; kept += 100) {
+        for (size_t kept = 0; kept <= 700; kept += 70) {
             struct cork_mempool mp;
             void *objects[700];
 

@@ -46,7 +46,7 @@ TEST(with_passthrough_a_heap_that_refuses_gives_null_and_loses_nothing)
     struct cork_mempool mp;
     void *objects[300];
 
-    for (size_t number = 1; number < 700; number += number < 50 ? 1 : 9) {
+    for (size_t number = 1; number < 700; number++) {
         CHECK(cork_mempool_init_with(&mp, OPTIONS(.element_size = 40, .max_objects = 300,
                                                   .protections = CORK_MEMPOOL_PASSTHROUGH)));
         requests_start();

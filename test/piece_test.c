@@ -5,11 +5,8 @@
  * And what AddressSanitizer is told of regions of every kind.
  */
 
-#define _DEFAULT_SOURCE /* sysconf */
-
 #include <stdint.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "harness.h"
 #if TEST_UNDER_ASAN
@@ -17,9 +14,6 @@
 #endif
 #include "pools.h"
 #include "requests.h"
-
-/* What the pool itself puts between objects. */
-#define GAP_SIZE (TEST_UNDER_ASAN ? (size_t)16 : (size_t)0)
 
 static void *objects[1000];
 
@@ -205,7 +199,7 @@ static struct cork_mempool_options marked(size_t number)
 
 TEST(memory_of_every_kind_is_marked_until_it_is_given_back)
 {
-    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    const size_t page = page_size();
 
     for (size_t i = 0; i < 6; i++) {
         struct cork_mempool_options options = marked(i);

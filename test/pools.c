@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "harness.h"
 
@@ -23,6 +24,11 @@ const unsigned all_protections[PROTECTIONS_COUNT] = {
     CORK_MEMPOOL_PARANOID,
     CORK_MEMPOOL_PARANOID | CORK_MEMPOOL_SEAL,
 };
+
+size_t page_size(void)
+{
+    return (size_t)sysconf(_SC_PAGESIZE);
+}
 
 struct cork_mempool_stats stats_of(const struct cork_mempool *mp)
 {
@@ -71,7 +77,7 @@ static size_t slot_with(size_t size, size_t alignment)
 {
     if (TEST_UNDER_ASAN) {
         alignment = alignment < 8 ? 8 : alignment;
-        size += 16;
+        size += GAP_SIZE;
     }
     return (size + alignment - 1) / alignment * alignment;
 }

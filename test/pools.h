@@ -12,6 +12,8 @@
 
 #include <libcork/core.h>
 
+#include "harness.h"
+
 /* An errno that no call of the C library leaves behind. */
 #define ODD_ERRNO 12345
 
@@ -20,6 +22,11 @@
 /* Each protection, in an order of their own; and sets that say something about their sum. */
 #define PROTECTIONS_COUNT 13
 extern const unsigned all_protections[PROTECTIONS_COUNT];
+
+/* What the pool itself puts between objects. */
+#define GAP_SIZE (TEST_UNDER_ASAN ? (size_t)16 : (size_t)0)
+
+size_t page_size(void);
 
 struct cork_mempool_stats stats_of(const struct cork_mempool *mp);
 

@@ -5,7 +5,7 @@
  * may be touched, and what becomes of it.
  */
 
-#define _DEFAULT_SOURCE /* read, sysconf */
+#define _DEFAULT_SOURCE /* read */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,19 +19,11 @@
 #include "pools.h"
 #include "requests.h"
 
-/* What the pool itself puts between objects. */
-#define GAP_SIZE (TEST_UNDER_ASAN ? (size_t)16 : (size_t)0)
-
 static void *objects[100000];
 
 static void init(struct cork_mempool *mp, struct cork_mempool_options options)
 {
     CHECK(cork_mempool_init_with(mp, &options));
-}
-
-static size_t page_size(void)
-{
-    return (size_t)sysconf(_SC_PAGESIZE);
 }
 
 static size_t in_pages(size_t size)
@@ -333,7 +325,7 @@ TEST(guarded_blocks_larger_than_a_small_region_are_guarded)
     requests_stop();
 }
 
-/* Blocks and guards of an odd number of odd objects. */
+/* Guards are rounded up to the alignment, and so is what stands before the first object. */
 TEST(objects_aligned_to_more_than_guards_have_both)
 {
     struct cork_mempool mp;
@@ -349,6 +341,7 @@ TEST(objects_aligned_to_more_than_guards_have_both)
     cork_mempool_done(&mp);
 }
 
+/* Blocks and guards of an odd number of odd objects. */
 TEST(guarded_blocks_begin_at_any_address)
 {
     struct cork_mempool mp;

@@ -68,7 +68,7 @@ static struct cork_mempool *zeroed(struct scene *s)
     return &s->other;
 }
 
-/* A struct that was never written, with bytes that make it the most plausible. */
+/* A struct that was never written: its bytes make pointers that are aligned, and lead nowhere. */
 static struct cork_mempool *unwritten(struct scene *s)
 {
     memset(&s->other, 64, sizeof(s->other));
