@@ -16,6 +16,7 @@ HERE = pathlib.Path(__file__).absolute().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "tools")]
 
 import figures
+import plotting
 import report
 import runs
 from fuzz_run import Refusal
@@ -73,15 +74,6 @@ def parse_arguments(arguments):
         path = getattr(options, name)
         setattr(options, name, path and pathlib.Path(caller, path))
     return options
-
-
-def find_plotter():
-    """Returns a Python that has matplotlib. That on the PATH need not be the distribution's."""
-    for python in (sys.executable, "/usr/bin/python3"):
-        command = [python, "-c", "import matplotlib"]
-        if os.path.exists(python) and subprocess.run(command, capture_output=True).returncode == 0:
-            return python
-    raise Refusal("--svg needs matplotlib (on Debian: apt-get install python3-matplotlib)")
 
 
 def _chart(directory, name, title, x, axes, series):
@@ -189,7 +181,7 @@ def measure(options):
 def main():
     options = parse_arguments(sys.argv[1:])
     try:
-        python = find_plotter() if options.svg else None
+        python = plotting.find_python("--svg") if options.svg else None
         runs.stop_on_signals()
         if options.source:
             run, code = report.load(options.source), 0

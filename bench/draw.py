@@ -6,14 +6,13 @@ which start at 1, or curves over numbers, the first of which is ours. A value ma
 """
 
 import json
+import pathlib
 import sys
 
-import matplotlib
+sys.path.insert(0, str(pathlib.Path(__file__).absolute().parent.parent / "tools"))
+import plotting
 
-matplotlib.use("svg")
-# The same chart is the same file.
-matplotlib.rcParams["svg.hashsalt"] = "cork_mempool"
-import matplotlib.pyplot as plt
+plt = plotting.pyplot()
 
 
 def color_of(number):
@@ -54,8 +53,7 @@ def draw(chart):
     axes.set_xlabel(chart["xlabel"])
     axes.set_ylabel(chart["ylabel"])
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncol=9, frameon=False, fontsize=7)
-    figure.tight_layout()
-    figure.savefig(chart["path"], metadata={"Date": None})
+    plotting.save(figure, chart["path"])
     plt.close(figure)
 
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Draws edges over time, of runs that _run has logged, as an SVG: a panel for each driver.
 
-Arguments: the file to write, and logs named DRIVER.SANITIZER.csv.
+Arguments: the file to write, and logs named DRIVER.SANITIZER.csv. Exit code: 2 where a log is none,
+or nothing can be drawn.
 """
 
 import csv
@@ -9,23 +10,9 @@ import os
 import pathlib
 import sys
 
-
-def refuse(reason):
-    print(f"edges_plot: {reason}", file=sys.stderr)
-    sys.exit(2)
-
-
-try:
-    import matplotlib
-except ImportError:
-    # That on the PATH need not be the distribution's.
-    if sys.executable == "/usr/bin/python3" or not os.path.exists("/usr/bin/python3"):
-        refuse("needs matplotlib (on Debian: apt-get install python3-matplotlib)")
-    os.execv("/usr/bin/python3", ["/usr/bin/python3", *sys.argv])
-
-matplotlib.use("svg")
-matplotlib.rcParams["svg.hashsalt"] = "edges"
-import matplotlib.pyplot as plt
+sys.path.insert(0, str(pathlib.Path(__file__).absolute().parent.parent / "tools"))
+import plotting
+from fuzz_run import Refusal
 
 
 def read(path):
@@ -33,24 +20,28 @@ def read(path):
     try:
         with path.open(newline="") as file:
             rows = [(float(row["seconds"]), int(row["edges"])) for row in csv.DictReader(file)]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        refuse(f"{path} is no log of a run: {error!r}")
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        raise Refusal(f"{path} is no log of a run: {error!r}") from error
     if not rows:
-        refuse(f"{path} is no log of a run: it is empty")
+        raise Refusal(f"{path} is no log of a run: it is empty")
     # What is known at first is that of the seeds, a moment after the start.
-    return zip(*[(max(seconds, 1), edges) for seconds, edges in rows if edges > 0])
+    rows = [(max(seconds, 1), edges) for seconds, edges in rows if edges > 0]
+    if not rows:
+        raise Refusal(f"{path} is the log of a run that reached no edge")
+    return zip(*rows)
 
 
-def main():
-    if len(sys.argv) < 3:
-        refuse("give the SVG to write, and logs")
-    caller = pathlib.Path(os.environ.get("BUILD_WORKING_DIRECTORY", "."))
-    svg, *logs = [caller / argument for argument in sys.argv[1:]]
+def read_all(logs):
+    """Returns for each driver its sanitizers, each with the seconds and the edges."""
     drivers = {}
     for log in logs:
         driver, _, sanitizer = log.stem.partition(".")
         drivers.setdefault(driver, []).append((sanitizer, *read(log)))
+    return drivers
 
+
+def draw(drivers, svg):
+    plt = plotting.pyplot()
     figure, panels = plt.subplots(1, len(drivers), figsize=(3 * len(drivers), 3), squeeze=False)
     for axes, (driver, runs) in zip(panels[0], sorted(drivers.items())):
         for sanitizer, seconds, edges in sorted(runs):
@@ -63,9 +54,28 @@ def main():
         axes.grid(alpha=0.3)
         axes.legend(fontsize=7, frameon=False)
     panels[0][0].set_ylabel("edges", fontsize=7)
-    figure.tight_layout()
-    figure.savefig(svg, metadata={"Date": None})
+    try:
+        plotting.save(figure, svg)
+    except OSError as error:
+        raise Refusal(f"cannot write {svg}: {error.strerror}") from error
+
+
+def main():
+    caller = pathlib.Path(os.environ.get("BUILD_WORKING_DIRECTORY", "."))
+    try:
+        if len(sys.argv) < 3:
+            raise Refusal("give the SVG to write, and logs")
+        svg, *logs = [caller / argument for argument in sys.argv[1:]]
+        drivers = read_all(logs)
+        python = plotting.find_python("the picture")
+        if python != sys.executable:
+            os.execv(python, [python, *sys.argv])
+        draw(drivers, svg)
+    except Refusal as refusal:
+        print(f"edges_plot: {refusal}", file=sys.stderr)
+        return 2
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

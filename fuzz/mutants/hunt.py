@@ -23,6 +23,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../tools"))
 import fuzz_run
+import plotting
 
 # Instead of an exit code: who destroys the heap may hang while it is reported.
 HANGS = "hangs"
@@ -56,15 +57,6 @@ def parse_arguments(arguments):
     options.json = pathlib.Path(caller, options.json) if options.json else home / "results.json"
     options.svg = options.svg and pathlib.Path(caller, options.svg)
     return options
-
-
-def find_plotter():
-    """Returns a Python that has matplotlib. That on the PATH need not be the distribution's."""
-    for python in (sys.executable, "/usr/bin/python3"):
-        command = [python, "-c", "import matplotlib"]
-        if os.path.exists(python) and subprocess.run(command, capture_output=True).returncode == 0:
-            return python
-    raise fuzz_run.Refusal("--svg needs matplotlib (on Debian: apt-get install python3-matplotlib)")
 
 
 class Results:
@@ -296,7 +288,7 @@ def measure(options):
 def main():
     try:
         options = parse_arguments(sys.argv[1:])
-        python = find_plotter() if options.svg else None
+        python = plotting.find_python("--svg") if options.svg else None
         stop_on_signals()
         runs, is_whole = measure(options)
         if runs:

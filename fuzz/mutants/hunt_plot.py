@@ -5,12 +5,11 @@ Arguments: the file to write, and the seconds after which a seed was given up.
 """
 
 import json
+import pathlib
 import sys
 
-import matplotlib
-
-matplotlib.use("svg")
-import matplotlib.pyplot as plt
+sys.path.insert(0, str(pathlib.Path(__file__).absolute().parent.parent.parent / "tools"))
+import plotting
 
 FOUND, NOT_FOUND = "#1f77b4", "#d62728"
 
@@ -24,11 +23,12 @@ def rank(runs):
 def main():
     path, timeout = sys.argv[1], float(sys.argv[2])
     mutants = {}
-    for run in json.load(sys.stdin):
+    # They come as they were done, which is never the same.
+    for run in sorted(json.load(sys.stdin), key=lambda run: (run["mutant"], run["seed"])):
         mutants.setdefault(run["mutant"], []).append(run)
     names = sorted(mutants, key=lambda name: rank(mutants[name]), reverse=True)
 
-    figure, axes = plt.subplots(figsize=(9, 1.3 + 0.2 * len(names)))
+    figure, axes = plotting.pyplot().subplots(figsize=(9, 1.3 + 0.2 * len(names)))
     for is_found, marker, color in ((True, "o", FOUND), (False, "x", NOT_FOUND)):
         points = [
             (run["seconds"] if is_found else timeout, row)
@@ -46,8 +46,7 @@ def main():
     axes.set_xlabel("seconds from an empty corpus, one dot for each seed")
     axes.grid(axis="x", alpha=0.3)
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncol=2, frameon=False, fontsize=7)
-    figure.tight_layout()
-    figure.savefig(path, metadata={"Date": None})
+    plotting.save(figure, path)
 
 
 if __name__ == "__main__":

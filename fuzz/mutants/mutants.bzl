@@ -236,6 +236,7 @@ def mutants(name, patches, drivers):
         data = [
             "mutants/hunt_plot.py",
             "//tools:fuzz_run.py",
+            "//tools:plotting.py",
         ],
         mutants = [mutant + "_fuzz" for mutant in names],
         tags = ["manual"],
