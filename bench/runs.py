@@ -4,24 +4,19 @@
 import os
 import pathlib
 import platform
-import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import figures
-import fuzz_run
-
-Refusal = fuzz_run.Refusal
+from fuzz_run import Refusal
+from progress import Display
 
 HERE = pathlib.Path(__file__).absolute().parent
 IS_MISSING = 77
 HAS_NO_MEMORY = 3
 # No process comes near it that does what it should.
 TIMEOUT_SECONDS = 600
-TERMINAL_SECONDS = 0.2
-PLAIN_SECONDS = 20
 
 
 def parse(name, text):
@@ -109,56 +104,15 @@ def weight(task, is_quick):
     return figures.count_of(name, group, size, is_quick) * (size + 300)
 
 
-class Display:
-    """Shows how far a run is: on a terminal in a line that is rewritten, elsewhere now and then.
-    Of its tasks it is given the weights."""
-
-    def __init__(self, weights, stream=sys.stderr):
-        self.weights, self.stream = weights, stream
-        self.is_terminal = stream.isatty()
-        self.start = self.last = time.monotonic()
-
-    def line(self, done, what, width=None):
-        elapsed = time.monotonic() - self.start
-        share = sum(self.weights[:done]) / sum(self.weights)
-        text = f"{done}/{len(self.weights)} in {fuzz_run.duration(elapsed)}"
-        if done:
-            left = elapsed * (1 - share) / share
-            text += f", about {fuzz_run.duration(left)} left"
-        text += f": {what}"
-        if width is None:
-            return text
-        room = min(width - len(text) - 4, 30)
-        if room >= 5:
-            full = int(room * share)
-            text = f"[{'#' * full}{'.' * (room - full)}]  {text}"
-        return text[:width].ljust(width)
-
-    def show(self, done, what):
-        now = time.monotonic()
-        if now - self.last < (TERMINAL_SECONDS if self.is_terminal else PLAIN_SECONDS):
-            return
-        self.last = now
-        if self.is_terminal:
-            self.stream.write("\r" + self.line(done, what, shutil.get_terminal_size().columns - 1))
-        else:
-            self.stream.write(self.line(done, what) + "\n")
-        self.stream.flush()
-
-    def end(self):
-        if self.is_terminal:
-            self.stream.write("\r" + " " * (shutil.get_terminal_size().columns - 1) + "\r")
-            self.stream.flush()
-
-
 def measure(tasks, is_quick, wanted, samples, missing):
     """Adds to samples, by subject, size and figure, what the tasks give of the wanted workloads;
     and to missing what they do not give, with the reason."""
-    display = Display([weight(task, is_quick) for task in tasks])
+    display = Display(sys.stderr)
+    display.start([weight(task, is_quick) for task in tasks])
     try:
         for done, (name, group, size) in enumerate(tasks):
             what = f"{name}, {group}, {size} bytes"
-            display.show(done, what)
+            display.tick(done, f": {what}")
             if what in missing:
                 continue
             count = figures.count_of(name, group, size, is_quick)
@@ -174,7 +128,7 @@ def measure(tasks, is_quick, wanted, samples, missing):
     except subprocess.TimeoutExpired as error:
         raise Refusal(f"{name}, {group}, {size} bytes: no end after {error.timeout} s") from error
     finally:
-        display.end()
+        display.clear()
 
 
 def _first_line(path, prefix=""):

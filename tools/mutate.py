@@ -16,72 +16,27 @@ import math
 import os
 import pathlib
 import random
-import shutil
 import signal
 import sys
 import tempfile
 import threading
-import time
 
 from fuzz_run import duration
 from mutate_build import FLAGS, Builder
 from mutate_judge import Judge, Processes, Stopped
 from mutate_source import Refusal, Sources
 from mutate_survivors import Survivors
+from progress import Display
 
-TERMINAL_SECONDS = 0.2
-PLAIN_SECONDS = 20
 QUICK_SECONDS = 1
 
 KILLED, SURVIVED, SAME, INVALID = "killed", "survived", "same code", "does not compile"
-
-
-def progress(what, done, total, elapsed, rest="", width=None):
-    """Returns a line about a step; with a width, one that fits into it and has a bar."""
-    left = f", {duration(elapsed * (total - done) / done)} left" if done else ""
-    line = f"{what}: {done}/{total} in {duration(elapsed)}{left}{rest}"
-    if width is None:
-        return line
-    room = min(width - len(line) - 4, 30)
-    if room >= 5:
-        full = room * done // total
-        line = f"[{'#' * full}{'.' * (room - full)}]  {line}"
-    return line[:width]
 
 
 def processor_seconds():
     """Returns what this process and its children that have ended took of the processors."""
     times = os.times()
     return times.user + times.system + times.children_user + times.children_system
-
-
-class Display:
-    """Writes lines, and on a terminal one below them that is rewritten in place."""
-
-    def __init__(self):
-        self.is_terminal = sys.stdout.isatty()
-        self.due = 0
-        self.shown = 0
-
-    def line(self, text):
-        sys.stdout.write("\r" + " " * self.shown + "\r" if self.shown else "")
-        self.shown = 0
-        print(text, flush=True)
-
-    def start(self):
-        self.due = time.monotonic() + (TERMINAL_SECONDS if self.is_terminal else PLAIN_SECONDS)
-
-    def tick(self, *facts):
-        if time.monotonic() < self.due:
-            return
-        self.start()
-        if not self.is_terminal:
-            self.line(progress(*facts))
-            return
-        text = progress(*facts, width=shutil.get_terminal_size().columns - 1)
-        sys.stdout.write("\r" + text + " " * (self.shown - len(text)))
-        sys.stdout.flush()
-        self.shown = len(text)
 
 
 class Run:
@@ -91,7 +46,7 @@ class Run:
         self.options, self.sources, self.survivors = options, sources, survivors
         self.mutants = chosen(sources.mutants, options)
         self.processes, self.scratch = processes, scratch
-        self.display = Display()
+        self.display = Display(sys.stdout)
         self.judge = Judge(Builder(options.compiler, options.root, scratch), sources, processes)
         self.judge.leave_out(options.without, options.slowest)
         self.local = threading.local()
@@ -105,25 +60,20 @@ class Run:
     def _all(self, what, function, items, tell=lambda: ""):
         """Calls a function for each item, several at once, and shows how far it got."""
         items = list(items)
-        start = time.monotonic()
-        self.display.start()
+        self.display.start([1] * len(items), f"{what}: ")
         with concurrent.futures.ThreadPoolExecutor(self.options.jobs) as pool:
             try:
                 waiting = {pool.submit(function, item) for item in items}
                 while waiting:
-                    done, waiting = concurrent.futures.wait(waiting, self.tick_seconds())
+                    done, waiting = concurrent.futures.wait(waiting, min(self.display.interval, 1))
                     for future in done:
                         future.result()
-                    finished = len(items) - len(waiting)
-                    self.display.tick(what, finished, len(items), time.monotonic() - start, tell())
+                    self.display.tick(len(items) - len(waiting), tell())
             except BaseException:
                 self.processes.stop()
                 pool.shutdown(cancel_futures=True)
                 raise
-        self.display.line(f"{what}: {len(items)} in {duration(time.monotonic() - start)}{tell()}")
-
-    def tick_seconds(self):
-        return TERMINAL_SECONDS if self.display.is_terminal else 1
+        self.display.line(f"{what}: {len(items)} in {duration(self.display.elapsed())}{tell()}")
 
     def _finish(self, numbers, verdict, detail):
         for number in numbers:

@@ -2,6 +2,7 @@
 """What mutate.py finds and says, on a workspace of a few lines."""
 
 import contextlib
+import io
 import json
 import os
 import pathlib
@@ -13,6 +14,7 @@ import sys
 import tempfile
 import time
 import unittest
+import unittest.mock
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import mutate
@@ -330,14 +332,23 @@ class Running(Workspace):
 
 
 class Progress(unittest.TestCase):
+    def lines(self, done, total, elapsed, rest, widths):
+        """Returns a step's lines of these widths."""
+        display = mutate.Display(io.StringIO())
+        with unittest.mock.patch("time.monotonic", return_value=0):
+            display.start([1] * total, "judging: ")
+        with unittest.mock.patch("time.monotonic", return_value=elapsed):
+            return [display.progress(done, rest, width) for width in widths]
+
     def test_line_fits_every_width(self):
-        for width in range(1, 200):
-            line = mutate.progress("judging", 1234, 5678, 3599, ", 99 survived", width)
+        widths = range(1, 200)
+        for width, line in zip(widths, self.lines(1234, 5678, 3599, ", 99 survived", widths)):
             self.assertLessEqual(len(line), width)
 
     def test_bar_and_rest_follow_the_share_that_is_done(self):
-        line = mutate.progress("judging", 25, 100, 60, "", 120)
-        self.assertIn("[" + "#" * 7 + "." * 23 + "]  judging: 25/100 in 1m00s, 3m00s left", line)
+        line = self.lines(25, 100, 60, "", [120])[0]
+        expected = "[" + "#" * 7 + "." * 23 + "]  judging: 25/100 in 1m00s, about 3m00s left"
+        self.assertIn(expected, line)
 
 
 if __name__ == "__main__":
