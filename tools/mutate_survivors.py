@@ -8,7 +8,8 @@ lines that begin with a # are comments. Where the same lines occur more than onc
 
 A reason begins with its kind. equivalent: nothing differs that the contract speaks of. speed: of
 calls, or of address space. unreachable: only where something fails that cannot be made to fail.
-sanitizer: undefined, and noticed by the tests that are built with one.
+sanitizer: seen only under a sanitizer or Valgrind, or only by chance, as what is undefined may show
+or not; that such an entry is noticed does not make it stale.
 """
 
 import dataclasses
