@@ -164,7 +164,8 @@ class Hunter:
             "binary": mutant["hash"],
             "seed": seed,
             "timeout": self.timeout,
-            "is_found": bool(found),
+            # Later, the last input is given the time to end, but it was not found in time.
+            "is_found": bool(found) and seconds <= self.timeout,
             "seconds": round(seconds, 3),
             "executions": executions,
         }
