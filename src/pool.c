@@ -38,15 +38,31 @@ static void open_group(struct cork_mempool *mp, struct cork_mempool_region *regi
     mp->open_region = region;
 }
 
-/* Returns: the open group if slots have been freed there, or else the group on the free list that
- * was linked last and still has free slots; NULL: none has. */
+static struct cork_mempool_region *region_of(const struct cork_mempool *mp,
+                                             const struct cork_mempool_group *group)
+{
+    struct cork_mempool_region *region = mp->newest;
+
+    while (!region_holds_group(region, group)) {
+        region = region->older;
+    }
+    return region;
+}
+
+/*
+ * Returns the open group if slots have been freed there; else its neighbour if all of that is free,
+ * because what lies in order is issued and used faster; or else the group on the free list that was
+ * linked last and still has free slots; NULL: none has.
+ */
 static struct cork_mempool_group *freed_group(struct cork_mempool *mp)
 {
     struct cork_mempool_group *group = mp->open_group;
 
-    /* Nothing has been carved yet. */
-    if (group == NULL) {
-        return NULL;
+    if (group->free != 0) {
+        return group;
+    }
+    if (region_holds_group(region_of(mp, group), group + 1) && group[1].free == GROUP_BITS) {
+        return group + 1;
     }
     while (group->free == 0 && mp->free_list != NULL) {
         group = mp->free_list;
@@ -58,16 +74,13 @@ static struct cork_mempool_group *freed_group(struct cork_mempool *mp)
 
 static bool open_freed(struct cork_mempool *mp)
 {
-    struct cork_mempool_group *group = freed_group(mp);
-    struct cork_mempool_region *region = mp->newest;
+    /* At first, nothing has been carved yet. */
+    struct cork_mempool_group *group = mp->open_group != NULL ? freed_group(mp) : NULL;
 
     if (group == NULL) {
         return false;
     }
-    while (!region_holds_group(region, group)) {
-        region = region->older;
-    }
-    open_group(mp, region, group, group->free);
+    open_group(mp, region_of(mp, group), group, group->free);
     mp->open_is_new = false;
     return true;
 }

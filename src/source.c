@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#define _DEFAULT_SOURCE 1 /* MAP_ANONYMOUS, MAP_NORESERVE, madvise */
+#define _DEFAULT_SOURCE 1 /* MAP_ANONYMOUS, MAP_NORESERVE, MADV_HUGEPAGE */
 
 #include "source.h"
 
@@ -10,6 +10,10 @@
 #include <unistd.h>
 
 #include "annotate.h"
+
+/* From how many bytes on, committed at once, huge pages are asked for. A pool commits as much as it
+ * has, so that one that begins a last page of 2 MiB has 16 of them at least. */
+#define HUGE_COMMIT_SIZE ((size_t)16 << 20)
 
 static void *heap_acquire(void *source_data, size_t size, size_t alignment)
 {
@@ -54,7 +58,16 @@ void *source_reserve(size_t size)
 
 bool source_commit(void *pages, size_t size)
 {
-    return mprotect(pages, size, PROT_READ | PROT_WRITE) == 0;
+    if (mprotect(pages, size, PROT_READ | PROT_WRITE) != 0) {
+        return false;
+    }
+#if defined(MADV_HUGEPAGE)
+    if (size >= HUGE_COMMIT_SIZE) {
+        /* Where there are none, small ones serve. */
+        madvise(pages, size, MADV_HUGEPAGE);
+    }
+#endif
+    return true;
 }
 
 void source_discard(void *pages, size_t size)

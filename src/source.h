@@ -25,7 +25,8 @@ INTERNAL bool source_is_scarce(void);
 /* source_reserve returns size bytes of address space that nobody may touch, or NULL. */
 INTERNAL void *source_reserve(size_t size);
 
-/* source_commit makes whole pages of a reservation usable, for good; those that are stay so. */
+/* source_commit makes whole pages of a reservation usable, for good; those that are stay so. Of
+ * many at once it asks the operating system to make huge ones, which are several times faster. */
 INTERNAL bool source_commit(void *pages, size_t size);
 
 /* source_discard gives the memory of committed pages back; they read as zeros from then on. */

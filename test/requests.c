@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#define _DEFAULT_SOURCE /* MADV_HUGEPAGE */
+
 #include "requests.h"
 
 #include <errno.h>
@@ -118,6 +120,7 @@ void __real_free(void *memory);
 void *__real_mmap(void *hint, size_t size, int access, int flags, int file, off_t offset);
 int __real_munmap(void *memory, size_t size);
 int __real_mprotect(void *memory, size_t size, int access);
+int __real_madvise(void *memory, size_t size, int advice);
 
 void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t count, size_t size);
@@ -127,6 +130,7 @@ void __wrap_free(void *memory);
 void *__wrap_mmap(void *hint, size_t size, int access, int flags, int file, off_t offset);
 int __wrap_munmap(void *memory, size_t size);
 int __wrap_mprotect(void *memory, size_t size, int access);
+int __wrap_madvise(void *memory, size_t size, int advice);
 
 void *__wrap_malloc(size_t size)
 {
@@ -218,4 +222,13 @@ int __wrap_mprotect(void *memory, size_t size, int access)
         requests.stray_count += !is_inside_newest(memory, size);
     }
     return result;
+}
+
+int __wrap_madvise(void *memory, size_t size, int advice)
+{
+    if (are_counted && advice == MADV_HUGEPAGE) {
+        requests.huge_size += size;
+        requests.stray_count += !is_inside_newest(memory, size);
+    }
+    return __real_madvise(memory, size, advice);
 }

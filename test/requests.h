@@ -6,7 +6,7 @@
  * Requests for memory, counted and refused. The linker puts this between the callers and the C
  * library; a test that uses it must be linked statically with the pool and with
  *
- *     -Wl,--wrap=mmap,--wrap=munmap,--wrap=mprotect
+ *     -Wl,--wrap=mmap,--wrap=munmap,--wrap=mprotect,--wrap=madvise
  *     -Wl,--wrap=malloc,--wrap=calloc,--wrap=aligned_alloc,--wrap=posix_memalign,--wrap=free
  *
  * symbols_test.sh sees to it that the pool knows no other way to memory.
@@ -20,12 +20,13 @@
 
 /* struct requests holds what has happened since requests_start. */
 struct requests {
-    size_t count;         /* of memory asked for: all of the above but munmap and free */
+    size_t count;         /* of memory asked for: all of the above but munmap, madvise and free */
     size_t system_count;  /* those of them that are system calls */
     size_t refused_count; /* those that were refused, by requests_refuse or in earnest */
     size_t heap_count;    /* pieces of the heap taken and not given back */
     size_t mapped_size;   /* bytes mapped and not unmapped */
-    size_t stray_count;   /* calls of mprotect for more than the inside of the newest mapping */
+    size_t huge_size;     /* bytes that madvise was asked to make of huge pages */
+    size_t stray_count;   /* calls of both for more than the inside of the newest mapping */
 };
 
 extern struct requests requests;
