@@ -468,31 +468,3 @@ TEST(messages_are_fixed)
     CHECK_STRING(cork_mempool_violation_message(CORK_MEMPOOL_WRITE_AFTER_FREE), "write after free");
     CHECK_STRING(cork_mempool_violation_message((enum cork_mempool_violation_kind)11), NULL);
 }
-
-/* Frees in one group, issues and frees in another, and all the while none is open that has slots.
- */
-TEST(freed_slots_are_issued_again_wherever_they_are_in_their_group)
-{
-    if (TEST_UNDER_ASAN) {
-        test_skip("groups begin elsewhere");
-    }
-    for (size_t slot = 0; slot < 63; slot++) {
-        struct cork_mempool mp;
-        char *objects[192];
-        size_t memory_size;
-
-        cork_mempool_init_size(&mp, 64);
-        take_objects(&mp, (void **)objects, 192);
-        memory_size = stats_of(&mp).memory_size;
-        cork_mempool_free(&mp, objects[127]);
-        cork_mempool_free(&mp, objects[64 + slot]);
-        CHECK_POINTER(cork_mempool_new(&mp), objects[127]);
-        cork_mempool_free(&mp, objects[130]);
-        CHECK(cork_mempool_check(&mp));
-        CHECK_POINTER(cork_mempool_new(&mp), objects[130]);
-        CHECK_POINTER(cork_mempool_new(&mp), objects[64 + slot]);
-        CHECK_EQUAL(stats_of(&mp).memory_size, memory_size);
-        cork_mempool_clear(&mp);
-        cork_mempool_done(&mp);
-    }
-}
