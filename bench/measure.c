@@ -83,11 +83,11 @@ size_t bench_resident(void)
         close(file);
     }
     text[length > 0 ? length : 0] = '\0';
-    const char *line = strstr(text, "\nRss:");
+    const char *line = strstr(text, "\nAnonymous:");
     if (line == NULL) {
         bench_fail("/proc/self/smaps_rollup does not tell what is resident");
     }
-    return strtoul(line + strlen("\nRss:"), NULL, 10) * 1024;
+    return strtoul(line + strlen("\nAnonymous:"), NULL, 10) * 1024;
 }
 
 void bench_record(const char *name, double value)

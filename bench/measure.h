@@ -49,7 +49,7 @@ BENCH_NORETURN void bench_end_without_memory(void);
 /* bench_memory returns size zeroed bytes, resident already where is_resident; never given back. */
 void *bench_memory(size_t size, bool is_resident);
 
-/* bench_resident returns the bytes of this process that are in memory now. */
+/* bench_resident returns the bytes of this process that are in memory now, and in no file. */
 size_t bench_resident(void);
 
 /* bench_record keeps a figure. */
