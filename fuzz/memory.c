@@ -246,6 +246,16 @@ WRAP(int, mprotect, (void *address, size_t size, int protection))
                                  : __real_mprotect(address, size, protection);
 }
 
+/* Guards, and the wish for huge pages, would stay where another mapping is simulated next. */
+WRAP(int, madvise, (void *address, size_t size, int advice))
+{
+    if (is_simulated(address) && advice != MADV_DONTNEED) {
+        errno = EINVAL;
+        return -1;
+    }
+    return __real_madvise(address, size, advice);
+}
+
 WRAP(int, munmap, (void *address, size_t size))
 {
     int result =

@@ -6,8 +6,9 @@
  * The memory that a subject takes: counted, refused, and, under AddressSanitizer, simulated.
  *
  * The linker redirects the requests of the whole program to memory.c, by --wrap=NAME for mmap,
- * mprotect, munmap, malloc, calloc, aligned_alloc and free. Those made between memory_enter and
- * memory_leave count; all others pass. The subject must be linked statically, or nothing is seen.
+ * mprotect, madvise, munmap, malloc, calloc, aligned_alloc and free. Those made between
+ * memory_enter and memory_leave count; all others pass. The subject must be linked statically, or
+ * nothing is seen.
  *
  * A mapping costs the kernel some thirty microseconds from first to last, which is more than all
  * the rest of a program. AddressSanitizer knows for itself what may be touched; with it, mappings

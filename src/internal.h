@@ -43,13 +43,16 @@
 #define region_from_source     cork_mempool_region_from_source_
 #define region_memory_size     cork_mempool_region_memory_size_
 #define region_release         cork_mempool_region_release_
+#define region_scatter         cork_mempool_region_scatter_
 #define source_commit          cork_mempool_source_commit_
 #define source_discard         cork_mempool_source_discard_
+#define source_guard           cork_mempool_source_guard_
 #define source_heap            cork_mempool_source_heap_
 #define source_is_scarce       cork_mempool_source_is_scarce_
 #define source_page_size       cork_mempool_source_page_size_
 #define source_release         cork_mempool_source_release_
 #define source_reserve         cork_mempool_source_reserve_
+#define source_scatter         cork_mempool_source_scatter_
 #define violation_refuse       cork_mempool_violation_refuse_
 #define violation_warn         cork_mempool_violation_warn_
 

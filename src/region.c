@@ -355,16 +355,61 @@ static struct pages pages_of(const struct cork_mempool_region *region, size_t fi
     };
 }
 
+static char *address_in(const struct cork_mempool_region *region, uintptr_t address)
+{
+    return region->base + (ptrdiff_t)(address - (uintptr_t)region->base);
+}
+
+/* The pages of what lies between two guards and holds a slot, which is its first: a block, or all
+ * slots up to end. */
+static struct pages next_pages(const struct cork_mempool_region *region, size_t first, size_t end,
+                               const struct cork_mempool_geometry *geometry)
+{
+    const bool is_guarded = geometry->period_slots != 0;
+
+    return pages_of(region, first, is_guarded ? first + geometry->block_slots : end, geometry);
+}
+
+/* The slot behind those pages and the guard that follows, or end. */
+static size_t next_first(size_t first, size_t end, const struct cork_mempool_geometry *geometry)
+{
+    return geometry->period_slots != 0 ? first + geometry->period_slots : end;
+}
+
+/* Guards the blocks of slots from first up to end from each other, before they are committed. */
+static bool guard_blocks(const struct cork_mempool_region *region, size_t first, size_t end,
+                         const struct cork_mempool_geometry *geometry)
+{
+    const size_t period = geometry->period_slots;
+
+    for (size_t next = first + period; next < end; next += period) {
+        const uintptr_t from = next_pages(region, next - period, end, geometry).to;
+        const uintptr_t to = next_pages(region, next, end, geometry).from;
+
+        if (!source_guard(address_in(region, from), to - from)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Slots of guarded pools are those of whole blocks, each with its guard. */
 static bool commit_slots(struct cork_mempool_region *region, size_t first, size_t end,
                          const struct cork_mempool_geometry *geometry)
 {
-    const struct pages pages = pages_of(region, first, end, geometry);
-    const uintptr_t base = (uintptr_t)region->base;
+    const size_t period = geometry->period_slots;
+    const uintptr_t from = next_pages(region, first, end, geometry).from;
+    const uintptr_t to = next_pages(region, end - period, end, geometry).to;
 
-    if (!source_commit(region->base + (ptrdiff_t)(pages.from - base), pages.to - pages.from)) {
+    if (!source_commit(address_in(region, from), to - from)) {
         return false;
     }
-    annotate_usable(region->base + (ptrdiff_t)(pages.slots - base), pages.to - pages.slots);
+    while (first < end) {
+        const struct pages pages = next_pages(region, first, end, geometry);
+
+        annotate_usable(address_in(region, pages.slots), pages.to - pages.slots);
+        first = next_first(first, end, geometry);
+    }
     return true;
 }
 
@@ -372,15 +417,12 @@ static bool commit_slots(struct cork_mempool_region *region, size_t first, size_
 static size_t committed_size(const struct cork_mempool_region *region,
                              const struct cork_mempool_geometry *geometry)
 {
-    const size_t period = geometry->period_slots;
+    const size_t end = region->usable_count;
     size_t size = 0;
 
-    if (period == 0) {
-        const struct pages pages = pages_of(region, 0, region->usable_count, geometry);
-        return pages.to - pages.from;
-    }
-    for (size_t first = 0; first < region->usable_count; first += period) {
-        const struct pages pages = pages_of(region, first, first + geometry->block_slots, geometry);
+    for (size_t first = 0; first < end; first = next_first(first, end, geometry)) {
+        const struct pages pages = next_pages(region, first, end, geometry);
+
         size += pages.to - pages.from;
     }
     return size;
@@ -391,23 +433,22 @@ static bool commit(struct cork_mempool_region *region, size_t count,
 {
     const size_t period = geometry->period_slots;
     const size_t first = region->usable_count;
+    size_t end;
 
     if (period != 0) {
-        /* One block; behind it follows the guard. */
-        if (!commit_head(region, first + period, geometry) ||
-            !commit_slots(region, first, first + geometry->block_slots, geometry)) {
-            return false;
+        end = first + count / period * period;
+        if (!guard_blocks(region, first, end, geometry)) {
+            /* What is not committed is a guard too, at the price of a mapping for each. */
+            end = first + period;
         }
-        region->usable_count += period;
-        return true;
+    } else {
+        /* The last page may have room for more than was asked for. */
+        const size_t page = source_page_size();
+        const size_t base = (uintptr_t)region->base % page;
+        const size_t size = round_up(base + (first + count) * geometry->stride, page) - base;
+
+        end = at_most(size / geometry->stride, region->capacity);
     }
-
-    /* The last page may have room for more than was asked for. */
-    const size_t page = source_page_size();
-    const size_t base = (uintptr_t)region->base % page;
-    const size_t size = round_up(base + (first + count) * geometry->stride, page) - base;
-    const size_t end = at_most(size / geometry->stride, region->capacity);
-
     if (!commit_head(region, end, geometry) || !commit_slots(region, first, end, geometry)) {
         return false;
     }
@@ -445,6 +486,15 @@ size_t region_discard(struct cork_mempool_region *region, size_t first, size_t e
     }
     source_discard(region->base + (ptrdiff_t)(from - base), to - from);
     return to - from;
+}
+
+void region_scatter(struct cork_mempool_region *region,
+                    const struct cork_mempool_geometry *geometry)
+{
+    const struct pages pages = next_pages(region, 0, region->usable_count, geometry);
+
+    region_discard(region, region->carved_count, region->usable_count, geometry);
+    source_scatter(address_in(region, pages.from), pages.to - pages.from);
 }
 
 void region_release(struct cork_mempool_region *region,

@@ -86,6 +86,14 @@ INTERNAL bool region_commit(struct cork_mempool_region *region,
 INTERNAL size_t region_discard(struct cork_mempool_region *region, size_t first, size_t end,
                                const struct cork_mempool_geometry *geometry);
 
+/*
+ * region_scatter is for a region of which something has been discarded. What is committed and not
+ * carved may be part of a huge page, and goes back too; nor are there to be other huge pages, which
+ * the operating system would make of one that is live and 511 that have been given back.
+ */
+INTERNAL void region_scatter(struct cork_mempool_region *region,
+                             const struct cork_mempool_geometry *geometry);
+
 /* region_release gives a region's memory back; a region that is not a nursery ceases to exist. */
 INTERNAL void region_release(struct cork_mempool_region *region,
                              const struct cork_mempool_geometry *geometry,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#define _DEFAULT_SOURCE 1 /* MAP_ANONYMOUS, MAP_NORESERVE, MADV_HUGEPAGE */
+#define _DEFAULT_SOURCE 1 /* MAP_ANONYMOUS, MAP_NORESERVE, MADV_... */
 
 #include "source.h"
 
@@ -14,6 +14,11 @@
 /* From how many bytes on, committed at once, huge pages are asked for. A pool commits as much as it
  * has, so that one that begins a last page of 2 MiB has 16 of them at least. */
 #define HUGE_COMMIT_SIZE ((size_t)16 << 20)
+
+/* MADV_GUARD_INSTALL of Linux 6.13, which is younger than most C libraries; and an advice that no
+ * kernel knows. */
+#define ADVICE_GUARD 102
+#define NO_ADVICE    0x7fff
 
 static void *heap_acquire(void *source_data, size_t size, size_t alignment)
 {
@@ -70,9 +75,31 @@ bool source_commit(void *pages, size_t size)
     return true;
 }
 
+bool source_guard(void *pages, size_t size)
+{
+#if defined(__linux__)
+    /* Emulators take any advice, and follow none: let them be asked for what does not exist. */
+    return madvise(pages, size, NO_ADVICE) != 0 && madvise(pages, size, ADVICE_GUARD) == 0;
+#else
+    (void)pages;
+    (void)size;
+    return false;
+#endif
+}
+
 void source_discard(void *pages, size_t size)
 {
     madvise(pages, size, MADV_DONTNEED);
+}
+
+void source_scatter(void *pages, size_t size)
+{
+#if defined(MADV_NOHUGEPAGE)
+    madvise(pages, size, MADV_NOHUGEPAGE);
+#else
+    (void)pages;
+    (void)size;
+#endif
 }
 
 void source_release(void *memory, size_t size)

@@ -29,8 +29,17 @@ INTERNAL void *source_reserve(size_t size);
  * many at once it asks the operating system to make huge ones, which are several times faster. */
 INTERNAL bool source_commit(void *pages, size_t size);
 
+/*
+ * source_guard makes whole pages of a reservation inaccessible for good, though they are committed
+ * together with others later. Returns: false where the operating system has no such guards.
+ */
+INTERNAL bool source_guard(void *pages, size_t size);
+
 /* source_discard gives the memory of committed pages back; they read as zeros from then on. */
 INTERNAL void source_discard(void *pages, size_t size);
+
+/* source_scatter keeps the operating system from making huge pages of committed ones. */
+INTERNAL void source_scatter(void *pages, size_t size);
 
 /* source_release gives a whole reservation back. */
 INTERNAL void source_release(void *memory, size_t size);

@@ -57,6 +57,9 @@ static size_t discard_groups(struct cork_mempool *mp, struct cork_mempool_region
             region->records[i].seal = 0;
         }
     }
+    if (size != 0) {
+        region_scatter(region, &mp->geometry);
+    }
     return size;
 }
 

@@ -9,6 +9,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#define ADVICE_GUARD 102 /* MADV_GUARD_INSTALL, which C libraries may not know */
+
 struct requests requests;
 
 /* Only where this is true is anything written: threads may use their pools side by side. */
@@ -18,6 +20,8 @@ static enum refusal refusal;
 static size_t limit;
 static size_t seen_count;
 static bool mappings_are_refused;
+static bool guards_are_refused;
+static bool advice_is_ignored;
 static uintptr_t newest_mapping;
 static size_t newest_size;
 
@@ -26,6 +30,8 @@ void requests_start(void)
     requests = (struct requests){.count = 0};
     requests_refuse(0, REFUSE_FROM, 0);
     mappings_are_refused = false;
+    guards_are_refused = false;
+    advice_is_ignored = false;
     newest_size = 0;
     are_counted = true;
 }
@@ -41,6 +47,16 @@ void requests_refuse(int kinds, enum refusal how, size_t n)
 void requests_refuse_mappings(void)
 {
     mappings_are_refused = true;
+}
+
+void requests_refuse_guards(void)
+{
+    guards_are_refused = true;
+}
+
+void requests_ignore_advice(void)
+{
+    advice_is_ignored = true;
 }
 
 bool requests_reached(void)
@@ -226,9 +242,22 @@ int __wrap_mprotect(void *memory, size_t size, int access)
 
 int __wrap_madvise(void *memory, size_t size, int advice)
 {
-    if (are_counted && advice == MADV_HUGEPAGE) {
-        requests.huge_size += size;
+    int result;
+
+    if (are_counted && advice_is_ignored) {
+        return 0;
+    }
+    if (are_counted && advice == ADVICE_GUARD && guards_are_refused) {
+        errno = EINVAL;
+        return -1;
+    }
+    result = __real_madvise(memory, size, advice);
+    if (are_counted) {
+        requests.huge_size += advice == MADV_HUGEPAGE ? size : 0;
+        requests.small_size += advice == MADV_NOHUGEPAGE ? size : 0;
+        requests.discard_size += advice == MADV_DONTNEED ? size : 0;
+        requests.guard_size += advice == ADVICE_GUARD && result == 0 ? size : 0;
         requests.stray_count += !is_inside_newest(memory, size);
     }
-    return __real_madvise(memory, size, advice);
+    return result;
 }

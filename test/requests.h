@@ -26,7 +26,10 @@ struct requests {
     size_t heap_count;    /* pieces of the heap taken and not given back */
     size_t mapped_size;   /* bytes mapped and not unmapped */
     size_t huge_size;     /* bytes that madvise was asked to make of huge pages */
-    size_t stray_count;   /* calls of both for more than the inside of the newest mapping */
+    size_t small_size;    /* bytes that madvise was asked not to make of them */
+    size_t discard_size;  /* bytes that madvise was told to forget */
+    size_t guard_size;    /* bytes that madvise has made inaccessible */
+    size_t stray_count;   /* calls of mprotect and madvise beyond the newest mapping's inside */
 };
 
 extern struct requests requests;
@@ -55,6 +58,12 @@ void requests_refuse(int kinds, enum refusal refusal, size_t n);
 
 /* Refuses all mappings, besides what requests_refuse says, until requests_start is called again. */
 void requests_refuse_mappings(void);
+
+/* Refuses guards that madvise makes, as older kernels do, until requests_start is called again. */
+void requests_refuse_guards(void);
+
+/* Takes any advice and follows none, as emulators do, until requests_start is called again. */
+void requests_ignore_advice(void);
 
 /* Says whether there were as many requests of the refused kinds as the n of requests_refuse. */
 bool requests_reached(void);

@@ -276,7 +276,16 @@ bool source_commit(void *pages, size_t size)
         errno = ENOMEM;
         return false;
     }
-    set_usable(wanted, 0);
+    set_usable(wanted & ~current->head.guards, 0);
+    return true;
+}
+
+bool source_guard(void *pages, size_t size)
+{
+    const uint64_t guards = pages_at(pages, size);
+
+    expect((guards & current->head.usable) == 0, "what is usable is made no guard");
+    current->head.guards |= guards;
     return true;
 }
 
@@ -289,6 +298,12 @@ void source_discard(void *pages, size_t size)
     world_requests.returned += size;
 }
 
+void source_scatter(void *pages, size_t size)
+{
+    expect((pages_at(pages, size) & ~current->head.usable) == 0,
+           "only what is committed is scattered");
+}
+
 void source_release(void *memory, size_t size)
 {
     const struct placed *placed = take_back(memory, size, false);
@@ -296,4 +311,5 @@ void source_release(void *memory, size_t size)
 
     world_requests.returned += (size_t)__builtin_popcountll(pages) * WORLD_PAGE_SIZE;
     set_banned(pages);
+    current->head.guards &= ~pages_of(placed);
 }

@@ -37,6 +37,7 @@ enum world_life { WORLD_IS_ZERO, WORLD_IS_LIVE, WORLD_IS_DONE };
 struct world_head {
     struct cork_mempool pool;
     uint64_t usable;                 /* of each page: it may be read and written */
+    uint64_t guards;                 /* likewise: it stays inaccessible when it is committed */
     uint64_t sizes[WORLD_PIECE_MAX]; /* bytes that the pool asked for; 0: it does not have it */
     struct world_places live;        /* objects */
     struct world_places freed; /* that were issued before, in memory that the pool still has */
