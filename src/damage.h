@@ -99,7 +99,7 @@ static inline void damage_verify_contents(const struct cork_mempool *mp,
                                           bool is_watched)
 {
     const size_t size = mp->geometry.element_size;
-    const char *contents = pool_start(mp, slot);
+    const char *contents = (const char *)pool_start(mp, slot);
     bool is_intact;
 
     annotate_look(contents, size, is_watched);
