@@ -38,7 +38,7 @@ _INTERPRETERS = {
     "sh": "sh",
 }
 
-def _script_test_impl(ctx):
+def _script_impl(ctx):
     runfiles = ctx.runfiles(files = ctx.files.data + [ctx.file.src])
     for data in ctx.attr.data:
         runfiles = runfiles.merge(data[DefaultInfo].default_runfiles)
@@ -48,15 +48,24 @@ def _script_test_impl(ctx):
         runfiles = runfiles,
     )
 
+_ATTRS = {
+    "data": attr.label_list(allow_files = True),
+    "src": attr.label(
+        allow_single_file = ["." + extension for extension in _INTERPRETERS],
+        mandatory = True,
+    ),
+}
+
+script_binary = rule(
+    implementation = _script_impl,
+    doc = "A program that is one script, in Python or for the shell, run by the machine's interpreter.",
+    attrs = _ATTRS,
+    executable = True,
+)
+
 script_test = rule(
-    implementation = _script_test_impl,
-    doc = "A test that is one script, in Python or for the shell, run by the machine's interpreter.",
-    attrs = {
-        "data": attr.label_list(allow_files = True),
-        "src": attr.label(
-            allow_single_file = ["." + extension for extension in _INTERPRETERS],
-            mandatory = True,
-        ),
-    },
+    implementation = _script_impl,
+    doc = "A test that is such a script.",
+    attrs = _ATTRS,
     test = True,
 )
