@@ -94,10 +94,43 @@ try_others() { # try_others SOURCE COMMAND...
     done
 }
 
+# libcork 1.0's names and these, where they clash: what is meant otherwise must not compile.
+cat > "$directory/clash.c" << 'END'
+#include <libcork/compat/mempool_1_0.h>
+
+struct cork_mempool *use(struct cork_mempool *mp, void *pointer);
+
+struct cork_mempool *use(struct cork_mempool *mp, void *pointer)
+{
+    void (*address)(struct cork_mempool *) = cork_mempool_free;
+
+    (void)pointer;
+    address(mp);
+    return WHAT;
+}
+END
+cp "$directory/clash.c" "$directory/clash.cc"
+
+try_clashes() { # try_clashes SOURCE COMMAND...
+    source=$1
+    shift
+    for what in 'cork_mempool_new(int)' 'cork_mempool_new_ex(struct cork_mempool, 100)' \
+        '(cork_mempool_free(mp), mp)'; do
+        compiles "$* compat: $what" "$@" -Wall -Wextra -Wpedantic -Werror -I"$include" \
+            -DWHAT="$what" -fsyntax-only "$directory/$source"
+    done
+    for what in 'cork_mempool_new(mp)' 'cork_mempool_new(sizeof(int))' \
+        '(cork_mempool_free(mp, pointer), mp)'; do
+        is_refused "$* compat: $what" "$@" -I"$include" -DWHAT="$what" -fsyntax-only \
+            "$directory/$source"
+    done
+}
+
 try_headers() { # try_headers SUFFIX COMMAND...
     suffix=$1
     shift
-    for header in core.h core/mempool.h core/mempool_inspect.h core/mempool_violation.h; do
+    for header in core.h core/mempool.h core/mempool_inspect.h core/mempool_options.h \
+        core/mempool_violation.h compat/mempool_1_0.h; do
         # Twice, for the guards; alone, because each must include what it needs.
         printf '#include <libcork/%s>\n#include <libcork/%s>\n' "$header" "$header" \
             > "$directory/header.$suffix"
@@ -113,6 +146,7 @@ for compiler in $c_compilers; do
         try_headers c "$compiler" "-std=$standard"
         try_types use.c "$compiler" "-std=$standard"
     done
+    try_clashes clash.c "$compiler" -std=c11
     try_others use.c "$compiler" -std=c11
     try_others use.c "$compiler" -std=gnu17
 done
@@ -121,6 +155,7 @@ for compiler in $cxx_compilers; do
         try_headers cc "$compiler" "-std=$standard"
         try_types use.cc "$compiler" "-std=$standard"
     done
+    try_clashes clash.cc "$compiler" -std=c++11
     try_others use.cc "$compiler" -std=c++11
     try_others use.cc "$compiler" -std=gnu++20
 done

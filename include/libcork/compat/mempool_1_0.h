@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef LIBCORK_COMPAT_MEMPOOL_1_0_H
+#define LIBCORK_COMPAT_MEMPOOL_1_0_H
+
+/*
+ * The names that libcork 1.0 has for memory pools, for code that is written to them; to be included
+ * in the place of libcork/core.h, or before it. docs/migrating.md says what differs.
+ *
+ * Two of the names mean something else in libcork/core/mempool.h. In a file that includes this they
+ * mean what they mean in libcork 1.0; what they mean elsewhere has other names here:
+ *
+ *     here                            elsewhere
+ *     cork_mempool_new_object(mp)     cork_mempool_new(mp)
+ *     cork_mempool_free_object(mp, p) cork_mempool_free(mp, p)
+ *
+ * A call that is meant as elsewhere does not compile here, and the other way round. All other
+ * functions serve pools of both kinds, but for cork_mempool_done and cork_mempool_init*: a pool
+ * that cork_mempool_new has made belongs to cork_mempool_free.
+ */
+
+#if defined(LIBCORK_CORK_MEMPOOL_H)
+#error "libcork's own libcork/core/mempool.h was found before this library's"
+#endif
+
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <libcork/core.h>
+
+#if defined(__cplusplus)
+extern "C" {
+#endif
+
+/* As in libcork/core/callbacks.h, which may be included as well. */
+typedef void (*cork_free_f)(void *value);
+typedef void (*cork_init_f)(void *user_data, void *value);
+typedef void (*cork_done_f)(void *user_data, void *value);
+
+/* Private: a pool that cork_mempool_new has made. */
+struct cork_mempool_1_0_ {
+    struct cork_mempool pool; /* the first: both have one address; its user_data is this address */
+    struct cork_mempool_options options; /* that the pool was initialized with */
+    void *user_data;
+    cork_free_f free_user_data; /* NULL: none; so are the others */
+    cork_init_f init_object;
+    cork_done_f done_object;
+};
+
+/* Private. */
+static inline __attribute__((noreturn)) void cork_mempool_1_0_fail_(const char *message)
+{
+    fprintf(stderr, "cork_mempool: %s\n", message);
+    abort();
+}
+
+/* Private. */
+static inline struct cork_mempool_1_0_ *cork_mempool_1_0_of_(struct cork_mempool *mp)
+{
+    if (mp->user_data != mp) {
+        cork_mempool_1_0_fail_("not a pool that cork_mempool_new has made");
+    }
+    return (struct cork_mempool_1_0_ *)(void *)mp;
+}
+
+/* Private: what the pool calls, for the caller's functions of today. */
+static inline int cork_mempool_1_0_init_object_(void *user_data, void *object)
+{
+    struct cork_mempool_1_0_ *made = (struct cork_mempool_1_0_ *)user_data;
+
+    if (made->init_object != NULL) {
+        made->init_object(made->user_data, object);
+    }
+    return 0;
+}
+
+static inline void cork_mempool_1_0_done_object_(void *user_data, void *object)
+{
+    struct cork_mempool_1_0_ *made = (struct cork_mempool_1_0_ *)user_data;
+
+    if (made->done_object != NULL) {
+        made->done_object(made->user_data, object);
+    }
+}
+
+/* Private: has the pool call these functions. A pool without them is faster. */
+static inline struct cork_mempool_1_0_ *cork_mempool_1_0_construct_(struct cork_mempool *mp)
+{
+    struct cork_mempool_1_0_ *made = cork_mempool_1_0_of_(mp);
+
+    if (made->options.init_object == NULL) {
+        cork_mempool_done(mp);
+        made->options.init_object = cork_mempool_1_0_init_object_;
+        made->options.done_object = cork_mempool_1_0_done_object_;
+        cork_mempool_init_with(mp, &made->options);
+    }
+    return made;
+}
+
+/* Private: type is NULL, or the name of what has this size. */
+static inline struct cork_mempool *cork_mempool_1_0_new_(size_t element_size, size_t block_size,
+                                                         const char *type)
+{
+    struct cork_mempool_1_0_ *made =
+        (struct cork_mempool_1_0_ *)calloc(1, sizeof(struct cork_mempool_1_0_));
+
+    if (made == NULL) {
+        cork_mempool_1_0_fail_("out of memory");
+    }
+    made->options.name = type;
+    made->options.element_size = element_size;
+    made->options.alignment = type != NULL ? element_size & (~element_size + 1) : 0;
+    made->options.block_size = block_size;
+    made->options.user_data = made;
+    if (!cork_mempool_init_with(&made->pool, &made->options)) {
+        cork_mempool_1_0_fail_("out of memory");
+    }
+    return &made->pool;
+}
+
+/*
+ * cork_mempool_new_size_ex makes a pool of objects of element_size bytes, with blocks of block_size
+ * bytes; see cork_mempool_init_size_ex for what these are.
+ * Returns: the pool, for cork_mempool_free to take.
+ * Aborts: "out of memory": memory cannot be had, or no memory could hold an element.
+ */
+static inline struct cork_mempool *cork_mempool_new_size_ex(size_t element_size, size_t block_size)
+{
+    return cork_mempool_1_0_new_(element_size, block_size, NULL);
+}
+
+/* cork_mempool_new_size does the same with blocks of the default size. */
+static inline struct cork_mempool *cork_mempool_new_size(size_t element_size)
+{
+    return cork_mempool_new_size_ex(element_size, CORK_MEMPOOL_DEFAULT_BLOCK_SIZE);
+}
+
+/*
+ * cork_mempool_new_ex makes a pool of objects of a type. It is a macro:
+ * struct cork_mempool *cork_mempool_new_ex(TYPE type, size_t block_size). Whatever is not the name
+ * of a complete type does not compile.
+ */
+#define cork_mempool_new_ex(type, block_size)                                                      \
+    cork_mempool_1_0_new_(cork_mempool_sizeof_type_(type), (block_size), #type)
+
+/*
+ * cork_mempool_new_object issues an object, as cork_mempool_new does elsewhere.
+ * Returns: the object; never NULL.
+ * Aborts: "out of memory".
+ */
+static inline void *cork_mempool_new_object(struct cork_mempool *mp)
+{
+    void *object = cork_mempool_new(mp);
+
+    if (object == NULL) {
+        cork_mempool_1_0_fail_("out of memory");
+    }
+    return object;
+}
+
+/* cork_mempool_free_object takes an object back, as cork_mempool_free does elsewhere. */
+static inline void cork_mempool_free_object(struct cork_mempool *mp, void *ptr)
+{
+    cork_mempool_free(mp, ptr);
+}
+
+/*
+ * cork_mempool_set_user_data gives a pool the user_data that its functions get from now on. What it
+ * had before is freed first; this, when the pool is. A free_user_data of NULL frees nothing.
+ * Aborts: "not a pool that cork_mempool_new has made".
+ */
+static inline void cork_mempool_set_user_data(struct cork_mempool *mp, void *user_data,
+                                              cork_free_f free_user_data)
+{
+    struct cork_mempool_1_0_ *made = cork_mempool_1_0_of_(mp);
+
+    if (made->free_user_data != NULL) {
+        made->free_user_data(made->user_data);
+    }
+    made->user_data = user_data;
+    made->free_user_data = free_user_data;
+}
+
+/*
+ * cork_mempool_set_init_object and cork_mempool_set_done_object give a pool its constructor and its
+ * destructor, which run once for each slot that is ever used: objects stay constructed from free to
+ * new. The first call of either wants a pool without live objects.
+ * Aborts: "leak at done": it has some; "not a pool that cork_mempool_new has made".
+ */
+static inline void cork_mempool_set_init_object(struct cork_mempool *mp, cork_init_f init_object)
+{
+    cork_mempool_1_0_construct_(mp)->init_object = init_object;
+}
+
+static inline void cork_mempool_set_done_object(struct cork_mempool *mp, cork_done_f done_object)
+{
+    cork_mempool_1_0_construct_(mp)->done_object = done_object;
+}
+
+/* cork_mempool_set_callbacks does all three. */
+static inline void cork_mempool_set_callbacks(struct cork_mempool *mp, void *user_data,
+                                              cork_free_f free_user_data, cork_init_f init_object,
+                                              cork_done_f done_object)
+{
+    cork_mempool_set_user_data(mp, user_data, free_user_data);
+    cork_mempool_set_init_object(mp, init_object);
+    cork_mempool_set_done_object(mp, done_object);
+}
+
+/* Private: what cork_mempool_free is here. */
+static inline void cork_mempool_1_0_free_(struct cork_mempool *mp)
+{
+    struct cork_mempool_1_0_ *made = cork_mempool_1_0_of_(mp);
+
+    cork_mempool_done(mp);
+    if (made->free_user_data != NULL) {
+        made->free_user_data(made->user_data);
+    }
+    free(made);
+}
+
+#if defined(__cplusplus)
+} /* extern "C" */
+#endif
+
+/*
+ * cork_mempool_new makes a pool of objects of a type, with blocks of the default size. It is a
+ * macro: struct cork_mempool *cork_mempool_new(TYPE type).
+ */
+#define cork_mempool_new(type) cork_mempool_new_ex(type, CORK_MEMPOOL_DEFAULT_BLOCK_SIZE)
+
+/*
+ * cork_mempool_free(mp) runs the destructor for what was constructed, and frees the user_data and
+ * the pool. It stands without arguments so that its address is of the right function too.
+ * Aborts: as cork_mempool_done does; "not a pool that cork_mempool_new has made".
+ */
+#define cork_mempool_free cork_mempool_1_0_free_
+
+#endif /* LIBCORK_COMPAT_MEMPOOL_1_0_H */
