@@ -77,11 +77,25 @@ use() { # use COMPILER SOURCE FLAG...: compiles and runs a program against what 
     "$compiler" -Wall -Wextra -Wpedantic -Werror "$source" "$@" -o "$scratch/use" && "$scratch/use"
 }
 
-vendor() { # vendor CC CXX: what the documentation says
+documented() { # documented NUMBER CC: runs a block of docs/embedding.md, in its reader's directory
+    # shellcheck disable=SC2016 # awk's own
+    awk -v number="$1" '$0 == "```" { inside = 0 } inside && count == number
+        $0 == "```sh" { inside = 1; count++ }' "$root/docs/embedding.md" >"$scratch/block"
+    [ -s "$scratch/block" ] || return 1
+    mkdir -p "$scratch/bin" && ln -sf "$(command -v "$2")" "$scratch/bin/cc" &&
+        env "HOME=$scratch/home" "PATH=$scratch/bin:$PATH" sh -eu "$scratch/block" && ./program
+}
+
+vendor() { # vendor CC CXX
     rm -rf "$scratch/project" && mkdir "$scratch/project" && cd "$scratch/project" &&
-        cp -RL "$root/include" "$root/src" . && "$1" -O2 -Iinclude -Isrc -c src/*.c &&
-        ar rcs libcork_mempool.a ./*.o && use "$1" ../use.c -Iinclude libcork_mempool.a &&
+        cp -RL "$root/include" "$root/src" . && cp ../use.c program.c && documented 1 "$1" &&
         use "$2" ../use.cc -std=c++11 -Iinclude libcork_mempool.a
+}
+
+installs_as_documented() { # installs_as_documented CC
+    mkdir -p "$scratch/reader/tools" && cd "$scratch/reader" &&
+        cp -RL "$root/include" "$root/src" "$root/MODULE.bazel" . &&
+        cp -L "$root/tools/install.sh" tools && cp ../use.c program.c && documented 2 "$1"
 }
 
 stages() { # a package's files, under DESTDIR alone, where nothing tells of DESTDIR
@@ -151,6 +165,7 @@ if [ -z "${installed:-}" ]; then
 fi
 if command -v pkg-config >/dev/null; then
     check "pkg-config tells what is in its file" pkg_config_agrees "$installed"
+    check "docs/embedding.md: installed" installs_as_documented "$CC"
 else
     echo "no pkg-config here: its file is read, but not by it"
 fi

@@ -109,6 +109,7 @@ def main():
         check_source(".bcr/source.template.json")
         check_presubmit(".bcr/presubmit.yml", name, version)
         check_dependency("README.md", name, version)
+        check_dependency("docs/embedding.md", name, version)
     except Error as error:
         print(f"bcr_check.py: {error}", file=sys.stderr)
         return 2
