@@ -50,6 +50,7 @@ for source in "$root"/src/*.c; do
         -o "$made/$(basename "$source" .c).o" || fail "$source was not compiled by $CC"
 done
 ar rcs "$made/libcork_mempool.a" "$made"/*.o || fail "ar failed"
+# glibc before 2.34 has dladdr in libdl; later ones have a libdl that is empty.
 cat >"$made/cork_mempool.pc" <<END
 prefix=$prefix
 includedir=\${prefix}/include/cork_mempool
@@ -59,7 +60,7 @@ Name: cork_mempool
 Description: memory pools that refuse their misuse
 Version: $version
 Cflags: -I\${includedir}
-Libs: -L\${libdir} -lcork_mempool
+Libs: -L\${libdir} -lcork_mempool -ldl
 END
 
 # copy FILE DIRECTORY: DIRECTORY is under the prefix.
