@@ -159,6 +159,6 @@ int main(void)
     try_size(cork_mempool_new_size(8), 8);
     try_size(cork_mempool_new_size(24), 24);
     try_size(cork_mempool_new_size_ex(200, 65536), 200);
-    try_size(cork_mempool_new(void *), sizeof(void *));
+    try_size(cork_mempool_new(uint64_t), sizeof(uint64_t));
     return 0;
 }
