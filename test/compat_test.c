@@ -189,3 +189,14 @@ TEST(out_of_memory_aborts)
     CHECK_ABORTS(report, issue_without_memory(pool));
     cork_mempool_free(pool);
 }
+
+TEST(a_pool_gives_its_own_memory_back_too)
+{
+    requests_start();
+    struct cork_mempool *pool = cork_mempool_new(struct node);
+    cork_mempool_free_object(pool, cork_mempool_new_object(pool));
+    cork_mempool_free(pool);
+    requests_stop();
+    CHECK(requests.count != 0);
+    CHECK_EQUAL(requests.heap_count, 0);
+}
