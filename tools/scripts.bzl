@@ -69,3 +69,33 @@ script_test = rule(
     attrs = _ATTRS,
     test = True,
 )
+
+def _lines_impl(ctx):
+    lines = ctx.actions.declare_file(ctx.label.name)
+    ctx.actions.write(output = lines, content = "".join([line + "\n" for line in ctx.attr.lines]))
+    return DefaultInfo(files = depset([lines]), runfiles = ctx.runfiles(files = [lines]))
+
+_lines = rule(
+    implementation = _lines_impl,
+    attrs = {"lines": attr.string_list(mandatory = True)},
+)
+
+def documented(name, srcs = []):
+    """Ends a BUILD file: what documents may name of its package.
+
+    Args:
+      name: of the files, for documents' tests.
+      srcs: the files; a list of all targets that were defined so far is added.
+    """
+    package = native.package_name()
+    _lines(
+        name = "targets",
+        testonly = True,
+        lines = ["//%s:%s" % (package, target) for target in native.existing_rules()],
+    )
+    native.filegroup(
+        name = name,
+        testonly = True,
+        srcs = srcs + [":targets"],
+        visibility = ["//test/docs:__pkg__"],
+    )

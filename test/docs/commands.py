@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What must hold of a command that a document shows, without running it: that there is such a
+program, such a target and such an option, and that files of the repository which it names exist."""
+
+import functools
+import os
+import pathlib
+import re
+import shlex
+import subprocess
+import sys
+
+ROOT = pathlib.Path.cwd()  # the runfiles of a test, or the repository
+
+# The source of a target's program, which must have the options that stand behind the --.
+_SOURCES = [
+    (r"//bench", "bench/bench.py"),
+    (r"//fuzz:coverage", "tools/coverage.py"),
+    (r"//fuzz:exhaust", "fuzz/exhaust/exhaust.c"),
+    (r"//fuzz:explain", "fuzz/tools/explain.c"),
+    (r"//fuzz:hunt", "fuzz/mutants/hunt.py"),
+    (r"//fuzz:minimize", "fuzz/tools/minimize_main.c"),
+    (r"//fuzz:\w+_run", "tools/fuzz_run.py"),
+]
+
+# Other people's programs, and the options of theirs that documents may use.
+_OTHERS = {
+    "$EDITOR": [],
+    "afl-fuzz": ["-i", "-o", "--"],
+    "cd": [],
+    "echo": [],
+    "git": ["--amend", "--fixup", "--tags"],
+    "ln": ["-s"],
+    "patch": ["-p1"],
+}
+_LIBFUZZER = ["-max_total_time", "-runs", "-seed", "-minimize_crash"]
+_BAZEL_COMMANDS = ["build", "clean", "query", "run", "shutdown", "test"]
+
+
+class Error(Exception):
+    """What is wrong with a command."""
+
+
+def _demand(condition, message):
+    if not condition:
+        raise Error(message)
+
+
+def split(text):
+    """Returns the simple commands of a script, each a list of words, without redirections."""
+    check = subprocess.run(["sh", "-n"], input=text, capture_output=True, text=True, check=False)
+    _demand(check.returncode == 0, check.stderr.strip())
+    commands = []
+    for line in text.replace("\\\n", " ").splitlines():
+        lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
+        lexer.whitespace_split = True
+        words = []
+        tokens = iter(list(lexer) + [";"])
+        for token in tokens:
+            if set(token) <= set(">"):
+                next(tokens)
+            elif set(token) <= set(";&|()") or token in "{}":
+                while words and re.match(r"\w+=", words[0]):
+                    del words[0]
+                if words:
+                    commands.append(words)
+                words = []
+            else:
+                words.append(token)
+    return commands
+
+
+@functools.lru_cache(maxsize=None)
+def _help_of(path):
+    """Returns what a program's source says of its options; a script says more when it is asked."""
+    text = (ROOT / path).read_text(encoding="utf-8")
+    if path.endswith(".py"):
+        text += subprocess.run([sys.executable, path, "--help"], capture_output=True, cwd=ROOT,
+                               text=True, check=False).stdout
+    return text
+
+
+def _has_word(path, word):
+    return re.search(rf"(?<![-\w]){re.escape(word)}(?![-\w])", _help_of(path)) is not None
+
+
+def _check_options(words, is_known, program):
+    for word in words:
+        option = word.strip("[]").split("=")[0]
+        if option.startswith("-"):
+            _demand(is_known(option), f"{program} has no option {option}")
+
+
+def _check_files(words):
+    """Those that lie in the repository; capitals stand for any name."""
+    for word in words:
+        path = word.split("=", 1)[-1].replace("$PWD/", "").removeprefix("./")
+        if re.search(r"\b[A-Z]+\b", path) or "/" not in path or path.startswith(("/", "bazel-bin/")):
+            continue
+        if (ROOT / path.split("/")[0]).exists():
+            _demand(any(ROOT.glob(path)), f"there is no {path}")
+
+
+def _check_target(label):
+    targets = [target for listing in ROOT.rglob("targets")
+               for target in listing.read_text(encoding="utf-8").split()]
+    if label.endswith((":all", "...")):
+        package = label[:-3].rstrip(":/")
+        _demand(any(target.startswith(package) for target in targets), f"{label} has no targets")
+        return
+    full = label if ":" in label else label + ":" + label.rsplit("/", 1)[-1]
+    _demand(full in targets, f"{label} is no target")
+
+
+def _check_bazel_options(options):
+    rc = (ROOT / ".bazelrc").read_text(encoding="utf-8")
+    for option in options:
+        name, _, value = option.partition("=")
+        is_known = option in ("-c", "opt") or (
+            name == "--config" and re.search(rf"^build:{re.escape(value)} ", rc, re.MULTILINE))
+        _demand(is_known, f"nothing is known of Bazel's option {option}")
+
+
+def _check_bazel(words):
+    arguments = words[words.index("--") + 1:] if "--" in words else []
+    command, *words = words[:words.index("--")] if "--" in words else words
+    _demand(command in _BAZEL_COMMANDS, f"nothing is known of Bazel's {command}")
+    labels = [word for word in words if word.startswith("//")]
+    _check_bazel_options([word for word in words if word not in labels])
+    for label in labels:
+        _check_target(label)
+    own = arguments[:arguments.index("--")] if "--" in arguments else arguments
+    for label in labels if arguments else []:
+        if label.endswith("_bin"):
+            _check_options(own, lambda option: option in _LIBFUZZER, "libFuzzer")
+            continue
+        sources = [path for label_of, path in _SOURCES if re.fullmatch(label_of, label)]
+        _demand(sources, f"nothing is known of {label}'s options")
+        _check_options(own, lambda option: _has_word(sources[0], option), label)
+    _check_files(arguments)
+
+
+def _check_script(path, words):
+    _demand((ROOT / path).is_file(), f"there is no {path}")
+    sources = [source for source in (path, path + ".py") if (ROOT / source).is_file()]
+    _check_options(words, lambda option: any(_has_word(source, option) for source in sources), path)
+    _check_files(words)
+
+
+def check(words):
+    """Raises Error where a command cannot be what it is meant to be, or no rule covers it."""
+    program, *words = words
+    if program == "./tools/bazel":
+        _check_bazel(words)
+    elif program in ("python3", "sh"):
+        _check_script(words[0], words[1:])
+    elif program.removeprefix("./").split("/")[0] in (".ci", "tools"):
+        _demand(os.access(ROOT / program, os.X_OK), f"{program} cannot be run")
+        _check_script(program.removeprefix("./"), words)
+    else:
+        _demand(program in _OTHERS, f"no rule covers the command {program}")
+        _check_options(words, lambda option: option in _OTHERS[program], program)
+        _check_files(words)
