@@ -48,8 +48,8 @@ def blocks_of(path, text):
 
 def expression_of(shown):
     """Returns an expression for what is shown: addresses may be others, but what is one address in
-    what is shown must be one; a line of three dots stands for any lines; processes have any number.
-    """
+    what is shown must be one; a line of three dots stands for any lines, and three dots within a
+    line for any part of it; processes have any number."""
     names = {}
 
     def address(match):
@@ -62,13 +62,14 @@ def expression_of(shown):
     lines = []
     for line in shown.splitlines():
         if line == "...":
-            lines.append(r"(?:.*\n)*?")
+            lines.append(r"(?:.*\n)*?")  # the fewest that will do
             continue
         line = re.sub(r"==\d+==", "==0==", line)
         end, words = 0, []
         for match in _ADDRESS.finditer(line):
             words += [re.escape(line[end:match.start()]), address(match)]
             end = match.end()
-        words.append(re.escape(line[end:]).replace("==0==", r"==\d+=="))
-        lines.append("".join(words) + r"\n")
+        words.append(re.escape(line[end:]))
+        text = "".join(words).replace("==0==", r"==\d+==").replace(re.escape("..."), ".*")
+        lines.append(text + r"\n")
     return re.compile("".join(lines))

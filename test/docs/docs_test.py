@@ -109,12 +109,15 @@ class Document:
                 wrong.append(error)
         return len(found), wrong
 
-    def compare(self, block, shown, seen):
-        """Demands that what is shown was seen; or shows it, where that is asked for."""
+    def compare(self, block, before, shown, seen):
+        """Demands that what is shown behind some text was seen; or shows it, where that is asked
+        for."""
         if blocks.expression_of(shown).fullmatch(seen):
             return
         if WRITES and "\n...\n" not in "\n" + shown:
-            self.text = self.text.replace(block.text, block.text.replace(shown, seen), 1)
+            text = block.text.replace(before + shown, before + seen, 1)
+            self.text = self.text.replace(block.text, text, 1)
+            block.lines = text.splitlines()
             self.is_dirty = True
             return
         raise block.error(f"shows\n{shown}but this was seen:\n{seen}")
@@ -159,7 +162,7 @@ def report_block(document, block, _):
     status, output = document.scratch.run(["./program"])
     if status != -6:
         raise block.error(f"the program ends with {status}, not by abort():\n{output}")
-    document.compare(block, block.text, output)
+    document.compare(block, "", block.text, output)
 
 
 def console_block(document, block, _):
@@ -176,7 +179,10 @@ def console_block(document, block, _):
                     not words[0].startswith(("./", "cd")):
                 print(f"{words[0]} is not installed")
                 sys.exit(NOT_INSTALLED)
-        document.compare(block, shown, document.scratch.run(["sh", "-c", command])[1])
+        seen = document.scratch.run(["sh", "-c", command])[1]
+        # Some shells say how their last command ended.
+        seen = re.sub(r"^Aborted.*\n", "", seen, flags=re.MULTILINE)
+        document.compare(block, f"$ {command}\n", shown, seen)
 
 
 def sh_block(document, block, _):
