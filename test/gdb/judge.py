@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Run by gdb, at the end of the scene: does what tools/gdb/cork_mempool.py shows agree with what
+the scene expects? Prints what does not, and a last line."""
+
+import gdb
+
+
+def judge_owner(expectation):
+    """Returns what is wrong; the pool is found by itself, and given by name."""
+    address = int(expectation["address"])
+    wanted = expectation["text"].string() if int(expectation["text"]) else "belongs to none of"
+    pool = int(expectation["pool"])
+    wrong = []
+    for words in (f"{address:#x}", f"{address:#x} (struct\\ cork_mempool\\ *){pool:#x}"):
+        said = gdb.execute(f"cork-mempool-owner {words}", to_string=True)
+        if wanted not in said or ("none" not in wanted and f"pool {pool:#x}" not in said):
+            wrong.append(f"cork-mempool-owner {words} should say \"{wanted}\", and said:\n{said}")
+    return wrong
+
+
+def judge_pool(count):
+    """Returns what is wrong with how a pool is shown."""
+    address, live = int(count["pool"]), int(count["live_count"])
+    said = gdb.execute(f"cork-mempool (struct\\ cork_mempool\\ *){address:#x} 1000", to_string=True)
+    printed = gdb.execute(f"print *(struct cork_mempool *){address:#x}", to_string=True)
+    wrong = []
+    if said.count("\nlive object ") != live:
+        wrong.append(f"{live} objects are live, and this is shown:\n{said}")
+    if f": {live} live, element size" not in printed or f"pool {address:#x}" not in printed:
+        wrong.append(f"{live} objects are live, and this is printed:\n{printed}")
+    return wrong
+
+
+def main():
+    wrong = []
+    expected, counts = gdb.parse_and_eval("expected"), gdb.parse_and_eval("counts")
+    expected_count = int(gdb.parse_and_eval("expected_count"))
+    pool_count = int(gdb.parse_and_eval("pool_count"))
+    for index in range(expected_count):
+        wrong += judge_owner(expected[index])
+    for index in range(pool_count):
+        wrong += judge_pool(counts[index])
+    for name, state in (("finalized", "after done"), ("zeroed", "before init")):
+        said = gdb.execute(f"cork-mempool &{name}", to_string=True)
+        if not said.endswith(f": {state}\n"):
+            wrong.append(f"{name} is {state}, and this is shown:\n{said}")
+    print(*wrong, sep="\n")
+    print(f"judged {expected_count} addresses, {pool_count} pools: {len(wrong)} wrong")
+
+
+main()

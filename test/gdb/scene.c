@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Pools in every state, and what gdb must say of them: gdb_test.py compares at stop().
+ */
+#include <libcork/core.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define OBJECT_COUNT  300
+#define ELEMENT_SIZE  32
+#define EXPECTED_MOST 64
+
+/* What gdb must say, among other things, of an address; NULL: that no pool owns it. */
+struct expectation {
+    const void *address;
+    const struct cork_mempool *pool;
+    const char *text;
+};
+
+/* Looked for by the test. */
+struct expectation expected[EXPECTED_MOST];
+size_t expected_count;
+
+/* Pools where gdb must look for them: in static storage, in arrays of structs, behind pointers. */
+static struct cork_mempool plain;
+static struct {
+    int number;
+    struct cork_mempool pools[2];
+} nested;
+static struct cork_mempool finalized;
+static struct cork_mempool zeroed;
+static max_align_t buffer[256];
+
+/* How many objects of each pool are live. */
+struct {
+    const struct cork_mempool *pool;
+    size_t live_count;
+} counts[8];
+size_t pool_count;
+
+void stop(void);
+__attribute__((noinline)) void stop(void)
+{
+    __asm__ volatile("" ::: "memory");
+}
+
+static void expect(const struct cork_mempool *pool, const void *address, const char *text)
+{
+    if (expected_count == EXPECTED_MOST) {
+        abort();
+    }
+    expected[expected_count++] = (struct expectation){address, pool, text};
+}
+
+static void init(struct cork_mempool *pool, unsigned protections)
+{
+    const struct cork_mempool_options options = {
+        .element_size = ELEMENT_SIZE, .protections = protections, .seed = 1};
+
+    if (!cork_mempool_init_with(pool, &options)) {
+        abort();
+    }
+}
+
+static void count(const struct cork_mempool *pool)
+{
+    struct cork_mempool_stats stats;
+
+    cork_mempool_stats(pool, &stats);
+    counts[pool_count].pool = pool;
+    counts[pool_count++].live_count = stats.live_count;
+}
+
+/* Frees every third of many objects, which lie in a nursery and a region. */
+static void fill(struct cork_mempool *pool, char *objects[OBJECT_COUNT])
+{
+    for (size_t i = 0; i < OBJECT_COUNT; i++) {
+        objects[i] = cork_mempool_new(pool);
+        if (objects[i] == NULL) {
+            abort();
+        }
+    }
+    for (size_t i = 0; i < OBJECT_COUNT; i += 3) {
+        cork_mempool_free(pool, objects[i]);
+    }
+    count(pool);
+}
+
+static void make_plain(struct cork_mempool *pool)
+{
+    char *objects[OBJECT_COUNT];
+
+    init(pool, 0);
+    fill(pool, objects);
+    expect(pool, objects[0], "slot 0, free, object");
+    expect(pool, objects[1], "slot 1, live, object");
+    expect(pool, objects[63] + 5, "slot 63, free, object");
+    expect(pool, objects[64], "slot 64, live, object");
+    expect(pool, objects[64] + 5, "5 bytes into it");
+    expect(pool, objects[OBJECT_COUNT - 1], "slot 299, live, object");
+    expect(pool, objects[OBJECT_COUNT - 1] + ELEMENT_SIZE, "slot 300, never issued, object");
+    expect(pool, objects[OBJECT_COUNT - 1] + 100000 * ELEMENT_SIZE, "never issued, object");
+}
+
+static void make_paranoid(struct cork_mempool *pool)
+{
+    struct cork_mempool_stats stats;
+    char *objects[OBJECT_COUNT];
+    char *first;
+
+    init(pool, CORK_MEMPOOL_PARANOID);
+    fill(pool, objects);
+    first = objects[0];
+    expect(pool, objects[1], "live, object");
+    expect(pool, objects[1], "issued at");
+    expect(pool, objects[1], "(fill, ");
+    expect(pool, objects[1] + ELEMENT_SIZE + 2, "2 bytes behind its end");
+    expect(pool, objects[3], "in quarantine, object");
+    expect(pool, objects[3], "freed at");
+    /* Slots are issued in any order, but all of the first ones have been. */
+    for (size_t i = 1; i < OBJECT_COUNT; i++) {
+        first = objects[i] < first ? objects[i] : first;
+    }
+    cork_mempool_stats(pool, &stats);
+    expect(pool, first + stats.block_size, "guard, object");
+}
+
+static void make_passing(struct cork_mempool *pool)
+{
+    char *object;
+
+    init(pool, CORK_MEMPOOL_PASSTHROUGH);
+    object = cork_mempool_new(pool);
+    expect(pool, object, ", live");
+    expect(pool, object + 3, "live, 3 bytes into it");
+    object = cork_mempool_new(pool);
+    cork_mempool_free(pool, object);
+    expect(pool, object, ", free");
+    count(pool);
+}
+
+static void make_buffered(struct cork_mempool *pool)
+{
+    const struct cork_mempool_options options = {
+        .name = "buffered", .element_size = 16, .buffer = buffer, .buffer_size = sizeof(buffer)};
+    char *object;
+
+    if (!cork_mempool_init_with(pool, &options)) {
+        abort();
+    }
+    object = cork_mempool_new(pool);
+    expect(pool, object, "\"buffered\"");
+    expect(pool, object, "slot 0, live, object");
+    expect(pool, object + 16, "slot 1, never issued, object");
+    expect(pool, buffer, "bookkeeping");
+    count(pool);
+}
+
+int main(void)
+{
+    struct cork_mempool local;
+    struct cork_mempool *pointer = malloc(sizeof(*pointer));
+
+    if (pointer == NULL) {
+        abort();
+    }
+    make_plain(&plain);
+    make_paranoid(&nested.pools[0]);
+    make_passing(&nested.pools[1]);
+    make_buffered(&local);
+    init(pointer, CORK_MEMPOOL_SEAL);
+    expect(pointer, cork_mempool_new(pointer), "slot 0, live, object");
+    count(pointer);
+    init(&finalized, 0);
+    cork_mempool_done(&finalized);
+    expect(&finalized, &finalized, NULL);
+    expect(&zeroed, &local, NULL);
+    expect(&zeroed, NULL, NULL);
+    stop();
+    printf("%zu expectations of %zu pools\n", expected_count, pool_count);
+    return pointer == NULL;
+}

@@ -1,0 +1,380 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""For gdb: shows pools, their live objects, and who owns an address.
+
+    (gdb) source tools/gdb/cork_mempool.py
+    (gdb) cork-mempool POOL [COUNT]          a pool, its regions, and its first live objects (16)
+    (gdb) cork-mempool-owner ADDRESS [POOL]  the slot that an address lies in, and its state
+    (gdb) print POOL                         one line
+
+POOL is an expression for a struct cork_mempool or a pointer to one. Without it, the owner is looked
+for in the pools that variables hold or point to. The library must have been compiled
+with -g. Nothing is called or changed in the program, so core files serve as well.
+"""
+
+import functools
+
+import gdb
+import gdb.printing
+
+GROUP_SLOTS = 64  # as in src/geometry.h
+STATES = {0: "before init", 0x506F6F6C: "live", 0x446F6E65: "after done"}  # as in src/pool.h
+PROTECTIONS = ["CANARY", "SEAL", "WIPE", "SHUFFLE", "QUARANTINE", "GUARD", "CALLSITES", "PASSTHROUGH"]
+ORIGINS = {1: "nursery", 2: "reserved", 3: "acquired", 4: "buffer"}  # enum region_origin
+POINTER_MASK = (1 << 64) - 1
+
+
+def is_pool(kind):
+    return kind.strip_typedefs().unqualified().tag == "cork_mempool"
+
+
+def pool_of(value):
+    """Returns a pool from what an expression gave: itself, or what it points to."""
+    kind = value.type.strip_typedefs()
+    if kind.code == gdb.TYPE_CODE_PTR and is_pool(kind.target()):
+        value = value.dereference()
+    elif not is_pool(kind):
+        raise gdb.GdbError(f"{kind} is not a struct cork_mempool, nor a pointer to one")
+    return Pool(value)
+
+
+class Slot:
+    """A slot of a region, by its number there."""
+
+    def __init__(self, region, index):
+        self.region = region
+        self.index = index
+        self.number = region.first + index
+        self.start = region.base + index * region.pool.stride
+
+    @property
+    def record(self):
+        records = self.region.value["records"]
+        return records[self.index] if int(records) and self.index < self.region.carved else None
+
+    @property
+    def state(self):
+        pool, region = self.region.pool, self.region
+        group, bit = divmod(self.index, GROUP_SLOTS)
+        period = int(pool.geometry["period_slots"])
+        if period and self.index % period >= int(pool.geometry["block_slots"]):
+            return "guard"
+        if self.index >= region.carved:
+            return "never issued"
+        descriptor = region.value["groups"][group]
+        is_open = int(pool.value["open_group"]) == int(descriptor.address)
+        unissued = int(pool.value["open"]) | int(pool.value["veiled"])
+        if is_open and bool(pool.value["open_is_new"]) and unissued >> bit & 1:
+            return "never issued"
+        if int(descriptor["free"]) >> bit & 1:
+            return "free"
+        withheld = region.value["withheld"]
+        if int(withheld) and int(withheld[group]) >> bit & 1:
+            return "in quarantine"
+        return "live"
+
+    @property
+    def object(self):
+        """Where the object is; with PASSTHROUGH, where its slot points."""
+        if not self.region.pool.is_passing:
+            return self.start
+        word = gdb.lookup_type("unsigned long").pointer()
+        return int(gdb.Value(self.start).cast(word).dereference())
+
+    def sites(self):
+        """Returns ", issued at ..." as far as it is known."""
+        record, text = self.record, ""
+        for field, verb in (("new_site", "issued"), ("free_site", "freed")):
+            if record is not None and int(record[field]):
+                text += f", {verb} at {place_of(int(record[field]))}"
+        return text
+
+
+def place_of(site):
+    """Returns a return address as its function and line; the call is before it."""
+    found = gdb.find_pc_line(site - 1)
+    block = gdb.block_for_pc(site - 1)
+    function = block and (block.function or block.superblock and block.superblock.function)
+    name = function.name if function else "?"
+    if found.symtab is None:
+        return f"{site:#x}"
+    return f"{site:#x} ({name}, {found.symtab.filename}:{found.line})"
+
+
+class Region:
+    """A region of a pool; first is the number that its first slot has in the pool."""
+
+    def __init__(self, pool, value, first):
+        self.pool = pool
+        self.value = value
+        self.first = first
+        self.base = int(value["base"])
+        self.carved = int(value["carved_count"])
+        self.capacity = int(value["capacity"])
+
+    def groups(self):
+        """Yields each group's words: its free slots, and those that are withheld."""
+        has_withheld = int(self.value["withheld"]) != 0
+        for group in range((self.carved + GROUP_SLOTS - 1) // GROUP_SLOTS):
+            yield (int(self.value["groups"][group]["free"]),
+                   int(self.value["withheld"][group]) if has_withheld else 0)
+
+    def live_slots(self):
+        for group, (free, withheld) in enumerate(self.groups()):
+            first = group * GROUP_SLOTS
+            for bit in range(min(GROUP_SLOTS, self.carved - first)):
+                if not (free | withheld) >> bit & 1:
+                    yield Slot(self, first + bit)
+
+    def counts(self):
+        """Returns how many slots of the carved ones are live, free, and withheld."""
+        words = list(self.groups())
+        free = sum(bin(word).count("1") for word, _ in words)
+        withheld = sum(bin(word).count("1") for _, word in words)
+        return self.carved - free - withheld, free, withheld
+
+    def memory_of(self):
+        """Returns the first address of all its memory, and the one behind."""
+        start = int(self.value["memory"])
+        return start, start + int(self.value["memory_size"])
+
+
+class Pool:
+    """A struct cork_mempool."""
+
+    def __init__(self, value):
+        self.value = value
+        self.geometry = value["geometry"]
+        self.stride = int(self.geometry["stride"])
+        self.state = STATES.get(int(value["state"]), "no pool, or overwritten")
+        self.protections = [name for bit, name in enumerate(PROTECTIONS)
+                            if int(value["protections"]) >> bit & 1]
+        self.is_passing = "PASSTHROUGH" in self.protections
+
+    @property
+    def is_live(self):
+        return self.state == "live"
+
+    def regions(self):
+        """Returns them from the oldest on, with which the slots' numbers begin."""
+        values, region = [], self.value["newest"]
+        while int(region):
+            values.append(region.dereference())
+            region = values[-1]["older"]
+        regions, first = [], 0
+        for value in reversed(values):
+            regions.append(Region(self, value, first))
+            first += regions[-1].capacity
+        return regions
+
+    def name(self):
+        address = self.value.address
+        text = f"pool {int(address):#x}" if address is not None else "pool"
+        if int(self.value["name"]):
+            text += f" \"{self.value['name'].string()}\""
+        return text
+
+    def __str__(self):
+        if not self.is_live:
+            return f"{self.name()}: {self.state}"
+        live = sum(region.counts()[0] for region in self.regions())
+        text = f"{self.name()}: {live} live, element size {int(self.value['object_size'])}"
+        if self.protections:
+            text += f", {'|'.join(self.protections)}, seed {int(self.value['seed']):#x}"
+        return text
+
+
+class Printer:
+    """Prints a pool in one line: its fields are private."""
+
+    def __init__(self, value):
+        self.pool = Pool(value)
+
+    def to_string(self):
+        return str(self.pool)
+
+
+def pools_in(value, depth=0):
+    """Yields the pools that a variable is, has in it, or points to."""
+    kind = value.type.strip_typedefs()
+    if kind.code == gdb.TYPE_CODE_PTR and is_pool(kind.target()) and int(value):
+        yield Pool(value.dereference())
+    elif kind.code == gdb.TYPE_CODE_STRUCT and is_pool(kind):
+        yield Pool(value)
+    elif kind.code in (gdb.TYPE_CODE_STRUCT, gdb.TYPE_CODE_UNION) and depth < 4:
+        for field in kind.fields():
+            if not field.is_base_class and hasattr(field, "bitpos") and field.name:
+                yield from pools_in(value[field], depth + 1)
+    elif kind.code == gdb.TYPE_CODE_ARRAY and depth < 4:
+        first, last = kind.range()
+        if last - first < 4096:
+            for index in range(first, last + 1):
+                yield from pools_in(value[index], depth + 1)
+
+
+def frames():
+    """Yields all frames of all threads."""
+    for thread in gdb.selected_inferior().threads():
+        thread.switch()
+        frame = gdb.newest_frame()
+        while frame is not None and frame.is_valid():
+            yield frame
+            frame = frame.older()
+
+
+def blocks():
+    """Yields the blocks of all frames and of their files, each with its frame."""
+    for frame in frames():
+        try:
+            block = frame.block()
+        except RuntimeError:  # a function without debugging information
+            continue
+        while block is not None:
+            yield frame, block
+            block = block.superblock
+
+
+@functools.lru_cache(maxsize=1)
+def names_of_pools(_):
+    """Returns the names of variables whose type names a pool. gdb takes seconds to find them, so
+    they are looked for again only where other files are loaded, which the argument tells."""
+    lines = gdb.execute("info variables -q -n -t cork_mempool", to_string=True).splitlines()
+    return {line.rstrip(";").split()[-1].lstrip("*").split("[")[0] for line in lines
+            if line.endswith(";")}
+
+
+def named_symbols():
+    """Yields the static and global variables whose type names a pool, in whatever file they are."""
+    for name in names_of_pools(tuple(objfile.filename for objfile in gdb.objfiles())):
+        yield from gdb.lookup_static_symbols(name)
+        yield from filter(None, [gdb.lookup_global_symbol(name)])
+
+
+def variables():
+    """Yields the values of variables: of the calls that are going on, of the files in which these
+    are, and of all others whose type says that they are pools."""
+    current, seen = gdb.selected_thread(), set()
+    try:
+        for frame, block in blocks() if current else []:
+            is_local = not block.is_global and not block.is_static
+            if is_local or (block.start, block.is_global) not in seen:
+                seen.add((block.start, block.is_global))
+                for symbol in block:
+                    if symbol.is_variable or symbol.is_argument:
+                        yield symbol.value(frame)
+    finally:
+        if current:
+            current.switch()
+    for symbol in named_symbols():
+        yield symbol.value()
+
+
+def known_pools():
+    """Returns the live pools that variables lead to, each once."""
+    pools = {}
+    for value in variables():
+        try:
+            for pool in pools_in(value):
+                if pool.is_live and pool.value.address is not None:
+                    pools.setdefault(int(pool.value.address), pool)
+        except (gdb.MemoryError, gdb.error):
+            continue  # a pointer that is not set yet, or a variable that is optimized out
+    return list(pools.values())
+
+
+def passed_owner(pool, address):
+    """Returns what is known of an address that PASSTHROUGH has from the heap, or None."""
+    size = int(pool.value["object_size"])
+    for index in range(int(pool.value["passed_capacity"])):
+        passed = pool.value["passed"][index]
+        start = int(passed["object"])
+        if start and start <= address < start + size:
+            where = f", {address - start} bytes into it" if address != start else ""
+            state = "live" if int(passed["slot"]) else "free"
+            return f"object {start:#x}, {state}{where}"
+    return None
+
+
+def owner(pool, address):
+    """Returns what is known of an address in a pool's memory, or None."""
+    if pool.is_passing:
+        return passed_owner(pool, address)
+    for region in pool.regions():
+        offset = address - region.base
+        if 0 <= offset < region.capacity * pool.stride:
+            slot = Slot(region, offset // pool.stride)
+            inside = offset % pool.stride
+            text = f"slot {slot.number}, {slot.state}, object {slot.start:#x}"
+            if inside >= int(pool.geometry["element_size"]):
+                text += f", {inside - int(pool.geometry['element_size'])} bytes behind its end"
+            elif inside:
+                text += f", {inside} bytes into it"
+            return text + slot.sites()
+        start, end = region.memory_of()
+        if start <= address < end:
+            return "memory of the pool in which no objects are: bookkeeping, or a guard"
+    return None
+
+
+class Show(gdb.Command):
+    """cork-mempool POOL [COUNT]: shows a pool, its regions, and its first live objects."""
+
+    def __init__(self):
+        super().__init__("cork-mempool", gdb.COMMAND_DATA, gdb.COMPLETE_EXPRESSION)
+
+    def invoke(self, argument, _):
+        words = gdb.string_to_argv(argument)
+        if not 1 <= len(words) <= 2:
+            raise gdb.GdbError("usage: cork-mempool POOL [COUNT]")
+        pool = pool_of(gdb.parse_and_eval(words[0]))
+        count = int(gdb.parse_and_eval(words[1])) if len(words) == 2 else 16
+        print(pool)
+        if not pool.is_live:
+            return
+        for region in pool.regions():
+            live, free, withheld = region.counts()
+            withheld_text = f", {withheld} withheld" if withheld else ""
+            print(f"region {region.base:#x}: {ORIGINS.get(int(region.value['origin']), '?')}, "
+                  f"slots from {region.first}, {live} live, {free} free{withheld_text}, "
+                  f"{region.capacity - region.carved} never carved")
+        self.show_live(pool, count)
+
+    @staticmethod
+    def show_live(pool, count):
+        for region in pool.regions():
+            for slot in region.live_slots():
+                if count == 0:
+                    print("... there are more")
+                    return
+                print(f"live object {slot.object:#x}, slot {slot.number}{slot.sites()}")
+                count -= 1
+
+
+class Owner(gdb.Command):
+    """cork-mempool-owner ADDRESS [POOL]: shows which slot of which pool an address lies in."""
+
+    def __init__(self):
+        super().__init__("cork-mempool-owner", gdb.COMMAND_DATA, gdb.COMPLETE_EXPRESSION)
+
+    def invoke(self, argument, _):
+        words = gdb.string_to_argv(argument)
+        if not 1 <= len(words) <= 2:
+            raise gdb.GdbError("usage: cork-mempool-owner ADDRESS [POOL]")
+        address = int(gdb.parse_and_eval(words[0])) & POINTER_MASK
+        pools = [pool_of(gdb.parse_and_eval(words[1]))] if len(words) == 2 else known_pools()
+        for pool in pools:
+            found = owner(pool, address) if pool.is_live else None
+            if found:
+                print(f"{pool}\n{found}")
+                return
+        print(f"{address:#x} belongs to none of {len(pools)} live pools")
+
+
+def register():
+    printers = gdb.printing.RegexpCollectionPrettyPrinter("cork_mempool")
+    printers.add_printer("cork_mempool", "^cork_mempool$", Printer)
+    gdb.printing.register_pretty_printer(None, printers, replace=True)
+    Show()
+    Owner()
+
+
+register()
