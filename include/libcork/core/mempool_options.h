@@ -71,11 +71,11 @@ struct cork_mempool_options {
 
     /* Fixed memory: the pool uses this and nothing else. Default: none. */
     void *buffer;
-    size_t buffer_size;
+    size_t buffer_size; /* in bytes */
 
     /* Memory from the caller's functions. Default: the operating system and the heap. */
     const struct cork_mempool_source *source;
-    void *source_data;
+    void *source_data; /* what its functions get */
 
     /* A constructor, run once for a slot before its first object is issued, and a destructor, run
      * at done for every slot that was constructed: objects stay constructed from free to new. Where
@@ -83,8 +83,8 @@ struct cork_mempool_options {
      * constructor left it, and the slot is constructed when it is needed next. They must not use
      * the pool. Both get user_data. Default: none. */
     int (*init_object)(void *user_data, void *object);
-    void (*done_object)(void *user_data, void *object);
-    void *user_data;
+    void (*done_object)(void *user_data, void *object); /* the destructor */
+    void *user_data;                                    /* what both get */
 };
 
 /*

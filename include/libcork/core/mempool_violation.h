@@ -54,43 +54,43 @@ enum cork_mempool_violation_kind {
 
 /* struct cork_mempool_object is one live object of a pool. */
 struct cork_mempool_object {
-    const void *pointer;
-    size_t slot;
+    const void *pointer;  /* what cork_mempool_new returned */
+    size_t slot;          /* its number, counted over the pool */
     const void *new_site; /* with CORK_MEMPOOL_CALLSITES, where it was issued; else NULL */
 };
 
 /* struct cork_mempool_violation says what was refused. It is valid during the handler's call. */
 struct cork_mempool_violation {
-    enum cork_mempool_violation_kind kind;
-    const char *message;             /* cork_mempool_violation_message(kind) */
-    const struct cork_mempool *pool; /* the pool that was misused */
-    const char *pool_name;           /* its name, or NULL where it has none */
-    size_t element_size;             /* 0 where the pool is not live */
-    const void *pointer;             /* the pointer that was passed, or the object that is damaged;
-                                        NULL where there is none */
-    size_t slot;                     /* the slot it lies in, counted over the pool from its first;
-                                        CORK_MEMPOOL_NO_SLOT where it lies in none */
+    enum cork_mempool_violation_kind kind; /* what was done wrong */
+    const char *message;                   /* cork_mempool_violation_message(kind) */
+    const struct cork_mempool *pool;       /* the pool that was misused */
+    const char *pool_name;                 /* its name, or NULL where it has none */
+    size_t element_size;                   /* 0 where the pool is not live */
+    const void *pointer; /* the pointer that was passed, or the object that is damaged;
+                            NULL where there is none */
+    size_t slot;         /* the slot it lies in, counted over the pool from its first;
+                            CORK_MEMPOOL_NO_SLOT where it lies in none */
 
     /* With CORK_MEMPOOL_CALLSITES, return addresses of the calls that issued and freed the slot's
      * object; else, and where there was no such call, NULL. */
     const void *new_site;
-    const void *free_site;
+    const void *free_site; /* NULL also while the object is live */
 
     /* For pools with protections: what their random decisions follow from. */
     bool is_seeded;
-    uint64_t seed;
+    uint64_t seed; /* unspecified for others */
 
     /* For CORK_MEMPOOL_CANARY_DAMAGED and CORK_MEMPOOL_WRITE_AFTER_FREE: where damage was found, up
      * to 16 bytes as they are there, and as they should be; NULL where only a checksum is known. */
     const void *damaged;
-    size_t damaged_size;
-    const void *found;
-    const void *expected;
+    size_t damaged_size;  /* bytes at found, and at expected */
+    const void *found;    /* a copy of what is there */
+    const void *expected; /* what should be there; NULL: not known */
 
     /* For CORK_MEMPOOL_LEAK: how many objects are live, and the first of them by their slots. */
     size_t live_count;
-    size_t listed_count;
-    const struct cork_mempool_object *listed;
+    size_t listed_count;                      /* at most 16 */
+    const struct cork_mempool_object *listed; /* so many of them */
 };
 
 /* cork_mempool_violation_handler is the type of handlers. Returning from one goes on to abort(). */
