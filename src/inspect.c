@@ -92,7 +92,7 @@ static bool free_list_is_valid(const struct cork_mempool *mp, size_t linked_coun
     const struct cork_mempool_group *group = mp->free_list;
     size_t count = 0;
 
-    while (count < linked_count && region_of_group(mp, group) != NULL) {
+    while (group != NULL && count < linked_count && region_of_group(mp, group) != NULL) {
         count++;
         group = group->next == group ? NULL : group->next;
     }
