@@ -86,7 +86,7 @@ TEST(check_sees_damage_to_the_near_region)
 
 TEST(check_sees_damage_to_a_region)
 {
-    struct cork_mempool_region *region = crowd.mp.newest;
+    struct cork_mempool_region *region;
 
     gather();
     for (region = crowd.mp.newest; region != NULL; region = region->older) {

@@ -54,7 +54,7 @@ void requests_start(void);
 
 /* Refuses some requests of some kinds, and no others; the counts go on. Kinds of 0: refuses none.
  */
-void requests_refuse(int kinds, enum refusal refusal, size_t n);
+void requests_refuse(int kinds, enum refusal how, size_t n);
 
 /* Refuses all mappings, besides what requests_refuse says, until requests_start is called again. */
 void requests_refuse_mappings(void);

@@ -40,7 +40,7 @@ struct exhaust_profile {
 };
 
 /* calls_begin makes both worlds those of a profile, with pools of zeros. */
-void calls_begin(const struct exhaust_profile *profile);
+void calls_begin(const struct exhaust_profile *begun);
 
 /* calls_perform makes a call, and looks at everything afterwards. */
 void calls_perform(struct exhaust_op op);

@@ -34,7 +34,7 @@ void names_start(void);
 void names_learn(const struct trace_event *event);
 
 /* names_find names an address that an event of the last step is about. */
-struct name names_find(unsigned pool, const void *address);
+struct name names_find(unsigned pool, const void *pointer);
 
 /* names_births returns how many objects a pool has issued. */
 size_t names_births(unsigned pool);

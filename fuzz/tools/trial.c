@@ -49,7 +49,7 @@ static void copy(const char *start, const char *end, char *kind, size_t size)
     for (const char *position = start; position < end && length < size - 1;) {
         const bool is_nil = strncmp(position, "(nil)", 5) == 0;
         if ((isdigit((unsigned char)*position) == 0 && !is_nil) || is_kept(start, position)) {
-            kind[length++] = *position == '\n' ? ';' : *position;
+            kind[length++] = (char)(*position == '\n' ? ';' : *position);
             position++;
             continue;
         }
