@@ -29,9 +29,7 @@ _OTHERS = {
     "afl-fuzz": ["-i", "-o", "--"],
     "cd": [],
     "echo": [],
-    "git": ["--amend", "--fixup", "--tags"],
-    "ln": ["-s"],
-    "patch": ["-p1"],
+    "git": ["-m", "-s", "--tags"],
 }
 _LIBFUZZER = ["-max_total_time", "-runs", "-seed", "-minimize_crash"]
 _BAZEL_COMMANDS = ["build", "clean", "query", "run", "shutdown", "test"]
@@ -154,7 +152,7 @@ def check(words):
         _check_bazel(words)
     elif program in ("python3", "sh"):
         _check_script(words[0], words[1:])
-    elif program.removeprefix("./").split("/")[0] in (".ci", "tools"):
+    elif program.split("/")[0] in (".ci", "tools"):
         _demand(os.access(ROOT / program, os.X_OK), f"{program} cannot be run")
         _check_script(program.removeprefix("./"), words)
     else:

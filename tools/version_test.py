@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The version stands in MODULE.bazel; CHANGELOG.md begins with it, and no header says otherwise."""
+
+import pathlib
+import re
+import unittest
+
+SEMANTIC = r"(?:0|[1-9]\d*)\.(?:0|[1-9]\d*)\.(?:0|[1-9]\d*)(?:-[0-9A-Za-z.-]+)?"
+
+
+def read(path):
+    return pathlib.Path(path).read_text(encoding="utf-8")
+
+
+class Version(unittest.TestCase):
+    def setUp(self):
+        module = re.search(r"^module\((.*?)^\)", read("MODULE.bazel"), re.DOTALL | re.MULTILINE)[1]
+        self.version = re.search(r'version = "(.*?)"', module)[1]
+
+    def test_version_is_semantic(self):
+        self.assertRegex(self.version, f"^{SEMANTIC}$")
+
+    def test_changelog_begins_with_it(self):
+        head = re.search(r"^## (.*)$", read("CHANGELOG.md"), re.MULTILINE)[1]
+        self.assertRegex(head, rf"^\[Unreleased\]: {re.escape(self.version)}$|"
+                               rf"^\[{re.escape(self.version)}\] - \d{{4}}-\d\d-\d\d$")
+
+    def test_headers_say_nothing_else(self):
+        headers = list(pathlib.Path("include").rglob("*.h"))
+        self.assertTrue(headers)
+        for header in headers:
+            for found in re.findall(rf'_VERSION(?:_STRING)?\s+"({SEMANTIC})"', read(header)):
+                self.assertEqual(found, self.version, header)
+
+
+if __name__ == "__main__":
+    unittest.main()
