@@ -9,6 +9,7 @@ Exit code: 77 where a program is missing that the documents show, 2 where there 
 """
 
 import ast
+import atexit
 import functools
 import os
 import pathlib
@@ -56,7 +57,6 @@ class Scratch:
             "LC_ALL": "C",
             "HOME": directory,
         }
-        self.has_library = False
 
     def run(self, command, **options):
         """Returns the exit code and all output of a command, with paths from here."""
@@ -66,15 +66,22 @@ class Scratch:
         return result.returncode, result.stdout.replace(f"{self.path}/", "")
 
     def compile(self, source, *options):
-        """Returns the compiler's complaints."""
+        """Returns the compiler's complaints. The source is kept as program.c."""
         (self.path / "program.c").write_text(source, encoding="utf-8")
-        if not self.has_library:
-            status, output = self.run("mkdir objects && cd objects && "
-                                      "cc -g -O1 -I../include -I../src -c ../src/*.c", shell=True)
-            if status != 0:
-                return output
-            self.has_library = True
         return self.run(["cc", *STRICT, "-Iinclude", "program.c", *options])[1]
+
+
+@functools.lru_cache(maxsize=None)
+def library():
+    """Returns the library's object files; they are compiled once, and gone at the end."""
+    directory = tempfile.TemporaryDirectory()
+    atexit.register(directory.cleanup)
+    scratch = Scratch(directory.name)
+    status, output = scratch.run("mkdir objects && cd objects && "
+                                 "cc -g -O1 -I../include -I../src -c ../src/*.c", shell=True)
+    if status != 0:
+        raise blocks.Error(f"the library does not compile:\n{output}")
+    return sorted(map(str, scratch.path.glob("objects/*.o")))
 
 
 class Document:
@@ -135,7 +142,7 @@ def c_block(document, block, following):
         complaints = document.scratch.compile(source, "-fsyntax-only", "-Wno-unused-variable")
         document.program = None
     else:
-        complaints = document.scratch.compile(source, *OBJECTS, "-o", "program")
+        complaints = document.scratch.compile(source, *library(), "-o", "program")
         document.program = source
     if complaints:
         raise block.error(f"does not compile:\n{complaints}")
@@ -156,7 +163,7 @@ def report_block(document, block, _):
         source, count = re.subn(rf"^(.*{re.escape(words)}.*\n)", r"\1\1", source, flags=re.MULTILINE)
         if count != 1:
             raise block.error(f"the program has {count} lines with {words}, not one")
-    complaints = document.scratch.compile(source, *OBJECTS, "-o", "program")
+    complaints = document.scratch.compile(source, *library(), "-o", "program")
     if complaints:
         raise block.error(f"does not compile:\n{complaints}")
     status, output = document.scratch.run(["./program"])
@@ -249,7 +256,6 @@ RULES = {
     "dockerfile": dockerfile_block,
     "picture": picture_block,
 }
-OBJECTS = [f"objects/{source.stem}.o" for source in sorted((ROOT / "src").glob("*.c"))]
 WRITES = "--write" in sys.argv
 
 
