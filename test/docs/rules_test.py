@@ -2,6 +2,7 @@
 """What docs_test.py must find wrong with a document, and what not."""
 
 import pathlib
+import re
 import tempfile
 import unittest
 
@@ -73,6 +74,14 @@ class Rules(unittest.TestCase):
 
     def test_one_address_is_not_two(self):
         self.assertIn("shows", self.wrong_with(("console", "$ echo 0x1 0x2\n0x1 0x1\n")))
+
+    def test_each_kind_of_violation_is_shown(self):
+        header = pathlib.Path("include/libcork/core/mempool_violation.h").read_text(encoding="utf-8")
+        messages = re.findall(r'^    CORK_MEMPOOL_\w+ = \d+,? +/\* "(.*)" \*/$', header, re.MULTILINE)
+        self.assertGreaterEqual(len(messages), 10)
+        shown = pathlib.Path("docs/hardening.md").read_text(encoding="utf-8")
+        for message in messages:
+            self.assertIn(f"\ncork_mempool: {message}: pool 0x", shown)
 
     def test_a_block_must_end(self):
         with self.assertRaises(docs_test.blocks.Error):
