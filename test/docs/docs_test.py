@@ -39,7 +39,11 @@ class Scratch:
                 shutil.copytree(ROOT / name, self.path / name, symlinks=False, dirs_exist_ok=True)
         programs = self.path / "bin"
         programs.mkdir()
-        compiler = next(filter(shutil.which, [os.environ.get("CC", "clang-19"), "clang-19", "clang"]))
+        compilers = [os.environ.get("CC", "clang-19"), "clang-19", "clang"]
+        compiler = next(filter(shutil.which, compilers), None)
+        if compiler is None:
+            print("docs_test.py: there is no clang")
+            sys.exit(2)
         for name in ("cc", "clang"):
             (programs / name).symlink_to(shutil.which(compiler))
         # Where bazel run would build, there is what was built already.
