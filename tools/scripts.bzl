@@ -80,6 +80,18 @@ _lines = rule(
     attrs = {"lines": attr.string_list(mandatory = True)},
 )
 
+def _target_list_impl(ctx):
+    names = ["//%s:%s\n" % (target.label.package, target.label.name) for target in ctx.attr.targets]
+    targets = ctx.actions.declare_file(ctx.label.name)
+    ctx.actions.write(output = targets, content = "".join(names))
+    return DefaultInfo(files = depset([targets]), runfiles = ctx.runfiles(files = [targets]))
+
+target_list = rule(
+    implementation = _target_list_impl,
+    doc = "The same list for a package that loads nothing from here, because others embed it.",
+    attrs = {"targets": attr.label_list(mandatory = True)},
+)
+
 def documented(name, srcs = []):
     """Ends a BUILD file: what documents may name of its package.
 

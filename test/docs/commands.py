@@ -27,9 +27,13 @@ _SOURCES = [
 _OTHERS = {
     "$EDITOR": [],
     "afl-fuzz": ["-i", "-o", "--"],
+    "ar": [],
+    "cc": ["-Iinclude", "-Isrc", "-O2", "-c", "-o"],
     "cd": [],
     "echo": [],
+    "export": [],
     "git": ["-m", "-s", "--tags"],
+    "pkg-config": ["--cflags", "--libs"],
 }
 _LIBFUZZER = ["-max_total_time", "-runs", "-seed", "-minimize_crash"]
 _BAZEL_COMMANDS = ["build", "clean", "query", "run", "shutdown", "test"]
@@ -152,7 +156,7 @@ def check(words):
         _check_bazel(words)
     elif program in ("python3", "sh"):
         _check_script(words[0], words[1:])
-    elif program.split("/")[0] in (".ci", "tools"):
+    elif program.removeprefix("./").split("/")[0] in (".ci", "examples", "tools"):
         _demand(os.access(ROOT / program, os.X_OK), f"{program} cannot be run")
         _check_script(program.removeprefix("./"), words)
     else:
