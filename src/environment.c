@@ -100,17 +100,17 @@ struct environment environment_options(void)
 {
     /* Threads that come here at the same time, before any has finished, all find the same. */
     static _Atomic(uint32_t) known_protections;
-    static _Atomic(uintptr_t) known_seed;
+    /* In halves, which no machine needs a lock for. */
+    static _Atomic(uint32_t) known_seed[2];
     struct environment environment = {.protections = atomic_load(&known_protections)};
 
-    environment.seed = atomic_load(&known_seed);
+    environment.seed = (uint64_t)atomic_load(&known_seed[1]) << 32 | atomic_load(&known_seed[0]);
     if ((environment.protections & IS_READ) == 0) {
         const char *text = secure_getenv("CORK_MEMPOOL_OPTIONS");
 
         environment = parse(text != NULL ? text : "");
-        /* As it can be remembered. */
-        environment.seed = (uintptr_t)environment.seed;
-        atomic_store(&known_seed, (uintptr_t)environment.seed);
+        atomic_store(&known_seed[0], (uint32_t)environment.seed);
+        atomic_store(&known_seed[1], (uint32_t)(environment.seed >> 32));
         atomic_store(&known_protections, environment.protections | IS_READ);
     }
     environment.protections &= ~IS_READ;
