@@ -7,7 +7,8 @@
  * Exit code: 0, or 2 where an argument cannot be read or holds no input.
  */
 
-#define _XOPEN_SOURCE 700 /* scandir, sigaltstack */
+#define _XOPEN_SOURCE     700 /* scandir, sigaltstack */
+#define _FILE_OFFSET_BITS 64  /* numbers of files that do not fit into 32 bits */
 
 #include <dirent.h>
 #include <errno.h>

@@ -247,7 +247,7 @@ static size_t take_all(struct cork_mempool *mp, void **objects, size_t most)
 TEST(contents_are_kept_through_free_and_reuse)
 {
     struct cork_mempool mp;
-    void *objects[2000];
+    void *objects[10000];
     size_t count;
 
     cork_mempool_init_size(&mp, 32);
@@ -277,7 +277,7 @@ TEST(freed_objects_are_issued_again_before_memory_is_asked_for)
     struct cork_mempool mp;
     struct cork_mempool_stats before;
     struct cork_mempool_stats after;
-    void *objects[2000];
+    void *objects[10000];
     size_t count;
 
     cork_mempool_init_size(&mp, 16);

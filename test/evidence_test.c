@@ -133,7 +133,7 @@ TEST(the_slot_behind_the_last_is_refused_with_every_set_of_protections)
 /* What protections write down about a slot, they have no memory for where there is none for it. */
 TEST(a_slot_without_memory_is_refused_as_never_issued)
 {
-    if (TEST_UNDER_ASAN) {
+    if (regions_are_small()) {
         test_skip("regions are small");
     }
     for (size_t i = 0; i < COUNT_OF(all_protections); i++) {
@@ -225,16 +225,17 @@ TEST(with_passthrough_a_double_free_is_refused)
  * it is, the pool may have forgotten. */
 TEST(with_passthrough_a_double_free_is_refused_when_the_slot_has_another_object)
 {
-    void *hoard[100];
+    const size_t alignment = alignment_needed(24);
+    void *hoard[10][100];
 
     subject_begin(CORK_MEMPOOL_PASSTHROUGH, 24);
-    for (size_t i = 0; i < 10; i++) {
+    for (size_t i = 0; i < COUNT_OF(hoard); i++) {
         char *const freed = subject.objects[i];
 
         subject_give(i, i + 1);
         /* The heap must not give the freed piece to the pool again. */
-        for (size_t j = 0; j < COUNT_OF(hoard); j++) {
-            hoard[j] = malloc(32);
+        for (size_t j = 0; j < COUNT_OF(hoard[i]); j++) {
+            hoard[i][j] = aligned_alloc(alignment, (24 + alignment - 1) / alignment * alignment);
         }
         subject.objects[i] = site_of_new(&subject.mp);
         CHECK(subject.objects[i] != freed);
@@ -243,9 +244,9 @@ TEST(with_passthrough_a_double_free_is_refused_when_the_slot_has_another_object)
         CHECK(is_refused(FREE, freed));
         CHECK_POINTER(seen.violation.pointer, freed);
         CHECK(cork_mempool_owns(&subject.mp, subject.objects[i]));
-        for (size_t j = 0; j < COUNT_OF(hoard); j++) {
-            free(hoard[j]);
-        }
+    }
+    for (size_t i = 0; i < COUNT_OF(hoard) * COUNT_OF(hoard[0]); i++) {
+        free(hoard[i / COUNT_OF(hoard[0])][i % COUNT_OF(hoard[0])]);
     }
     subject_end(0);
 }

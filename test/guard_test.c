@@ -48,7 +48,7 @@ TEST(objects_aligned_to_more_than_guards_have_both)
 
     init(&mp,
          (struct cork_mempool_options){.element_size = 64,
-                                       .alignment = 65536,
+                                       .alignment = 16 * page_size(),
                                        .protections = CORK_MEMPOOL_GUARD | CORK_MEMPOOL_CANARY});
     CHECK(mp.geometry.lead_size > 3 * page_size());
     take_objects(&mp, objects, 100);

@@ -39,6 +39,9 @@
 #else
 #define TEST_UNDER_TSAN 0
 #endif
+#if !defined(TEST_UNDER_QEMU)
+#define TEST_UNDER_QEMU 0 /* tools/cross says so: a program cannot know */
+#endif
 
 #if defined(__cplusplus)
 extern "C" {
@@ -110,6 +113,9 @@ __attribute__((noreturn)) void test_skip(const char *reason);
         }                                                                                          \
         test_child_faulted(__FILE__, __LINE__);                                                    \
     } while (0)
+
+/* Takes off what an emulator has added to a process's standard error when a signal ended it. */
+void test_omit_emulator(char *text);
 
 /* What the macros above call. */
 __attribute__((format(printf, 3, 4), noreturn)) void test_fails(const char *file, int line,

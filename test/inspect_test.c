@@ -16,10 +16,10 @@ static struct crowd crowd;
 /* Damages a word, which check must see, and repairs it, after which check must be content. */
 #define CHECK_SEES(field, damage)                                                                  \
     do {                                                                                           \
-        const uintptr_t sound = (uintptr_t)(field);                                                \
+        const __typeof__(field) sound = (field);                                                   \
         field = damage;                                                                            \
         CHECK(!cork_mempool_check(&crowd.mp));                                                     \
-        field = (__typeof__(field))sound;                                                          \
+        field = sound;                                                                             \
         CHECK(cork_mempool_check(&crowd.mp));                                                      \
     } while (0)
 

@@ -5,6 +5,8 @@
  * back.
  */
 
+#define _DEFAULT_SOURCE 1 /* getpagesize */
+
 #include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -306,7 +308,8 @@ static size_t address_space(void)
 
     CHECK(file != NULL && fscanf(file, "%zu", &page_count) == 1);
     fclose(file);
-    return page_count * (size_t)sysconf(_SC_PAGESIZE);
+    /* Never of simulated pages. */
+    return page_count * (size_t)getpagesize();
 }
 
 static void limit_address_space(size_t more)
@@ -315,6 +318,9 @@ static void limit_address_space(size_t more)
 
     if (TEST_UNDER_ASAN || TEST_UNDER_MSAN || TEST_UNDER_TSAN) {
         test_skip("this sanitizer needs more address space than a limit would leave");
+    }
+    if (TEST_UNDER_QEMU) {
+        test_skip("the emulator would be limited, not the program, so it does not obey");
     }
     CHECK_EQUAL(getrlimit(RLIMIT_AS, &limit), 0);
     limit.rlim_cur = address_space() + more;
@@ -405,7 +411,7 @@ TEST(a_small_pool_leaves_a_small_address_space_to_others)
 
 TEST(many_small_pools_leave_a_small_address_space_to_others)
 {
-    const size_t limit = (size_t)64 << 20;
+    const size_t limit = page_size() * 16384;
     static struct cork_mempool pools[300];
     void *quarter;
 
@@ -478,6 +484,13 @@ static size_t mapping_count(void)
     return count;
 }
 
+/* Mappings that the heap may come and go by at any time: glibc's does not. */
+#if defined(__GLIBC__)
+#define OF_HEAP ((size_t)0)
+#else
+#define OF_HEAP ((size_t)4)
+#endif
+
 TEST(mappings_are_as_many_after_done_as_before)
 {
     size_t before = 0;
@@ -497,7 +510,7 @@ TEST(mappings_are_as_many_after_done_as_before)
             before = mapping_count();
         }
     }
-    CHECK_EQUAL(mapping_count(), before);
+    CHECK(mapping_count() >= before && mapping_count() <= before + OF_HEAP);
 }
 
 /* What is left at the end of a region is no block with its guard, and is left over. */

@@ -92,13 +92,28 @@ size_t type_slot_needed(size_t size)
     return slot_with(size, size & (~size + 1));
 }
 
+size_t page_size(void)
+{
+    return (size_t)sysconf(_SC_PAGESIZE);
+}
+
+bool regions_are_small(void)
+{
+    struct rlimit limit;
+
+    CHECK_EQUAL(getrlimit(RLIMIT_AS, &limit), 0);
+    return TEST_UNDER_ASAN || SIZE_MAX <= UINT32_MAX || limit.rlim_cur != RLIM_INFINITY;
+}
+
 void make_regions_small(void)
 {
     struct rlimit limit;
 
     CHECK_EQUAL(getrlimit(RLIMIT_AS, &limit), 0);
-    limit.rlim_cur = RLIM_INFINITY - 1;
-    CHECK_EQUAL(setrlimit(RLIMIT_AS, &limit), 0);
+    if (limit.rlim_cur == RLIM_INFINITY) {
+        limit.rlim_cur = RLIM_INFINITY - 1;
+        CHECK_EQUAL(setrlimit(RLIMIT_AS, &limit), 0);
+    }
 }
 
 void take_objects(struct cork_mempool *mp, void **objects, size_t count)

@@ -51,6 +51,12 @@ size_t alignment_needed(size_t size);
 size_t slot_needed(size_t size);
 size_t type_slot_needed(size_t size);
 
+/* The size of the machine's pages, or of simulated ones. */
+size_t page_size(void);
+
+/* Says whether regions begin small, as where address space is scarce. */
+bool regions_are_small(void);
+
 /* Limits this process's address space to a little less than unlimited, which makes regions small.
  */
 void make_regions_small(void);

@@ -127,6 +127,10 @@ TEST(a_legal_program_runs_alike_with_every_set_of_protections)
     static struct run run;
 
     for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+        /* Guards of large pages are very many small slots, all of which check looks at. */
+        if (page_size() / sizes[i] > 4096) {
+            continue;
+        }
         run_program(&plain, 0, sizes[i]);
         for (unsigned number = 1; number < SET_COUNT; number++) {
             run_program(&run, set_number(number), sizes[i]);

@@ -64,7 +64,7 @@ static void call_stats(struct cork_mempool *mp, void *pointer)
 static bool is_refused(action *act, struct cork_mempool *mp, void *pointer)
 {
     cork_mempool_violation_handler *const before = cork_mempool_on_violation(leave);
-    bool was_refused = true;
+    volatile bool was_refused = true;
 
     refusal_count = 0;
     if (setjmp(refused) == 0) {

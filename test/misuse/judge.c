@@ -163,16 +163,23 @@ static const char *judge_refusal(const struct trial *trial, const char *message)
     return strcmp(trial->text, report_of(evidence, accusation)) == 0 ? NULL : expected;
 }
 
+/* What the machine tells of where a fault was: the byte, or its page. */
+#if defined(__s390x__)
+#define FAULT_UNIT ((uintptr_t)4096)
+#else
+#define FAULT_UNIT ((uintptr_t)1)
+#endif
+
 static const char *judge_fault(const struct trial *trial)
 {
     const struct evidence *evidence = trial->evidence;
+    const uintptr_t low = evidence->fault_low - evidence->fault_low % FAULT_UNIT;
 
     if (!WIFSIGNALED(trial->status) || WTERMSIG(trial->status) != SIGSEGV) {
         return "there was no fault";
     }
     /* Addresses of no possible page come as 0. */
-    if (evidence->is_fault_expected &&
-        (evidence->fault < evidence->fault_low || evidence->fault >= evidence->fault_high)) {
+    if (evidence->is_fault_expected && evidence->fault - low >= evidence->fault_end - low) {
         return "the fault was elsewhere";
     }
     return evidence->is_intact ? NULL : "a bystander lost its contents";

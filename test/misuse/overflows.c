@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <stdint.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "misuses.h"
 
-#define PAGE_SIZE ((size_t)4096)
+static size_t page_size(void)
+{
+    return (size_t)sysconf(_SC_PAGESIZE);
+}
 
 /* Before a call that verifies nothing but canaries: without them, the damage would be found as
  * something else, or by malloc. */
@@ -262,10 +266,10 @@ static char *address_behind_a_block(struct scene *s)
     cork_mempool_stats(&s->mp, &stats);
 
     char *end = object(s, 0) + stats.block_size;
-    char *page = end + (~(uintptr_t)end + 1) % PAGE_SIZE;
-    char *address = page + PAGE_SIZE / 2;
-    take_beyond(s, page + 4 * PAGE_SIZE);
-    expect_fault(s, page, PAGE_SIZE);
+    char *page = end + (~(uintptr_t)end + 1) % page_size();
+    char *address = page + page_size() / 2;
+    take_beyond(s, page + 4 * page_size());
+    expect_fault(s, page, page_size());
     if (!scene_has(s, CORK_MEMPOOL_GUARD)) {
         address -= (size_t)(address - object(s, 0)) % s->slot_size;
     }
@@ -298,7 +302,7 @@ void write_runs_on_and_on(struct scene *s)
     char *start = object(s, MEMBER_COUNT - 1) + s->slot_size;
 
     expect_fault(s, start, (size_t)1 << 30);
-    for (size_t i = 0; i < (size_t)1 << 30; i += PAGE_SIZE) {
+    for (size_t i = 0; i < (size_t)1 << 30; i += page_size()) {
         poke(start + i, 1);
     }
 }
@@ -308,8 +312,10 @@ void write_runs_back_and_back(struct scene *s)
     for (size_t i = 0; i < MEMBER_COUNT; i++) {
         sacrifice(s, i);
     }
-    expect_fault(s, object(s, 0) - PAGE_SIZE, PAGE_SIZE);
-    for (char *address = object(s, VICTIM); address > (char *)s; address--) {
+    expect_fault(s, object(s, 0) - page_size(), page_size());
+    /* The scene itself is spared, where it is in the way. */
+    const uintptr_t end = object(s, VICTIM) > (char *)s ? (uintptr_t)s : page_size();
+    for (char *address = object(s, VICTIM); (uintptr_t)address > end; address--) {
         poke(address, 1);
     }
 }

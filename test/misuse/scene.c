@@ -62,14 +62,21 @@ char *object(const struct scene *s, size_t member)
     return s->members[member].object;
 }
 
-__attribute__((noinline)) void *take(struct cork_mempool *mp)
+/* A function of which there is one copy, and so one place that it calls the pool from. */
+#if __has_attribute(noipa)
+#define ONE_SITE __attribute__((noipa))
+#else
+#define ONE_SITE __attribute__((noinline))
+#endif
+
+ONE_SITE void *take(struct cork_mempool *mp)
 {
     void *volatile object = cork_mempool_new(mp);
 
     return object;
 }
 
-__attribute__((noinline)) void drop(struct cork_mempool *mp, void *ptr)
+ONE_SITE void drop(struct cork_mempool *mp, void *ptr)
 {
     volatile bool is_done = false;
 
@@ -118,7 +125,7 @@ void give_all(struct scene *s)
     give_all_but(s, 0, 0);
 }
 
-__attribute__((noinline)) static void sweep(struct cork_mempool *mp)
+ONE_SITE static void sweep(struct cork_mempool *mp)
 {
     volatile bool is_done = false;
 
@@ -226,7 +233,7 @@ void expect_fault(struct scene *s, const char *low, size_t size)
 {
     s->evidence->is_fault_expected = true;
     s->evidence->fault_low = (uintptr_t)low;
-    s->evidence->fault_high = (uintptr_t)low + size;
+    s->evidence->fault_end = (uintptr_t)low + size;
 }
 
 static void observe(const struct cork_mempool_violation *violation)

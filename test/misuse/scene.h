@@ -65,10 +65,10 @@ struct evidence {
     bool was_refused;       /* a violation was reported */
     bool is_intact;         /* when that happened, or at the end, the bystanders were as before */
     bool is_as_before;      /* the pool was as before the refused call, and could be ended */
-    bool is_fault_expected; /* at an address from fault_low up to fault_high */
+    bool is_fault_expected; /* at an address from fault_low up to fault_end */
     uintptr_t fault_low;
-    uintptr_t fault_high;
-    uintptr_t fault; /* 0: there was none */
+    uintptr_t fault_end; /* below fault_low where the range goes through the highest address */
+    uintptr_t fault;     /* 0: there was none */
     uint64_t seed;
     bool has_sites;       /* reports have call sites */
     bool are_sites_right; /* those that were learned lie in take and drop */
