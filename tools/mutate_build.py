@@ -12,6 +12,7 @@ from mutate_source import Refusal
 
 LIBRARY = "//:cork_mempool"
 PACKAGES = ("", "test", "test/misuse", "fuzz")
+TESTS = ("cc_test", "sanitized_cc_test")
 INCLUDES = ("-I.", "-Iinclude", "-Isrc")
 FLAGS = ("-std=c11", *INCLUDES)
 OPTIMIZED = (*FLAGS, "-O2", "-w")
@@ -53,22 +54,27 @@ def _label(name, package):
 class Program:
     """A test that is linked with the library again and again, and run."""
 
-    def __init__(self, name, before, after, arguments):
+    def __init__(self, name, is_of_c, before, after, arguments):
         self.name = name
+        self.is_of_c = is_of_c
         self.before = before  # what the linker is told before the library's objects
         self.after = after
         self.arguments = arguments
 
+    def command(self, compiler, objects, output):
+        return [compiler, *self.before, *objects, *self.after, "-lpthread", "-o", output]
+
     def link(self, compiler, objects, output):
-        command = [compiler, *self.before, *objects, *self.after, "-lpthread", "-o", output]
+        command = self.command(compiler, objects, output)
         subprocess.run(command, check=True, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
 
 
 class Builder:
     """Compiles the library and its tests from a workspace into a scratch directory."""
 
-    def __init__(self, compiler, root, scratch):
+    def __init__(self, compiler, root, scratch, flags=OPTIMIZED, suffixes=(".c",)):
         self.compiler, self.root, self.scratch = compiler, pathlib.Path(root), pathlib.Path(scratch)
+        self.flags, self.suffixes = flags, suffixes
         self.rules = {}
         for package in PACKAGES:
             if pathlib.Path(root, package, "BUILD").exists():
@@ -80,7 +86,7 @@ class Builder:
 
     def compile(self, source, output, options=(), directory=None):
         """Returns the errors of a compilation: an empty string where there are none."""
-        command = [self.compiler, *OPTIMIZED, *options, "-c", source, "-o", output]
+        command = [self.compiler, *self.flags, *options, "-c", source, "-o", output]
         directory = directory or self.root
         done = subprocess.run(command, cwd=directory, stderr=subprocess.PIPE, errors="replace")
         return done.stderr or "unknown" if done.returncode != 0 else ""
@@ -98,12 +104,14 @@ class Builder:
         sources = [str(pathlib.Path(rule["package"], source)) for source in rule.get("srcs", [])]
         options = tuple(rule.get("copts", []))
         options += tuple("-D" + define for define in rule.get("local_defines", []))
-        return [self._object(file, options) for file in sources if file[-2:] == ".c"]
+        return [self._object(file, options) for file in sources if file.endswith(self.suffixes)]
 
     def _archive(self, label):
         if label not in self.archives:
             output = str(self.scratch / (re.sub(r"\W", "_", label) + ".a"))
-            subprocess.run(["ar", "rcs", output, *self._own_objects(self.rules[label])], check=True)
+            find = [self.compiler, "-print-prog-name=ar"]
+            archiver = subprocess.check_output(find, text=True).strip()
+            subprocess.run([archiver, "rcs", output, *self._own_objects(self.rules[label])], check=True)
             self.archives[label] = output
         return self.archives[label]
 
@@ -118,9 +126,11 @@ class Builder:
             found += [need for need in needs if need not in found]
         return found
 
-    def _is_of_c(self, rule):
+    def _is_readable(self, rule):
+        """Whether all sources are there, in a language that this builds."""
         sources = [self.root / rule["package"] / source for source in rule["srcs"]]
-        return all(source.suffix in (".c", ".h") and source.exists() for source in sources)
+        suffixes = (*self.suffixes, ".h")
+        return all(source.suffix in suffixes and source.exists() for source in sources)
 
     def _program(self, label):
         rule = self.rules[label]
@@ -138,19 +148,21 @@ class Builder:
         inputs = [self.root / rule["package"] / file for file in rule.get("corpus", [])]
         folders = sorted({str(path.parent) for path in inputs})
         after = ["-Wl,--start-group", *archives, "-Wl,--end-group", *options]
-        return Program(label.rpartition(":")[2], before, after, folders)
+        is_of_c = all(source[-2:] in (".c", ".h") for source in rule["srcs"])
+        return Program(label.rpartition(":")[2], is_of_c, before, after, folders)
 
     def programs(self):
-        """Builds, but does not link, the C tests of the library, and returns them: fuzz tests, and
-        the others but those of the fuzz tests' own tools."""
-        return [
-            self._program(label)
-            for label, rule in self.rules.items()
-            if rule["kind"].endswith("cc_test" if rule["package"] != "fuzz" else "cc_fuzz_test")
-            and "manual" not in rule.get("tags", [])
-            and self._is_of_c(rule)
-            and LIBRARY in self._needs(label)
-        ]
+        """Builds, but does not link, the tests of the library, and yields each when it is built:
+        fuzz tests, and the others but those of the fuzz tests' own tools."""
+        for label, rule in self.rules.items():
+            kinds = TESTS if rule["package"] != "fuzz" else ("cc_fuzz_test",)
+            if (
+                rule["kind"] in kinds
+                and "manual" not in rule.get("tags", [])
+                and self._is_readable(rule)
+                and LIBRARY in self._needs(label)
+            ):
+                yield self._program(label)
 
     def library(self):
         """Returns the library's objects by their sources."""

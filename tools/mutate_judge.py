@@ -144,7 +144,7 @@ class Judge:
         self.library = builder.library()
         self.users = {name: builder.users(name) for name in sources.files}
         self.digests = {unit: _digest(path) for unit, path in self.library.items()}
-        self.programs = builder.programs()
+        self.programs = list(builder.programs())
         if not self.programs:
             raise Refusal(f"{builder.root} has no tests in C")
         self.cases = []
