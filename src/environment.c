@@ -3,6 +3,8 @@
 
 #include "environment.h"
 
+#if !defined(CORK_MEMPOOL_NO_OS_MEMORY)
+
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -116,3 +118,12 @@ struct environment environment_options(void)
     environment.protections &= ~IS_READ;
     return environment;
 }
+
+#else
+
+struct environment environment_options(void)
+{
+    return (struct environment){0, 0};
+}
+
+#endif

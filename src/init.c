@@ -36,7 +36,7 @@ static uint32_t contradicted(const struct cork_mempool_options *options)
 {
     uint32_t contradicted = ~(uint32_t)ALL_PROTECTIONS;
 
-    if (has_own_memory(options)) {
+    if (has_own_memory(options) || !SOURCE_HAS_OS) {
         contradicted |= NEEDS_OS;
     }
     if (has_constructed(options)) {

@@ -3,6 +3,8 @@
 
 #include "source.h"
 
+#if !defined(CORK_MEMPOOL_NO_OS_MEMORY)
+
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -106,3 +108,72 @@ void source_release(void *memory, size_t size)
 {
     munmap(memory, size);
 }
+
+#else
+
+static void *no_acquire(void *source_data, size_t size, size_t alignment)
+{
+    (void)source_data;
+    (void)size;
+    (void)alignment;
+    return NULL;
+}
+
+static void no_release(void *source_data, void *memory, size_t size)
+{
+    (void)source_data;
+    (void)memory;
+    (void)size;
+}
+
+const struct cork_mempool_source source_heap = {.acquire = no_acquire, .release = no_release};
+
+size_t source_page_size(void)
+{
+    return 1;
+}
+
+bool source_is_scarce(void)
+{
+    return true;
+}
+
+void *source_reserve(size_t size)
+{
+    (void)size;
+    return NULL;
+}
+
+bool source_commit(void *pages, size_t size)
+{
+    (void)pages;
+    (void)size;
+    return false;
+}
+
+bool source_guard(void *pages, size_t size)
+{
+    (void)pages;
+    (void)size;
+    return false;
+}
+
+void source_discard(void *pages, size_t size)
+{
+    (void)pages;
+    (void)size;
+}
+
+void source_scatter(void *pages, size_t size)
+{
+    (void)pages;
+    (void)size;
+}
+
+void source_release(void *memory, size_t size)
+{
+    (void)memory;
+    (void)size;
+}
+
+#endif

@@ -13,6 +13,16 @@
 #include "internal.h"
 #include "libcork/core/mempool_options.h"
 
+/*
+ * Built with CORK_MEMPOOL_NO_OS_MEMORY, the library knows no operating system and no heap: every
+ * request is refused, and pools have the memory that their options give them.
+ */
+#if defined(CORK_MEMPOOL_NO_OS_MEMORY)
+#define SOURCE_HAS_OS false
+#else
+#define SOURCE_HAS_OS true
+#endif
+
 /* source_heap is the heap. */
 INTERNAL extern const struct cork_mempool_source source_heap;
 

@@ -3,13 +3,16 @@
 
 #include "violation.h"
 
-#include <dlfcn.h>
-#include <errno.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+
+#if !defined(CORK_MEMPOOL_NO_OS_MEMORY)
+#include <dlfcn.h>
+#include <errno.h>
 #include <unistd.h>
+#endif
 
 static _Atomic(cork_mempool_violation_handler *) installed_handler;
 
@@ -58,6 +61,8 @@ static void add_name(struct line *line, const char *name)
     add_string(line, name[length] == '\0' ? "\"" : "...\"");
 }
 
+#if !defined(CORK_MEMPOOL_NO_OS_MEMORY)
+
 static void send(struct line *line)
 {
     size_t sent = 0;
@@ -73,13 +78,11 @@ static void send(struct line *line)
     }
 }
 
-/* The address of a call, and the function it is in where the program tells. */
-static void add_site(struct line *line, const char *before, const void *site)
+/* The function that a call is in, where the program tells. */
+static void add_function(struct line *line, const void *site)
 {
     Dl_info info;
 
-    add_string(line, before);
-    add_pointer(line, site);
     /* A return address may be the first one behind a function that never returns. */
     if (dladdr((const char *)site - 1, &info) == 0) {
         return;
@@ -92,6 +95,36 @@ static void add_site(struct line *line, const char *before, const void *site)
                    (uintptr_t)(info.dli_sname != NULL ? info.dli_saddr : info.dli_fbase),
                16);
     add_string(line, ")");
+}
+
+#else
+
+/* For programs that have nowhere to write to. */
+__attribute__((weak)) void cork_mempool_write_report(const char *text, size_t size)
+{
+    (void)text;
+    (void)size;
+}
+
+static void send(struct line *line)
+{
+    line->text[line->length++] = '\n';
+    cork_mempool_write_report(line->text, line->length);
+}
+
+static void add_function(struct line *line, const void *site)
+{
+    (void)line;
+    (void)site;
+}
+
+#endif
+
+static void add_site(struct line *line, const char *before, const void *site)
+{
+    add_string(line, before);
+    add_pointer(line, site);
+    add_function(line, site);
 }
 
 static void report_what(const struct cork_mempool_violation *violation)

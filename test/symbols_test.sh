@@ -50,6 +50,11 @@ strtoull
 sysconf
 write'
 
+# Without an operating system: errno, and how a program ends.
+exported_embedded=$(printf '%s\ncork_mempool_write_report' "$exported")
+needed_embedded='__errno_location
+abort'
+
 # What compilers call on their own.
 implied='^(bcmp|strlen|memset|memcpy|memmove|memcmp|__stack_chk_fail(_local)?|__popcountdi2|_GLOBAL_OFFSET_TABLE_)$'
 
@@ -81,7 +86,7 @@ same() { # same DESCRIPTION ACTUAL EXPECTED
     fi
 }
 
-check_symbols() { # check_symbols DESCRIPTION COMPILER
+check_symbols() { # check_symbols DESCRIPTION COMPILER EXPORTED NEEDED
     defined=$("$nm" -g --defined-only "$directory"/*.o | awk 'NF == 3 { print $3 }' | sort -u)
     foreign=$(echo "$defined" | grep -v '^cork_mempool_' || true)
     same "$1: global names begin with cork_mempool_" "$foreign" ''
@@ -89,11 +94,11 @@ check_symbols() { # check_symbols DESCRIPTION COMPILER
     undefined=$("$nm" -u "$directory"/*.o | awk 'NF == 2 { print $2 }' | sort -u)
     echo "$defined" > "$directory/defined"
     outside=$(echo "$undefined" | grep -vxF -f "$directory/defined" | grep -vE "$implied" | sort)
-    same "$1: functions needed of the C library" "$outside" "$needed"
+    same "$1: functions needed of the C library" "$outside" "$4"
 
     "$2" -shared -Wl,-z,defs -o "$directory/library.so" "$directory"/*.o || fail "$1: shared library"
     visible=$("$nm" -D --defined-only "$directory/library.so" | awk '$2 != "A" { print $3 }' | sort)
-    same "$1: exported names" "$visible" "$exported"
+    same "$1: exported names" "$visible" "$3"
     libraries=$("$objdump" -p "$directory/library.so" | awk '$1 == "NEEDED" { print $2 }')
     same "$1: libraries needed" "$(echo "$libraries" | grep -v '^libc\.so' || true)" ''
 }
@@ -110,7 +115,10 @@ for compiler in $compilers; do
     for options in -O0 -O2 '-O3 -DNDEBUG'; do
         # shellcheck disable=SC2086 # options are several
         compile "$compiler" $options -fPIC
-        check_symbols "$compiler $options" "$compiler"
+        check_symbols "$compiler $options" "$compiler" "$exported" "$needed"
     done
+    compile "$compiler" -O2 -fPIC -DCORK_MEMPOOL_NO_OS_MEMORY
+    check_symbols "$compiler, without an operating system" "$compiler" \
+        "$exported_embedded" "$needed_embedded"
 done
 [ "$failed" -eq 0 ] && echo "all names are as they should be"

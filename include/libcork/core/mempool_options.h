@@ -96,7 +96,8 @@ struct cork_mempool_options {
  *          CALLSITES; a buffer without a size, a size without a buffer, a buffer too small for one
  *          object; a buffer and a source, or either with GUARD or PASSTHROUGH; a source without
  *          both functions, source_data without a source; WIPE with a constructor or destructor,
- *          whose objects it would destroy.
+ *          whose objects it would destroy. A library built with CORK_MEMPOOL_NO_OS_MEMORY cannot
+ *          meet GUARD and PASSTHROUGH at all; pools without a buffer or a source get no memory.
  */
 bool cork_mempool_init_with(struct cork_mempool *mp, const struct cork_mempool_options *options);
 

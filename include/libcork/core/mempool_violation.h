@@ -21,6 +21,9 @@
  *     cork_mempool: leak at done: pool 0x7ffd0c40 "struct node", 17 live objects, element size 16
  *     cork_mempool: live object 0x7f21a040, slot 1
  *
+ * A library built with CORK_MEMPOOL_NO_OS_MEMORY, for machines without an operating system, has no
+ * standard error; cork_mempool_write_report, below, is given its reports.
+ *
  * The report is made on the stack and sent by write(2): nothing is allocated, and no lock is taken
  * but that of the dynamic linker, which knows the names of call sites.
  */
@@ -109,6 +112,15 @@ cork_mempool_violation_handler *cork_mempool_on_violation(cork_mempool_violation
  * Returns: a constant string, or NULL where kind is not a kind.
  */
 const char *cork_mempool_violation_message(enum cork_mempool_violation_kind kind);
+
+#if defined(CORK_MEMPOOL_NO_OS_MEMORY)
+/*
+ * cork_mempool_write_report is what a library built with CORK_MEMPOOL_NO_OS_MEMORY calls with each
+ * line of a report, where others call write(2): size bytes, the last of which is a newline. The
+ * program may define it; the library's own, which is weak, writes nothing.
+ */
+void cork_mempool_write_report(const char *text, size_t size);
+#endif
 
 #if defined(__cplusplus)
 } /* extern "C" */

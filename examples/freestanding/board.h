@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef BOARD_H
+#define BOARD_H
+
+/*
+ * The board: what the example needs besides the library.
+ */
+
+#include <stddef.h>
+
+/* board_write sends text to whoever looks after the board. */
+void board_write(const char *text, size_t size);
+
+#endif /* BOARD_H */
