@@ -64,7 +64,8 @@
 /* HOT functions begin a cache line, so that their speed does not depend on what precedes them. */
 #define HOT __attribute__((aligned(64)))
 
-/* NOINLINE keeps a slow path's registers and stack out of the fast path that calls it. */
+/* NOINLINE keeps a slow path's registers and stack out of the fast path that calls it, and gives a
+ * function that asks where it was called from a call of its own, whatever the linker may inline. */
 #define NOINLINE __attribute__((noinline))
 
 #endif /* CORK_MEMPOOL_INTERNAL_H */

@@ -44,7 +44,7 @@ static HOT NOINLINE void *new_slowly(struct cork_mempool *mp, const void *site)
     return mp->guards_new ? protect_new(mp, site) : new_from_next_group(mp);
 }
 
-HOT void *cork_mempool_new(struct cork_mempool *mp)
+HOT NOINLINE void *cork_mempool_new(struct cork_mempool *mp)
 {
     const uint64_t open = mp->open;
 
@@ -95,7 +95,7 @@ static inline void adopt(struct cork_mempool *mp, struct cork_mempool_group *gro
     mp->open_is_new = false;
 }
 
-HOT void cork_mempool_free(struct cork_mempool *mp, void *ptr)
+HOT NOINLINE void cork_mempool_free(struct cork_mempool *mp, void *ptr)
 {
     const uintptr_t offset = (uintptr_t)ptr - (uintptr_t)mp->base;
     const uintptr_t slot = geometry_slot_of(&mp->geometry, offset);

@@ -8,7 +8,7 @@
 #include "protect.h"
 #include "region.h"
 
-void cork_mempool_clear(struct cork_mempool *mp)
+NOINLINE void cork_mempool_clear(struct cork_mempool *mp)
 {
     const void *site = __builtin_return_address(0);
     struct cork_mempool_slot slot;
