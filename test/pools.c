@@ -92,11 +92,6 @@ size_t type_slot_needed(size_t size)
     return slot_with(size, size & (~size + 1));
 }
 
-size_t page_size(void)
-{
-    return (size_t)sysconf(_SC_PAGESIZE);
-}
-
 bool regions_are_small(void)
 {
     struct rlimit limit;

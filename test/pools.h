@@ -26,8 +26,6 @@ extern const unsigned all_protections[PROTECTIONS_COUNT];
 /* What the pool itself puts between objects. */
 #define GAP_SIZE (TEST_UNDER_ASAN ? (size_t)16 : (size_t)0)
 
-size_t page_size(void);
-
 struct cork_mempool_stats stats_of(const struct cork_mempool *mp);
 
 bool same_stats(const struct cork_mempool_stats *a, const struct cork_mempool_stats *b);

@@ -383,6 +383,7 @@ TEST(a_pool_asks_for_huge_pages_when_it_grows_by_16_mib_at_once)
         CHECK(requests.huge_size == 0 || requests.huge_size >= huge);
         CHECK(requests.huge_size == 0 || stats_of(&mp).memory_size >= size + huge);
         CHECK(requests.huge_size == 0 || size >= huge);
+        CHECK(requests.huge_size == 0 || requests.huge_size == huge || regions_are_small());
     }
     CHECK_EQUAL(requests.stray_count, 0);
     take_objects(&mp, objects + count, 10000);
@@ -406,6 +407,10 @@ TEST(trim_leaves_of_a_region_the_groups_in_use_and_no_huge_pages)
     }
     cork_mempool_init_size(&mp, 4096);
     requests_start();
+    take_objects(&mp, objects, 1);
+    cork_mempool_trim(&mp);
+    CHECK_EQUAL(requests.small_size, 0); /* of the heap */
+    cork_mempool_free(&mp, objects[0]);
     take_objects(&mp, objects, 600);
     const struct cork_mempool_region *const region = mp.newest;
 
