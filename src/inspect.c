@@ -42,7 +42,8 @@ static bool open_group_is_valid(const struct cork_mempool *mp)
     }
 
     const size_t index = (size_t)(mp->open_group - region->groups);
-    return mp->open_base == region->base + index * GROUP_SLOTS * mp->geometry.stride &&
+    return mp->open_region == region &&
+           mp->open_base == region->base + index * GROUP_SLOTS * mp->geometry.stride &&
            ((mp->open | mp->veiled) & ~mp->open_group->free) == 0;
 }
 
@@ -59,7 +60,8 @@ static bool near_region_is_valid(const struct cork_mempool *mp)
 
     const size_t slot_count = mp->slot_count + mp->veiled_count;
     return region == NULL ? slot_count == 0
-                          : mp->base == region->base && slot_count == region->carved_count;
+                          : mp->near_region == region && mp->base == region->base &&
+                                slot_count == region->carved_count;
 }
 
 /* Verifies a region and its groups; adds the number of those on the free list to *linked_count. */

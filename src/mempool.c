@@ -92,6 +92,7 @@ static inline void adopt(struct cork_mempool *mp, struct cork_mempool_group *gro
     mp->open = group->free;
     mp->open_base = mp->base + slot / GROUP_SLOTS * GROUP_SLOTS * mp->geometry.stride;
     mp->open_group = group;
+    mp->open_region = mp->near_region;
     mp->open_is_new = false;
 }
 

@@ -61,7 +61,7 @@ static struct cork_mempool_group *freed_group(struct cork_mempool *mp)
     if (group->free != 0) {
         return group;
     }
-    if (region_holds_group(region_of(mp, group), group + 1) && group[1].free == GROUP_BITS) {
+    if (region_holds_group(mp->open_region, group + 1) && group[1].free == GROUP_BITS) {
         return group + 1;
     }
     while (group->free == 0 && mp->free_list != NULL) {
@@ -80,7 +80,10 @@ static bool open_freed(struct cork_mempool *mp)
     if (group == NULL) {
         return false;
     }
-    open_group(mp, region_of(mp, group), group, group->free);
+    if (!region_holds_group(mp->open_region, group)) {
+        mp->open_region = region_of(mp, group);
+    }
+    open_group(mp, mp->open_region, group, group->free);
     mp->open_is_new = false;
     return true;
 }

@@ -58,6 +58,7 @@ TEST(check_sees_damage_to_the_open_group)
     gather();
     CHECK(mp->open != 0);
     CHECK_SEES(mp->open_base, mp->open_base + PERSON_SLOT);
+    CHECK_SEES(mp->open_region, &mp->nursery);
     CHECK_SEES(mp->open_group, mp->open_group - 1);
     CHECK_SEES(mp->open_group, mp->open_group + 1);
     CHECK_SEES(mp->open_group, (struct cork_mempool_group *)(void *)((char *)mp->open_group + 1));
@@ -81,6 +82,7 @@ TEST(check_sees_damage_to_the_near_region)
     CHECK_SEES(mp->slot_count, mp->slot_count - 1);
     CHECK_SEES(mp->slot_count, 0);
     CHECK_SEES(mp->groups, mp->groups + 1);
+    CHECK_SEES(mp->near_region, &mp->nursery);
     crowd_disperse(&crowd);
 }
 

@@ -111,8 +111,8 @@ struct cork_mempool {
     bool guards_new;                         /* so is new: open stays 0; implies guards_free */
     uint64_t veiled;                         /* with guards_new, what open would be */
     size_t veiled_count;                     /* with guards_free, what slot_count would be */
-    struct cork_mempool_region *near_region; /* with guards_free, whose copies these are */
-    struct cork_mempool_region *open_region; /* with guards_new, the open group's */
+    struct cork_mempool_region *near_region; /* whose copies the near region's fields are */
+    struct cork_mempool_region *open_region; /* the open group's */
     struct cork_mempool_region *newest; /* the only region that grows; NULL before the first new */
     const struct cork_mempool *self;    /* where the pool was at its first new */
     const char *name;                   /* for reports; NULL: it has none */
