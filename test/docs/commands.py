@@ -28,6 +28,8 @@ _OTHERS = {
     "$EDITOR": [],
     "afl-fuzz": ["-i", "-o", "--"],
     "ar": [],
+    "arm-none-eabi-gcc": ["-mcpu", "-mthumb", "-std", "-Os", "-ffunction-sections", "-Iinclude",
+                          "-Isrc", "-DCORK_MEMPOOL_NO_OS_MEMORY", "-c"],
     "cc": ["-Iinclude", "-Isrc", "-O2", "-c", "-o"],
     "cd": [],
     "echo": [],
@@ -53,7 +55,10 @@ def split(text):
     check = subprocess.run(["sh", "-n"], input=text, capture_output=True, text=True, check=False)
     _demand(check.returncode == 0, check.stderr.strip())
     commands = []
-    for line in text.replace("\\\n", " ").splitlines():
+    lines = text.replace("\\\n", " ").splitlines()
+    # What a command takes from another's output.
+    inner = re.findall(r"\$\(([^()]*)\)", text)
+    for line in [re.sub(r"\$\(([^()]*)\)", "$1", line) for line in lines] + inner:
         lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
         lexer.whitespace_split = True
         words = []
@@ -118,7 +123,7 @@ def _check_bazel_options(options):
     rc = (ROOT / ".bazelrc").read_text(encoding="utf-8")
     for option in options:
         name, _, value = option.partition("=")
-        is_known = option in ("-c", "opt") or (
+        is_known = option in ("-c", "opt") or name in ("--copt", "--linkopt") or (
             name == "--config" and re.search(rf"^build:{re.escape(value)} ", rc, re.MULTILINE))
         _demand(is_known, f"nothing is known of Bazel's option {option}")
 

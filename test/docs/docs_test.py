@@ -220,8 +220,8 @@ def starlark_block(_, block, __):
         if call.func.id == "bazel_dep" and values["name"] == "cork_mempool" \
                 and values["version"] != version:
             raise block.error(f"the version is {version}")
-        if "cork_mempool" not in (values.get("name"), values.get("module_name")):
-            raise block.error("says nothing of cork_mempool")
+    if '"cork_mempool"' not in block.text and '"@cork_mempool"' not in block.text:
+        raise block.error("says nothing of cork_mempool")
 
 
 def dockerfile_block(_, block, __):
