@@ -32,9 +32,12 @@
 extern "C" {
 #endif
 
-/* As in libcork/core/callbacks.h, which may be included as well. */
+/* What frees user_data. This and the next two are as in libcork/core/callbacks.h, which may be
+ * included as well. */
 typedef void (*cork_free_f)(void *value);
+/* A constructor of objects. */
 typedef void (*cork_init_f)(void *user_data, void *value);
+/* A destructor of objects. */
 typedef void (*cork_done_f)(void *user_data, void *value);
 
 /* Private: a pool that cork_mempool_new has made. */
