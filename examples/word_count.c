@@ -30,7 +30,7 @@ static bool count(struct hash_table *counts, struct cork_mempool *words, const c
         if (copy == NULL) {
             return false;
         }
-        found = hash_table_get_or_create(counts, strcpy(copy, word));
+        found = hash_table_get_or_create(counts, memcpy(copy, word, strlen(word) + 1));
         if (found == NULL) {
             cork_mempool_free(words, copy);
             return false;
