@@ -87,9 +87,9 @@ INTERNAL size_t region_discard(struct cork_mempool_region *region, size_t first,
                                const struct cork_mempool_geometry *geometry);
 
 /*
- * region_scatter is for a region of which something has been discarded. What is committed and not
- * carved may be part of a huge page, and goes back too; nor are there to be other huge pages, which
- * the operating system would make of one that is live and 511 that have been given back.
+ * region_scatter is for a region of which something has been discarded, where the operating system
+ * makes huge pages of whatever it can. What is committed and not carved may be part of one, and
+ * goes back too; nor is another to be made, of a page that is live and 511 that were given back.
  */
 INTERNAL void region_scatter(struct cork_mempool_region *region,
                              const struct cork_mempool_geometry *geometry);

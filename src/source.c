@@ -13,10 +13,6 @@
 
 #include "annotate.h"
 
-/* From how many bytes on, committed at once, huge pages are asked for. A pool commits as much as it
- * has, so that one that begins a last page of 2 MiB has 16 of them at least. */
-#define HUGE_COMMIT_SIZE ((size_t)16 << 20)
-
 /* MADV_GUARD_INSTALL of Linux 6.13, which is younger than most C libraries; and an advice that no
  * kernel knows. */
 #define ADVICE_GUARD 102
@@ -65,16 +61,7 @@ void *source_reserve(size_t size)
 
 bool source_commit(void *pages, size_t size)
 {
-    if (mprotect(pages, size, PROT_READ | PROT_WRITE) != 0) {
-        return false;
-    }
-#if defined(MADV_HUGEPAGE)
-    if (size >= HUGE_COMMIT_SIZE) {
-        /* Where there are none, small ones serve. */
-        madvise(pages, size, MADV_HUGEPAGE);
-    }
-#endif
-    return true;
+    return mprotect(pages, size, PROT_READ | PROT_WRITE) == 0;
 }
 
 bool source_guard(void *pages, size_t size)

@@ -35,8 +35,7 @@ INTERNAL bool source_is_scarce(void);
 /* source_reserve returns size bytes of address space that nobody may touch, or NULL. */
 INTERNAL void *source_reserve(size_t size);
 
-/* source_commit makes whole pages of a reservation usable, for good; those that are stay so. Of
- * many at once it asks the operating system to make huge ones, which are several times faster. */
+/* source_commit makes whole pages of a reservation usable, for good; those that are stay so. */
 INTERNAL bool source_commit(void *pages, size_t size);
 
 /*

@@ -366,36 +366,6 @@ TEST(a_pool_that_may_not_commit_much_commits_less)
     requests_stop();
 }
 
-/* No more is wasted by the last of them than an eighth. */
-TEST(a_pool_asks_for_huge_pages_when_it_grows_by_16_mib_at_once)
-{
-    const size_t huge = (size_t)16 << 20;
-    struct cork_mempool mp;
-    size_t count = 0;
-
-    cork_mempool_init_size(&mp, 4096);
-    requests_start();
-    while (requests.huge_size == 0) {
-        const size_t size = stats_of(&mp).memory_size;
-
-        CHECK(size < 8 * huge);
-        objects[count++] = cork_mempool_new(&mp);
-        CHECK(requests.huge_size == 0 || requests.huge_size >= huge);
-        CHECK(requests.huge_size == 0 || stats_of(&mp).memory_size >= size + huge);
-        CHECK(requests.huge_size == 0 || size >= huge);
-        CHECK(requests.huge_size == 0 || requests.huge_size == huge || regions_are_small());
-    }
-    CHECK_EQUAL(requests.stray_count, 0);
-    take_objects(&mp, objects + count, 10000);
-    CHECK_EQUAL(requests.stray_count, 0);
-    while (count > 0) {
-        cork_mempool_free(&mp, objects[--count]);
-    }
-    cork_mempool_clear(&mp);
-    cork_mempool_done(&mp);
-    requests_stop();
-}
-
 /* A huge page would bring back what has been given back, and may have what was never issued. */
 TEST(trim_leaves_of_a_region_the_groups_in_use_and_no_huge_pages)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#define _DEFAULT_SOURCE /* MADV_HUGEPAGE */
+#define _DEFAULT_SOURCE /* MADV_DONTNEED, MADV_NOHUGEPAGE */
 
 #include "requests.h"
 
@@ -253,7 +253,6 @@ int __wrap_madvise(void *memory, size_t size, int advice)
     }
     result = __real_madvise(memory, size, advice);
     if (are_counted) {
-        requests.huge_size += advice == MADV_HUGEPAGE ? size : 0;
         requests.small_size += advice == MADV_NOHUGEPAGE ? size : 0;
         requests.discard_size += advice == MADV_DONTNEED ? size : 0;
         requests.guard_size += advice == ADVICE_GUARD && result == 0 ? size : 0;

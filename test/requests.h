@@ -25,8 +25,7 @@ struct requests {
     size_t refused_count; /* those that were refused, by requests_refuse or in earnest */
     size_t heap_count;    /* pieces of the heap taken and not given back */
     size_t mapped_size;   /* bytes mapped and not unmapped */
-    size_t huge_size;     /* bytes that madvise was asked to make of huge pages */
-    size_t small_size;    /* bytes that madvise was asked not to make of them */
+    size_t small_size;    /* bytes that madvise was asked not to make huge pages of */
     size_t discard_size;  /* bytes that madvise was told to forget */
     size_t guard_size;    /* bytes that madvise has made inaccessible */
     size_t stray_count;   /* calls of mprotect and madvise beyond the newest mapping's inside */
