@@ -36,6 +36,8 @@ ENGINE_BEGIN
 void *__real_mmap(void *address, size_t size, int protection, int flags, int file, off_t offset);
 int __real_mprotect(void *address, size_t size, int protection);
 
+#define ADVICE_GUARD 102 /* MADV_GUARD_INSTALL, which C libraries may not know */
+
 #define PAGE        ((size_t)4096)
 #define SPACE_COUNT 32
 #define SPACE_PAGES ((size_t)(UINT32_C(1) << 19))
@@ -246,10 +248,11 @@ WRAP(int, mprotect, (void *address, size_t size, int protection))
                                  : __real_mprotect(address, size, protection);
 }
 
-/* Guards, and the wish for huge pages, would stay where another mapping is simulated next. */
+/* Guards change what is asked for, and not every kernel has them: a program must do the same
+ * everywhere. Wishes for pages would stay where another mapping is simulated next. */
 WRAP(int, madvise, (void *address, size_t size, int advice))
 {
-    if (is_simulated(address) && advice != MADV_DONTNEED) {
+    if (advice == ADVICE_GUARD || (is_simulated(address) && advice != MADV_DONTNEED)) {
         errno = EINVAL;
         return -1;
     }

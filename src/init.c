@@ -34,9 +34,9 @@ static bool has_constructed(const struct cork_mempool_options *options)
 /* The protections that options cannot be combined with. */
 static uint32_t contradicted(const struct cork_mempool_options *options)
 {
-    uint32_t contradicted = ~(uint32_t)ALL_PROTECTIONS;
+    uint32_t contradicted = ~(uint32_t)ALL_PROTECTIONS | (SOURCE_HAS_OS ? 0 : NEEDS_OS);
 
-    if (has_own_memory(options) || !SOURCE_HAS_OS) {
+    if (has_own_memory(options)) {
         contradicted |= NEEDS_OS;
     }
     if (has_constructed(options)) {

@@ -431,8 +431,8 @@ static void put_head(FILE *out)
     fprintf(out, "// Beside cork_mempool's include and src:\n"
                  "//     cc -std=c11 -g" SANITIZER_OPTION " -Iinclude -Isrc THIS.c src/*.c");
     if (emit.needs[EMIT_WRAPS]) {
-        fprintf(out, " -Wl,--wrap=mmap,--wrap=mprotect,--wrap=malloc,--wrap=calloc"
-                     ",--wrap=aligned_alloc\n"
+        fprintf(out, " -Wl,--wrap=mmap,--wrap=mprotect,--wrap=madvise,--wrap=malloc"
+                     ",--wrap=calloc,--wrap=aligned_alloc\n"
                      "// (the last options because requests for memory were refused)");
     }
     fprintf(out,

@@ -406,6 +406,12 @@ WRAP(int, mprotect, (void *address, size_t size, int protection))
     return is_refused(0) ? -1 : __real_mprotect(address, size, protection);
 }
 
+/* Guards that are no mappings, which not every kernel has: as in the fuzz tests, there are none. */
+WRAP(int, madvise, (void *address, size_t size, int advice))
+{
+    return advice == 102 ? -1 : __real_madvise(address, size, advice);
+}
+
 WRAP(void *, malloc, (size_t size))
 {
     return is_refused(0) ? NULL : __real_malloc(size);
