@@ -47,6 +47,7 @@
 #define source_commit          cork_mempool_source_commit_
 #define source_discard         cork_mempool_source_discard_
 #define source_guard           cork_mempool_source_guard_
+#define source_has_guards      cork_mempool_source_has_guards_
 #define source_heap            cork_mempool_source_heap_
 #define source_is_scarce       cork_mempool_source_is_scarce_
 #define source_page_size       cork_mempool_source_page_size_

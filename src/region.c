@@ -382,6 +382,9 @@ static bool guard_blocks(const struct cork_mempool_region *region, size_t first,
 {
     const size_t period = geometry->period_slots;
 
+    if (!source_has_guards()) {
+        return false;
+    }
     for (size_t next = first + period; next < end; next += period) {
         const uintptr_t from = next_pages(region, next - period, end, geometry).to;
         const uintptr_t to = next_pages(region, next, end, geometry).from;
@@ -399,6 +402,7 @@ static bool commit_slots(struct cork_mempool_region *region, size_t first, size_
 {
     const size_t period = geometry->period_slots;
     const uintptr_t from = next_pages(region, first, end, geometry).from;
+    /* Where the last block ends; or without guards, period being 0, where no more slots do. */
     const uintptr_t to = next_pages(region, end - period, end, geometry).to;
 
     if (!source_commit(address_in(region, from), to - from)) {

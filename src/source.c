@@ -64,16 +64,19 @@ bool source_commit(void *pages, size_t size)
     return mprotect(pages, size, PROT_READ | PROT_WRITE) == 0;
 }
 
-bool source_guard(void *pages, size_t size)
+bool source_has_guards(void)
 {
 #if defined(__linux__)
     /* Emulators take any advice, and follow none: let them be asked for what does not exist. */
-    return madvise(pages, size, NO_ADVICE) != 0 && madvise(pages, size, ADVICE_GUARD) == 0;
+    return madvise(NULL, 0, NO_ADVICE) != 0;
 #else
-    (void)pages;
-    (void)size;
     return false;
 #endif
+}
+
+bool source_guard(void *pages, size_t size)
+{
+    return madvise(pages, size, ADVICE_GUARD) == 0;
 }
 
 void source_discard(void *pages, size_t size)
@@ -135,6 +138,11 @@ bool source_commit(void *pages, size_t size)
 {
     (void)pages;
     (void)size;
+    return false;
+}
+
+bool source_has_guards(void)
+{
     return false;
 }
 

@@ -38,9 +38,13 @@ INTERNAL void *source_reserve(size_t size);
 /* source_commit makes whole pages of a reservation usable, for good; those that are stay so. */
 INTERNAL bool source_commit(void *pages, size_t size);
 
+/* source_has_guards says whether the operating system may have what source_guard needs. */
+INTERNAL bool source_has_guards(void);
+
 /*
  * source_guard makes whole pages of a reservation inaccessible for good, though they are committed
- * together with others later. Returns: false where the operating system has no such guards.
+ * together with others later. To be called where source_has_guards.
+ * Returns: false where the operating system has no such guards.
  */
 INTERNAL bool source_guard(void *pages, size_t size);
 

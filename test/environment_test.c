@@ -89,7 +89,7 @@ static int compare(const void *one, const void *other)
  * there are few of them. */
 static bool is_guarded(void)
 {
-    const size_t gap_size = 2 * (size_t)sysconf(_SC_PAGESIZE);
+    const size_t gap_size = 2 * page_size();
     size_t gap_count = 0;
 
     qsort(objects, OBJECT_COUNT, sizeof(*objects), compare);

@@ -99,7 +99,7 @@ static bool has_guards(void)
     void *page = mmap(NULL, page_size(), PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
     CHECK(page != MAP_FAILED);
-    madvise(page, page_size(), 102); /* MADV_GUARD_INSTALL */
+    madvise(page, page_size(), ADVICE_GUARD);
     const bool has_guards = !is_accessible(page);
 
     munmap(page, page_size());

@@ -226,7 +226,7 @@ TEST(a_pool_does_without_the_heap)
 /* A block and its alignment, each in pages; descriptors; three guards. */
 static size_t least_request(const struct scenario *scenario)
 {
-    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    const size_t page = page_size();
     const size_t slot = slot_needed(scenario->element_size);
     const size_t block = scenario->block_size > slot ? scenario->block_size : slot;
 
@@ -451,7 +451,7 @@ static size_t count_to_growth(size_t size, size_t least)
 TEST(memory_that_is_given_back_may_be_touched_by_whoever_gets_it_next)
 {
     static const size_t sizes[] = {24, 100, 5000};
-    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    const uintptr_t page = page_size();
 
     for (size_t i = 0; i < COUNT_OF(sizes); i++) {
         const size_t count = count_to_growth(sizes[i], 500);

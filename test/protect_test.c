@@ -10,7 +10,6 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "harness.h"
 #include "pools.h"
@@ -425,7 +424,7 @@ __attribute__((no_sanitize("address"), noinline)) static void touch(const void *
 
 static const char *page_of(const char *address)
 {
-    return address - (uintptr_t)address % (size_t)sysconf(_SC_PAGESIZE);
+    return address - (uintptr_t)address % page_size();
 }
 
 /* Of objects in the order of their addresses, those after which a block ends. */
@@ -437,7 +436,7 @@ static bool is_last_of_block(char *const *objects, size_t i, size_t slot_size)
 TEST(memory_before_between_and_behind_guarded_blocks_faults)
 {
     static const size_t sizes[] = {1, 24, 64, 1000, 5000, 20000};
-    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    const size_t page = page_size();
 
     for (size_t i = 0; i < COUNT_OF(sizes); i++) {
         char *objects[400];
@@ -517,7 +516,7 @@ TEST(a_pointer_between_guarded_blocks_is_refused_as_never_issued)
 /* Guards can neither be read nor written, so they are no part of a pool's memory. */
 TEST(stats_count_no_guards_as_memory)
 {
-    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    const size_t page = page_size();
     struct cork_mempool mp;
     void *object;
 

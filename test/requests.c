@@ -9,8 +9,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define ADVICE_GUARD 102 /* MADV_GUARD_INSTALL, which C libraries may not know */
-
 struct requests requests;
 
 /* Only where this is true is anything written: threads may use their pools side by side. */
@@ -256,7 +254,7 @@ int __wrap_madvise(void *memory, size_t size, int advice)
         requests.small_size += advice == MADV_NOHUGEPAGE ? size : 0;
         requests.discard_size += advice == MADV_DONTNEED ? size : 0;
         requests.guard_size += advice == ADVICE_GUARD && result == 0 ? size : 0;
-        requests.stray_count += !is_inside_newest(memory, size);
+        requests.stray_count += size != 0 && !is_inside_newest(memory, size);
     }
     return result;
 }

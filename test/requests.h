@@ -18,6 +18,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#define ADVICE_GUARD 102 /* MADV_GUARD_INSTALL, which C libraries may not know */
+
 /* struct requests holds what has happened since requests_start. */
 struct requests {
     size_t count;         /* of memory asked for: all of the above but munmap, madvise and free */

@@ -2,6 +2,8 @@
 """Tests that are built as for a machine without an operating system."""
 
 load("@rules_cc//cc:defs.bzl", "cc_test")
+load(":sanitizers.bzl", "SANITIZERS", "sanitized_tests")
+load(":scripts.bzl", "alias_executable")
 
 def _without_os_memory_impl(_settings, _attr):
     return {"//:os_memory": False}
@@ -14,13 +16,7 @@ _without_os_memory = transition(
 
 def _embedded_test_impl(ctx):
     test = ctx.attr.test[0][DefaultInfo]
-    executable = ctx.actions.declare_file(ctx.label.name)
-    ctx.actions.symlink(
-        output = executable,
-        target_file = test.files_to_run.executable,
-        is_executable = True,
-    )
-    return DefaultInfo(executable = executable, runfiles = test.default_runfiles)
+    return DefaultInfo(executable = alias_executable(ctx, test), runfiles = test.default_runfiles)
 
 _embedded_test = rule(
     implementation = _embedded_test_impl,
@@ -34,12 +30,15 @@ _embedded_test = rule(
     test = True,
 )
 
-def embedded_cc_test(name, **kwargs):
+def embedded_cc_test(name, sanitizers = SANITIZERS.keys(), **kwargs):
     """Defines a cc_test that is built with --//:os_memory=false, whatever the command line says.
 
     Args:
-      name: the test's name; `name`_program is what it runs, which is not to be built otherwise.
+      name: the test's name, also in `name`_asan and so on, see sanitized_cc_test. `name`_program is
+        what it runs, which is not to be built otherwise.
+      sanitizers: which sanitizers to run it under; say why where it is not all of them.
       **kwargs: as for cc_test.
     """
     cc_test(name = name + "_program", linkstatic = True, tags = ["manual"], **kwargs)
     _embedded_test(name = name, size = "small", test = name + "_program")
+    sanitized_tests(name, sanitizers, size = "small")

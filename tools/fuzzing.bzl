@@ -3,7 +3,7 @@
 
 load("@rules_cc//cc:defs.bzl", "cc_binary")
 load(":sanitizers.bzl", "RUNNING", "SANITIZERS", "sanitized", "sanitized_cc_test")
-load(":scripts.bzl", "here", "write_launcher")
+load(":scripts.bzl", "alias_executable", "here", "write_launcher")
 
 _ChoiceInfo = provider("A build setting's value.", fields = ["value"])
 
@@ -37,13 +37,7 @@ _fuzzing_transition = transition(
 
 def _fuzz_binary_impl(ctx):
     binary = ctx.attr.binary[0][DefaultInfo]
-    executable = ctx.actions.declare_file(ctx.label.name)
-    ctx.actions.symlink(
-        output = executable,
-        target_file = binary.files_to_run.executable,
-        is_executable = True,
-    )
-    return DefaultInfo(executable = executable, runfiles = binary.default_runfiles)
+    return DefaultInfo(executable = alias_executable(ctx, binary), runfiles = binary.default_runfiles)
 
 _fuzz_binary = rule(
     implementation = _fuzz_binary_impl,

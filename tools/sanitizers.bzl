@@ -2,6 +2,7 @@
 """Tests built and run under each sanitizer, without a --config that one could forget."""
 
 load("@rules_cc//cc:defs.bzl", "cc_test")
+load(":scripts.bzl", "alias_executable")
 
 # The sanitizers' names and the compiler's options for them; the linker wants the first.
 SANITIZERS = {
@@ -58,17 +59,11 @@ _sanitizer_transition = transition(
 
 def _sanitizer_test_impl(ctx):
     test = ctx.attr.test[0][DefaultInfo]
-    executable = ctx.actions.declare_file(ctx.label.name)
-    ctx.actions.symlink(
-        output = executable,
-        target_file = test.files_to_run.executable,
-        is_executable = True,
-    )
     environment = dict(_ENVIRONMENT)
     environment.update(ctx.attr.env)
     return [
         DefaultInfo(
-            executable = executable,
+            executable = alias_executable(ctx, test),
             runfiles = ctx.runfiles(files = ctx.files.data).merge(test.default_runfiles),
         ),
         testing.TestEnvironment(environment),
@@ -116,13 +111,24 @@ def sanitized_cc_test(name, sanitizers = SANITIZERS.keys(), tags = [], **kwargs)
     kwargs.setdefault("linkstatic", True)
     cc_test(name = name, tags = tags, **kwargs)
     running = {key: kwargs[key] for key in RUNNING if key in kwargs}
+    sanitized_tests(name, sanitizers, tags, **running)
+
+def sanitized_tests(name, sanitizers = SANITIZERS.keys(), tags = [], **kwargs):
+    """Defines `name`_asan and so on, for a test `name` of any kind.
+
+    Args:
+      name: the test's name.
+      sanitizers: as for sanitized_cc_test.
+      tags: the tests' tags, besides the sanitizer's name.
+      **kwargs: how they are run, see RUNNING.
+    """
     for sanitizer in sanitizers:
         _sanitizer_test(
             name = name + "_" + sanitizer,
             sanitizer = sanitizer,
             tags = tags + [sanitizer],
             test = name,
-            **running
+            **kwargs
         )
 
 def _bazelrc_configs_impl(ctx):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Executables that are a command line over files of the build, whatever directory they start in."""
+"""Executables that are another target's, or a command line over files of the build, wherever it starts."""
 
 _LAUNCHER = """\
 #!/bin/sh
@@ -31,6 +31,21 @@ def write_launcher(ctx, words):
         is_executable = True,
     )
     return launcher
+
+def alias_executable(ctx, target):
+    """Links the rule's executable to another target's and returns it.
+
+    Args:
+      ctx: the rule's context.
+      target: the DefaultInfo of the other target, in whatever configuration it is built.
+    """
+    executable = ctx.actions.declare_file(ctx.label.name)
+    ctx.actions.symlink(
+        output = executable,
+        target_file = target.files_to_run.executable,
+        is_executable = True,
+    )
+    return executable
 
 # By the extensions of scripts; both are found on the PATH.
 _INTERPRETERS = {
@@ -70,26 +85,24 @@ script_test = rule(
     test = True,
 )
 
-def _lines_impl(ctx):
-    lines = ctx.actions.declare_file(ctx.label.name)
-    ctx.actions.write(output = lines, content = "".join([line + "\n" for line in ctx.attr.lines]))
-    return DefaultInfo(files = depset([lines]), runfiles = ctx.runfiles(files = [lines]))
-
-_lines = rule(
-    implementation = _lines_impl,
-    attrs = {"lines": attr.string_list(mandatory = True)},
-)
-
 def _target_list_impl(ctx):
-    names = ["//%s:%s\n" % (target.label.package, target.label.name) for target in ctx.attr.targets]
+    names = ctx.attr.names + [
+        "//%s:%s" % (target.label.package, target.label.name)
+        for target in ctx.attr.targets
+    ]
     targets = ctx.actions.declare_file(ctx.label.name)
-    ctx.actions.write(output = targets, content = "".join(names))
+    ctx.actions.write(output = targets, content = "".join([name + "\n" for name in names]))
     return DefaultInfo(files = depset([targets]), runfiles = ctx.runfiles(files = [targets]))
 
 target_list = rule(
     implementation = _target_list_impl,
-    doc = "The same list for a package that loads nothing from here, because others embed it.",
-    attrs = {"targets": attr.label_list(mandatory = True)},
+    doc = "A file with the names of targets.",
+    attrs = {
+        # Not built for the list.
+        "names": attr.string_list(),
+        # Known to exist, for a package that loads nothing from here, because others embed it.
+        "targets": attr.label_list(),
+    },
 )
 
 def documented(name, srcs = []):
@@ -100,10 +113,10 @@ def documented(name, srcs = []):
       srcs: the files; a list of all targets that were defined so far is added.
     """
     package = native.package_name()
-    _lines(
+    target_list(
         name = "targets",
         testonly = True,
-        lines = ["//%s:%s" % (package, target) for target in native.existing_rules()],
+        names = ["//%s:%s" % (package, target) for target in native.existing_rules()],
     )
     native.filegroup(
         name = name,

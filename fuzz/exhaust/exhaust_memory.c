@@ -280,6 +280,11 @@ bool source_commit(void *pages, size_t size)
     return true;
 }
 
+bool source_has_guards(void)
+{
+    return true;
+}
+
 bool source_guard(void *pages, size_t size)
 {
     const uint64_t guards = pages_at(pages, size);

@@ -8,7 +8,7 @@ patch changes is compiled; all else is the same for all, and is linked from the 
 
 load("@rules_cc//cc:defs.bzl", "cc_binary", "cc_library")
 load("//tools:sanitizers.bzl", "SANITIZERS", "sanitized")
-load("//tools:scripts.bzl", "here", "write_launcher")
+load("//tools:scripts.bzl", "alias_executable", "here", "write_launcher")
 
 # A corpus must find nothing in this one, of which nothing is patched.
 _CONTROL = "control"
@@ -71,12 +71,7 @@ _mutant_transition = transition(
 )
 
 def _mutant_impl(ctx):
-    executable = ctx.actions.declare_file(ctx.label.name)
-    ctx.actions.symlink(
-        output = executable,
-        target_file = ctx.attr.binary[0][DefaultInfo].files_to_run.executable,
-        is_executable = True,
-    )
+    executable = alias_executable(ctx, ctx.attr.binary[0][DefaultInfo])
     return [
         DefaultInfo(executable = executable),
         _MutantInfo(
