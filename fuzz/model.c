@@ -64,7 +64,7 @@ struct model_slot *model_pick(struct model *model, unsigned pool, size_t index, 
 {
     for (size_t i = 0; i < model->slot_count; i++) {
         struct model_slot *slot = &model->slots[(index + i) % model->slot_count];
-        if (slot->pool == pool && !(is_freed && slot->is_live)) {
+        if (slot->pool == pool && (!is_freed || !slot->is_live)) {
             return slot;
         }
     }

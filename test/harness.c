@@ -18,9 +18,11 @@
 enum { EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_SKIPPED = 77 };
 
 /* Long enough for the slowest sanitizer; so a test that hangs is named, not killed with the run. */
+#if !defined(SECONDS_PER_TEST)
 #define SECONDS_PER_TEST (TEST_UNDER_QEMU ? 500 : 50)
-#define TEST_MAX         256
-#define DEFAULT_SEED     20240229
+#endif
+#define TEST_MAX     256
+#define DEFAULT_SEED 20240229
 
 static struct {
     const char *name;

@@ -101,7 +101,7 @@ def trial(target, scratch):
         text = "#include <errno.h>\nint main(void) { return errno; }\n"
         for words, given in ((command, text), ([*target.runner, output], "")):
             try:
-                done = subprocess.run(words, input=given, text=True, capture_output=True)
+                done = subprocess.run(words, cwd=ROOT, input=given, text=True, capture_output=True)
             except FileNotFoundError:
                 return f"there is no {words[0]}"
             if done.returncode != 0:
@@ -110,8 +110,24 @@ def trial(target, scratch):
     return ""
 
 
-def test(target, scratch, jobs):
-    """Builds and runs all programs of a target and returns their results."""
+def set_up(target):
+    """Installs what a target needs besides packages; returns why not, or an empty string."""
+    print(f"{target.name}: {' '.join(target.setup)}", file=sys.stderr)
+    done = subprocess.run(target.setup, cwd=ROOT, text=True, stderr=subprocess.PIPE)
+    return done.stderr.strip() if done.returncode != 0 else ""
+
+
+def require_programs(names, target):
+    """Refuses names that no test of a target has."""
+    with tempfile.TemporaryDirectory() as directory:
+        known = CrossBuilder(target, pathlib.Path(directory)).labels()
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise Refusal(f"{target.name} has no test {' '.join(unknown)}, but {', '.join(sorted(known))}")
+
+
+def test(target, scratch, jobs, only):
+    """Builds and runs programs of a target, all or only these, and returns their results."""
     builder = CrossBuilder(target, scratch)
     objects = list(builder.library().values())
 
@@ -123,7 +139,7 @@ def test(target, scratch, jobs):
 
     # Programs run while those after them are compiled.
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-        running = [pool.submit(link_and_run, program) for program in builder.programs()]
+        running = [pool.submit(link_and_run, program) for program in builder.programs(only)]
         return [program.result() for program in running]
 
 
@@ -158,6 +174,9 @@ def parse_arguments():
     )
     parser.add_argument("targets", nargs="*", metavar="TARGET", help="which; default: all")
     parser.add_argument("--install", action="store_true", help="install what is missing, on Debian")
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="PROGRAM", help="such as region_test; repeatable"
+    )
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes at a time")
     parser.add_argument("--packages", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -175,9 +194,13 @@ def main():
     failures, skipped = [], []
     packages = {}
     for target in wanted:
+        require_programs(arguments.only, target)
+    for target in wanted:
         with tempfile.TemporaryDirectory() as directory:
             scratch = pathlib.Path(directory)
             missing = trial(target, scratch)
+            if missing and target.setup and arguments.install and not arguments.packages:
+                missing = set_up(target) or trial(target, scratch)
             if arguments.packages:
                 packages.update(dict.fromkeys(target.packages if missing else ()))
                 continue
@@ -188,7 +211,7 @@ def main():
                 continue
             start = time.monotonic()
             try:
-                results = test(target, scratch, arguments.jobs)
+                results = test(target, scratch, arguments.jobs, arguments.only)
             except Refusal as refusal:
                 results = [Result(0, 1, 0, 0, [], str(refusal))]
             if not report(target, results, time.monotonic() - start):

@@ -23,6 +23,7 @@ class Target:
     cxx: str = ""  # the compiler of C++; empty: there is none
     runner: tuple = ()
     more_sources: tuple = ()  # linked with every test
+    setup: tuple = ()  # what installs the rest, once the packages are there
 
 
 def emulated(name, about, triple, package, qemu, runner=()):
@@ -35,6 +36,21 @@ def emulated(name, about, triple, package, qemu, runner=()):
         ("-DTEST_UNDER_QEMU=1",),
         cxx=f"{triple}-g++",
         runner=(*runner, qemu, "-L", f"/usr/{triple}"),
+    )
+
+
+def virtual(name, about, triple, package, qemu):
+    """Returns a target that runs under a kernel of its own, one machine for each program."""
+    return Target(
+        name,
+        about,
+        (f"g++-{package}", qemu, "cpio"),
+        f"{triple}-gcc",
+        ("-DSECONDS_PER_TEST=500",),
+        ("-static",),
+        cxx=f"{triple}-g++",
+        runner=("tools/vm.py", name),
+        setup=("tools/vm.py", "--install", name),
     )
 
 
@@ -73,6 +89,20 @@ TARGETS = (
     emulated("s390x", "64 bits, big-endian", "s390x-linux-gnu", "s390x-linux-gnu", "qemu-s390x", NEVER_REACHED),
     paged(16),
     paged(64),
+    virtual(
+        "arm64-16k",
+        "64 bits, a kernel with pages of 16 KiB",
+        "aarch64-linux-gnu",
+        "aarch64-linux-gnu",
+        "qemu-system-arm",
+    ),
+    virtual(
+        "ppc64le-64k",
+        "64 bits, a kernel with pages of 64 KiB",
+        "powerpc64le-linux-gnu",
+        "powerpc64le-linux-gnu",
+        "qemu-system-ppc",
+    ),
     Target(
         "commit-limit",
         "no more than 1 GiB may be made writable (RLIMIT_DATA)",

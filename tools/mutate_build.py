@@ -151,9 +151,10 @@ class Builder:
         is_of_c = all(source[-2:] in (".c", ".h") for source in rule["srcs"])
         return Program(label.rpartition(":")[2], is_of_c, before, after, folders)
 
-    def programs(self):
-        """Builds, but does not link, the tests of the library, and yields each when it is built:
-        fuzz tests, and the others but those of the fuzz tests' own tools."""
+    def labels(self):
+        """Returns the labels of the library's tests by their names: fuzz tests, and the others but
+        those of the fuzz tests' own tools."""
+        found = {}
         for label, rule in self.rules.items():
             kinds = TESTS if rule["package"] != "fuzz" else ("cc_fuzz_test",)
             if (
@@ -162,6 +163,14 @@ class Builder:
                 and self._is_readable(rule)
                 and LIBRARY in self._needs(label)
             ):
+                found[label.rpartition(":")[2]] = label
+        return found
+
+    def programs(self, names=()):
+        """Builds, but does not link, the tests, all or those of these names, and yields each when it
+        is built."""
+        for name, label in self.labels().items():
+            if not names or name in names:
                 yield self._program(label)
 
     def library(self):
