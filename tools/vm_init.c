@@ -24,13 +24,20 @@
 static char command[65536];
 static char *words[MAX_WORDS + 1];
 
+static _Noreturn void power_off(void)
+{
+    fflush(stdout);
+    tcdrain(STDOUT_FILENO);
+    reboot(RB_POWER_OFF);
+    abort(); /* the kernel panics */
+}
+
 /* What cannot be done is told to whoever reads the console, who finds no status. */
 static void demand(int is_done, const char *what)
 {
     if (!is_done) {
         printf("vm: %s: %s\n", what, strerror(errno));
-        fflush(stdout);
-        reboot(RB_POWER_OFF);
+        power_off();
     }
 }
 
@@ -74,6 +81,7 @@ static int run(void)
     if (child == 0) {
         const int nothing = open("/dev/null", O_RDONLY);
 
+        demand(nothing >= 0, "/dev/null");
         dup2(nothing, STDIN_FILENO);
         execv(words[0], words);
         fprintf(stderr, "%s: %s\n", words[0], strerror(errno));
@@ -103,8 +111,5 @@ int main(void)
     const int status = run();
 
     printf("\nvm: status %d\n", status);
-    fflush(stdout);
-    tcdrain(STDOUT_FILENO);
-    reboot(RB_POWER_OFF);
-    return 1;
+    power_off();
 }

@@ -27,6 +27,7 @@ _SOURCES = [
 _OTHERS = {
     "$EDITOR": [],
     "afl-fuzz": ["-i", "-o", "--"],
+    "aarch64-linux-gnu-gcc": ["-static", "-Iinclude", "-Isrc", "-o"],
     "ar": [],
     "arm-none-eabi-gcc": ["-mcpu", "-mthumb", "-std", "-Os", "-ffunction-sections", "-Iinclude",
                           "-Isrc", "-DCORK_MEMPOOL_NO_OS_MEMORY", "-c"],
