@@ -78,10 +78,7 @@ use() { # use COMPILER SOURCE FLAG...: compiles and runs a program against what 
 }
 
 documented() { # documented NUMBER CC: runs a block of docs/embedding.md, in its reader's directory
-    # shellcheck disable=SC2016 # awk's own
-    awk -v number="$1" '$0 == "```" { inside = 0 } inside && count == number
-        $0 == "```sh" { inside = 1; count++ }' "$root/docs/embedding.md" >"$scratch/block"
-    [ -s "$scratch/block" ] || return 1
+    python3 "$root/test/docs/blocks.py" "$root/docs/embedding.md" sh "$1" >"$scratch/block" || return 1
     mkdir -p "$scratch/bin" && ln -sf "$(command -v "$2")" "$scratch/bin/cc" &&
         env "HOME=$scratch/home" "PATH=$scratch/bin:$PATH" sh -eu "$scratch/block" && ./program
 }

@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Fenced blocks of Markdown, and how what they show is compared with what is seen."""
+"""Fenced blocks of Markdown, and how what they show is compared with what is seen.
+
+blocks.py DOCUMENT KIND NUMBER prints a document's block: the first of a kind is number 1. Exit code:
+2 where there is none.
+"""
 
 import re
+import sys
 
 _FENCE = re.compile(r"^(`{3,}|~{3,})\s*(.*?)\s*$")
 _ADDRESS = re.compile(r"0x[0-9A-Fa-f]+")
@@ -73,3 +78,25 @@ def expression_of(shown):
         text = "".join(words).replace("==0==", r"==\d+==").replace(re.escape("..."), ".*")
         lines.append(text + r"\n")
     return re.compile("".join(lines))
+
+
+def main():
+    if len(sys.argv) != 4 or not sys.argv[3].isdecimal():
+        print("usage: blocks.py DOCUMENT KIND NUMBER", file=sys.stderr)
+        return 2
+    path, kind, number = sys.argv[1:]
+    try:
+        with open(path, encoding="utf-8") as file:
+            found = [block for block in blocks_of(path, file.read()) if block.kind == kind]
+    except (Error, OSError) as error:
+        print(f"blocks.py: {error}", file=sys.stderr)
+        return 2
+    if not 1 <= int(number) <= len(found):
+        print(f"blocks.py: {path} has {len(found)} blocks of {kind}", file=sys.stderr)
+        return 2
+    print(found[int(number) - 1].text, end="")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

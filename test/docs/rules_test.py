@@ -3,6 +3,8 @@
 
 import pathlib
 import re
+import subprocess
+import sys
 import tempfile
 import unittest
 
@@ -86,6 +88,22 @@ class Rules(unittest.TestCase):
     def test_a_block_must_end(self):
         with self.assertRaises(docs_test.blocks.Error):
             docs_test.blocks.blocks_of("document.md", "```c\nint i;\n")
+
+    def test_a_block_is_printed_by_its_number(self):
+        with tempfile.TemporaryDirectory() as directory:
+            path = pathlib.Path(directory, "document.md")
+            path.write_text("```c\nint i;\n```\n```sh\nls\n```\n```c\nint j;\n```\n", encoding="utf-8")
+            for words, status, output, errors in (
+                    ((path, "c", "2"), 0, "int j;\n", ""),
+                    ((path, "sh", "1"), 0, "ls\n", ""),
+                    ((path, "c", "3"), 2, "", "has 2 blocks of c"),
+                    ((path, "c", "0"), 2, "", "has 2 blocks of c"),
+                    ((path, "c"), 2, "", "usage: "),
+                    ((f"{path}.no", "c", "1"), 2, "", "No such file")):
+                done = subprocess.run([sys.executable, docs_test.blocks.__file__, *words], text=True,
+                                      capture_output=True, check=False)
+                self.assertEqual((done.returncode, done.stdout), (status, output))
+                self.assertIn(errors, done.stderr)
 
 
 if __name__ == "__main__":
