@@ -254,7 +254,8 @@ int __wrap_madvise(void *memory, size_t size, int advice)
         requests.small_size += advice == MADV_NOHUGEPAGE ? size : 0;
         requests.discard_size += advice == MADV_DONTNEED ? size : 0;
         requests.guard_size += advice == ADVICE_GUARD && result == 0 ? size : 0;
-        requests.stray_count += size != 0 && !is_inside_newest(memory, size);
+        /* What is asked about no memory at all is a question. */
+        requests.stray_count += (memory != NULL || size != 0) && !is_inside_newest(memory, size);
     }
     return result;
 }

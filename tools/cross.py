@@ -19,7 +19,7 @@ import tempfile
 import time
 
 from cross_targets import TARGETS
-from mutate_build import INCLUDES, Builder
+from mutate_build import INCLUDES, Builder, name_of
 from mutate_source import Refusal
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -120,7 +120,7 @@ def set_up(target):
 def require_programs(names, target):
     """Refuses names that no test of a target has."""
     with tempfile.TemporaryDirectory() as directory:
-        known = CrossBuilder(target, pathlib.Path(directory)).labels()
+        known = {name_of(label) for label in CrossBuilder(target, pathlib.Path(directory)).labels()}
     unknown = [name for name in names if name not in known]
     if unknown:
         raise Refusal(f"{target.name} has no test {' '.join(unknown)}, but {', '.join(sorted(known))}")
@@ -193,7 +193,7 @@ def main():
     arguments, wanted = parse_arguments()
     failures, skipped = [], []
     packages = {}
-    for target in wanted:
+    for target in wanted if arguments.only else ():
         require_programs(arguments.only, target)
     for target in wanted:
         with tempfile.TemporaryDirectory() as directory:

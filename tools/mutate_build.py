@@ -51,6 +51,10 @@ def _label(name, package):
     return f"//{package}:{name.lstrip(':')}"
 
 
+def name_of(label):
+    return label.rpartition(":")[2]
+
+
 class Program:
     """A test that is linked with the library again and again, and run."""
 
@@ -149,12 +153,11 @@ class Builder:
         folders = sorted({str(path.parent) for path in inputs})
         after = ["-Wl,--start-group", *archives, "-Wl,--end-group", *options]
         is_of_c = all(source[-2:] in (".c", ".h") for source in rule["srcs"])
-        return Program(label.rpartition(":")[2], is_of_c, before, after, folders)
+        return Program(name_of(label), is_of_c, before, after, folders)
 
     def labels(self):
-        """Returns the labels of the library's tests by their names: fuzz tests, and the others but
-        those of the fuzz tests' own tools."""
-        found = {}
+        """Yields the labels of the library's tests: fuzz tests, and the others but those of the fuzz
+        tests' own tools."""
         for label, rule in self.rules.items():
             kinds = TESTS if rule["package"] != "fuzz" else ("cc_fuzz_test",)
             if (
@@ -163,14 +166,13 @@ class Builder:
                 and self._is_readable(rule)
                 and LIBRARY in self._needs(label)
             ):
-                found[label.rpartition(":")[2]] = label
-        return found
+                yield label
 
     def programs(self, names=()):
         """Builds, but does not link, the tests, all or those of these names, and yields each when it
         is built."""
-        for name, label in self.labels().items():
-            if not names or name in names:
+        for label in self.labels():
+            if not names or name_of(label) in names:
                 yield self._program(label)
 
     def library(self):

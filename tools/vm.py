@@ -112,7 +112,10 @@ def install(name):
         run(["dpkg-deb", "--extract", package, scratch / "package"])
         path = kernel_path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(next(scratch.glob("package/boot/vmlinu*")), path.with_suffix(".new"))
+        found = [*scratch.glob("package/boot/vmlinu*")]
+        if len(found) != 1:
+            raise Refusal(f"{package.name} has {len(found)} kernels, not one")
+        shutil.move(found[0], path.with_suffix(".new"))
         path.with_suffix(".new").rename(path)
 
 
@@ -122,7 +125,7 @@ def initramfs(machine, words, scratch):
     home = root / "root"
     home.mkdir(parents=True)
     run([machine.compiler, "-static", "-O2", INIT, "-o", root / "init"])
-    for path in filter(pathlib.Path.exists, map(pathlib.Path, words[1:])):
+    for path in filter(pathlib.Path.exists, map(pathlib.Path, filter(None, words[1:]))):
         # Relative paths are those of /root there.
         target = root / path.relative_to("/") if path.is_absolute() else home / path
         copy = shutil.copytree if path.is_dir() else shutil.copy2

@@ -62,14 +62,17 @@ static void read_command(void)
 {
     FILE *file = fopen("/command", "r");
     size_t count = 0;
+    size_t next = 0;
 
     demand(file != NULL, "/command");
     const size_t size = fread(command, 1, sizeof(command) - 1, file);
 
     fclose(file);
-    for (size_t i = 0; i < size && count < MAX_WORDS; i += strlen(command + i) + 1) {
-        words[count++] = command + i;
+    for (; next < size && count < MAX_WORDS; next += strlen(command + next) + 1) {
+        words[count++] = command + next;
     }
+    errno = E2BIG;
+    demand(next == size && size < sizeof(command) - 1, "/command");
 }
 
 static int run(void)
