@@ -20,7 +20,6 @@ static const struct {
     {"quarantine", CORK_MEMPOOL_QUARANTINE},
     {"guard", CORK_MEMPOOL_GUARD},
     {"callsites", CORK_MEMPOOL_CALLSITES},
-    {"passthrough", CORK_MEMPOOL_PASSTHROUGH},
     {"paranoid", CORK_MEMPOOL_PARANOID},
 };
 

@@ -12,7 +12,7 @@ SIZES = (16, 64, 256, 1000)
 Subject = collections.namedtuple("Subject", "program variant package preload")
 
 _PROTECTIONS = ("canary", "seal", "wipe", "shuffle", "quarantine", "guard", "callsites")
-OWN = ("default", *_PROTECTIONS, "passthrough", "paranoid")
+OWN = ("default", *_PROTECTIONS, "paranoid")
 _LIBRARIES = f"/usr/lib/{platform.machine()}-linux-gnu"
 
 

@@ -81,7 +81,7 @@ static void destruct(void *user_data, void *object)
 void caller_give(struct cork_mempool_options *options, unsigned pool, uint32_t bits)
 {
     const size_t number = bits >> 24;
-    options->protections = bits & 0xff;
+    options->protections = bits & 0x7f;
     options->alignment = (bits >> 8 & 15) != 0 ? (size_t)1 << ((bits >> 8 & 15) - 1) : 0;
     options->max_objects = bits >> 16 & 0x80 ? (bits >> 16 & 0x7f) + 1 : 0;
     options->seed = number;
@@ -107,13 +107,9 @@ void caller_give(struct cork_mempool_options *options, unsigned pool, uint32_t b
 void caller_protect(struct cork_mempool_options *options, unsigned added)
 {
     const bool has_own_memory = options->buffer != NULL || options->source != NULL;
-    const unsigned passing = CORK_MEMPOOL_PASSTHROUGH | CORK_MEMPOOL_CALLSITES;
-    unsigned impossible = has_own_memory ? CORK_MEMPOOL_GUARD | CORK_MEMPOOL_PASSTHROUGH : 0;
+    unsigned impossible = has_own_memory ? CORK_MEMPOOL_GUARD : 0;
     impossible |= options->init_object != NULL ? CORK_MEMPOOL_WIPE : 0;
     options->protections = (options->protections | added) & ~impossible;
-    if ((options->protections & CORK_MEMPOOL_PASSTHROUGH) != 0) {
-        options->protections &= passing;
-    }
     /* The default is another seed each time. */
     options->seed += options->seed == 0;
 }

@@ -65,8 +65,7 @@ static void expect(bool is_so, const char *expected, const struct misuse *misuse
 static void expect_slot(struct run_pool *pool, const struct cork_mempool_stats *stats,
                         const void *pointer, size_t slot, const struct misuse *misuse)
 {
-    if (stats->region_count != 1 || slot == CORK_MEMPOOL_NO_SLOT ||
-        (pool->init.options.protections & CORK_MEMPOOL_PASSTHROUGH) != 0) {
+    if (stats->region_count != 1 || slot == CORK_MEMPOOL_NO_SLOT) {
         return;
     }
     if (pool->base == 0) {
@@ -84,9 +83,7 @@ static void expect_violation(struct run_pool *pool, const struct misuse *misuse,
 {
     const struct cork_mempool_options *options = &pool->init.options;
     const struct cork_mempool_violation *violation = &run.result.violation;
-    const bool is_passing = (options->protections & CORK_MEMPOOL_PASSTHROUGH) != 0;
-    const unsigned kinds_without_slot =
-        KIND(FOREIGN_POINTER) | KIND(LEAK) | (is_passing ? KIND(DOUBLE_FREE) : 0);
+    const unsigned kinds_without_slot = KIND(FOREIGN_POINTER) | KIND(LEAK);
     const bool is_sited = (options->protections & CORK_MEMPOOL_CALLSITES) != 0;
     expect(violation->kind != 0 && (misuse->kinds >> violation->kind & 1) != 0,
            "misuse is refused for what it is", misuse);
@@ -109,7 +106,7 @@ static void expect_violation(struct run_pool *pool, const struct misuse *misuse,
            "a violation tells the slot where there is one", misuse);
     expect(is_sited || (violation->new_site == NULL && violation->free_site == NULL),
            "only CALLSITES notes sites", misuse);
-    expect(!is_sited || violation->kind != CORK_MEMPOOL_DOUBLE_FREE || is_passing ||
+    expect(!is_sited || violation->kind != CORK_MEMPOOL_DOUBLE_FREE ||
                (violation->new_site != NULL && violation->free_site != NULL),
            "CALLSITES notes sites", misuse);
     expect_slot(pool, stats, violation->pointer, violation->slot, misuse);
@@ -210,12 +207,10 @@ static void free_freed(struct run_pool *pool, size_t index)
 static void free_interior(struct run_pool *pool, size_t index, size_t offset)
 {
     const struct model_slot *slot = model_pick(&run.model, run.pool, index, false);
-    const size_t size = has(pool, CORK_MEMPOOL_PASSTHROUGH) ? run.model.pools[run.pool].object_size
-                                                            : run_stats()->slot_size;
+    const size_t size = run_stats()->slot_size;
     if (slot != NULL && size > 1) {
         refuse_free(pool, (const char *)slot->address + 1 + offset % (size - 1),
-                    has(pool, CORK_MEMPOOL_PASSTHROUGH) ? KIND(FOREIGN_POINTER)
-                                                        : KIND(INTERIOR_POINTER));
+                    KIND(INTERIOR_POINTER));
     }
 }
 
@@ -224,14 +219,10 @@ static void free_foreign(struct run_pool *pool, size_t choice)
     static const char bytes[64];
     const struct run_pool *other = &run.pools[(run.pool + 1 + choice / 8 % 3) % PROGRAM_POOL_COUNT];
     const struct cork_mempool_stats *stats = run_stats();
-    /* What the pool has given back to the heap may be somebody else's by now. */
-    const unsigned kinds_of_heap = has(pool, CORK_MEMPOOL_PASSTHROUGH) ? KIND(DOUBLE_FREE) : 0;
     char *heap = choice % 8 == 0 ? malloc(16) : NULL;
     const void *pointer = &bytes[choice / 8];
-    unsigned kinds = KIND(FOREIGN_POINTER);
     if (choice % 8 == 0) {
         pointer = heap;
-        kinds |= kinds_of_heap;
     } else if (choice % 8 == 1) {
         pointer = &heap;
     } else if (choice % 8 == 2) {
@@ -240,13 +231,12 @@ static void free_foreign(struct run_pool *pool, size_t choice)
         pointer = (const char *)pool + choice / 8;
     } else if (choice % 8 < 6 && other->count > 0) {
         pointer = other->objects[other->first];
-        kinds |= kinds_of_heap;
     } else if (choice % 8 == 6 && pool->base != 0 && stats->region_count == 1) {
         pointer = (const void *)(pool->base - 1 - choice / 8);
     } else if (choice % 8 == 7 && pool->base != 0 && stats->region_count == 1) {
         pointer = (const void *)(pool->base + stats->reserved_size + choice / 8);
     }
-    refuse_free(pool, pointer, kinds);
+    refuse_free(pool, pointer, KIND(FOREIGN_POINTER));
     free(heap);
 }
 
@@ -260,7 +250,7 @@ static void free_unissued(struct run_pool *pool)
     for (size_t i = run.model.slot_count; i > 0 && last == NULL; i--) {
         last = run.model.slots[i - 1].pool == run.pool ? &run.model.slots[i - 1] : NULL;
     }
-    if (last == NULL || has(pool, CORK_MEMPOOL_PASSTHROUGH)) {
+    if (last == NULL) {
         return;
     }
     if (has(pool, CORK_MEMPOOL_SHUFFLE) || stats.region_count != 1 ||

@@ -131,7 +131,6 @@ static enum model_memory memory_of(const struct subject_init *how)
 void model_init(struct model *model, unsigned pool, const struct subject_init *how)
 {
     const struct cork_mempool_options *options = &how->options;
-    const bool is_passed = (options->protections & CORK_MEMPOOL_PASSTHROUGH) != 0;
     const size_t max_alignment = model->subject->max_alignment;
     const size_t alignment = alignment_of(how);
     model->pools[pool] = (struct model_pool){
@@ -139,7 +138,7 @@ void model_init(struct model *model, unsigned pool, const struct subject_init *h
         .alignment = max_alignment != 0 && max_alignment < alignment ? max_alignment : alignment,
         .memory = memory_of(how),
         .is_limited = options->buffer != NULL,
-        .keeps_freed = model->subject->keeps_freed && !is_passed,
+        .keeps_freed = model->subject->keeps_freed,
         .is_wiped = (options->protections & CORK_MEMPOOL_WIPE) != 0,
         /* A full pool issues what rests, and when that is so is not said. */
         .is_resting = (options->protections & CORK_MEMPOOL_QUARANTINE) != 0 &&
@@ -381,10 +380,8 @@ void model_inspected(const struct model *model, unsigned pool, bool is_sound,
         fail(model, "a pool counts its live objects", "pool %u has %zu, and counts %zu of %zu",
              pool, known->live_count, stats->live_count, stats->element_size);
     }
-    /* With passthrough, objects are not in the pool's own memory. */
     if (stats->slot_size != 0 &&
-        ((known->keeps_freed &&
-          stats->memory_size / stats->slot_size < stats->live_count + stats->free_count) ||
+        (stats->memory_size / stats->slot_size < stats->live_count + stats->free_count ||
          stats->block_size < stats->slot_size || stats->block_size % stats->slot_size != 0)) {
         fail(model, "slots make up memory and blocks", "%zu and %zu slots of %zu in %zu, %zu",
              stats->live_count, stats->free_count, stats->slot_size, stats->memory_size,

@@ -124,18 +124,15 @@ enum verdict { REFUSED, ACCEPTED, EITHER };
  * besides an object, it does not say exactly. */
 static enum verdict verdict_on(const struct cork_mempool_options *options)
 {
-    const unsigned all = CORK_MEMPOOL_PARANOID | CORK_MEMPOOL_SEAL | CORK_MEMPOOL_PASSTHROUGH;
-    const unsigned passing = CORK_MEMPOOL_PASSTHROUGH | CORK_MEMPOOL_CALLSITES;
+    const unsigned all = CORK_MEMPOOL_PARANOID | CORK_MEMPOOL_SEAL;
     const unsigned protections = options->protections;
     const struct cork_mempool_source *source = options->source;
     const bool has_memory = options->buffer != NULL || source != NULL;
-    const bool is_passing = (protections & CORK_MEMPOOL_PASSTHROUGH) != 0;
     const bool has_construction = options->init_object != NULL || options->done_object != NULL;
     if ((options->alignment & (options->alignment - 1)) != 0 || (protections & ~all) != 0 ||
-        (is_passing && (protections & ~passing) != 0) ||
         (options->buffer == NULL) != (options->buffer_size == 0) ||
         (options->buffer != NULL && source != NULL) ||
-        (has_memory && (is_passing || (protections & CORK_MEMPOOL_GUARD) != 0)) ||
+        (has_memory && (protections & CORK_MEMPOOL_GUARD) != 0) ||
         (source != NULL && (source->acquire == NULL || source->release == NULL)) ||
         ((protections & CORK_MEMPOOL_WIPE) != 0 && has_construction) ||
         options->element_size > SIZE_MAX / 2 ||

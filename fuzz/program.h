@@ -89,9 +89,10 @@ enum operation_kind {
 enum program_dialect { PROGRAM_PLAIN, PROGRAM_OPTIONS, PROGRAM_MISUSE };
 
 /*
- * OPTIONS, from the lowest bit: 8 of protections; 4 of alignment, 2^(n-1), or 0 for the default; 2
- * that say where memory comes from; 2 of constructor, which is there from 2 on and with 3 fails at
- * times; 8 of how many objects may be live, from 128 on; 8 of seed, and of a buffer's size.
+ * OPTIONS, from the lowest bit: 7 of protections; 1 without meaning; 4 of alignment, 2^(n-1), or 0
+ * for the default; 2 that say where memory comes from; 2 of constructor, which is there from 2 on
+ * and with 3 fails at times; 8 of how many objects may be live, from 128 on; 8 of seed, and of a
+ * buffer's size.
  */
 enum program_memory { PROGRAM_OS, PROGRAM_OS_TOO, PROGRAM_SOURCE, PROGRAM_BUFFER };
 

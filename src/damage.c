@@ -32,7 +32,7 @@ static _Noreturn void refuse(const struct cork_mempool *mp, enum cork_mempool_vi
 {
     struct cork_mempool_violation violation = pool_violation(mp, kind, slot);
 
-    violation.pointer = pool_object(mp, slot);
+    violation.pointer = pool_start(mp, slot);
     violation.damaged = damaged;
     violation.damaged_size = size;
     violation.found = found;

@@ -15,11 +15,7 @@
 #include "region.h"
 #include "source.h"
 
-#define PASSED_THROUGH  (CORK_MEMPOOL_PASSTHROUGH | CORK_MEMPOOL_CALLSITES)
-#define ALL_PROTECTIONS (CORK_MEMPOOL_PARANOID | CORK_MEMPOOL_SEAL | CORK_MEMPOOL_PASSTHROUGH)
-
-/* Protections that the caller's own memory has no pages, or no malloc, for. */
-#define NEEDS_OS (CORK_MEMPOOL_GUARD | CORK_MEMPOOL_PASSTHROUGH)
+#define ALL_PROTECTIONS (CORK_MEMPOOL_PARANOID | CORK_MEMPOOL_SEAL)
 
 static bool has_own_memory(const struct cork_mempool_options *options)
 {
@@ -31,19 +27,16 @@ static bool has_constructed(const struct cork_mempool_options *options)
     return options->init_object != NULL || options->done_object != NULL;
 }
 
-/* The protections that options cannot be combined with. */
+/* The protections that options cannot be combined with. Guards need the system's pages. */
 static uint32_t contradicted(const struct cork_mempool_options *options)
 {
-    uint32_t contradicted = ~(uint32_t)ALL_PROTECTIONS | (SOURCE_HAS_OS ? 0 : NEEDS_OS);
+    uint32_t contradicted = ~(uint32_t)ALL_PROTECTIONS;
 
-    if (has_own_memory(options)) {
-        contradicted |= NEEDS_OS;
+    if (!SOURCE_HAS_OS || has_own_memory(options)) {
+        contradicted |= CORK_MEMPOOL_GUARD;
     }
     if (has_constructed(options)) {
         contradicted |= CORK_MEMPOOL_WIPE;
-    }
-    if ((options->protections & CORK_MEMPOOL_PASSTHROUGH) != 0) {
-        contradicted |= ~(uint32_t)PASSED_THROUGH;
     }
     return contradicted;
 }
@@ -56,7 +49,6 @@ static bool needs_gap(const struct cork_mempool_options *options)
            (annotate_is_watching() && options->buffer == NULL);
 }
 
-/* Of slots that hold objects. */
 static void geometry_from(struct cork_mempool_geometry *geometry,
                           const struct cork_mempool_options *options)
 {
@@ -93,15 +85,6 @@ static void init(struct cork_mempool *mp, const struct cork_mempool_options *opt
         .user_data = options->user_data,
     };
     geometry_from(&mp->geometry, options);
-    mp->object_size = mp->geometry.element_size;
-    mp->object_alignment = mp->geometry.alignment;
-    if (pool_is_passing(mp) && mp->geometry.stride != 0) {
-        const size_t block_slots = mp->geometry.block_slots;
-
-        geometry_init(&mp->geometry, sizeof(void *), 0, 0, 0, 0);
-        mp->geometry.block_slots = block_slots;
-        mp->geometry.has_records = (options->protections & PROTECT_RECORDED) != 0;
-    }
     if (mp->geometry.block_slots > mp->objects_left) {
         mp->geometry.block_slots = mp->objects_left;
     }
@@ -119,9 +102,6 @@ static void add_environment(struct cork_mempool_options *options)
     if (options->buffer != NULL) {
         /* The caller has counted how many objects fit. */
         added &= CORK_MEMPOOL_WIPE | CORK_MEMPOOL_SHUFFLE;
-    }
-    if (((options->protections | added) & ~(uint32_t)PASSED_THROUGH) != 0) {
-        added &= ~(uint32_t)CORK_MEMPOOL_PASSTHROUGH;
     }
     options->protections |= added;
     if (options->seed == 0) {

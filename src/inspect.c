@@ -152,15 +152,11 @@ void cork_mempool_stats(const struct cork_mempool *mp, struct cork_mempool_stats
     const struct cork_mempool_geometry *geometry = &mp->geometry;
 
     pool_require_live(mp, NULL);
-
-    const size_t unaligned = mp->object_size + mp->object_alignment - 1;
-    const size_t slot_size =
-        pool_is_passing(mp) ? unaligned & ~(mp->object_alignment - 1) : geometry->stride;
     *stats = (struct cork_mempool_stats){
-        .element_size = mp->object_size,
-        .alignment = mp->object_alignment,
-        .slot_size = slot_size,
-        .block_size = geometry->block_slots * slot_size,
+        .element_size = geometry->element_size,
+        .alignment = geometry->alignment,
+        .slot_size = geometry->stride,
+        .block_size = geometry->block_slots * geometry->stride,
         .live_count = pool_live_count(mp),
     };
     for (const struct cork_mempool_region *region = mp->newest; region != NULL;
@@ -192,6 +188,6 @@ void cork_mempool_foreach(struct cork_mempool *mp, void (*visit)(void *user_data
     pool_require_live(mp, NULL);
     while (pool_next_live(mp, number, &slot)) {
         number = pool_number(slot) + 1;
-        visit(user_data, pool_object(mp, slot));
+        visit(user_data, pool_start(mp, slot));
     }
 }

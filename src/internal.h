@@ -14,11 +14,6 @@
 #define damage_set_canaries    cork_mempool_damage_set_canaries_
 #define environment_options    cork_mempool_environment_options_
 #define geometry_init          cork_mempool_geometry_init_
-#define passthrough_done       cork_mempool_passthrough_done_
-#define passthrough_find       cork_mempool_passthrough_find_
-#define passthrough_free       cork_mempool_passthrough_free_
-#define passthrough_knows      cork_mempool_passthrough_knows_
-#define passthrough_new        cork_mempool_passthrough_new_
 #define pool_find              cork_mempool_pool_find_
 #define pool_live_count        cork_mempool_pool_live_count_
 #define pool_next_live         cork_mempool_pool_next_live_

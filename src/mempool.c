@@ -9,7 +9,6 @@
 #include "annotate.h"
 #include "geometry.h"
 #include "internal.h"
-#include "passthrough.h"
 #include "pool.h"
 #include "protect.h"
 #include "region.h"
@@ -133,7 +132,7 @@ static _Noreturn void refuse_done(const struct cork_mempool *mp, size_t live_cou
     for (; count < VIOLATION_LISTED_MAX && pool_next_live(mp, number, &slot); count++) {
         violation = pool_violation(mp, CORK_MEMPOOL_LEAK, slot);
         listed[count] =
-            (struct cork_mempool_object){pool_object(mp, slot), violation.slot, violation.new_site};
+            (struct cork_mempool_object){pool_start(mp, slot), violation.slot, violation.new_site};
         number = violation.slot + 1;
     }
     violation.slot = CORK_MEMPOOL_NO_SLOT;
@@ -159,7 +158,6 @@ void cork_mempool_done(struct cork_mempool *mp)
         protect_destroy(mp, region);
         region_release(region, &mp->geometry, mp->source, mp->source_data);
     }
-    passthrough_done(mp);
     annotate_done(mp);
     *mp = (struct cork_mempool){.state = POOL_IS_DONE, .name = mp->name};
 }

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "annotate.h"
-#include "passthrough.h"
 #include "source.h"
 #include "violation.h"
 
@@ -221,11 +220,10 @@ bool pool_open(struct cork_mempool *mp)
     return true;
 }
 
-static bool find_start(const struct cork_mempool *mp, const void *start,
-                       struct cork_mempool_slot *slot)
+bool pool_find(const struct cork_mempool *mp, const void *ptr, struct cork_mempool_slot *slot)
 {
     for (struct cork_mempool_region *region = mp->newest; region != NULL; region = region->older) {
-        const uintptr_t offset = (uintptr_t)start - (uintptr_t)region->base;
+        const uintptr_t offset = (uintptr_t)ptr - (uintptr_t)region->base;
         const uintptr_t index = geometry_slot_of(&mp->geometry, offset);
 
         if (index < region->carved_count) {
@@ -234,14 +232,6 @@ static bool find_start(const struct cork_mempool *mp, const void *start,
         }
     }
     return false;
-}
-
-bool pool_find(const struct cork_mempool *mp, const void *ptr, struct cork_mempool_slot *slot)
-{
-    if (!pool_is_passing(mp)) {
-        return find_start(mp, ptr, slot);
-    }
-    return find_start(mp, passthrough_find(mp, ptr), slot);
 }
 
 /* What can be said of any violation of a live pool. */
@@ -253,7 +243,7 @@ static struct cork_mempool_violation violation_of(const struct cork_mempool *mp,
         .pool = mp,
         .pool_name = mp->name,
         .slot = CORK_MEMPOOL_NO_SLOT,
-        .element_size = mp->object_size,
+        .element_size = mp->geometry.element_size,
         .is_seeded = mp->protections != 0,
         .seed = mp->seed,
     };
@@ -278,12 +268,7 @@ void pool_refuse_free(const struct cork_mempool *mp, const void *ptr)
     const struct cork_mempool_geometry *geometry = &mp->geometry;
     struct cork_mempool_violation violation = violation_of(mp, CORK_MEMPOOL_FOREIGN_POINTER);
 
-    /* Of an object of the heap it is known whether the pool had it; its slot may have another. */
-    if (pool_is_passing(mp) && passthrough_knows(mp, ptr)) {
-        violation.kind = CORK_MEMPOOL_DOUBLE_FREE;
-    }
-    for (struct cork_mempool_region *region = pool_is_passing(mp) ? NULL : mp->newest;
-         region != NULL; region = region->older) {
+    for (struct cork_mempool_region *region = mp->newest; region != NULL; region = region->older) {
         const uintptr_t offset = (uintptr_t)ptr - (uintptr_t)region->base;
         const struct cork_mempool_slot slot = {region, offset / geometry->stride};
 

@@ -85,22 +85,10 @@ static inline size_t pool_number(struct cork_mempool_slot slot)
     return slot.index;
 }
 
-/* pool_start returns the start of a slot. */
+/* pool_start returns the start of a slot, where its object is. */
 static inline void *pool_start(const struct cork_mempool *mp, struct cork_mempool_slot slot)
 {
     return slot.region->base + slot.index * mp->geometry.stride;
-}
-
-/* pool_is_passing says whether slots hold pointers to objects. */
-static inline bool pool_is_passing(const struct cork_mempool *mp)
-{
-    return (mp->protections & CORK_MEMPOOL_PASSTHROUGH) != 0;
-}
-
-/* pool_object returns the object of a live slot; without passthrough, of any slot. */
-static inline void *pool_object(const struct cork_mempool *mp, struct cork_mempool_slot slot)
-{
-    return pool_is_passing(mp) ? *(void **)pool_start(mp, slot) : pool_start(mp, slot);
 }
 
 /* pool_idle_bits returns the slots of a region's group that are carved and not live. */

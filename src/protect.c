@@ -7,7 +7,6 @@
 #include "annotate.h"
 #include "damage.h"
 #include "libcork/core/mempool_options.h"
-#include "passthrough.h"
 #include "random.h"
 
 /*
@@ -116,24 +115,6 @@ static bool construct(const struct cork_mempool *mp, void *object)
     return mp->init_object == NULL || mp->init_object(mp->user_data, object) == 0;
 }
 
-/* An object of the heap is constructed each time, because it does not outlive its free. */
-static void *issue_passed(struct cork_mempool *mp, void **start)
-{
-    void *object = passthrough_new(mp, start);
-
-    if (object == NULL) {
-        errno = ENOMEM;
-    } else if (construct(mp, object)) {
-        return object;
-    } else {
-        const int saved_errno = errno;
-        passthrough_free(mp, start);
-        errno = saved_errno;
-    }
-    annotate_guarded_free(mp, start, sizeof(*start), mp->is_watched);
-    return NULL;
-}
-
 /* One of the open group's slots that may be issued: the lowest, or any. */
 EXPANDED struct cork_mempool_slot choose(struct cork_mempool *mp, uint32_t set)
 {
@@ -177,13 +158,8 @@ EXPANDED void *new_with(struct cork_mempool *mp, const void *site, uint32_t set)
         verify_contents(mp, slot, set);
     }
     annotate_guarded_new(mp, object, size, mp->open_is_new, has(set, WATCHED));
-    if (has(set, CORK_MEMPOOL_PASSTHROUGH)) {
-        object = issue_passed(mp, object);
-    } else if (UNLIKELY(mp->open_is_new) && !construct(mp, object)) {
+    if (UNLIKELY(mp->open_is_new) && !construct(mp, object)) {
         annotate_guarded_free(mp, object, size, has(set, WATCHED));
-        object = NULL;
-    }
-    if (UNLIKELY(object == NULL)) {
         return NULL;
     }
     if (has(set, CORK_MEMPOOL_CALLSITES)) {
@@ -286,46 +262,33 @@ EXPANDED bool is_near(const struct cork_mempool *mp, uintptr_t index, uint32_t s
     return (idle >> index % GROUP_SLOTS & 1) == 0;
 }
 
-static void free_passed(struct cork_mempool *mp, struct cork_mempool_slot slot)
-{
-    if (mp->done_object != NULL) {
-        mp->done_object(mp->user_data, pool_object(mp, slot));
-    }
-    passthrough_free(mp, pool_start(mp, slot));
-}
-
 EXPANDED void free_with(struct cork_mempool *mp, void *ptr, uintptr_t index, const void *site,
                         uint32_t set)
 {
     const size_t size = mp->geometry.element_size;
     struct cork_mempool_slot slot = {mp->near_region, index};
-    void *start = ptr;
 
     /* Valgrind shows the callers, of which the fewer the better. */
-    if (has(set, CORK_MEMPOOL_PASSTHROUGH | WATCHED)) {
+    if (has(set, WATCHED)) {
         slot = find(mp, ptr);
-        start = pool_start(mp, slot);
     } else if (UNLIKELY(!is_near(mp, index, set))) {
         free_far(mp, ptr, site);
         return;
     }
     if (has(set, CORK_MEMPOOL_CANARY)) {
-        damage_verify_canaries(mp, slot, start, has(set, WATCHED));
+        damage_verify_canaries(mp, slot, ptr, has(set, WATCHED));
     }
-    if (has(set, CORK_MEMPOOL_PASSTHROUGH)) {
-        free_passed(mp, slot);
-    }
-    annotate_look(start, size, has(set, WATCHED));
+    annotate_look(ptr, size, has(set, WATCHED));
     if (has(set, CORK_MEMPOOL_WIPE)) {
-        memset(start, 0, size);
+        memset(ptr, 0, size);
     }
     if (has(set, CORK_MEMPOOL_CALLSITES)) {
         record_of(slot)->free_site = site;
     }
     if (has(set, CORK_MEMPOOL_SEAL) && !has(set, CORK_MEMPOOL_WIPE)) {
-        record_of(slot)->seal = damage_seal_of(mp, start, size);
+        record_of(slot)->seal = damage_seal_of(mp, ptr, size);
     }
-    annotate_guarded_free(mp, start, size, has(set, WATCHED));
+    annotate_guarded_free(mp, ptr, size, has(set, WATCHED));
     if (has(set, CORK_MEMPOOL_QUARANTINE)) {
         begin_rest(mp, slot);
     } else {
@@ -416,13 +379,13 @@ void protect_destroy(const struct cork_mempool *mp, struct cork_mempool_region *
 {
     struct cork_mempool_slot slot = {region, 0};
 
-    if (mp->done_object == NULL || pool_is_passing(mp)) {
+    if (mp->done_object == NULL) {
         return;
     }
     for (; slot.index < region->carved_count; slot.index++) {
         if (!pool_is_new(mp, slot)) {
-            annotate_look(pool_object(mp, slot), mp->geometry.element_size, mp->is_watched);
-            mp->done_object(mp->user_data, pool_object(mp, slot));
+            annotate_look(pool_start(mp, slot), mp->geometry.element_size, mp->is_watched);
+            mp->done_object(mp->user_data, pool_start(mp, slot));
         }
     }
 }

@@ -18,8 +18,7 @@
 
 /* Protections that have to do with every new and free, and with every free alone. */
 #define PROTECT_GUARDS_NEW                                                                         \
-    (CORK_MEMPOOL_SEAL | CORK_MEMPOOL_WIPE | CORK_MEMPOOL_SHUFFLE | CORK_MEMPOOL_CALLSITES |       \
-     CORK_MEMPOOL_PASSTHROUGH)
+    (CORK_MEMPOOL_SEAL | CORK_MEMPOOL_WIPE | CORK_MEMPOOL_SHUFFLE | CORK_MEMPOOL_CALLSITES)
 #define PROTECT_GUARDS_FREE (CORK_MEMPOOL_CANARY | PROTECT_WITHHELD)
 
 /* Slots in quarantine at most. */

@@ -20,9 +20,9 @@ NOINLINE void cork_mempool_clear(struct cork_mempool *mp)
         number = pool_number(slot) + 1;
         if (mp->guards_free) {
             pool_approach(mp, slot.region);
-            protect_free(mp, pool_object(mp, slot), slot.index, site);
+            protect_free(mp, pool_start(mp, slot), slot.index, site);
         } else {
-            cork_mempool_free(mp, pool_object(mp, slot));
+            cork_mempool_free(mp, pool_start(mp, slot));
         }
     }
 }

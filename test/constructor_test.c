@@ -373,60 +373,14 @@ TEST(objects_in_a_buffer_are_constructed_too)
     }
 }
 
-/* An object of the heap does not outlive its free, so nothing in it can. */
-TEST(with_passthrough_objects_live_from_new_to_free)
-{
-    struct cork_mempool mp;
-    struct tally tally;
-
-    init(&mp, &tally, CORK_MEMPOOL_PASSTHROUGH);
-    requests_start();
-    take(&mp, things, OBJECT_COUNT);
-    CHECK_EQUAL(tally.constructed, OBJECT_COUNT);
-    give(&mp, things, OBJECT_COUNT / 2);
-    CHECK_EQUAL(tally.destructed, OBJECT_COUNT / 2);
-    take(&mp, things, OBJECT_COUNT / 2);
-    CHECK_EQUAL(tally.constructed, OBJECT_COUNT + OBJECT_COUNT / 2);
-    cork_mempool_clear(&mp);
-    CHECK_EQUAL(tally.destructed, tally.constructed);
-    cork_mempool_trim(&mp);
-    cork_mempool_done(&mp);
-    CHECK_EQUAL(tally.destructed, tally.constructed);
-    CHECK_EQUAL(requests.heap_count, 0);
-    requests_stop();
-}
-
-TEST(with_passthrough_a_failing_constructor_loses_nothing)
-{
-    struct cork_mempool mp;
-    struct tally tally;
-
-    init(&mp, &tally, CORK_MEMPOOL_PASSTHROUGH);
-    tally.fail_every = 2;
-    requests_start();
-    for (size_t i = 0; i < OBJECT_COUNT; i++) {
-        take(&mp, things + i, 1);
-        errno = ODD_ERRNO;
-        CHECK_POINTER(cork_mempool_new(&mp), NULL);
-        CHECK_EQUAL(errno, EDOM);
-        CHECK_EQUAL(stats_of(&mp).live_count, i + 1);
-    }
-    give(&mp, things, OBJECT_COUNT);
-    cork_mempool_done(&mp);
-    CHECK_EQUAL(requests.heap_count, 0);
-    requests_stop();
-    CHECK_EQUAL(tally.destructed, OBJECT_COUNT);
-}
-
 #if TEST_UNDER_ASAN
 TEST(nobody_may_touch_what_a_failing_constructor_has_left)
 {
-    for (size_t i = 0; i <= COUNT_OF(combining); i++) {
-        const bool is_passing = i == COUNT_OF(combining);
+    for (size_t i = 0; i < COUNT_OF(combining); i++) {
         struct cork_mempool mp;
         struct tally tally;
 
-        init(&mp, &tally, is_passing ? CORK_MEMPOOL_PASSTHROUGH : combining[i]);
+        init(&mp, &tally, combining[i]);
         tally.fail_at = 1;
         CHECK_POINTER(cork_mempool_new(&mp), NULL);
         for (size_t j = 0; j < mp.geometry.block_slots * mp.geometry.stride; j++) {

@@ -69,7 +69,7 @@ static void canaries_are_verified(enum call call, char *object, bool is_freed)
 
 TEST(a_damaged_canary_is_found_when_its_object_is_freed)
 {
-    for (unsigned set = 0; set < CORK_MEMPOOL_PASSTHROUGH; set++) {
+    for (unsigned set = 0; set < SETS_COUNT; set++) {
         for (size_t i = 0; i < COUNT_OF(sizes) && (set & CORK_MEMPOOL_CANARY) != 0; i++) {
             subject_begin(set, sizes[i]);
             canaries_are_verified(FREE, subject.objects[0], false);
@@ -85,7 +85,7 @@ TEST(a_damaged_canary_is_found_when_its_object_is_freed)
 /* A canary between two objects is charged to the first of them, so this looks at the first. */
 TEST(a_damaged_canary_is_found_by_check_clear_trim_and_done)
 {
-    for (unsigned set = 0; set < CORK_MEMPOOL_PASSTHROUGH; set++) {
+    for (unsigned set = 0; set < SETS_COUNT; set++) {
         for (size_t i = 0; i < COUNT_OF(sizes) && (set & CORK_MEMPOOL_CANARY) != 0; i++) {
             subject_begin(set, sizes[i]);
             canaries_are_verified(VERIFY, subject.lowest, false);
@@ -270,7 +270,7 @@ static bool verifies_contents(unsigned set)
 
 TEST(a_write_after_free_is_found_when_the_slot_is_issued_again)
 {
-    for (unsigned set = 0; set < CORK_MEMPOOL_PASSTHROUGH; set++) {
+    for (unsigned set = 0; set < SETS_COUNT; set++) {
         for (size_t i = 0; i < COUNT_OF(sizes) && verifies_contents(set); i++) {
             if ((set & CORK_MEMPOOL_QUARANTINE) == 0) {
                 subject_begin(set, sizes[i]);
@@ -285,7 +285,7 @@ TEST(a_write_after_free_is_found_when_the_slot_is_issued_again)
 /* The call is refused before it has taken anything out of quarantine. */
 TEST(a_write_after_free_is_found_when_a_resting_slot_must_be_issued_again)
 {
-    for (unsigned set = 0; set < CORK_MEMPOOL_PASSTHROUGH; set++) {
+    for (unsigned set = 0; set < SETS_COUNT; set++) {
         for (size_t i = 0; i < COUNT_OF(sizes) && verifies_contents(set); i++) {
             if ((set & CORK_MEMPOOL_QUARANTINE) != 0) {
                 subject_begin(set, sizes[i]);
@@ -299,7 +299,7 @@ TEST(a_write_after_free_is_found_when_a_resting_slot_must_be_issued_again)
 
 TEST(a_write_after_free_is_found_by_check_clear_trim_and_done)
 {
-    for (unsigned set = 0; set < CORK_MEMPOOL_PASSTHROUGH; set++) {
+    for (unsigned set = 0; set < SETS_COUNT; set++) {
         for (size_t i = 0; i < COUNT_OF(sizes) && verifies_contents(set); i++) {
             subject_begin(set, sizes[i]);
             subject_give(0, 3);

@@ -62,8 +62,7 @@ TEST(a_pool_without_memory_of_its_own_gets_none)
 
 TEST(protections_that_need_an_operating_system_are_refused)
 {
-    const unsigned needing[] = {CORK_MEMPOOL_GUARD, CORK_MEMPOOL_PASSTHROUGH,
-                                CORK_MEMPOOL_PARANOID};
+    const unsigned needing[] = {CORK_MEMPOOL_GUARD, CORK_MEMPOOL_PARANOID};
     struct cork_mempool mp;
 
     for (size_t i = 0; i < COUNT_OF(needing); i++) {
@@ -93,7 +92,7 @@ static void use(struct cork_mempool *mp)
 
 TEST(all_other_protections_serve_a_buffer)
 {
-    for (unsigned set = 0; set < CORK_MEMPOOL_PASSTHROUGH; set++) {
+    for (unsigned set = 0; set < SETS_COUNT; set++) {
         struct cork_mempool mp;
 
         if ((set & CORK_MEMPOOL_GUARD) == 0) {

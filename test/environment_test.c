@@ -39,7 +39,6 @@ static const struct {
     {"guard", CORK_MEMPOOL_GUARD},
     {"callsites", CORK_MEMPOOL_CALLSITES},
     {"paranoid", CORK_MEMPOOL_PARANOID},
-    {"passthrough", CORK_MEMPOOL_PASSTHROUGH},
 };
 
 static char *objects[OBJECT_COUNT];
@@ -139,16 +138,11 @@ static unsigned protections_of_pool(void)
     take_objects(&subject.mp, (void **)objects, OBJECT_COUNT);
     CHECK(is_refused(DONE, NULL));
     found |= seen.listed[0].new_site != NULL ? CORK_MEMPOOL_CALLSITES : 0;
-    CHECK(is_refused(FREE, objects[0] + 8));
-    if (seen.violation.kind == CORK_MEMPOOL_FOREIGN_POINTER) {
-        found |= CORK_MEMPOOL_PASSTHROUGH;
-    } else {
-        found |= is_shuffled() ? CORK_MEMPOOL_SHUFFLE : 0;
-        found |= has_canaries() ? CORK_MEMPOOL_CANARY : 0;
-        found |= is_guarded() ? CORK_MEMPOOL_GUARD : 0;
-        found |= contents_after_free(objects[1]);
-        found |= is_at_rest(objects[1]) ? CORK_MEMPOOL_QUARANTINE : 0;
-    }
+    found |= is_shuffled() ? CORK_MEMPOOL_SHUFFLE : 0;
+    found |= has_canaries() ? CORK_MEMPOOL_CANARY : 0;
+    found |= is_guarded() ? CORK_MEMPOOL_GUARD : 0;
+    found |= contents_after_free(objects[1]);
+    found |= is_at_rest(objects[1]) ? CORK_MEMPOOL_QUARANTINE : 0;
     cork_mempool_clear(&subject.mp);
     cork_mempool_done(&subject.mp);
     return found;
@@ -175,7 +169,7 @@ static const struct cork_mempool_options nothing;
 TEST(the_protections_of_a_pool_can_be_told)
 {
     unsetenv(VARIABLE);
-    for (unsigned set = 0; set <= CORK_MEMPOOL_PASSTHROUGH; set++) {
+    for (unsigned set = 0; set < SETS_COUNT; set++) {
         CHECK_EQUAL(protections_with((struct cork_mempool_options){.protections = set}),
                     effect_of(set));
     }
@@ -346,7 +340,7 @@ TEST(a_word_that_is_not_known_is_reported_once_and_left_out)
         "canary;",
         "no=1",
         "seed=0x",
-        "passthrough=2",
+        "passthrough=1",
         "shuffle=0x",
         "hello world",
         "seed=-5",
@@ -426,32 +420,6 @@ static void pool_has(const char *text, struct cork_mempool_options options, unsi
     CHECK_EQUAL(protections_with(options), effect_of(expected));
 }
 
-TEST(passthrough_is_left_out_where_a_pool_has_other_protections)
-{
-    const struct cork_mempool_options sealed = {.protections = CORK_MEMPOOL_SEAL};
-    const struct cork_mempool_options sited = {.protections = CORK_MEMPOOL_CALLSITES};
-
-    CHECK_PASSES(pool_has("passthrough=1", sealed, CORK_MEMPOOL_SEAL));
-    CHECK_PASSES(
-        pool_has("passthrough=1:callsites=1", sealed, CORK_MEMPOOL_SEAL | CORK_MEMPOOL_CALLSITES));
-    CHECK_PASSES(
-        pool_has("passthrough=1", sited, CORK_MEMPOOL_PASSTHROUGH | CORK_MEMPOOL_CALLSITES));
-}
-
-TEST(others_are_left_out_where_a_pool_has_passthrough)
-{
-    const struct cork_mempool_options passing = {.protections = CORK_MEMPOOL_PASSTHROUGH};
-
-    for (size_t i = 0; i < COUNT_OF(words); i++) {
-        char text[64];
-
-        snprintf(text, sizeof(text), "%s=1", words[i].word);
-        CHECK_PASSES(
-            pool_has(text, passing,
-                     CORK_MEMPOOL_PASSTHROUGH | (words[i].protections & CORK_MEMPOOL_CALLSITES)));
-    }
-}
-
 TEST(wipe_is_left_out_where_objects_are_constructed)
 {
     const struct cork_mempool_options constructed = {.init_object = construct};
@@ -477,13 +445,12 @@ static void release(void *source_data, void *memory, size_t size)
     free(memory);
 }
 
-TEST(guard_and_passthrough_are_left_out_where_a_source_is_the_callers)
+TEST(guard_is_left_out_where_a_source_is_the_callers)
 {
     static const struct cork_mempool_source source = {acquire, release};
     const struct cork_mempool_options options = {.source = &source};
 
     CHECK_PASSES(pool_has("guard=1", options, 0));
-    CHECK_PASSES(pool_has("passthrough=1", options, 0));
     CHECK_PASSES(pool_has("paranoid=1", options, CORK_MEMPOOL_PARANOID & ~CORK_MEMPOOL_GUARD));
 }
 
@@ -543,7 +510,7 @@ TEST(a_buffer_holds_as_many_objects_whatever_the_environment_asks_for)
         snprintf(text, sizeof(text), "%s=1", words[i].word);
         CHECK_PASSES(capacities_are(text, capacities));
     }
-    CHECK_PASSES(capacities_are("paranoid=1:seal=1:passthrough=1", capacities));
+    CHECK_PASSES(capacities_are("paranoid=1:seal=1", capacities));
     CHECK_PASSES(pool_has("paranoid=1", options, CORK_MEMPOOL_WIPE | CORK_MEMPOOL_SHUFFLE));
 }
 

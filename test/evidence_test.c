@@ -32,7 +32,7 @@ static void nothing_more_is_said(void)
 
 TEST(a_double_free_is_refused_with_every_set_of_protections)
 {
-    for (unsigned set = 0; set < CORK_MEMPOOL_PASSTHROUGH; set++) {
+    for (unsigned set = 0; set < SETS_COUNT; set++) {
         subject_begin(set, 24);
         for (size_t i = 0; i < 9; i++) {
             subject_give(i, i + 1);
@@ -49,7 +49,7 @@ TEST(a_double_free_is_refused_with_every_set_of_protections)
 
 TEST(an_interior_pointer_is_refused_with_every_set_of_protections)
 {
-    for (unsigned set = 0; set < CORK_MEMPOOL_PASSTHROUGH; set++) {
+    for (unsigned set = 0; set < SETS_COUNT; set++) {
         subject_begin(set, 24);
         for (size_t i = 0; i < SUBJECT_COUNT; i += 5) {
             char *const object = subject.objects[i];
@@ -68,10 +68,7 @@ TEST(a_foreign_pointer_is_refused_with_every_set_of_protections)
 {
     static char elsewhere;
 
-    for (unsigned set = 0; set <= (CORK_MEMPOOL_PASSTHROUGH | CALLSITES); set++) {
-        if (set > CORK_MEMPOOL_PASSTHROUGH && set < (CORK_MEMPOOL_PASSTHROUGH | CALLSITES)) {
-            continue;
-        }
+    for (unsigned set = 0; set < SETS_COUNT; set++) {
         subject_begin(set, 24);
         refuse(FREE, &elsewhere, CORK_MEMPOOL_FOREIGN_POINTER, CORK_MEMPOOL_NO_SLOT, false);
         nothing_more_is_said();
@@ -83,7 +80,7 @@ TEST(a_foreign_pointer_is_refused_with_every_set_of_protections)
 /* One object is issued, and none of its neighbours; from this seed, it is not a region's last. */
 TEST(a_slot_never_issued_is_refused_with_every_set_of_protections)
 {
-    for (unsigned set = 0; set < CORK_MEMPOOL_PASSTHROUGH; set++) {
+    for (unsigned set = 0; set < SETS_COUNT; set++) {
         struct cork_mempool *const mp = &subject.mp;
         char *object;
 
@@ -107,7 +104,7 @@ TEST(a_slot_never_issued_is_refused_with_every_set_of_protections)
 /* Whether or not the memory goes on there; the region is the one where the pool looks first. */
 TEST(the_slot_behind_the_last_is_refused_with_every_set_of_protections)
 {
-    for (unsigned set = 0; set < CORK_MEMPOOL_PASSTHROUGH; set++) {
+    for (unsigned set = 0; set < SETS_COUNT; set++) {
         char *end;
 
         subject_begin(set, 24);
@@ -141,7 +138,7 @@ TEST(a_slot_without_memory_is_refused_as_never_issued)
                                                      .protections = all_protections[i]};
         void *objects[512];
 
-        if ((all_protections[i] & (CORK_MEMPOOL_PASSTHROUGH | CORK_MEMPOOL_SHUFFLE)) != 0) {
+        if ((all_protections[i] & CORK_MEMPOOL_SHUFFLE) != 0) {
             continue;
         }
         CHECK(cork_mempool_init_with(&subject.mp, &options));
@@ -161,10 +158,7 @@ TEST(a_slot_without_memory_is_refused_as_never_issued)
 
 TEST(null_may_be_freed_with_every_set_of_protections)
 {
-    for (unsigned set = 0; set <= (CORK_MEMPOOL_PASSTHROUGH | CALLSITES); set++) {
-        if (set > CORK_MEMPOOL_PASSTHROUGH && set < (CORK_MEMPOOL_PASSTHROUGH | CALLSITES)) {
-            continue;
-        }
+    for (unsigned set = 0; set < SETS_COUNT; set++) {
         subject_begin(set, 24);
         CHECK(!is_refused(FREE, NULL));
         CHECK_EQUAL(stats_of(&subject.mp).live_count, SUBJECT_COUNT);
@@ -183,9 +177,7 @@ static void leak_is_listed(size_t live_count)
 
         CHECK(cork_mempool_owns(&subject.mp, listed->pointer));
         CHECK(i == 0 || listed->slot > listed[-1].slot);
-        if ((subject.protections & CORK_MEMPOOL_PASSTHROUGH) == 0) {
-            CHECK_EQUAL(listed->slot, subject_slot(listed->pointer));
-        }
+        CHECK_EQUAL(listed->slot, subject_slot(listed->pointer));
         CHECK((subject.protections & CALLSITES) != 0 ? is_site_of_new(listed->new_site)
                                                      : listed->new_site == NULL);
     }
@@ -193,10 +185,7 @@ static void leak_is_listed(size_t live_count)
 
 TEST(a_leak_is_refused_with_every_set_of_protections)
 {
-    for (unsigned set = 0; set <= (CORK_MEMPOOL_PASSTHROUGH | CALLSITES); set++) {
-        if (set > CORK_MEMPOOL_PASSTHROUGH && set < (CORK_MEMPOOL_PASSTHROUGH | CALLSITES)) {
-            continue;
-        }
+    for (unsigned set = 0; set < SETS_COUNT; set++) {
         subject_begin(set, 24);
         for (size_t i = 0; i < SUBJECT_COUNT; i++) {
             refuse(DONE, NULL, CORK_MEMPOOL_LEAK, CORK_MEMPOOL_NO_SLOT, false);
@@ -205,50 +194,6 @@ TEST(a_leak_is_refused_with_every_set_of_protections)
         }
         subject_end(SUBJECT_COUNT);
     }
-}
-
-TEST(with_passthrough_a_double_free_is_refused)
-{
-    for (unsigned more = 0; more <= CALLSITES; more += CALLSITES) {
-        subject_begin(CORK_MEMPOOL_PASSTHROUGH | more, 24);
-        subject_give(0, 9);
-        for (size_t i = 0; i < 9; i++) {
-            refuse(FREE, subject.objects[i], CORK_MEMPOOL_DOUBLE_FREE, CORK_MEMPOOL_NO_SLOT, true);
-        }
-        refuse(FREE, subject.objects[9] + 8, CORK_MEMPOOL_FOREIGN_POINTER, CORK_MEMPOOL_NO_SLOT,
-               false);
-        subject_end(9);
-    }
-}
-
-/* The slot of the freed object has another, which must not be taken for it. What kind of violation
- * it is, the pool may have forgotten. */
-TEST(with_passthrough_a_double_free_is_refused_when_the_slot_has_another_object)
-{
-    const size_t alignment = alignment_needed(24);
-    void *hoard[10][100];
-
-    subject_begin(CORK_MEMPOOL_PASSTHROUGH, 24);
-    for (size_t i = 0; i < COUNT_OF(hoard); i++) {
-        char *const freed = subject.objects[i];
-
-        subject_give(i, i + 1);
-        /* The heap must not give the freed piece to the pool again. */
-        for (size_t j = 0; j < COUNT_OF(hoard[i]); j++) {
-            hoard[i][j] = aligned_alloc(alignment, (24 + alignment - 1) / alignment * alignment);
-        }
-        subject.objects[i] = site_of_new(&subject.mp);
-        CHECK(subject.objects[i] != freed);
-        fill(subject.objects[i], 24, i);
-        CHECK(!cork_mempool_owns(&subject.mp, freed));
-        CHECK(is_refused(FREE, freed));
-        CHECK_POINTER(seen.violation.pointer, freed);
-        CHECK(cork_mempool_owns(&subject.mp, subject.objects[i]));
-    }
-    for (size_t i = 0; i < COUNT_OF(hoard) * COUNT_OF(hoard[0]); i++) {
-        free(hoard[i / COUNT_OF(hoard[0])][i % COUNT_OF(hoard[0])]);
-    }
-    subject_end(0);
 }
 
 TEST(without_protections_no_seed_and_no_site_is_known)

@@ -366,26 +366,18 @@ TEST(an_alignment_that_is_not_a_power_of_two_is_refused)
 TEST(a_protection_that_does_not_exist_is_refused)
 {
     for (unsigned bit = 0; bit < 32; bit++) {
-        if (bit < 8) {
-            ACCEPTED(.protections = 1u << bit);
-        } else {
+        if (bit >= 7) {
             REFUSED(.protections = 1u << bit);
             REFUSED(.protections = 1u << bit | CORK_MEMPOOL_CANARY);
-            REFUSED(.protections = 1u << bit | CORK_MEMPOOL_PASSTHROUGH);
         }
     }
     REFUSED(.protections = ~0u);
 }
 
-TEST(passthrough_with_any_other_protection_but_callsites_is_refused)
+TEST(all_protections_combine)
 {
-    for (unsigned set = 0; set < CORK_MEMPOOL_PASSTHROUGH; set++) {
+    for (unsigned set = 0; set < SETS_COUNT; set++) {
         ACCEPTED(.protections = set);
-        if ((set & ~CORK_MEMPOOL_CALLSITES) != 0) {
-            REFUSED(.protections = CORK_MEMPOOL_PASSTHROUGH | set);
-        } else {
-            ACCEPTED(.protections = CORK_MEMPOOL_PASSTHROUGH | set);
-        }
     }
 }
 
@@ -403,7 +395,7 @@ TEST(a_buffer_too_small_for_one_object_is_refused)
     static const size_t element_sizes[] = {1, 8, 24, 64, 500};
 
     for (size_t i = 0; i < COUNT_OF(all_protections); i++) {
-        if ((all_protections[i] & (CORK_MEMPOOL_GUARD | CORK_MEMPOOL_PASSTHROUGH)) != 0) {
+        if ((all_protections[i] & CORK_MEMPOOL_GUARD) != 0) {
             continue;
         }
         for (size_t j = 0; j < COUNT_OF(element_sizes); j++) {
@@ -433,10 +425,10 @@ TEST(a_buffer_and_a_source_together_are_refused)
     ACCEPTED(.source = &empty_source, .source_data = room);
 }
 
-TEST(a_guard_or_passthrough_in_memory_of_the_callers_is_refused)
+TEST(a_guard_in_memory_of_the_callers_is_refused)
 {
-    for (unsigned set = 1; set < 256; set++) {
-        if ((set & (CORK_MEMPOOL_GUARD | CORK_MEMPOOL_PASSTHROUGH)) != 0) {
+    for (unsigned set = 1; set < SETS_COUNT; set++) {
+        if ((set & CORK_MEMPOOL_GUARD) != 0) {
             REFUSED(.protections = set, .buffer = room, .buffer_size = sizeof(room));
             REFUSED(.protections = set, .source = &empty_source);
         } else {
@@ -463,7 +455,7 @@ static void destruct(void *user_data, void *object)
 
 TEST(a_wipe_of_constructed_objects_is_refused)
 {
-    for (unsigned set = 0; set < CORK_MEMPOOL_PASSTHROUGH; set++) {
+    for (unsigned set = 0; set < SETS_COUNT; set++) {
         if ((set & CORK_MEMPOOL_WIPE) != 0) {
             REFUSED(.protections = set, .init_object = construct);
             REFUSED(.protections = set, .done_object = destruct);
@@ -480,7 +472,7 @@ TEST(a_source_that_has_nothing_gives_null_and_a_pool_that_stays_valid)
     for (size_t i = 0; i < COUNT_OF(all_protections); i++) {
         struct cork_mempool mp;
 
-        if ((all_protections[i] & (CORK_MEMPOOL_GUARD | CORK_MEMPOOL_PASSTHROUGH)) == 0) {
+        if ((all_protections[i] & CORK_MEMPOOL_GUARD) == 0) {
             CHECK(cork_mempool_init_with(
                 &mp, OPTIONS(.source = &empty_source, .protections = all_protections[i])));
             new_gives_null(&mp);

@@ -20,8 +20,11 @@
 #define COUNT_OF(array) (sizeof(array) / sizeof(*(array)))
 
 /* Each protection, in an order of their own; and sets that say something about their sum. */
-#define PROTECTIONS_COUNT 13
+#define PROTECTIONS_COUNT 11
 extern const unsigned all_protections[PROTECTIONS_COUNT];
+
+/* Every set of protections is a number below this. */
+#define SETS_COUNT 0x80u
 
 /* What the pool itself puts between objects. */
 #define GAP_SIZE (TEST_UNDER_ASAN ? (size_t)16 : (size_t)0)

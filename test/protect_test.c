@@ -17,18 +17,6 @@
 
 #define OPTIONS(...) (&(const struct cork_mempool_options){__VA_ARGS__})
 
-/* Every set of protections that combine, and PASSTHROUGH's at the end. */
-#define SET_COUNT ((unsigned)CORK_MEMPOOL_PASSTHROUGH + 2)
-
-static unsigned set_number(unsigned number)
-{
-    if (number < CORK_MEMPOOL_PASSTHROUGH) {
-        return number;
-    }
-    return number == CORK_MEMPOOL_PASSTHROUGH ? CORK_MEMPOOL_PASSTHROUGH
-                                              : CORK_MEMPOOL_PASSTHROUGH | CORK_MEMPOOL_CALLSITES;
-}
-
 /* A legal program, drawn at random, and what a user can see of its run. */
 
 #define STEP_COUNT 1500
@@ -131,8 +119,8 @@ TEST(a_legal_program_runs_alike_with_every_set_of_protections)
             continue;
         }
         run_program(&plain, 0, sizes[i]);
-        for (unsigned number = 1; number < SET_COUNT; number++) {
-            run_program(&run, set_number(number), sizes[i]);
+        for (unsigned set = 1; set < SETS_COUNT; set++) {
+            run_program(&run, set, sizes[i]);
             CHECK_EQUAL(memcmp(plain.log, run.log, sizeof(run.log)), 0);
         }
     }
@@ -143,7 +131,7 @@ TEST(contents_are_kept_from_free_to_new_or_cleared_with_wipe)
 {
     static const size_t sizes[] = {1, 7, 8, 9, 24, 40, 100, 1000};
 
-    for (unsigned set = 0; set < CORK_MEMPOOL_PASSTHROUGH; set++) {
+    for (unsigned set = 0; set < SETS_COUNT; set++) {
         for (size_t i = 0; i < COUNT_OF(sizes); i++) {
             static char zeros[1000];
             char *objects[LIMIT];
@@ -171,15 +159,12 @@ TEST(contents_are_kept_from_free_to_new_or_cleared_with_wipe)
 }
 
 /* A request that is refused on the way leaves another errno, which is not the caller's concern.
- * With passthrough errno is the heap's. */
+ */
 TEST(a_new_that_succeeds_leaves_errno_as_it_was)
 {
     for (size_t i = 0; i < COUNT_OF(all_protections); i++) {
         struct cork_mempool mp;
 
-        if ((all_protections[i] & CORK_MEMPOOL_PASSTHROUGH) != 0) {
-            continue;
-        }
         CHECK(cork_mempool_init_with(
             &mp, OPTIONS(.element_size = 64, .protections = all_protections[i])));
         requests_start();
@@ -243,7 +228,7 @@ TEST(the_order_of_a_shuffled_pool_follows_from_its_seed)
 
 TEST(a_shuffled_pool_issues_any_of_its_slots_first_and_others_do_not)
 {
-    for (unsigned set = 0; set < CORK_MEMPOOL_PASSTHROUGH; set++) {
+    for (unsigned set = 0; set < SETS_COUNT; set++) {
         ptrdiff_t order[ORDER_COUNT];
         bool is_seen[64] = {false};
         size_t seen_count = 0;
@@ -342,7 +327,7 @@ TEST(a_freed_slot_rests_until_256_others_have_been_freed)
 {
     static struct frees frees;
 
-    for (unsigned set = 0; set < CORK_MEMPOOL_PASSTHROUGH; set++) {
+    for (unsigned set = 0; set < SETS_COUNT; set++) {
         struct cork_mempool mp;
         size_t least = SIZE_MAX;
         void *object;
@@ -489,7 +474,7 @@ static bool free_is_refused(struct cork_mempool *mp, void *pointer)
 /* There is no object in a guard, so none that can be freed; wherever the pool looks first. */
 TEST(a_pointer_between_guarded_blocks_is_refused_as_never_issued)
 {
-    for (unsigned set = 0; set < CORK_MEMPOOL_PASSTHROUGH; set++) {
+    for (unsigned set = 0; set < SETS_COUNT; set++) {
         struct cork_mempool mp;
         char *objects[128];
 

@@ -144,10 +144,8 @@ static void compare_memory_of_all(void)
 
     for (size_t i = 0; i < COUNT_OF(all_protections); i++) {
         for (size_t j = 0; j < COUNT_OF(cases); j++) {
-            if ((all_protections[i] & CORK_MEMPOOL_PASSTHROUGH) == 0) {
-                compare_memory(cases[j].element_size, all_protections[i], cases[j].count, false);
-                compare_memory(cases[j].element_size, all_protections[i], cases[j].count, true);
-            }
+            compare_memory(cases[j].element_size, all_protections[i], cases[j].count, false);
+            compare_memory(cases[j].element_size, all_protections[i], cases[j].count, true);
         }
     }
 }

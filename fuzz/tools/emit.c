@@ -277,36 +277,20 @@ static void add_plain(const struct trace_event *event)
     }
 }
 
-/*
- * What memory the pool is refused from now on. With passthrough, how many requests it makes follows
- * from where malloc places objects, which no two processes have in common: there all requests are
- * refused where new had no memory, and none else. Only the last call is refused what it was.
- */
+/* What memory the pool is refused from now on. */
 static void add_memory(const struct trace_event *event)
 {
     struct trace_event *known = &emit.memory[event->pool];
-    struct trace_event wanted = *event;
     const unsigned i = event->pool;
-    const bool is_refused =
-        event->largest_mapping != 0 || event->failing_request != 0 || event->failing_mask != 0;
-    if (emit.is_passing[i] && is_refused && !is_last(event)) {
-        const bool is_failing = event->call == SUBJECT_NEW && event->pointer == NULL &&
-                                event->error == ENOMEM && event->violation == 0;
-        wanted.largest_mapping = wanted.failing_request = 0;
-        wanted.failing_mask = is_failing && event->is_finished ? UINT64_MAX : 0;
-    }
-    if (known->largest_mapping == wanted.largest_mapping &&
-        known->failing_request == wanted.failing_request &&
-        known->failing_mask == wanted.failing_mask) {
+    if (known->largest_mapping == event->largest_mapping &&
+        known->failing_request == event->failing_request &&
+        known->failing_mask == event->failing_mask) {
         return;
     }
     flush_calls();
-    if (emit.is_passing[i] && is_last(event)) {
-        emit_put("memory[%u].request_count = %zu;", i, event->request_count);
-    }
-    emit_put("refuse(%u, %zuu, %zu, UINT64_C(0x%016" PRIx64 "));", i, wanted.largest_mapping,
-             wanted.failing_request, wanted.failing_mask);
-    *known = wanted;
+    emit_put("refuse(%u, %zuu, %zu, UINT64_C(0x%016" PRIx64 "));", i, event->largest_mapping,
+             event->failing_request, event->failing_mask);
+    *known = *event;
 }
 
 /* Returns: the next event. */

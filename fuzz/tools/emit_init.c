@@ -80,7 +80,6 @@ void emit_init(const struct trace_event *event)
     const struct cork_mempool_options *options = &event->init.options;
     const unsigned i = event->pool;
     emit.memory[i] = (struct trace_event){.kind = TRACE_INIT};
-    emit.is_passing[i] = (options->protections & CORK_MEMPOOL_PASSTHROUGH) != 0;
     /* What an earlier program was refused, this one is not. */
     if (emit.needs[EMIT_REFUSALS] || emit.has_refusals || options->source != NULL) {
         emit_put("memory[%u] = (struct memory){0};", i);

@@ -36,7 +36,6 @@ struct emit {
     struct operation operation;
     bool has_refusals;
     struct trace_event memory[PROGRAM_POOL_COUNT]; /* what each pool was last refused */
-    bool is_passing[PROGRAM_POOL_COUNT];           /* it has passthrough */
     /* Calls of one kind that have not been written yet: new, or free of births step apart. */
     enum subject_call call;
     unsigned pool;

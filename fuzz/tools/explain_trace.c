@@ -136,9 +136,9 @@ static void add_call(const struct trace_event *event)
 
 static void print_protections(unsigned protections)
 {
-    static const char *const names[] = {"canary",     "seal",  "wipe",      "shuffle",
-                                        "quarantine", "guard", "callsites", "passthrough"};
-    for (unsigned i = 0; i < 8; i++) {
+    static const char *const names[] = {"canary",     "seal",  "wipe",     "shuffle",
+                                        "quarantine", "guard", "callsites"};
+    for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         if ((protections >> i & 1) != 0) {
             printf("%s%s", (protections & ((1U << i) - 1)) != 0 ? "+" : ", ", names[i]);
         }

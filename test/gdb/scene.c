@@ -27,7 +27,7 @@ size_t expected_count;
 static struct cork_mempool plain;
 static struct {
     int number;
-    struct cork_mempool pools[2];
+    struct cork_mempool pools[1];
 } nested;
 static struct cork_mempool finalized;
 static struct cork_mempool zeroed;
@@ -127,20 +127,6 @@ static void make_paranoid(struct cork_mempool *pool)
     expect(pool, first + stats.block_size, "guard, object");
 }
 
-static void make_passing(struct cork_mempool *pool)
-{
-    char *object;
-
-    init(pool, CORK_MEMPOOL_PASSTHROUGH);
-    object = cork_mempool_new(pool);
-    expect(pool, object, ", live");
-    expect(pool, object + 3, "live, 3 bytes into it");
-    object = cork_mempool_new(pool);
-    cork_mempool_free(pool, object);
-    expect(pool, object, ", free");
-    count(pool);
-}
-
 static void make_buffered(struct cork_mempool *pool)
 {
     const struct cork_mempool_options options = {
@@ -168,7 +154,6 @@ int main(void)
     }
     make_plain(&plain);
     make_paranoid(&nested.pools[0]);
-    make_passing(&nested.pools[1]);
     make_buffered(&local);
     init(pointer, CORK_MEMPOOL_SEAL);
     expect(pointer, cork_mempool_new(pointer), "slot 0, live, object");

@@ -31,9 +31,6 @@ static void locate(const struct scene *s, struct accusation *accusation)
 {
     const size_t offset = (size_t)((const char *)accusation->pointer - object(s, 0));
 
-    if (scene_has(s, CORK_MEMPOOL_PASSTHROUGH)) {
-        return;
-    }
     accusation->slot = s->elder_count + offset / s->slot_size;
     for (size_t i = 0; i < MEMBER_COUNT; i++) {
         if (s->members[i].slot == accusation->slot) {
@@ -70,8 +67,8 @@ void accuse_other(struct scene *s, enum cork_mempool_violation_kind kind, const 
     struct accusation *accusation = add(s, kind, pointer);
 
     accusation->pool = &s->other;
-    accusation->slot = scene_has(s, CORK_MEMPOOL_PASSTHROUGH) ? CORK_MEMPOOL_NO_SLOT : slot;
-    accusation->was_issued = accusation->slot != CORK_MEMPOOL_NO_SLOT;
+    accusation->slot = slot;
+    accusation->was_issued = true;
     accusation->was_freed = was_freed;
 }
 

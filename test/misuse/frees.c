@@ -137,32 +137,10 @@ void object_is_freed_twice_around_many_new_ones(struct scene *s)
     harm(s, is_reissued && !cork_mempool_owns(&s->mp, object(s, VICTIM)));
 }
 
-/* With PASSTHROUGH, the slot may have another object by now, if malloc has given the first one's
- * memory to somebody else. */
-void object_is_freed_twice_around_another_in_its_slot(struct scene *s)
-{
-    fill_up(s);
-    give(s, VICTIM);
-    for (size_t i = 0; i < 64 && scene_has(s, CORK_MEMPOOL_PASSTHROUGH); i++) {
-        void *volatile lost = malloc(s->size);
-        (void)lost;
-    }
-    void *next = take(&s->mp);
-    if (!is_impossible(s, scene_has(s, CORK_MEMPOOL_PASSTHROUGH) && next == object(s, VICTIM))) {
-        free_twice(s, VICTIM);
-        harm(s, next == object(s, VICTIM) && !cork_mempool_owns(&s->mp, next));
-    }
-}
-
 void object_is_freed_twice_around_its_reuse(struct scene *s)
 {
     give(s, VICTIM);
     const bool is_reissued = reissue(s, object(s, VICTIM));
-    if (!is_reissued) {
-        /* A pool that has no memory of its own forgets what it has seen of malloc's. */
-        accuse(s, CORK_MEMPOOL_DOUBLE_FREE, object(s, VICTIM));
-        accuse(s, CORK_MEMPOOL_FOREIGN_POINTER, object(s, VICTIM));
-    }
     drop(&s->mp, object(s, VICTIM));
     harm(s, is_reissued && !cork_mempool_owns(&s->mp, object(s, VICTIM)));
 }
@@ -171,10 +149,7 @@ static void free_inside(struct scene *s, ptrdiff_t offset)
 {
     char *inside = object(s, VICTIM) + offset;
 
-    accuse(s,
-           scene_has(s, CORK_MEMPOOL_PASSTHROUGH) ? CORK_MEMPOOL_FOREIGN_POINTER
-                                                  : CORK_MEMPOOL_INTERIOR_POINTER,
-           inside);
+    accuse(s, CORK_MEMPOOL_INTERIOR_POINTER, inside);
     drop(&s->mp, inside);
 }
 
@@ -307,17 +282,7 @@ static void free_new_slot(struct scene *s, size_t index)
 {
     char *slot = object(s, 0) + index * s->slot_size;
 
-    /* Only where it is malloc that places them. */
-    for (size_t i = 0; i < ELDER_MAX + MEMBER_COUNT; i++) {
-        const struct actor *actor = i < ELDER_MAX ? &s->elders[i] : &s->members[i - ELDER_MAX];
-        if (is_impossible(s, actor->object == slot)) {
-            return;
-        }
-    }
-    accuse(s,
-           scene_has(s, CORK_MEMPOOL_PASSTHROUGH) ? CORK_MEMPOOL_FOREIGN_POINTER
-                                                  : CORK_MEMPOOL_NEVER_ISSUED,
-           slot);
+    accuse(s, CORK_MEMPOOL_NEVER_ISSUED, slot);
     drop(&s->mp, slot);
 }
 

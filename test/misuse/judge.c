@@ -205,27 +205,8 @@ static const char *judge_survival(const struct trial *trial, const char *verdict
     return NULL;
 }
 
-/* Whether an address is issued again is for malloc to say, and so is what is seen of it; but the
- * pool may say nothing that would be wrong in any case. */
-static const char *judge_malloc(const struct trial *trial)
-{
-    if (!trial->evidence->was_refused) {
-        return strstr(trial->text, "cork_mempool: ") == NULL ? NULL : "the pool says something";
-    }
-    for (size_t i = 0; i < trial->evidence->accusation_count; i++) {
-        if (strcmp(trial->text, report_of(trial->evidence, &trial->evidence->accusations[i])) ==
-            0) {
-            return NULL;
-        }
-    }
-    return "the pool says something else";
-}
-
 const char *judge(const struct trial *trial, const char *verdict)
 {
-    if (strcmp(verdict, LEFT_TO_MALLOC) == 0) {
-        return judge_malloc(trial);
-    }
     if (strcmp(verdict, FAULT) == 0) {
         return judge_fault(trial);
     }

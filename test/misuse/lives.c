@@ -245,7 +245,7 @@ void more_objects_are_asked_for_than_a_buffer_holds(struct scene *s)
 
     options.buffer = buffer;
     options.buffer_size = sizeof(buffer);
-    options.protections &= ~(CORK_MEMPOOL_GUARD | CORK_MEMPOOL_PASSTHROUGH);
+    options.protections &= ~CORK_MEMPOOL_GUARD;
     harm(s, !cork_mempool_init_with(&s->other, &options));
     while (take(&s->other) != NULL) {
         count++;
@@ -291,7 +291,7 @@ void options_contradict_each_other(struct scene *s)
 {
     struct cork_mempool_options options = scene_options(s);
 
-    options.protections |= CORK_MEMPOOL_PASSTHROUGH | CORK_MEMPOOL_CANARY;
+    options.protections |= 0x80u;
     demand_refusal(s, &options);
     options = scene_options(s);
     options.protections |= 0x8000u;

@@ -12,7 +12,7 @@
 
 #include "scene.h"
 
-/* Profiles. The first ten are what options ask of a pool; a tool's is a default pool under it. */
+/* Profiles. The first nine are what options ask of a pool; a tool's is a default pool under it. */
 enum {
     DEFAULT = 0x1,
     CANARY = 0x2,
@@ -22,21 +22,19 @@ enum {
     QUARANTINE = 0x20,
     GUARD = 0x40,
     CALLSITES = 0x80,
-    PASSTHROUGH = 0x100,
-    PARANOID = 0x200,
-    ALL = 0x3ff, /* of these */
-    ASAN = 0x400,
-    MSAN = 0x800,
-    VALGRIND = 0x1000,
-    OTHERS = 0x2000 /* those of ALL that no other row of the misuse names */
+    PARANOID = 0x100,
+    ALL = 0x1ff, /* of these */
+    ASAN = 0x200,
+    MSAN = 0x400,
+    VALGRIND = 0x800,
+    OTHERS = 0x1000 /* those of ALL that no other row of the misuse names */
 };
 
 /* Verdicts; any other is a message: of the pool's, or with a tool's profile of the tool's. */
-#define FAULT          "fault"          /* an access to no memory ends the process */
-#define ABSORBED       "absorbed"       /* no harm is done */
-#define NOT_DETECTED   "not detected"   /* it takes effect, and the program goes on */
-#define CHECK_FAILS    "check is false" /* so says cork_mempool_check */
-#define LEFT_TO_MALLOC "left to malloc" /* whose memory it is; the pool sees no harm */
+#define FAULT        "fault"          /* an access to no memory ends the process */
+#define ABSORBED     "absorbed"       /* no harm is done */
+#define NOT_DETECTED "not detected"   /* it takes effect, and the program goes on */
+#define CHECK_FAILS  "check is false" /* so says cork_mempool_check */
 
 /* Comments for the reader of the table, and for the README. */
 #define GUARANTEE(text)
@@ -56,7 +54,7 @@ struct row {
 extern const struct row rows[];
 extern const size_t row_count;
 
-#define PROFILE_COUNT 10
+#define PROFILE_COUNT 9
 
 extern const struct profile {
     const char *name;

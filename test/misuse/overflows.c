@@ -149,9 +149,6 @@ void stale_pointer_runs_on_before_done(struct scene *s)
     if (!scene_has(s, CORK_MEMPOOL_CANARY)) {
         accuse_written(s, VICTIM + 1);
     }
-    if (scene_has(s, CORK_MEMPOOL_PASSTHROUGH)) {
-        unspoil(s);
-    }
     s->spoilt_count = 0;
     cork_mempool_done(&s->mp);
     s->is_dead = true;

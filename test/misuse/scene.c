@@ -321,8 +321,7 @@ struct cork_mempool_options scene_options(const struct scene *s)
     };
 }
 
-/* Slots are counted from the lowest address of the oldest region, or with PASSTHROUGH, where it is
- * not the slots that the addresses are of, in the order of their first use. */
+/* Slots are counted from the lowest address of the oldest region. */
 static void number_slots(struct scene *s, const struct actor *taken, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
@@ -333,12 +332,10 @@ static void number_slots(struct scene *s, const struct actor *taken, size_t coun
     for (size_t i = 0; i < count; i++) {
         const bool is_elder = i < s->elder_count;
         struct actor *actor = is_elder ? &s->elders[i] : &s->members[i - s->elder_count];
+        const char *first = is_elder ? s->elders[0].object : s->members[0].object;
 
-        if (!scene_has(s, CORK_MEMPOOL_PASSTHROUGH)) {
-            const char *first = is_elder ? s->elders[0].object : s->members[0].object;
-            actor->slot =
-                (size_t)(actor->object - first) / s->slot_size + (is_elder ? 0 : s->elder_count);
-        }
+        actor->slot =
+            (size_t)(actor->object - first) / s->slot_size + (is_elder ? 0 : s->elder_count);
         memset(actor->object, pattern(actor->slot), s->size);
     }
 }

@@ -82,9 +82,6 @@ void freed_object_is_written_before_done(struct scene *s)
     give_all(s);
     spoil(s, object(s, VICTIM) + s->size / 2);
     accuse_written(s, VICTIM);
-    if (scene_has(s, CORK_MEMPOOL_PASSTHROUGH)) {
-        unspoil(s);
-    }
     /* Afterwards there is no byte left to be set right. */
     s->spoilt_count = 0;
     find_by_done(s);

@@ -4,7 +4,7 @@
 import re
 
 POOLS = ["DEFAULT", "CANARY", "SEAL", "WIPE", "SHUFFLE", "QUARANTINE", "GUARD", "CALLSITES",
-         "PASSTHROUGH", "PARANOID"]
+         "PARANOID"]
 TOOLS = ["ASAN", "MSAN", "VALGRIND"]
 
 VERDICTS = {
@@ -12,7 +12,6 @@ VERDICTS = {
     "ABSORBED": "absorbed",
     "NOT_DETECTED": "not detected",
     "CHECK_FAILS": "check is false",
-    "LEFT_TO_MALLOC": "left to malloc",
 }
 
 _LINE = re.compile(r'GUARANTEE\("(?P<text>.*)"\)$|'

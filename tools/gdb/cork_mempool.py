@@ -18,7 +18,7 @@ import gdb.printing
 
 GROUP_SLOTS = 64  # as in src/geometry.h
 STATES = {0: "before init", 0x506F6F6C: "live", 0x446F6E65: "after done"}  # as in src/pool.h
-PROTECTIONS = ["CANARY", "SEAL", "WIPE", "SHUFFLE", "QUARANTINE", "GUARD", "CALLSITES", "PASSTHROUGH"]
+PROTECTIONS = ["CANARY", "SEAL", "WIPE", "SHUFFLE", "QUARANTINE", "GUARD", "CALLSITES"]
 ORIGINS = {1: "nursery", 2: "reserved", 3: "acquired", 4: "buffer"}  # enum region_origin
 POINTER_MASK = (1 << 64) - 1
 
@@ -71,14 +71,6 @@ class Slot:
         if int(withheld) and int(withheld[group]) >> bit & 1:
             return "in quarantine"
         return "live"
-
-    @property
-    def object(self):
-        """Where the object is; with PASSTHROUGH, where its slot points."""
-        if not self.region.pool.is_passing:
-            return self.start
-        word = gdb.lookup_type("unsigned long").pointer()
-        return int(gdb.Value(self.start).cast(word).dereference())
 
     def sites(self):
         """Returns ", issued at ..." as far as it is known."""
@@ -148,7 +140,6 @@ class Pool:
         self.state = STATES.get(int(value["state"]), "no pool, or overwritten")
         self.protections = [name for bit, name in enumerate(PROTECTIONS)
                             if int(value["protections"]) >> bit & 1]
-        self.is_passing = "PASSTHROUGH" in self.protections
 
     @property
     def is_live(self):
@@ -281,23 +272,8 @@ def known_pools():
     return list(pools.values())
 
 
-def passed_owner(pool, address):
-    """Returns what is known of an address that PASSTHROUGH has from the heap, or None."""
-    size = int(pool.value["object_size"])
-    for index in range(int(pool.value["passed_capacity"])):
-        passed = pool.value["passed"][index]
-        start = int(passed["object"])
-        if start and start <= address < start + size:
-            where = f", {address - start} bytes into it" if address != start else ""
-            state = "live" if int(passed["slot"]) else "free"
-            return f"object {start:#x}, {state}{where}"
-    return None
-
-
 def owner(pool, address):
     """Returns what is known of an address in a pool's memory, or None."""
-    if pool.is_passing:
-        return passed_owner(pool, address)
     for region in pool.regions():
         offset = address - region.base
         if 0 <= offset < region.capacity * pool.stride:
@@ -345,7 +321,7 @@ class Show(gdb.Command):
                 if count == 0:
                     print("... there are more")
                     return
-                print(f"live object {slot.object:#x}, slot {slot.number}{slot.sites()}")
+                print(f"live object {slot.start:#x}, slot {slot.number}{slot.sites()}")
                 count -= 1
 
 

@@ -66,12 +66,6 @@ struct cork_mempool_record {
     struct cork_mempool_record *next;   /* in quarantine: of the slot that was freed next */
 };
 
-/* Private: an object of a pool with CORK_MEMPOOL_PASSTHROUGH. */
-struct cork_mempool_passed {
-    const void *object; /* NULL: none */
-    void **slot;        /* the start of the slot that holds it; NULL: it has been freed */
-};
-
 /* Private: contiguous memory whose slots stand in one line; src/region.h explains. */
 struct cork_mempool_region {
     char *base;                          /* slot i starts at base + i * stride */
@@ -116,8 +110,6 @@ struct cork_mempool {
     struct cork_mempool_region *newest; /* the only region that grows; NULL before the first new */
     const struct cork_mempool *self;    /* where the pool was at its first new */
     const char *name;                   /* for reports; NULL: it has none */
-    size_t object_size;                 /* the geometry's, but for passthrough, whose slots hold */
-    size_t object_alignment;            /* pointers */
     size_t objects_left;                /* slots that may still be carved */
     uint32_t protections;
     uint64_t seed;   /* as reports give it */
@@ -133,9 +125,6 @@ struct cork_mempool {
     int (*init_object)(void *user_data, void *object);
     void (*done_object)(void *user_data, void *object);
     void *user_data;
-    struct cork_mempool_passed *passed; /* with passthrough: a hash table of objects */
-    size_t passed_capacity;
-    size_t passed_count;
     struct cork_mempool_region nursery; /* the first few objects, on the heap; src/region.h */
     struct cork_mempool_group nursery_group;
 };

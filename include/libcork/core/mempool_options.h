@@ -7,10 +7,10 @@
  *
  * The environment variable CORK_MEMPOOL_OPTIONS turns protections on in a program that was never
  * recompiled: words, separated by colons, as in "canary=1:seal=1". The words are canary, seal,
- * wipe, shuffle, quarantine, guard, callsites, passthrough and paranoid, each with 1 or 0, and seed
- * with a number. They are added to what each pool asks for, less what would contradict it. The
- * variable is read once, and not at all in a program that runs with another user's rights (setuid);
- * a word that is not known is reported once and left out.
+ * wipe, shuffle, quarantine, guard, callsites and paranoid, each with 1 or 0, and seed with a
+ * number. They are added to what each pool asks for, less what would contradict it. The variable is
+ * read once, and not at all in a program that runs with another user's rights (setuid); a word that
+ * is not known is reported once and left out.
  */
 
 #include <stdbool.h>
@@ -23,8 +23,8 @@
 extern "C" {
 #endif
 
-/* Protections; what a pool does besides the checks that are always on. Any may be combined, except
- * that PASSTHROUGH goes with CALLSITES alone, and where WIPE is on it does SEAL's work. */
+/* Protections; what a pool does besides the checks that are always on. Any may be combined; where
+ * WIPE is on it does SEAL's work. 0x80 is never used again. */
 
 /* Canaries on both sides of every object, verified at free, check and done: "canary damaged". */
 #define CORK_MEMPOOL_CANARY 0x01u
@@ -41,8 +41,6 @@ extern "C" {
 #define CORK_MEMPOOL_GUARD 0x20u
 /* Reports tell where an object was issued and where it was freed. */
 #define CORK_MEMPOOL_CALLSITES 0x40u
-/* Every object comes from malloc and goes back to free, so that other tools see it. */
-#define CORK_MEMPOOL_PASSTHROUGH 0x80u
 /* All that combine. */
 #define CORK_MEMPOOL_PARANOID                                                                      \
     (CORK_MEMPOOL_CANARY | CORK_MEMPOOL_WIPE | CORK_MEMPOOL_SHUFFLE | CORK_MEMPOOL_QUARANTINE |    \
@@ -92,12 +90,12 @@ struct cork_mempool_options {
  * takes no memory. What options points to may be gone afterwards, but for what its fields point to.
  * Returns: true, or false with errno EINVAL and *mp untouched where the options cannot be met: an
  *          element_size, or with GUARD a block_size, that no memory could hold; an alignment that
- *          is not a power of two; a protection that does not exist; PASSTHROUGH with any other but
- *          CALLSITES; a buffer without a size, a size without a buffer, a buffer too small for one
- *          object; a buffer and a source, or either with GUARD or PASSTHROUGH; a source without
- *          both functions, source_data without a source; WIPE with a constructor or destructor,
- *          whose objects it would destroy. A library built with CORK_MEMPOOL_NO_OS_MEMORY cannot
- *          meet GUARD and PASSTHROUGH at all; pools without a buffer or a source get no memory.
+ *          is not a power of two; a protection that does not exist; a buffer without a size, a size
+ *          without a buffer, a buffer too small for one object; a buffer and a source, or either
+ *          with GUARD; a source without both functions, source_data without a source; WIPE with a
+ *          constructor or destructor, whose objects it would destroy. A library built with
+ *          CORK_MEMPOOL_NO_OS_MEMORY cannot meet GUARD; pools without a buffer or a source get no
+ *          memory there.
  */
 bool cork_mempool_init_with(struct cork_mempool *mp, const struct cork_mempool_options *options);
 
