@@ -1,22 +1,25 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""guarantees_test.py README TABLE [--write]: README's guarantees are what the table of misuses says.
+"""guarantees_test.py [--write]: documents promise what the table of misuses says. It runs where the
+project's root is.
 
-Between two lines "<!-- guarantees -->", README has a row for each guarantee of the table, in its
-order, made by this script; with --write it is made anew. Misuses under one guarantee must all have
-the same verdicts: the guarantee would say too much of some otherwise.
+Between two lines "<!-- guarantees -->", docs/guarantees.md has a row for each guarantee of the
+table, in its order; README.md has some of these rows. --write makes both anew; README keeps its
+choice, which its first column tells. Misuses under one guarantee must all have the same verdicts:
+otherwise the guarantee would say too much of some.
 """
 
 import sys
 
 import table
 
+TABLE, ALL, SOME = "test/misuse/misuse.def", "docs/guarantees.md", "README.md"
 MARK = "<!-- guarantees -->\n"
 HEAD = ["| misuse | by default | with protections | under tools |", "|---|---|---|---|"]
 TOOL_NAMES = {"ASAN": "ASan", "MSAN": "MSan", "VALGRIND": "Valgrind"}
 
 
 def verdict_text(verdict):
-    """Returns a verdict as README has it: messages are code."""
+    """Returns a verdict as documents have it: messages are code."""
     return verdict if verdict in table.VERDICTS.values() else f"`{verdict}`"
 
 
@@ -29,52 +32,74 @@ def cell(pairs):
                      for verdict, group in names.items())
 
 
-def row(text, verdicts):
-    """Returns README's row for a guarantee."""
+def row(text, verdicts, pools):
+    """Returns the row of a guarantee, with what becomes of it in these pools."""
     default = verdicts["DEFAULT"]
-    protections = [(f"`{name}`", verdicts[name]) for name in table.POOLS
-                   if verdicts[name] != default]
+    protections = [(f"`{name}`", verdicts[name]) for name in pools if verdicts[name] != default]
+    if len(protections) == len(pools) - 1 and len({verdict for _, verdict in protections}) == 1:
+        protections = [("any of them", protections[0][1])]
     tools = [(TOOL_NAMES[name], verdicts[name]) for name in table.TOOLS
              if verdicts.get(name, default) != default]
     return f"| {text} | {verdict_text(default)} | {cell(protections)} | {cell(tools)} |"
 
 
-def rows(guarantees):
-    """Returns README's lines for all guarantees."""
-    lines = list(HEAD)
+def rows(guarantees, pools):
+    """Returns the lines for all guarantees."""
+    lines = []
     for text, misuses in guarantees:
         verdicts = list(misuses.values())
         for name, others in misuses.items():
             if others != verdicts[0]:
                 raise table.Error(f"{name} is not like the others under \"{text}\"")
-        lines.append(row(text, verdicts[0]))
+        lines.append(row(text, verdicts[0], pools))
     return lines
 
 
-def main():
-    readme, path = sys.argv[1:3]
-    with open(readme, encoding="utf-8") as file:
+def misuse_of(line):
+    return line.split(" | ")[0]
+
+
+def is_right(document, lines, has_all):
+    """Says whether a document has these rows, all or some; or writes them, where that is asked for."""
+    with open(document, encoding="utf-8") as file:
         parts = file.read().split(MARK)
     if len(parts) != 3:
-        print(f"{readme}: there are {len(parts) - 1} lines {MARK.strip()}, not 2")
-        return 1
-    wanted = rows(table.read(path))
-    if sys.argv[3:] == ["--write"]:
-        parts[1] = "\n".join(wanted) + "\n"
-        with open(readme, "w", encoding="utf-8") as file:
-            file.write(MARK.join(parts))
-        return 0
+        print(f"{document}: there are {len(parts) - 1} lines {MARK.strip()}, not 2")
+        return False
     found = parts[1].splitlines()
-    for line in found:
-        if line not in wanted:
-            print(f"{readme} has what the table has not:\n    {line}")
-    for line in wanted:
-        if line not in found:
-            print(f"{readme} lacks what the table has:\n    {line}")
+    chosen = {misuse_of(line) for line in found if line not in HEAD}
+    if not has_all:
+        unknown = chosen - {misuse_of(line) for line in lines}
+        if unknown or not chosen:
+            print(f"{document} has no rows, or rows that {TABLE} has not:", *unknown, sep="\n    ")
+            return False
+        lines = [line for line in lines if misuse_of(line) in chosen]
+    wanted = HEAD + lines
     if found == wanted:
-        return 0
-    print("guarantees_test.py README TABLE --write sets this right.")
-    return 1
+        return True
+    if "--write" in sys.argv:
+        parts[1] = "".join(line + "\n" for line in wanted)
+        with open(document, "w", encoding="utf-8") as file:
+            file.write(MARK.join(parts))
+        return True
+    print(f"{document} is not what {TABLE} says:")
+    print(*[f"  - {line}" for line in found if line not in wanted], sep="\n")
+    print(*[f"  + {line}" for line in wanted if line not in found], sep="\n")
+    print("python3 test/misuse/guarantees_test.py --write sets this right.")
+    return False
+
+
+def main():
+    # README leaves out what will not stay.
+    stay = [name for name in table.POOLS if name != "PASSTHROUGH"]
+    try:
+        guarantees = table.read(TABLE)
+        right = [is_right(ALL, rows(guarantees, table.POOLS), True),
+                 is_right(SOME, rows(guarantees, stay), False)]
+    except (table.Error, OSError) as error:
+        print(f"guarantees_test.py: {error}")
+        return 2
+    return 0 if all(right) else 1
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ enum {
 #define NOT_DETECTED "not detected"   /* it takes effect, and the program goes on */
 #define CHECK_FAILS  "check is false" /* so says cork_mempool_check */
 
-/* Comments for the reader of the table, and for the README. */
+/* Comments for the reader of the table, and for docs/guarantees.md. */
 #define GUARANTEE(text)
 
 #define ROW(misuse, profiles, verdict) misuse_function misuse;
