@@ -224,17 +224,6 @@ def starlark_block(_, block, __):
         raise block.error("says nothing of cork_mempool")
 
 
-def dockerfile_block(_, block, __):
-    """dockerfile: FROM and WORKDIR are those of .clusterfuzzlite/Dockerfile."""
-    ours = (ROOT / ".clusterfuzzlite/Dockerfile").read_text(encoding="utf-8").splitlines()
-    for line in block.lines:
-        instruction = line.split()[0]
-        if instruction in ("FROM", "WORKDIR") and line not in ours:
-            raise block.error(f".clusterfuzzlite/Dockerfile has no line {line}")
-        if instruction not in ("FROM", "WORKDIR", "RUN", "COPY"):
-            raise block.error(f"{instruction} is no instruction")
-
-
 def picture_block(_, block, __):
     """picture: what looks like a name or a file of ours is one; and there must be one."""
     sources = "".join(path.read_text(encoding="utf-8") for folder in ("include", "src")
@@ -257,7 +246,6 @@ RULES = {
     "console": console_block,
     "sh": sh_block,
     "starlark": starlark_block,
-    "dockerfile": dockerfile_block,
     "picture": picture_block,
 }
 WRITES = "--write" in sys.argv
