@@ -97,7 +97,7 @@ def charts(run, directory):
                 for subject in subjects
                 if subject != "default"
             }
-            title = f"Objects of {size} bytes, divided by the default pool's; above 1 is worse"
+            title = f"Objects of {size} bytes, divided by the default pool's; above 1, the default pool is better"
             axes = ("", "ratio")
             result.append(_chart(directory, f"{file}_{size}", title, names, axes, ratios))
         counts = medians.counts(size)

@@ -48,11 +48,12 @@ def draw(chart):
     else:
         draw_curves(axes, chart)
     axes.set_yscale("log")
+    axes.yaxis.set_major_locator(plt.LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter("{x:g}")
     axes.set_title(chart["title"], fontsize=10, loc="left", pad=34)
     axes.set_xlabel(chart["xlabel"])
     axes.set_ylabel(chart["ylabel"])
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncol=9, frameon=False, fontsize=7)
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncol=9, frameon=False, fontsize=8)
     plotting.save(figure, chart["path"])
     plt.close(figure)
 

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Pictures, as SVG, by matplotlib: it may be missing, and the same picture is the same file."""
+"""Pictures, as SVG, by matplotlib: it may be missing, and the same picture is the same small file."""
 
+import io
 import os
+import pathlib
+import re
 import subprocess
 import sys
 
@@ -22,13 +25,19 @@ def pyplot():
     import matplotlib
 
     matplotlib.use("svg")
-    # Otherwise identifiers are random.
-    matplotlib.rcParams["svg.hashsalt"] = "cork_mempool"
+    # Otherwise identifiers are random, and each letter is a path.
+    matplotlib.rcParams.update({"svg.hashsalt": "cork_mempool", "svg.fonttype": "none"})
     import matplotlib.pyplot
 
     return matplotlib.pyplot
 
 
 def save(figure, path):
+    """Writes a figure with two decimals and a line for each group of elements, not for each point."""
     figure.tight_layout()
-    figure.savefig(path, metadata={"Date": None})
+    file = io.StringIO()
+    nothing = dict.fromkeys(["Creator", "Date", "Format", "Type"])
+    figure.savefig(file, format="svg", metadata=nothing)
+    text = re.sub(r"\d+\.\d{3,}", lambda match: f"{float(match[0]):.2f}", file.getvalue())
+    text = re.sub(r"\s+", " ", text).replace(" <g ", "\n<g ")
+    pathlib.Path(path).write_text(text.strip() + "\n", encoding="utf-8")
