@@ -19,7 +19,6 @@ _SOURCES = [
     (r"//fuzz:coverage", "tools/coverage.py"),
     (r"//fuzz:exhaust", "fuzz/exhaust/exhaust.c"),
     (r"//fuzz:explain", "fuzz/tools/explain.c"),
-    (r"//fuzz:hunt", "fuzz/mutants/hunt.py"),
     (r"//fuzz:minimize", "fuzz/tools/minimize_main.c"),
     (r"//fuzz:\w+_run", "tools/fuzz_run.py"),
 ]
@@ -138,7 +137,7 @@ def check(words):
         _check_bazel(words)
     elif program in ("python3", "sh"):
         _check_script(words[0], words[1:])
-    elif program.removeprefix("./").split("/")[0] in (".ci", "examples", "tools"):
+    elif program.removeprefix("./").split("/")[0] in (".ci", "examples", "fuzz", "tools"):
         _demand(os.access(ROOT / program, os.X_OK), f"{program} cannot be run")
         _check_script(program.removeprefix("./"), words)
     else:

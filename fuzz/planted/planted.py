@@ -1,0 +1,250 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""Demands that the committed corpora find every planted bug; or measures how soon fuzzing does.
+
+A planted bug is a file DRIVER/FILE/NAME.patch beside this script, or NAME.asan.patch where only
+AddressSanitizer sees the bug: a patch of src/FILE, which fuzz/corpus/DRIVER must find. Its first
+line says what is wrong. A control is the same build without a patch, and must be silent.
+Exit code: 1 where a bug or a control fails, 2 for bad usage.
+"""
+
+import argparse
+import collections
+import concurrent.futures
+import fnmatch
+import math
+import os
+import pathlib
+import re
+import resource
+import shlex
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+# Not resolved: a Bazel test sees links to the files that it declares.
+PLANTED = pathlib.Path(__file__).absolute().parent
+ROOT = PLANTED.parents[1]
+CORPUS = ROOT / "fuzz/corpus"
+ANEW = "make it anew, by docs/fuzzing/planted.md"
+
+# -w: a bug may well be one that compilers warn of. The rest is as in tools/sanitizers.bzl, less -g.
+FLAGS = ["-std=c11", "-w", "-O1", "-fno-omit-frame-pointer", "-U_FORTIFY_SOURCE", f"-I{ROOT}/include"]
+
+MAX_REPLAY_SECONDS = 120  # the replay's own limit is for one input, and comes first
+GRACE_SECONDS = 60  # libFuzzer's, to start and to write down the last input
+
+# The replay names an input that ended it, but says nothing of the kind where it cannot run.
+INPUT = re.compile(r"^replay: the input was (.*)$", re.MULTILINE)
+REASON = re.compile(r"^ *(?:expected: |SUMMARY: )(.*?)(?: \(/.*)?$", re.MULTILINE)
+
+COLUMNS = "{:<52}{:<24}{:>6}{:>10}{:>12}"
+
+
+class Failure(Exception):
+    """Why something cannot be built, or is not as it must be."""
+
+
+# The sanitizer is "asan" or empty. A control has no patch.
+Bug = collections.namedtuple("Bug", "driver sanitizer name file patch", defaults=("control", None, None))
+
+
+def find_bugs():
+    for patch in sorted(PLANTED.rglob("*.patch")):
+        match = re.fullmatch(r"(\w+)/(\w+\.[ch])/(\w+)(\.asan)?\.patch", str(patch.relative_to(PLANTED)))
+        if not match or not (CORPUS / match[1]).is_dir():
+            raise Failure(f"{patch} is not DRIVER/FILE/NAME.patch or DRIVER/FILE/NAME.asan.patch")
+        yield Bug(match[1], "asan" if match[4] else "", match[3], match[2], patch)
+
+
+def run(*command, directory=ROOT, complaint=None):
+    """Returns what a command writes, which must succeed."""
+    process = subprocess.run(command, cwd=directory, stdin=subprocess.DEVNULL, text=True, check=False,
+                             errors="replace", stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if process.returncode != 0:
+        raise Failure(f"{complaint or ' '.join(map(str, command))}:\n{process.stdout.strip()}")
+    return process.stdout
+
+
+def in_parallel(jobs, function, tasks):
+    """Yields what function makes of each task, in their order."""
+    with concurrent.futures.ThreadPoolExecutor(jobs) as executor:
+        yield from executor.map(function, tasks)
+
+
+class Builder:
+    """Compiles for all bugs what no patch changes, and for each bug the rest."""
+
+    def __init__(self, compiler, scratch, options, sanitizers):
+        """The common part is the library and fuzz/*.c: the engine, the replay, the corpora's drivers."""
+        self.compiler, self.scratch, self.is_fuzzing = compiler, scratch, options.hunt is not None
+        self.objects = {}  # of each sanitizer, by sources
+        paths = sorted(ROOT.glob("src/*.c")) + sorted(ROOT.glob("fuzz/*.c"))
+        sources = [str(path.relative_to(ROOT)) for path in paths]
+        for sanitizer in sorted(sanitizers):
+            print(f"compiling {len(sources)} files, {sanitizer or 'plain'}", flush=True)
+            output = scratch / (sanitizer or "plain")
+            output.mkdir()
+            objects = in_parallel(options.jobs, lambda s: self.compile(s, sanitizer, ROOT, output), sources)
+            self.objects[sanitizer] = dict(zip(sources, objects))
+        names = run("nm", self.objects[sanitizer]["fuzz/memory.c"])
+        self.wraps = ["-Wl,--wrap=" + name for name in re.findall(r" T __wrap_(\w+)", names)]
+
+    def compile(self, source, sanitizer, tree, output):
+        compiled = output / (source.replace("/", "_") + ".o")
+        flags = FLAGS + ["-fsanitize=address"] * bool(sanitizer)
+        flags += ["-fsanitize=fuzzer-no-link", "-O2"] * self.is_fuzzing
+        run(self.compiler, *flags, "-MMD", "-c", source, "-o", compiled, directory=tree)
+        return compiled
+
+    def compile_patched(self, bug, tree):
+        """Returns the objects of all sources that a patch changes, or that include what it changes."""
+        shutil.copytree(ROOT / "src", tree / "src", copy_function=shutil.copyfile)
+        text = bug.patch.read_text()
+        if re.match(r"\n|---|\+\+\+|diff |@@", text):
+            raise Failure(f"the first line of {bug.patch} must say what is wrong")
+        if re.findall(r"^\+\+\+ (\S+)", text, re.MULTILINE) != [f"b/src/{bug.file}"]:
+            raise Failure(f"{bug.patch} must change src/{bug.file} and nothing else: {ANEW}")
+        run("patch", "--quiet", "--forward", "--reject-file=-", tree / "src" / bug.file, bug.patch,
+            complaint=f"{bug.patch} does not apply to src/{bug.file} any longer: {ANEW}, or delete it")
+        return {source: self.compile(source, bug.sanitizer, tree, tree)
+                for source, compiled in self.objects[bug.sanitizer].items()
+                if f"src/{bug.file}" in compiled.with_suffix(".d").read_text().split()}
+
+    def build(self, bug, directory):
+        """Returns a program: libFuzzer, or the replay."""
+        objects = dict(self.objects[bug.sanitizer])
+        if bug.patch:
+            objects.update(self.compile_patched(bug, directory))
+        others = [f"fuzz/{path.name}.c" for path in CORPUS.iterdir() if path.name != bug.driver]
+        for source in others + ["fuzz/replay.c"] * self.is_fuzzing:
+            del objects[source]
+        sanitizers = ["-fsanitize=fuzzer"] * self.is_fuzzing + ["-fsanitize=address"] * bool(bug.sanitizer)
+        run(self.compiler, *sanitizers, *objects.values(), *self.wraps, "-ldl", "-o", directory / "program")
+        return directory / "program"
+
+
+def execute(command, seconds, **environment):
+    """Returns the status and the output of a program that may crash; the status is None if it hangs."""
+    # Finding a bug is enough; naming its lines of code takes longer.
+    environment = {**os.environ, "ASAN_OPTIONS": "symbolize=0", **environment}
+    try:
+        process = subprocess.run(command, cwd=command[0].parent, env=environment, timeout=seconds,
+                                 stdin=subprocess.DEVNULL, check=False, stdout=subprocess.PIPE,
+                                 stderr=subprocess.STDOUT)
+    except subprocess.TimeoutExpired:
+        return None, f"no end after {seconds} s"
+    return process.returncode, process.stdout.decode(errors="backslashreplace")
+
+
+def replay(program, bug):
+    """Returns what the corpus found, or raises Failure."""
+    status, output = execute([program, CORPUS / bug.driver], MAX_REPLAY_SECONDS)
+    found, reason = INPUT.search(output), REASON.search(output)
+    if bug.patch and status == 0:
+        raise Failure(f"NOT FOUND by its corpus: {bug.patch.read_text().splitlines()[0]}")
+    if status != 0 and not (bug.patch and found):
+        raise Failure(f"ended with status {status}:\n{output[-2000:]}")
+    if status == 0:
+        return output.splitlines()[-1]
+    return f"found by {os.path.basename(found[1])}: {reason[1] if reason else f'status {status}'}"
+
+
+def fuzz(program, bug, seed, options):
+    """Returns the seconds and the executions until libFuzzer found the bug; infinite: it did not."""
+    counter, artifacts = program.with_name("executions"), program.with_name(f"artifacts{seed}")
+    counter.write_bytes(bytes(8))
+    artifacts.mkdir()
+    command = [program, f"-seed={seed}", f"-max_total_time={options.hunt}", "-timeout=25",
+               f"-artifact_prefix={artifacts}/", *options.flags]
+    begin = time.monotonic()
+    status, output = execute(command, options.hunt + GRACE_SECONDS, FUZZ_EXECUTIONS_FILE=str(counter))
+    seconds = time.monotonic() - begin
+    # A slow unit is kept, but ends nothing.
+    found = [file for file in artifacts.iterdir() if not file.name.startswith("slow-unit-")]
+    executions = int.from_bytes(counter.read_bytes(), sys.byteorder)
+    if "WARNING: unrecognized flag" in output:
+        raise Failure(re.search(r"unrecognized flag '.*?'", output)[0])
+    # What has destroyed the heap may hang while it is reported.
+    if executions == 0 or (status is not None and (status != 0) != bool(found)):
+        raise Failure(f"seed {seed}: libFuzzer ended with status {status} after {executions} "
+                      f"executions and with {len(found)} inputs:\n{output[-2000:]}")
+    return (seconds, executions) if found and seconds <= options.hunt else (math.inf, math.inf)
+
+
+def hunt(program, bug, options):
+    """Returns a line of a table on how soon libFuzzer finds a bug from an empty corpus."""
+    runs = [fuzz(program, bug, seed, options) for seed in range(1, (options.seeds or 5) + 1)]
+    seconds, executions = map(statistics.median_high, zip(*runs))
+    figures = (f"{seconds:.1f}", f"{executions:,}") if seconds < math.inf else (f">{options.hunt}", "")
+    return COLUMNS.format(bug.name, bug.driver, f"{sum(s < math.inf for s, _ in runs)}/{len(runs)}", *figures)
+
+
+def judge_all(bugs, builder, options):
+    """Prints a line for each bug and each control; returns how many failed."""
+    def judge(bug):
+        name = f"{bug.name} ({bug.driver}{', asan' * bool(bug.sanitizer)})"
+        try:
+            with tempfile.TemporaryDirectory(dir=builder.scratch) as directory:
+                program = builder.build(bug, pathlib.Path(directory))
+                if options.hunt:
+                    return True, hunt(program, bug, options)
+                return True, f"{name}: {replay(program, bug)}"
+        except Failure as failure:
+            return False, f"FAILED: {name}: {failure}"
+
+    kinds = {(bug.driver, sanitizer) for bug in bugs for sanitizer in builder.objects if not options.hunt}
+    tasks = [Bug(*kind) for kind in sorted(kinds)] + bugs
+    failure_count = 0
+    if options.hunt:
+        print(COLUMNS.format("planted bug", "driver", "found", "median s", "executions"))
+    for done, (is_good, line) in enumerate(in_parallel(options.jobs, judge, tasks), 1):
+        failure_count += not is_good
+        print(line if options.hunt else f"[{done}/{len(tasks)}] {line}", flush=True)
+    print(f"{len(bugs)} planted bugs, {len(kinds)} controls, {failure_count} failed")
+    return failure_count
+
+
+def positive(text):
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return int(text)
+
+
+def main():
+    parser = argparse.ArgumentParser(allow_abbrev=False, description=__doc__.partition("\n")[0])
+    parser.add_argument("--only", metavar="GLOB", default="*", help="bugs with such names")
+    parser.add_argument("--jobs", metavar="N", type=positive, default=os.cpu_count(), help="at a time")
+    parser.add_argument("--hunt", metavar="SECONDS", type=positive, help="fuzz each so long, from nothing")
+    parser.add_argument("--seeds", metavar="N", type=positive, help="hunt with seeds 1 to N (5)")
+    parser.add_argument("--flags", type=shlex.split, default=[], help="hunt with these of libFuzzer")
+    options = parser.parse_args()
+    if not options.hunt and (options.seeds or options.flags):
+        parser.error("--seeds and --flags are for --hunt")
+    compiler = os.environ.get("CC") or next(filter(shutil.which, ["clang-19", "clang"]), "clang-19")
+    if not shutil.which(compiler):
+        parser.error(f"there is no {compiler}; CC names another compiler")
+    # Bugs crash. SIGTERM removes the scratch directory as Ctrl-C does.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        bugs = [bug for bug in find_bugs() if fnmatch.fnmatchcase(bug.name, options.only)]
+        if not bugs:
+            status = 1 if options.only == "*" else 2
+            parser.exit(status, f"planted: {PLANTED} has no patch with a name as {options.only}\n")
+        with tempfile.TemporaryDirectory(dir=os.environ.get("TEST_TMPDIR")) as scratch:
+            builder = Builder(compiler, pathlib.Path(scratch), options, {bug.sanitizer for bug in bugs})
+            return 1 if judge_all(bugs, builder, options) else 0
+    except Failure as failure:
+        print(f"planted: {failure}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())
