@@ -2,6 +2,7 @@
 #include "draft.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -84,13 +85,16 @@ size_t draft_encode(const struct draft *draft, uint8_t bytes[RUN_MAX_SIZE])
     return head + size;
 }
 
-/* Returns: whether the line is one of the two that are no operations. */
+/* Returns: whether the line is one of the three that are no operations. */
 static bool parse_directive(struct draft *draft, const char *line)
 {
-    char word[16] = "";
+    char word[64] = "";
     char rest[2];
     uint64_t mask;
-    const int count = sscanf(line, "%15s 0x%" SCNx64 " %1s", word, &mask, rest);
+    if (sscanf(line, " driver %63s %1s", word, rest) == 1) {
+        return driver_find(word) != NULL;
+    }
+    const int count = sscanf(line, "%63s 0x%" SCNx64 " %1s", word, &mask, rest);
     if (count == 2 && strcmp(word, "failing") == 0 && draft->driver->has_mask) {
         draft->failing_mask = mask;
         return true;
@@ -145,13 +149,14 @@ bool draft_parse(struct draft *draft, const struct driver *driver, const char *t
     return true;
 }
 
-void draft_print_head(const struct draft *draft, FILE *file)
+void draft_print_head(const struct draft *draft)
 {
+    printf("driver %s\n", draft->driver->name);
     if (draft->driver->has_mask) {
-        fprintf(file, "failing 0x%016" PRIx64 "\n", draft->failing_mask);
+        printf("failing 0x%016" PRIx64 "\n", draft->failing_mask);
     }
     if (draft->is_deep) {
-        fprintf(file, "deep\n");
+        printf("deep\n");
     }
 }
 

@@ -5,9 +5,10 @@
 /*
  * Drafts: inputs of drivers of programs, taken apart so that they can be shown and changed.
  *
- * As text, a draft has an operation on each line, as operation_print writes it. Two other lines may
- * stand anywhere:
+ * As text, a draft has an operation on each line, as operation_print writes it. Three other lines
+ * may stand anywhere:
  *
+ *     driver NAME   what input_read finds the driver by; draft_parse is told the driver
  *     failing 0x5   failing_mask, for a driver whose inputs begin with it
  *     deep          the program has a hash with which it may do RUN_MAX_WORK
  *
@@ -19,7 +20,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 
 #include "fuzz/driver.h"
 #include "fuzz/program.h"
@@ -45,7 +45,7 @@ size_t draft_encode(const struct draft *draft, uint8_t bytes[RUN_MAX_SIZE]);
 bool draft_parse(struct draft *draft, const struct driver *driver, const char *text,
                  struct program_error *error);
 
-/* draft_print_head prints what stands before the operations. */
-void draft_print_head(const struct draft *draft, FILE *file);
+/* draft_print_head prints the lines that stand before the operations. */
+void draft_print_head(const struct draft *draft);
 
 #endif /* FUZZ_DRAFT_H */

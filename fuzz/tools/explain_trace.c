@@ -2,7 +2,7 @@
 #include "explain_trace.h"
 
 #include <errno.h>
-#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "fuzz/engine.h"
@@ -231,10 +231,10 @@ static void add_event(const struct trace_event *event, bool is_init_step)
     }
 }
 
-static void print_report(const struct trial *trial)
+static void print_report(const char *operation, const struct trial *trial)
 {
     const char *line = trial->report;
-    printf("# fails: %s\n", trial->kind);
+    printf("# fails at %s: %s\n", operation, trial->kind);
     while (*line != '\0' && strncmp(line, "  program:", 10) != 0) {
         const size_t length = strcspn(line, "\n");
         printf("#   %.*s\n", (int)length, line);
@@ -246,12 +246,12 @@ void explain_trace(const struct draft *draft, const struct trace *trace, const s
 {
     struct known known[PROGRAM_POOL_COUNT] = {{NULL, NULL}};
     struct known before_end[PROGRAM_POOL_COUNT] = {{NULL, NULL}};
+    char text[OPERATION_TEXT_SIZE] = "the start"; /* of the last operation */
     bool is_init_step = false;
     size_t next = 0; /* of the draft's operations */
     names_start();
     for (size_t i = 0; i < trace->count; i++) {
         const struct trace_event *event = &trace->events[i];
-        char text[OPERATION_TEXT_SIZE];
         if (event->kind == TRACE_STEP || event->kind == TRACE_END) {
             if (i > 0) {
                 end_effects();
@@ -262,7 +262,8 @@ void explain_trace(const struct draft *draft, const struct trace *trace, const s
                 is_init_step = strncmp(text, "init", 4) == 0 || strncmp(text, "reinit", 6) == 0;
                 next++;
             } else {
-                effects.column = printf("# the end");
+                snprintf(text, sizeof(text), "the end");
+                effects.column = printf("# %s", text);
                 memcpy(before_end, known, sizeof(known));
             }
         } else {
@@ -273,50 +274,13 @@ void explain_trace(const struct draft *draft, const struct trace *trace, const s
     }
     end_effects();
     for (size_t i = next; i < draft->count; i++) {
-        char text[OPERATION_TEXT_SIZE];
-        operation_print(&draft->operations[i], text);
-        printf("%-32s  # not reached\n", text);
+        char unreached[OPERATION_TEXT_SIZE];
+        operation_print(&draft->operations[i], unreached);
+        printf("%-32s  # not reached\n", unreached);
     }
     print_known(trial->is_failing ? known : before_end);
     if (trial->is_failing) {
-        print_report(trial);
-    }
-}
-
-static void print_outcome(const struct trace_event *event, FILE *file)
-{
-    const char *name = trace_name_of(event->call);
-    const unsigned pool = event->pool;
-    if (event->violation != 0) {
-        fprintf(file, "%s %u: %s\n", name, pool, event->message);
-    } else if (event->call == SUBJECT_NEW) {
-        fprintf(file, "new %u: %s\n", pool, event->pointer != NULL ? "object" : "NULL");
-    } else if (event->call == SUBJECT_OWNS) {
-        fprintf(file, "owns %u: %s\n", pool, event->is_true ? "true" : "false");
-    } else if (event->call == SUBJECT_FOREACH) {
-        fprintf(file, "foreach %u: %zu\n", pool, event->size);
-    } else if (event->call != SUBJECT_CHECK && event->call != SUBJECT_STATS) {
-        fprintf(file, "%s %u\n", name, pool);
-    }
-}
-
-void explain_outcomes(const struct trace *trace, FILE *file)
-{
-    for (size_t i = 0; i < trace->count; i++) {
-        const struct trace_event *event = &trace->events[i];
-        if (event->kind == TRACE_INIT) {
-            fprintf(file, "init %u%s\n", event->pool, event->is_true ? "" : ": refused");
-        } else if (event->kind == TRACE_CALL && event->call == SUBJECT_FOREACH &&
-                   event->violation == 0) {
-            /* The calls within it come back first. */
-            for (size_t j = i + 1; j < event->next; j++) {
-                print_outcome(&trace->events[j], file);
-            }
-            i = event->next - 1;
-            print_outcome(event, file);
-        } else if (event->kind == TRACE_CALL && event->is_finished) {
-            print_outcome(event, file);
-        }
+        print_report(text, trial);
     }
 }
 

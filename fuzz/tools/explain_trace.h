@@ -4,8 +4,6 @@
 
 /* Traces as text. */
 
-#include <stdio.h>
-
 #include "draft.h"
 #include "trace.h"
 #include "trial.h"
@@ -13,9 +11,5 @@
 /* explain_trace prints a program, in comments what came of each operation, and the pools' state
  * where it failed or before its end. draft_parse reads the text. */
 void explain_trace(const struct draft *draft, const struct trace *trace, const struct trial *trial);
-
-/* explain_outcomes prints a line for each call whose outcome a caller sees, as programs of emit.h
- * do that have an argument. */
-void explain_outcomes(const struct trace *trace, FILE *file);
 
 #endif /* FUZZ_EXPLAIN_TRACE_H */

@@ -10,6 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "draft.h"
+
 /* No input of a fuzzer is longer than this. */
 #define SIZE_MAX_OF_INPUT ((size_t)1 << 24)
 
@@ -50,8 +52,41 @@ static const struct driver *driver_of(const char *path)
     return driver;
 }
 
-void input_read(struct input *input, const char *path, const char *driver)
+/* Returns: the first line that is neither empty nor a comment. */
+static const char *first_line(const char *text)
 {
+    text += strspn(text, " \t\r\n");
+    while (*text == '#') {
+        text += strcspn(text, "\n");
+        text += strspn(text, " \t\r\n");
+    }
+    return text;
+}
+
+/* Puts the bytes in the place of the text that says them. */
+static void encode(struct input *input)
+{
+    static struct draft draft;
+    struct program_error error;
+    if (input->driver->has_options) {
+        input_fail(input->path, "%s has no programs: its inputs are options", input->driver->name);
+    }
+    if (memchr(input->data, 0, input->size) != NULL) {
+        input_fail(input->path, "is no text");
+    }
+    if (!draft_parse(&draft, input->driver, (const char *)input->data, &error)) {
+        input_fail(input->path, "line %u, column %u: expected %s", error.line, error.column,
+                   error.expected);
+    }
+    input->size = draft_encode(&draft, input->data);
+    if (input->size == 0 && draft.count > 0) {
+        input_fail(input->path, "more than %d bytes", RUN_MAX_SIZE);
+    }
+}
+
+void input_read(struct input *input, const char *path, const char *driver, bool is_text)
+{
+    char name[64];
     FILE *file = fopen(path, "rb");
     input->path = path;
     input->data = malloc(SIZE_MAX_OF_INPUT + 1);
@@ -67,11 +102,16 @@ void input_read(struct input *input, const char *path, const char *driver)
     }
     input->data[input->size] = 0;
     fclose(file);
+    const bool is_named = sscanf(first_line((char *)input->data), "driver %63s", name) == 1;
+    driver = driver == NULL && is_named ? name : driver;
     input->driver = driver != NULL ? driver_find(driver) : driver_of(path);
     if (input->driver == NULL && driver != NULL) {
-        input_fail(NULL, "--driver %s: there is no such driver", driver);
+        input_fail(path, "there is no driver %s", driver);
     } else if (input->driver == NULL) {
         input_fail(path, "no folder of it has a driver's name; give --driver");
+    }
+    if (is_text || is_named) {
+        encode(input);
     }
 }
 

@@ -2,8 +2,13 @@
 #ifndef FUZZ_INPUT_H
 #define FUZZ_INPUT_H
 
-/* The files that explain and minimize are given. Where one cannot be used, both say why and end. */
+/*
+ * The files that explain and minimize are given: an input of a driver as bytes, or as draft.h's
+ * text, whose first line, if not empty or a comment, is "driver NAME". Where a file cannot be used,
+ * both tools say why and end.
+ */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -29,8 +34,11 @@ void input_start(const char *tool);
 __attribute__((format(printf, 2, 3))) _Noreturn void input_fail(const char *path,
                                                                 const char *format, ...);
 
-/* input_read reads a file. driver: a driver's name, or NULL: one of the file's folders has it. */
-void input_read(struct input *input, const char *path, const char *driver);
+/*
+ * input_read reads a file and encodes it if it is text. driver: a driver's name, or NULL: the text
+ * or one of the file's folders has it. is_text: the file is text even if it names no driver.
+ */
+void input_read(struct input *input, const char *path, const char *driver, bool is_text);
 
 /* input_write writes a file, or to standard output where path is NULL. */
 void input_write(const char *path, const uint8_t *data, size_t size);

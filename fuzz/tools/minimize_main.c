@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * Makes a failing input of a fuzz test small: as few operations with as small operands as still
- * fail the same way.
+ * Makes a failing input of a fuzz test, bytes or text, small: as few operations with as small
+ * operands as still fail the same way.
  *
  *     minimize [--driver NAME] [--timeout SECONDS] [-o OUT] FILE
  *
- * Writes to FILE.minimized, or to OUT, never to FILE itself, and the program as text to standard
- * output. The driver is the one after which a folder of the file is named, if none is given. What
+ * Writes bytes to FILE.minimized, or to OUT, never to FILE itself, and text to standard output. The
+ * driver is the one that text names or after which a folder of the file is, if none is given. What
  * uses the processor for longer than the timeout, 10 seconds, hangs, which is a failure too.
  * Options, which are no program, libFuzzer makes smaller: -minimize_crash=1.
  * Exit code: 0; 1 where the input does not fail, or not the same way each time; 2 where something
@@ -120,7 +120,7 @@ static void show(const struct minimizer *minimizer, const struct draft *draft)
             isatty(STDERR_FILENO) != 0 ? "\n" : "", wanted.output, draft->count,
             minimizer->trial_count);
     printf("# fails: %s\n", minimizer->kind);
-    draft_print_head(draft, stdout);
+    draft_print_head(draft);
     for (size_t i = 0; i < draft->count; i++) {
         operation_print(&draft->operations[i], text);
         printf("%s\n", text);
@@ -136,7 +136,7 @@ int main(int argc, char **argv)
     restart_without_symbolizer(argv);
     parse_arguments(argc, argv);
     input_start("minimize");
-    input_read(&input, wanted.file, wanted.driver);
+    input_read(&input, wanted.file, wanted.driver, false);
     if (input.driver->has_options) {
         input_fail(input.path, "%s has no programs; libFuzzer's -minimize_crash=1 serves",
                    input.driver->name);

@@ -36,7 +36,7 @@ class Minimize(unittest.TestCase):
         result = self.minimize(0, self.input)
         self.assertEqual((self.folder / "crash.minimized").read_bytes(), MINIMUM)
         self.assertEqual(self.input.read_bytes(), CRASHING)
-        self.assertRegex(result.stdout, r"\A# fails: .*\nnew_many 0 3\nclear 0\n\Z")
+        self.assertRegex(result.stdout, rf"\A# fails: .*\ndriver {DRIVER}\nnew_many 0 3\nclear 0\n\Z")
 
     def test_writes_lines_where_there_is_no_terminal(self):
         lines = self.minimize(0, self.input).stderr.splitlines()
@@ -46,6 +46,13 @@ class Minimize(unittest.TestCase):
     def test_a_minimum_stays_as_it_is(self):
         output = self.folder / "again"
         self.input.write_bytes(MINIMUM)
+        self.minimize(0, "-o", output, self.input)
+        self.assertEqual(output.read_bytes(), MINIMUM)
+
+    def test_text_serves_as_well(self):
+        text = f"# by hand\ndriver {DRIVER}\nnew_many 0 17\nclear 0\nnew_many 1 17\n"
+        output = self.folder / "of_text"
+        self.input.write_text(text)
         self.minimize(0, "-o", output, self.input)
         self.assertEqual(output.read_bytes(), MINIMUM)
 
@@ -66,7 +73,7 @@ class Minimize(unittest.TestCase):
     def test_bad_input_is_refused_for_what_it_is(self):
         for message, *arguments in [
             ("No such file", self.folder / "missing"),
-            ("there is no such driver", "--driver", "none", self.input),
+            ("there is no driver none", "--driver", "none", self.input),
             ("has no programs", "--driver", "mempool_options_fuzzer", self.input),
             ("usage: ", "--timeout", "0", self.input),
             ("usage: ", "--timeout", "1x", self.input),

@@ -72,21 +72,11 @@ static bool init(union subject_pool *pool, const struct subject_init *how)
     return event->is_true;
 }
 
-static enum trace_target target_of(const union subject_pool *pool)
-{
-    static const union subject_pool zeros;
-    if (pool == &run.pools[run.pool].storage) {
-        return TRACE_POOL;
-    }
-    return memcmp(pool, &zeros, inner->pool_size) == 0 ? TRACE_ZEROS : TRACE_COPY;
-}
-
 static void finish(struct trace_event *event, const struct subject_result *result)
 {
     const struct model_pool *known = &run.model.pools[run.pool];
     event->violation = result->violation.kind;
     event->message = event->violation != 0 ? result->violation.message : NULL;
-    event->next = current->count;
     if (event->violation == 0 && event->call == SUBJECT_NEW) {
         event->pointer = result->object;
         event->error = result->error;
@@ -97,22 +87,16 @@ static void finish(struct trace_event *event, const struct subject_result *resul
         event->alignment = known->alignment;
     }
     event->is_true = result->is_true;
-    event->size = run.visited_count;
     event->is_finished = true;
 }
 
 static void call(union subject_pool *pool, enum subject_call call, void *pointer,
                  struct subject_result *result)
 {
-    const struct memory_account *memory = &run.pools[run.pool].memory;
     struct trace_event *event = add(TRACE_CALL);
     event->call = call;
-    event->target = target_of(pool);
+    event->is_on_pool = pool == &run.pools[run.pool].storage;
     event->pointer = pointer;
-    event->request_count = memory->request_count;
-    event->largest_mapping = memory->largest_mapping;
-    event->failing_request = memory->failing_request;
-    event->failing_mask = memory->failing_mask;
     inner->call(pool, call, pointer, result);
     finish(event, result);
 }

@@ -15,17 +15,13 @@
 #include "fuzz/subject.h"
 
 enum trace_kind {
-    TRACE_STEP,   /* an operation begins */
-    TRACE_END,    /* the end begins: all objects are freed, all pools finalized */
-    TRACE_INIT,   /* the subject's init */
-    TRACE_CALL,   /* any other call of the subject */
-    TRACE_WRITE,  /* a live object gets other contents */
-    TRACE_DAMAGE, /* bytes that nobody may touch are inverted */
-    TRACE_KIND_COUNT
+    TRACE_STEP,  /* an operation begins */
+    TRACE_END,   /* the end begins: all objects are freed, all pools finalized */
+    TRACE_INIT,  /* the subject's init */
+    TRACE_CALL,  /* any other call of the subject */
+    TRACE_WRITE, /* a live object gets other contents */
+    TRACE_DAMAGE /* bytes that nobody may touch are inverted */
 };
-
-/* What a call is made on: the pool, all zeros, or a copy of the pool elsewhere. */
-enum trace_target { TRACE_POOL, TRACE_ZEROS, TRACE_COPY };
 
 struct trace_event {
     enum trace_kind kind;
@@ -35,19 +31,13 @@ struct trace_event {
     struct subject_init init;   /* for INIT */
     bool is_constructor_failing;
     enum subject_call call; /* for CALL */
-    enum trace_target target;
-    const void *pointer; /* for CALL: its argument, or what new gave; for WRITE, DAMAGE: where */
-    const char *message; /* the violation's, or NULL */
+    bool is_on_pool;        /* not on what is no pool */
+    const void *pointer;    /* for CALL: its argument, or what new gave; for WRITE, DAMAGE: where */
+    const char *message;    /* the violation's, or NULL */
     enum cork_mempool_violation_kind violation;
     int error;
     bool is_true; /* the result of INIT, check, owns */
-    size_t size;  /* of DAMAGE; of foreach, how many objects were visited */
-    size_t next;  /* of foreach: the event after those that it holds */
-    /* For CALL: which requests of the pool are refused; struct memory_account explains. */
-    size_t request_count;
-    size_t largest_mapping;
-    size_t failing_request;
-    uint64_t failing_mask;
+    size_t size;  /* of DAMAGE */
     /* For stats: the pool's figures, and what the model knows of the pool. */
     struct cork_mempool_stats stats;
     size_t live_count;

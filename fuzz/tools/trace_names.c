@@ -112,7 +112,7 @@ void names_learn(const struct trace_event *event)
     } else if (event->kind == TRACE_INIT) {
         forget(event->pool);
     } else if (event->kind == TRACE_CALL && event->is_finished && event->violation == 0 &&
-               event->target == TRACE_POOL) {
+               event->is_on_pool) {
         learn_call(event);
     }
 }
