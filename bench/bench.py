@@ -16,10 +16,9 @@ HERE = pathlib.Path(__file__).absolute().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "tools")]
 
 import figures
-import plotting
 import report
 import runs
-from fuzz_run import Refusal
+from runs import Refusal
 
 REPEATS, QUICK_REPEATS = 5, 3
 
@@ -112,6 +111,16 @@ def charts(run, directory):
     return [chart for chart in result if chart["series"]]
 
 
+def find_python():
+    """Returns a Python that has matplotlib. That on the PATH need not be the distribution's."""
+    for python in (sys.executable, "/usr/bin/python3"):
+        if os.path.exists(python):
+            command = [python, "-c", "import matplotlib"]
+            if subprocess.run(command, capture_output=True, check=False).returncode == 0:
+                return python
+    raise Refusal("--svg needs matplotlib (on Debian: apt-get install python3-matplotlib)")
+
+
 def draw(run, directory, python):
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -181,7 +190,7 @@ def measure(options):
 def main():
     options = parse_arguments(sys.argv[1:])
     try:
-        python = plotting.find_python("--svg") if options.svg else None
+        python = find_python() if options.svg else None
         runs.stop_on_signals()
         if options.source:
             run, code = report.load(options.source), 0

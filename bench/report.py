@@ -10,9 +10,7 @@ import math
 import statistics
 
 import figures
-import fuzz_run
-
-Refusal = fuzz_run.Refusal
+from runs import Refusal
 
 
 def load(path):

@@ -7,16 +7,21 @@ import platform
 import signal
 import subprocess
 import sys
+import time
+from datetime import timedelta
 
 import figures
-from fuzz_run import Refusal
-from progress import Display
+from fuzz_run import Display, bar
 
 HERE = pathlib.Path(__file__).absolute().parent
 IS_MISSING = 77
 HAS_NO_MEMORY = 3
 # No process comes near it that does what it should.
 TIMEOUT_SECONDS = 600
+
+
+class Refusal(Exception):
+    """Something was asked for that cannot be done."""
 
 
 def parse(name, text):
@@ -104,15 +109,24 @@ def weight(task, is_quick):
     return figures.count_of(name, group, size, is_quick) * (size + 300)
 
 
+def progress(weights, done, elapsed, what, width):
+    """Returns a line about the task that begins; see fuzz_run.Display."""
+    share = sum(weights[:done]) / sum(weights)
+    left = f", about {timedelta(0, elapsed * (1 - share) / share // 1)} left" if done else ""
+    line = f"{done}/{len(weights)} in {timedelta(0, elapsed // 1)}{left}: {what}"
+    return bar(share, (width or 0) - len(line)) + line
+
+
 def measure(tasks, is_quick, wanted, samples, missing):
     """Adds to samples, by subject, size and figure, what the tasks give of the wanted workloads;
     and to missing what they do not give, with the reason."""
-    display = Display(sys.stderr)
-    display.start([weight(task, is_quick) for task in tasks])
+    display, start = Display(sys.stderr, 20), time.monotonic()
+    weights = [weight(task, is_quick) for task in tasks]
     try:
         for done, (name, group, size) in enumerate(tasks):
             what = f"{name}, {group}, {size} bytes"
-            display.tick(done, f": {what}")
+            elapsed = time.monotonic() - start
+            display.tick(lambda width: progress(weights, done, elapsed, what, width))
             if what in missing:
                 continue
             count = figures.count_of(name, group, size, is_quick)
@@ -128,7 +142,7 @@ def measure(tasks, is_quick, wanted, samples, missing):
     except subprocess.TimeoutExpired as error:
         raise Refusal(f"{name}, {group}, {size} bytes: no end after {error.timeout} s") from error
     finally:
-        display.clear()
+        display.write("")
 
 
 def _first_line(path, prefix=""):

@@ -1,201 +1,68 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What fuzz_run.py does by itself, and with a stand-in for libFuzzer."""
+"""What fuzz_run.py makes of a shell script in the place of libFuzzer."""
 
-import contextlib
-import io
 import os
-import pathlib
-import stat
-import struct
 import subprocess
 import sys
 import tempfile
-import types
-import unittest
 import unittest.mock
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import fuzz_run
 
-PULSE = "#8192\tpulse  cov: 321 ft: 654 corp: 45/6789b lim: 256 exec/s: 4096 rss: 40Mb"
+PULSE = "echo '#8192\tpulse  cov: 321 ft: 654 corp: 45/6789b lim: 256 exec/s: 4096 rss: 40Mb'; "
+WRITTEN = "echo \"artifact_prefix='/c/'; Test unit written to /c/%s\"; "
 
 
-def figures(elapsed=0, executions=0, rate=0, edges=0, corpus=0):
-    return types.SimpleNamespace(
-        elapsed=lambda: elapsed,
-        executions=lambda: executions,
-        rate=lambda: rate,
-        edges=edges,
-        corpus=corpus,
-    )
-
-
-class Scratch(unittest.TestCase):
+class FuzzRun(unittest.TestCase):
     def setUp(self):
-        scratch = tempfile.TemporaryDirectory()
-        self.addCleanup(scratch.cleanup)
-        self.scratch = pathlib.Path(scratch.name)
+        self.here = self.enterContext(tempfile.TemporaryDirectory())
+        os.environ.update(BUILD_WORKING_DIRECTORY=self.here, TMPDIR=self.here, XDG_CACHE_HOME=self.here,
+                          COLUMNS="80", TERM="xterm")
 
+    def check(self, script, status, says, *arguments):
+        with open(f"{self.here}/t_bin", "w", opener=lambda path, flags: os.open(path, flags, 0o700)) as file:
+            file.write("#!/bin/sh\n" + script)
+        command = [sys.executable, fuzz_run.__file__, f"{self.here}/t_bin", "seeds", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True)
+        self.assertRegex(done.stdout + done.stderr, f"^{says}\n$")
+        self.assertEqual(done.returncode, status)
 
-class Listening(Scratch):
-    def setUp(self):
-        super().setUp()
-        self.file = self.scratch / "executions"
-        self.figures = fuzz_run.Figures(fuzz_run.Counter(self.file))
+    def test_only_findings_are_shown_and_the_end_is_judged(self):
+        facts = r"0:00:00/0:01:00  8,192 executions  [\d,]+/s  321 edges  corpus 45"
+        self.check(PULSE + WRITTEN % "slow-unit-1", 0, f".+\nart.+\nno crash: {facts}")
+        self.check(PULSE + "echo boom; " + WRITTEN % "crash-1" + "printf end; exit 77", 1,
+                   f".+\nboom\nart.+\nend\ncrash: {facts}\nThe input is in /c/crash-1\n"
+                   f"To replay it: {self.here}/t_bin /c/crash-1")
+        self.check(PULSE + "exit 3", 1, f".+\nlibFuzzer failed with status 3: {facts}")
+        self.check("exit 0", 1, ".+\nlibFuzzer failed with status 0: 0:00:00/0:01:00  0 executions .+")
+        self.check(PULSE + "trap 'exit 72' INT; kill -INT $PPID; sleep 9 >/dev/null 2>&1 & wait", 0,
+                   f".+\ninterrupted: {facts}")
+        self.check(PULSE + "printf aaaaaaaa 1<>$FUZZ_EXECUTIONS_FILE", 0, ".+\nno .+  7,016,996,765,293,4.+")
 
-    def test_edges_and_corpus_come_from_the_latest_status_line(self):
-        self.figures.hear(PULSE.replace("321", "3"))
-        self.figures.hear(PULSE)
-        self.figures.hear("INFO: -max_len is not provided")
-        self.assertEqual((self.figures.edges, self.figures.corpus), (321, 45))
+    def test_arguments_are_understood_or_refused(self):
+        self.check('echo "$@"', 1, ".+\n-.+/k-crashes/ -timeout=25 -max_total_time=0 -runs=1 -- /.+/k seeds\n"
+                   ".+: 0:00:00  0 e.+", "--corpus_dir=k", "--timeout_secs=0", "--", "-runs=1", "--")
+        self.check("", 2, "fuzz_run: cannot use .+/t_bin: File exists", "--corpus_dir=t_bin")
+        for argument, says in ("--timeout_secs=-1", "0 or more"), ("--timeout_secs=x", "'x'"), ("y", "y"):
+            self.check("", 2, f"usage: .+\nfuzz_run: error: .+{says}", argument)
 
-    def test_fork_mode_is_understood(self):
-        self.figures.hear("#77: cov: 12 ft: 13 corp: 4 exec/s: 5 oom/timeout/crash: 0/0/0")
-        self.assertEqual((self.figures.executions(), self.figures.edges), (77, 12))
+    def test_corpus_is_kept_in_a_cache_and_cleaned_of_what_libfuzzer_named(self):
+        kept = f"{self.here}/cork_mempool/fuzz/t/corpus"
+        self.check(f"touch {kept}/{'0a' * 20} {kept}/thesis; ls {kept}", 1,
+                   f"fuzzing t, corpus in {kept}\n{'0a' * 20}\nthesis\n.+")
+        self.check(f"ls {kept}", 1, ".+\nthesis\n.+", "--clean")
+        os.environ["XDG_CACHE_HOME"] = "/dev/null"
+        self.check("", 1, f"fuzzing t, corpus in {self.here}/cache-.+\n.+")
 
-    def test_executions_are_libfuzzers_until_the_fuzz_test_counts(self):
-        self.figures.hear(PULSE)
-        self.assertEqual(self.figures.executions(), 8192)
-        with self.file.open("r+b") as file:
-            file.write(struct.pack("=Q", 9000))
-        self.assertEqual(self.figures.executions(), 9000)
-
-    def test_a_slow_unit_is_no_crash(self):
-        written = "artifact_prefix='/c/'; Test unit written to /c/"
-        self.assertIsNone(fuzz_run.ARTIFACT.match(written + "slow-unit-0a"))
-        self.assertEqual(fuzz_run.ARTIFACT.match(written + "crash-0a").group(1), "/c/crash-0a")
-
-
-class Progress(unittest.TestCase):
-    def test_line_fits_every_width(self):
-        busy = figures(3599, 123456789012, 1234567, 12345, 6789)
-        for width in range(1, 200):
-            self.assertLessEqual(len(fuzz_run.progress(busy, 3600, width)), width)
-
-    def test_bar_shows_the_share_of_time(self):
-        line = fuzz_run.progress(figures(30, 5, 1, 2, 3), 60, 120)
-        self.assertIn("[" + "#" * 15 + "." * 15 + "]", line)
-
-    def test_elapsed_never_exceeds_total(self):
-        self.assertTrue(fuzz_run.progress(figures(61), 60).startswith("1m00s/1m00s "))
-
-    def test_without_end_there_is_neither_total_nor_bar(self):
-        line = fuzz_run.progress(figures(7322), 0, 120)
-        self.assertTrue(line.startswith("2h02m02s  0 executions"), line)
-        self.assertNotIn("[", line)
-
-    def test_rates_are_short(self):
-        numbers = (0, 999, 1000, 99949, 123456, 2500000)
-        self.assertEqual(
-            [fuzz_run.abbreviated(number) for number in numbers],
-            ["0", "999", "1.0k", "99.9k", "123k", "2.5M"],
-        )
-
-
-class Options(Scratch):
-    def parse(self, *arguments):
-        return fuzz_run.parse_arguments(list(arguments))
-
-    def test_sixty_seconds_unless_told(self):
-        self.assertEqual(self.parse().timeout_secs, 60)
-
-    def test_what_follows_two_dashes_is_libfuzzers(self):
-        options = self.parse("--timeout_secs=0", "--", "-max_len=4096", "--", "-runs=1")
-        self.assertEqual(options.timeout_secs, 0)
-        self.assertEqual(options.libfuzzer, ["-max_len=4096", "--", "-runs=1"])
-
-    def test_impossible_options_are_refused_with_status_2(self):
-        for argument in ("--timeout_secs=-1", "--timeout_secs=soon", "--time=1", "extra"):
-            with self.assertRaises(SystemExit) as exit, contextlib.redirect_stderr(io.StringIO()):
-                self.parse(argument)
-            self.assertEqual(exit.exception.code, 2, argument)
-
-    def test_a_file_is_refused_as_corpus(self):
-        file = self.scratch / "file"
-        file.touch()
-        with self.assertRaises(fuzz_run.Refusal):
-            fuzz_run.directories(self.parse(f"--corpus_dir={file}"), {})
-
-    def test_corpus_is_relative_to_where_bazel_run_was_called(self):
-        options = self.parse("--corpus_dir=kept")
-        found = fuzz_run.directories(options, {"BUILD_WORKING_DIRECTORY": str(self.scratch)})
-        self.assertEqual(found, (self.scratch / "kept", self.scratch / "kept-crashes"))
-
-    def test_default_corpus_is_in_the_users_cache(self):
-        options = self.parse("--target=t")
-        cache = {"XDG_CACHE_HOME": str(self.scratch)}
-        home = self.scratch / "cork_mempool/fuzz/t"
-        found = fuzz_run.directories(options, cache)
-        self.assertEqual(found, (home / "corpus", home / "crashes"))
-
-    def test_a_home_that_is_no_directory_does_not_stop_anybody(self):
-        with unittest.mock.patch("tempfile.gettempdir", return_value=str(self.scratch)):
-            found = fuzz_run.default_directory("t", {"HOME": "/dev/null"})
-        self.assertTrue(found.is_dir())
-
-    def test_clean_deletes_only_what_libfuzzer_named(self):
-        (self.scratch / ("0a" * 20)).touch()
-        (self.scratch / "thesis.txt").touch()
-        fuzz_run.clean(self.scratch)
-        self.assertEqual(os.listdir(self.scratch), ["thesis.txt"])
-
-    def test_options_file_becomes_flags_that_the_users_override(self):
-        file = self.scratch / "t.options"
-        file.write_text("[libfuzzer]\nmax_len = 64\ndict = t.dict\n[asan]\ndetect_leaks = 0\n")
-        options = self.parse("--binary=b", f"--options={file}", "--seeds=s", "--", "-max_len=9")
-        command = fuzz_run.command_line(options, "corpus", "crashes")
-        self.assertLess(command.index("-max_len=64"), command.index("-max_len=9"))
-        self.assertEqual(command[-2:], ["corpus", "s"])
-        self.assertFalse([word for word in command if "dict" in word or "leaks" in word])
-
-
-class Running(Scratch):
-    def run_as_libfuzzer(self, script, *arguments):
-        """Runs the shell script in place of the fuzzer; returns the status and the output."""
-        binary = self.scratch / "fuzzer"
-        binary.write_text("#!/bin/sh\n" + script)
-        binary.chmod(binary.stat().st_mode | stat.S_IXUSR)
-        command = [sys.executable, fuzz_run.__file__, "--target=t", f"--binary={binary}"]
-        command += [f"--corpus_dir={self.scratch}/corpus", *arguments]
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        return done.returncode, done.stdout
-
-    def test_a_quiet_end_is_a_success(self):
-        status, output = self.run_as_libfuzzer(f"echo '{PULSE}' >&2")
-        self.assertEqual(status, 0)
-        self.assertRegex(output, r"no crash: 8,192 executions in .*, 321 edges, corpus 45\n$")
-
-    def test_a_crash_is_shown_with_its_input_and_the_way_to_replay_it(self):
-        status, output = self.run_as_libfuzzer(
-            "echo '==1==ERROR: boom'\n"
-            "echo \"artifact_prefix='/c/'; Test unit written to /c/crash-1\"\nexit 77\n"
-        )
-        self.assertEqual(status, 1)
-        self.assertIn("==1==ERROR: boom\n", output)
-        self.assertTrue(output.endswith(f"To replay it: {self.scratch}/fuzzer /c/crash-1\n"))
-
-    def test_a_fuzzer_that_fails_or_does_nothing_is_a_failure(self):
-        self.assertEqual(self.run_as_libfuzzer(f"echo '{PULSE}'; exit 1")[0], 1)
-        self.assertEqual(self.run_as_libfuzzer("exit 0")[0], 1)
-
-    def test_a_log_has_a_line_for_each_change_and_the_end(self):
-        script = f"echo '{PULSE}'; echo '{PULSE}'; echo '{PULSE.replace('321', '322')}'"
-        log = self.scratch / "log"
-        self.assertEqual(self.run_as_libfuzzer(script, f"--log={log}")[0], 0)
-        header, *lines = log.read_text().splitlines()
-        self.assertEqual(header, "seconds,executions,edges,corpus")
-        figures = [line.split(",", 1)[1] for line in lines]
-        self.assertEqual(figures, ["8192,321,45", "8192,322,45", "8192,322,45"])
-        status, output = self.run_as_libfuzzer(script, f"--log={log}")
-        self.assertEqual((status, log.read_text().count("seconds")), (2, 1))
-        self.assertIn(f"cannot write {log}: File exists", output)
-
-    def test_an_interrupt_ends_it_with_a_summary(self):
-        status, output = self.run_as_libfuzzer(
-            f"trap 'exit 72' INT; echo '{PULSE}'; kill -INT $PPID; sleep 10 >/dev/null 2>&1 & wait\n"
-        )
-        self.assertEqual(status, 0)
-        self.assertIn("interrupted: 8,192 executions", output)
+    def test_terminal_has_its_live_lines_rewritten(self):
+        stream = unittest.mock.Mock(**{"isatty.return_value": True})
+        display = fuzz_run.Display(stream)
+        for display.due in (0, 0):
+            display.tick(lambda width: fuzz_run.bar(0.5, width), lambda width: "a" * 999)
+        display.write("end\n")
+        live, erase = "[" + "#" * 15 + "." * 15 + "]  \n" + "a" * 79, "\r\x1b[A\x1b[J"
+        written = [call.args[0] for call in stream.write.call_args_list]
+        self.assertEqual(written, [live, erase + live, erase + "end\n"])
 
 
 if __name__ == "__main__":

@@ -54,35 +54,16 @@ _fuzz_binary = rule(
 def _directories(files):
     return {file.short_path.rpartition("/")[0]: True for file in files}.keys()
 
-def _concatenate(ctx, files, name):
-    result = ctx.actions.declare_file(name)
-    ctx.actions.run_shell(
-        inputs = files,
-        outputs = [result],
-        command = 'result=$1; shift; cat "$@" > "$result"',
-        arguments = [result.path] + [file.path for file in files],
-    )
-    return result
-
 def _fuzz_run_impl(ctx):
     binary = here(ctx.executable.binary.short_path)
     corpus = [here(directory) for directory in _directories(ctx.files.corpus)]
-    files = ctx.files.corpus + ctx.files.options + [ctx.file._fuzz_run]
     command = [binary] + corpus
     if ctx.attr._engine[_ChoiceInfo].value == "libfuzzer":
-        command = ["python3", here(ctx.file._fuzz_run.short_path)]
-        command += ["--target=" + ctx.attr.target, "--binary=" + binary]
-        command += ["--seeds=" + directory for directory in corpus]
-        if ctx.files.dicts:
-            # libFuzzer reads one dictionary only.
-            dictionary = _concatenate(ctx, ctx.files.dicts, ctx.label.name + ".dict")
-            files.append(dictionary)
-            command.append("--dict=" + here(dictionary.short_path))
-        if ctx.file.options:
-            command.append("--options=" + here(ctx.file.options.short_path))
+        command = ["python3", here(ctx.file._fuzz_run.short_path)] + command
     return DefaultInfo(
         executable = write_launcher(ctx, command),
-        runfiles = ctx.runfiles(files = files).merge(ctx.attr.binary[DefaultInfo].default_runfiles),
+        runfiles = ctx.runfiles(files = ctx.files.corpus + [ctx.file._fuzz_run])
+            .merge(ctx.attr.binary[DefaultInfo].default_runfiles),
     )
 
 _fuzz_run = rule(
@@ -91,16 +72,13 @@ _fuzz_run = rule(
     attrs = {
         "binary": attr.label(cfg = "target", executable = True, mandatory = True),
         "corpus": attr.label(mandatory = True),
-        "dicts": attr.label_list(allow_files = True),
-        "options": attr.label(allow_single_file = True),
-        "target": attr.string(mandatory = True),
         "_engine": attr.label(default = "//tools:fuzzing_engine", providers = [_ChoiceInfo]),
         "_fuzz_run": attr.label(default = "//tools:fuzz_run.py", allow_single_file = True),
     },
     executable = True,
 )
 
-def cc_fuzz_test(name, srcs, deps, corpus, dicts = [], options = None, sanitizers = SANITIZERS.keys(), **kwargs):
+def cc_fuzz_test(name, srcs, deps, corpus, sanitizers = SANITIZERS.keys(), **kwargs):
     """Defines a fuzz test: `srcs` with LLVMFuzzerTestOneInput, and the inputs worth keeping.
 
     Args:
@@ -108,9 +86,7 @@ def cc_fuzz_test(name, srcs, deps, corpus, dicts = [], options = None, sanitizer
         `name`_bin fuzzes with libFuzzer, `name`_run does so comfortably, `name`_corpus is the inputs.
       srcs: the fuzz test's own sources.
       deps: what it needs, less its main function.
-      corpus: the input files, never none: a test of nothing would pass.
-      dicts: libFuzzer's dictionaries.
-      options: a file as ClusterFuzz reads it, its [libfuzzer] section for `name`_run.
+      corpus: the input files, in one directory, never none: a test of nothing would pass.
       sanitizers: which sanitizers to replay the corpus under; say why where it is not all of them.
       **kwargs: as for sanitized_cc_test; what concerns building is for `name`_bin too.
     """
@@ -146,7 +122,4 @@ def cc_fuzz_test(name, srcs, deps, corpus, dicts = [], options = None, sanitizer
         testonly = True,
         binary = name + "_bin",
         corpus = name + "_corpus",
-        dicts = dicts,
-        options = options,
-        target = name,
     )
