@@ -34,6 +34,11 @@ struct driver_run {
 bool driver_decode(const struct driver *driver, const struct subject *subject, const uint8_t *data,
                    size_t size, size_t index, struct driver_run *run);
 
+/* driver_count adds 1 to the number of executed inputs: an uint64_t, in the machine's byte order,
+ * at the start of the file that the environment variable FUZZ_EXECUTIONS_FILE names. Processes may
+ * share the file. Without the variable it does nothing. */
+void driver_count(void);
+
 /* driver_test runs an input, which aborts where it fails. */
 void driver_test(const struct driver *driver, const struct subject *subject, const uint8_t *data,
                  size_t size);

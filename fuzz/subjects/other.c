@@ -4,8 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "fuzz/driver.h"
 #include "fuzz/engine.h"
-#include "fuzz/progress.h"
 #include "fuzz/run.h"
 #include "fuzz/subject.h"
 
@@ -101,7 +101,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         subject.max_alignment = other->max_alignment;
         subject.is_unseen = other->is_unseen;
     }
-    progress_count();
+    driver_count();
     run_program(&settings, data, size < RUN_MAX_SIZE ? size : RUN_MAX_SIZE);
     return 0;
 }
