@@ -6,19 +6,15 @@
 
 load(":scripts.bzl", "here", "write_launcher")
 
-_COUNTED = [
-    "-O1",
-    "-fprofile-instr-generate",
-    "-fcoverage-mapping",
-    "-fcoverage-mcdc",
-    # Files are known by their paths in the workspace.
-    "-fcoverage-compilation-dir=.",
-]
+_LINKED = ["-fprofile-instr-generate"]
+
+# Files are known by their paths in the workspace.
+_COMPILED = _LINKED + ["-O1", "-fcoverage-mapping", "-fcoverage-mcdc", "-fcoverage-compilation-dir=."]
 
 def _counting_transition_impl(settings, _attr):
     return {
-        "//command_line_option:copt": settings["//command_line_option:copt"] + _COUNTED,
-        "//command_line_option:linkopt": settings["//command_line_option:linkopt"] + _COUNTED[1:2],
+        "//command_line_option:copt": settings["//command_line_option:copt"] + _COMPILED,
+        "//command_line_option:linkopt": settings["//command_line_option:linkopt"] + _LINKED,
     }
 
 _counting_transition = transition(
@@ -27,20 +23,14 @@ _counting_transition = transition(
     outputs = ["//command_line_option:copt", "//command_line_option:linkopt"],
 )
 
-def _shared_libraries(files):
-    return [file for file in files if file.extension == "so"]
-
 def _coverage_impl(ctx):
-    library = _shared_libraries(ctx.files.library)
     words = ["python3", here(ctx.file._coverage.short_path)]
+    library = [file for file in ctx.files.library if file.extension == "so"]
     words += ["--library=" + here(file.short_path) for file in library]
     words += ["--test=" + here(file.short_path) for file in ctx.files.tests]
     words += ["--watched=" + here(file.short_path) for file in ctx.files.watched]
     words += ["--driver=" + here(file.short_path) for file in ctx.files.drivers]
-    runfiles = ctx.runfiles(
-        files = library + ctx.files.tests + ctx.files.watched + ctx.files.drivers +
-                ctx.files.corpora + [ctx.file._coverage] + ctx.files._parts,
-    )
+    runfiles = ctx.runfiles(files = library + ctx.files.corpora + [ctx.file._coverage, ctx.file._debian])
     for target in ctx.attr.tests + ctx.attr.watched + ctx.attr.drivers:
         runfiles = runfiles.merge(target[DefaultInfo].default_runfiles)
     return DefaultInfo(executable = write_launcher(ctx, words), runfiles = runfiles)
@@ -53,15 +43,12 @@ coverage = rule(
         "drivers": attr.label_list(cfg = _counting_transition),
         "library": attr.label(cfg = _counting_transition, mandatory = True),
         "tests": attr.label_list(cfg = _counting_transition),
-        "watched": attr.label_list(
-            cfg = _counting_transition,
-            doc = "Tests that are run under Valgrind too.",
-        ),
+        "watched": attr.label_list(cfg = _counting_transition, doc = "Tests that are run under Valgrind too."),
         "_allowlist_function_transition": attr.label(
             default = "@bazel_tools//tools/allowlists/function_transition_allowlist",
         ),
         "_coverage": attr.label(default = "//tools:coverage.py", allow_single_file = True),
-        "_parts": attr.label_list(default = ["//tools:coverage_figures.py", "//tools:debian.sh"], allow_files = True),
+        "_debian": attr.label(default = "//tools:debian.sh", allow_single_file = True),
     },
     executable = True,
 )
