@@ -4,7 +4,7 @@
  * A machine with larger pages, as far as a program sees it: mappings begin at such a page and end
  * with one, and what is about part of a page is refused, or as with munmap, done to all of it. It
  * stands in the place of the C library's functions, behind all that tests put before them; sysconf
- * by -Wl,--wrap=sysconf. tools/cross links it with the tests.
+ * by -Wl,--wrap=sysconf. tools/cross links it with the tests, and defines SIMULATED_PAGE_SIZE.
  */
 
 #define _GNU_SOURCE 1 /* syscall, MAP_ANONYMOUS */
