@@ -21,7 +21,7 @@ import sys
 import tempfile
 
 TOOLS = pathlib.Path(__file__).resolve().parent
-RUNFILES = pathlib.Path(__file__).parent.parent
+RUNFILES = pathlib.Path(__file__).absolute().parent.parent
 SECONDS_PER_RUN = 300
 KINDS = ("lines", "branches", "conditions")
 # What llvm-cov calls the kinds of regions and of branches.
@@ -148,14 +148,16 @@ def figures_of(binary, profile, cwd):
 def runs_of(options):
     """Returns the command lines, by a name for each."""
     runs = {}
-    for test in [] if options.corpus_only else options.test + options.watched:
-        runs[os.path.basename(test)] = [test]
-    for test in [] if options.corpus_only else options.watched:
-        if not shutil.which("valgrind"):
-            raise Refusal("valgrind, which some of the library is for, is not installed")
-        runs["valgrind_" + os.path.basename(test)] = ["valgrind", "-q", "--error-exitcode=1", test]
-    for driver in [] if options.tests_only else options.driver:
-        name = os.path.basename(driver)
+    if not options.corpus_only:
+        for test in options.tests + options.watched:
+            runs[pathlib.Path(test).name] = [test]
+        for test in options.watched:
+            if not shutil.which("valgrind"):
+                raise Refusal("valgrind, which some of the library is for, is not installed")
+            runs["valgrind_" + pathlib.Path(test).name] = [
+                "valgrind", "-q", "--error-exitcode=1", test]
+    for driver in [] if options.tests_only else options.drivers:
+        name = pathlib.Path(driver).name
         runs[name] = [driver, RUNFILES / "fuzz/corpus" / name]
     return runs
 
@@ -176,7 +178,9 @@ def run(name, command, raw):
 
 def report(options, profile, workspace, caller):
     """Prints the gaps and the table, and writes what was asked for; returns whether all was reached."""
-    library = os.path.abspath(options.library)
+    library = next((str(RUNFILES / path) for path in options.library if path.endswith(".so")), None)
+    if library is None:
+        raise Refusal(f"no shared library among {options.library}")
     figures = figures_of(library, profile, workspace)
     if not figures.all():
         raise Refusal(f"{library} was not built to count")
@@ -198,9 +202,8 @@ def main(arguments):
     only = parser.add_mutually_exclusive_group()
     only.add_argument("--tests-only", action="store_true", help="replay no corpora")
     only.add_argument("--corpus-only", action="store_true", help="run no tests")
-    parser.add_argument("--library", help=argparse.SUPPRESS)
-    for given_by_the_launcher in ("--test", "--watched", "--driver"):
-        parser.add_argument(given_by_the_launcher, action="append", default=[], help=argparse.SUPPRESS)
+    for given_by_bazel in ("--library", "--tests", "--watched", "--drivers"):
+        parser.add_argument(given_by_bazel, nargs="*", default=[], help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     # bazel run starts programs elsewhere, and says where it was called, and for which workspace.
     workspace = os.environ.get("BUILD_WORKSPACE_DIRECTORY")

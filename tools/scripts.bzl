@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Executables that are another target's, or a command line over files of the build, wherever it starts."""
+"""Programs and tests that are scripts, or programs built with other options than the command line's."""
+
+load(":flags.bzl", "ENVIRONMENT", "INSTRUMENTED_ATTRS", "instrumented")
 
 _LAUNCHER = """\
 #!/bin/sh
@@ -10,42 +12,8 @@ case $runfiles in
 *) runfiles=$PWD/$runfiles ;;
 esac
 here=$runfiles/{workspace}
-exec {command} "$@"
+exec {interpreter} "$here/{script}" "$@"
 """
-
-def here(path):
-    """Returns the shell's word for a file or directory, given by its short_path."""
-    return '"$here/%s"' % path
-
-def write_launcher(ctx, words):
-    """Writes the rule's executable and returns it.
-
-    Args:
-      ctx: the rule's context.
-      words: the command line, each word as the shell is to read it.
-    """
-    launcher = ctx.actions.declare_file(ctx.label.name)
-    ctx.actions.write(
-        output = launcher,
-        content = _LAUNCHER.format(command = " ".join(words), workspace = ctx.workspace_name),
-        is_executable = True,
-    )
-    return launcher
-
-def alias_executable(ctx, target):
-    """Links the rule's executable to another target's and returns it.
-
-    Args:
-      ctx: the rule's context.
-      target: the DefaultInfo of the other target, in whatever configuration it is built.
-    """
-    executable = ctx.actions.declare_file(ctx.label.name)
-    ctx.actions.symlink(
-        output = executable,
-        target_file = target.files_to_run.executable,
-        is_executable = True,
-    )
-    return executable
 
 # By the extensions of scripts; both are found on the PATH.
 _INTERPRETERS = {
@@ -53,34 +21,68 @@ _INTERPRETERS = {
     "sh": "sh",
 }
 
-def _script_impl(ctx):
-    runfiles = ctx.runfiles(files = ctx.files.data + [ctx.file.src])
-    for data in ctx.attr.data:
-        runfiles = runfiles.merge(data[DefaultInfo].default_runfiles)
-    interpreter = _INTERPRETERS[ctx.file.src.extension]
-    return DefaultInfo(
-        executable = write_launcher(ctx, [interpreter, here(ctx.file.src.short_path)]),
-        runfiles = runfiles,
+def _impl(ctx):
+    file = ctx.files.src[0]
+    executable = ctx.actions.declare_file(ctx.label.name)
+    if file.extension in _INTERPRETERS:
+        launcher = _LAUNCHER.format(
+            interpreter = _INTERPRETERS[file.extension],
+            script = file.short_path,
+            workspace = ctx.workspace_name,
+        )
+        ctx.actions.write(output = executable, content = launcher, is_executable = True)
+    else:
+        ctx.actions.symlink(output = executable, target_file = file, is_executable = True)
+    runfiles = ctx.runfiles(files = ctx.files.src + ctx.files.data)
+    for target in ctx.attr.src + ctx.attr.data:
+        runfiles = runfiles.merge(target[DefaultInfo].default_runfiles)
+    return [
+        DefaultInfo(executable = executable, runfiles = runfiles),
+        testing.TestEnvironment(dict(ENVIRONMENT, **ctx.attr.env)),
+    ]
+
+def _attrs(cfg, **more):
+    return dict(
+        more,
+        data = attr.label_list(allow_files = True, cfg = cfg),
+        env = attr.string_dict(doc = "For tests."),
+        src = attr.label(
+            allow_files = True,
+            cfg = cfg,
+            doc = "A script in Python or for the shell, or a program.",
+            mandatory = True,
+        ),
+        _allowlist_function_transition = attr.label(
+            default = "@bazel_tools//tools/allowlists/function_transition_allowlist",
+        ),
     )
 
-_ATTRS = {
-    "data": attr.label_list(allow_files = True),
-    "src": attr.label(
-        allow_single_file = ["." + extension for extension in _INTERPRETERS],
-        mandatory = True,
-    ),
-}
-
 script_binary = rule(
-    implementation = _script_impl,
-    doc = "A program that is one script, in Python or for the shell, run by the machine's interpreter.",
-    attrs = _ATTRS,
+    implementation = _impl,
+    doc = "A script that the machine's interpreter runs, or a program; they and their data instrumented.",
+    attrs = _attrs(instrumented, **INSTRUMENTED_ATTRS),
     executable = True,
 )
 
 script_test = rule(
-    implementation = _script_impl,
-    doc = "A test that is such a script.",
-    attrs = _ATTRS,
+    implementation = _impl,
+    doc = "A test that is such a script or program.",
+    attrs = _attrs(instrumented, **INSTRUMENTED_ATTRS),
     test = True,
+)
+
+def _without_os_memory_impl(_settings, _attr):
+    return {"//:os_memory": False}
+
+_without_os_memory = transition(
+    implementation = _without_os_memory_impl,
+    inputs = [],
+    outputs = ["//:os_memory"],
+)
+
+embedded_binary = rule(
+    implementation = _impl,
+    doc = "A program built with --//:os_memory=false, whatever the command line says.",
+    attrs = _attrs(_without_os_memory),
+    executable = True,
 )
