@@ -2,8 +2,7 @@
 #ifndef FUZZ_PROGRAM_WORDS_H
 #define FUZZ_PROGRAM_WORDS_H
 
-/* What program.c, program_text.c and mutator_operand.c share: the words of programs and the
- * operands they take. */
+/* What program.c and program_text.c share: the words of programs and the operands they take. */
 
 #include <stdbool.h>
 #include <stddef.h>
