@@ -168,7 +168,7 @@ class Pool:
         if not self.is_live:
             return f"{self.name()}: {self.state}"
         live = sum(region.counts()[0] for region in self.regions())
-        text = f"{self.name()}: {live} live, element size {int(self.value['object_size'])}"
+        text = f"{self.name()}: {live} live, element size {int(self.geometry['element_size'])}"
         if self.protections:
             text += f", {'|'.join(self.protections)}, seed {int(self.value['seed']):#x}"
         return text
