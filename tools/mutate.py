@@ -1,286 +1,330 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Mutation testing: makes small changes to src/, and lists those that no test notices.
 
-Each mutant differs from the library in one place. The tests in test/ that reach the place, and the
-replays of fuzz/corpus, are run until one fails. What survives is explained in a list that is kept
-with the code, or is a fault of the tests. Exit code: 0 where the list holds, 1 where not, 2 where
-nothing could be found out.
+Exit code: 0, 1 where the score is under the floor, 2 where nothing could be found out.
 """
 
 import argparse
 import collections
 import concurrent.futures
+import contextlib
+import hashlib
 import itertools
 import json
-import math
 import os
 import pathlib
 import random
+import re
+import shutil
 import signal
+import subprocess
 import sys
 import tempfile
-import threading
+import time
 
-from fuzz_run import duration
-from mutate_build import FLAGS, Builder
-from mutate_judge import Judge, Processes, Stopped
-from mutate_source import Refusal, Sources
-from mutate_survivors import Survivors
-from progress import Display
+from mutate_source import FLAGS, Refusal, Sources, describe
 
-QUICK_SECONDS = 1
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+COMPILER = os.environ.get("CC", "clang-19")
 
-KILLED, SURVIVED, SAME, INVALID = "killed", "survived", "same code", "does not compile"
+# The builds of the tests, with the library's options. What survives in the plain one is judged in the
+# others where it may change what these tools are told.
+BUILDS = {"plain": (), "asan": ("-fsanitize=address",), "msan": ("-fsanitize=memory",), "valgrind": ()}
+UNDER_VALGRIND = {  # what runs them, and with what
+    "//test:watched_test": (["valgrind", "-q", "--error-exitcode=1"], []),
+    "//test/misuse:misuse_program": (["python3", "-B", ROOT / "test/misuse/valgrind_test.py"],
+                                     [ROOT / "test/misuse/misuse.def"]),
+}
+# The mutants of a function that is expanded wherever it is called would be expanded too. And a loop
+# that never ends must not be taken for one that does nothing.
+SCHEMATA_FLAGS = ("-O1", "-fno-inline", "-fno-finite-loops", "-Dalways_inline=noinline", "-ferror-limit=0")
+DECLARATIONS = "extern int mutate_chosen; extern volatile unsigned char *mutate_reached;\n"
+# Chooses the mutant, and maps the notes of what is reached to a file, past the mmap that tests replace.
+SCHEMATA_C = """
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+int mutate_chosen = -1;
+static unsigned char nowhere[COUNT];
+volatile unsigned char *mutate_reached = nowhere;
+__attribute__((constructor(101))) static void begin(void)
+{
+    const char *chosen = getenv("MUTATE_CHOSEN"), *path = getenv("MUTATE_REACHED");
+    mutate_chosen = chosen == NULL ? -1 : atoi(chosen);
+    if (path != NULL)
+        mutate_reached = (void *)syscall(SYS_mmap, NULL, COUNT, PROT_READ | PROT_WRITE, MAP_SHARED,
+                                         open(path, O_RDWR), 0L);
+}
+"""
+
+# A test program: what the linker is told, less the library, and where; what it is run by, and with.
+Program = collections.namedtuple("Program", "name directory words runner arguments")
+# A case, or all of a program that names none. reached: per statement, 1 where the case comes by.
+Case = collections.namedtuple("Case", "name command seconds reached")
+
+groups = set()  # of the processes that run
 
 
-def processor_seconds():
-    """Returns what this process and its children that have ended took of the processors."""
-    times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
+def end(group):
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGKILL)
+
+
+def run(command, seconds, output=subprocess.DEVNULL, **environment):
+    """Runs a program within limits, in a group of processes that ends with it. Returns its exit code,
+    None where it took too long, and what it wrote."""
+    process = subprocess.Popen(
+        ["prlimit", "--core=0", "--fsize=67108864", f"--cpu={seconds}", *command], stdin=subprocess.DEVNULL,
+        stdout=output, stderr=subprocess.DEVNULL, start_new_session=True, errors="replace",
+        env={**os.environ, **environment})
+    groups.add(process.pid)
+    try:
+        # The limit is one of the processor's time, so that a busy machine kills nothing that works.
+        text, _ = process.communicate(timeout=15 * seconds)
+        return process.returncode, text
+    except subprocess.TimeoutExpired:
+        return None, ""
+    finally:
+        end(process.pid)
+        groups.discard(process.pid)
+        process.wait()
+
+
+def bazel(command, *arguments):
+    command = [ROOT / "tools/bazel", command, "--noshow_progress", "--ui_event_filters=-info", *arguments]
+    return subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout.split("\n")
+
+
+def programs_of(build):
+    """Has Bazel build the library's tests, and returns them."""
+    suffix = "" if build == "plain" else f"_{build}"
+    # Each test is a program; embedded_test's is built without the operating system.
+    programs = "attr(src, '_program', kind('script_test rule', //test/...))"
+    tags = "except attr(tags, '[a-z]', //test/...)" if build == "plain" else f"intersect attr(tags, {build}, //test/...)"
+    tests = bazel("query", f"{programs} {tags} except filter(embedded, //test/...)")[:-1]
+    drivers = {f"//fuzz:{path.name}{suffix}": [path] for path in (ROOT / "fuzz/corpus").iterdir()}
+    labels = UNDER_VALGRIND if build == "valgrind" else [*tests, *drivers]
+    bazel("build", *labels)
+    execution_root, outputs = bazel("info", "execution_root")[0], bazel("info", "bazel-bin")[0]
+    for label in labels:
+        # A test is a link to a program, beside which the linker's arguments stand.
+        binary = pathlib.Path(outputs, label.lstrip("/").replace(":", "/")).resolve()
+        written = sorted(binary.parent.glob(f"{binary.name}-*.params"))
+        if not written:
+            raise Refusal(f"Bazel has left no arguments of the linker beside {binary}")
+        words = written[0].read_text(encoding="utf-8").splitlines()
+        kept = [word for word in words if not re.search(r"/_objs/cork_mempool/|libcork_mempool\.", word)]
+        runner, arguments = UNDER_VALGRIND[label] if build == "valgrind" else ([], drivers.get(label, []))
+        if kept != words:
+            del kept[kept.index("-o") : kept.index("-o") + 2]
+            yield Program(binary.name, execution_root, kept, runner, arguments)
 
 
 class Run:
-    """One run of the tool over the mutants that were asked for."""
+    """One run of the tool over some mutants, which are numbered."""
 
-    def __init__(self, options, sources, survivors, processes, scratch):
-        self.options, self.sources, self.survivors = options, sources, survivors
-        self.mutants = chosen(sources.mutants, options)
-        self.processes, self.scratch = processes, scratch
-        self.display = Display(sys.stdout)
-        self.judge = Judge(Builder(options.compiler, options.root, scratch), sources, processes)
-        self.judge.leave_out(options.without, options.slowest)
-        self.local = threading.local()
-        self.lock = threading.Lock()
-        self.classes = collections.defaultdict(list)
-        self.survivors_count = self.unexplained = 0
-        # Per mutant of self.mutants: its verdict, and what more is known of it.
-        self.verdicts = [None] * len(self.mutants)
-        self.details = [""] * len(self.mutants)
+    def __init__(self, sources, mutants, jobs, scratch):
+        self.sources, self.mutants, self.jobs, self.scratch = sources, mutants, jobs, scratch
+        self.verdicts = dict.fromkeys(range(len(mutants)))  # and the cases that killed
+        # The cases that have failed for a function's mutants, the latest first.
+        self.killers = collections.defaultdict(list)
+        # What the compiler makes of the library, per build and unit; and mutants by what it makes of them.
+        self.library, self.classes = {}, collections.defaultdict(list)
 
-    def _all(self, what, function, items, tell=lambda: ""):
-        """Calls a function for each item, several at once, and shows how far it got."""
-        items = list(items)
-        self.display.start([1] * len(items), f"{what}: ")
-        with concurrent.futures.ThreadPoolExecutor(self.options.jobs) as pool:
+    def _all(self, what, function, items):
+        """Returns what a function returns for each item, several at once; says now and then how far it is."""
+        results = []
+        with concurrent.futures.ThreadPoolExecutor(self.jobs) as pool:
             try:
-                waiting = {pool.submit(function, item) for item in items}
-                while waiting:
-                    done, waiting = concurrent.futures.wait(waiting, min(self.display.interval, 1))
-                    for future in done:
-                        future.result()
-                    self.display.tick(len(items) - len(waiting), tell())
-            except BaseException:
-                self.processes.stop()
-                pool.shutdown(cancel_futures=True)
-                raise
-        self.display.line(f"{what}: {len(items)} in {duration(self.display.elapsed())}{tell()}")
+                for count, result in enumerate(pool.map(function, items), 1):
+                    results.append(result)
+                    if count % 100 == 0 or count == len(items):
+                        print(f"{what}: {count}/{len(items)}", file=sys.stderr)
+            finally:
+                # After a failure, nothing is begun, and what has begun is ended.
+                pool.shutdown(wait=False, cancel_futures=True)
+                for group in list(groups):
+                    end(group)
+        return results
 
-    def _finish(self, numbers, verdict, detail):
-        for number in numbers:
-            self.verdicts[number] = verdict
-            self.details[number] = detail
+    def _directory(self, texts):
+        """Returns a directory with the library, some of whose files have other texts."""
+        directory = pathlib.Path(tempfile.mkdtemp(dir=self.scratch))
+        for folder in ("include", "src"):
+            shutil.copytree(ROOT / folder, directory / folder)
+        for name, text in texts.items():
+            (directory / name).write_bytes(text.encode("latin-1"))
+        return directory
 
-    def _reaching(self, mutant):
-        """Returns the cases that reach a mutant: those that are quick together, and the others."""
-        cases = self.judge.reaching(mutant)
-        sums = itertools.accumulate(case.seconds for case in cases)
-        count = sum(seconds <= QUICK_SECONDS for seconds in sums)
-        return cases[:count], cases[count:]
+    def _compile(self, directory, unit, *flags):
+        """Returns a unit's object, and the errors that are about mutants."""
+        command = [COMPILER, *FLAGS, "-O2", "-w", *flags, "-c", unit, "-o", "-"]
+        done = subprocess.run(command, cwd=directory, capture_output=True, check=False)
+        errors = done.stderr.decode(errors="replace")
+        broken = re.findall(r"^mutant-(\d+):\d+:\d+: error", errors, re.MULTILINE)
+        if done.returncode != 0 and not broken:
+            raise Refusal(f"{unit} does not compile: {errors[:2000]}")
+        return done.stdout, set(map(int, broken))
 
-    def _judge_quickly(self, number):
-        mutant = self.mutants[number]
-        case, how = self.judge.judge(number, mutant, self._reaching(mutant)[0])
-        if case is not None:
-            self._finish([number], KILLED, f"{self.judge.name(case)}, {how}")
+    def _build(self, build, numbers):
+        """Builds the tests with mutants to choose from; returns their cases, the quickest first."""
+        mutants, broken = {number: self.mutants[number] for number in numbers}, None
+        flags = (f"-DCOUNT={self.sources.statement_count}", *BUILDS[build], *SCHEMATA_FLAGS)
+        units = [*self.sources.units, "schemata.c"]
+        while broken != set():
+            texts = {name: DECLARATIONS + file.schemata(mutants) for name, file in self.sources.files.items()}
+            directory = self._directory(texts | {"schemata.c": SCHEMATA_C})
+            compiled = self._all(f"{build}: compiling {len(mutants)} mutants",
+                                 lambda unit: self._compile(directory, unit, *flags), units)
+            broken = set().union(*(numbers for _, numbers in compiled))
+            for number in broken:
+                self.verdicts[number] = "does not compile", ""
+                del mutants[number]
+        objects = [directory / f"{unit}.o" for unit in units]
+        for path, (code, _) in zip(objects, compiled):
+            path.write_bytes(code)
+        cases = self._all(f"{build}: running the tests",
+                          lambda program: self._measure(build, program, objects), list(programs_of(build)))
+        return sorted(itertools.chain(*cases), key=lambda case: (case.seconds, case.name))
 
-    def _compile(self, number):
-        if self.processes.is_stopped:
-            raise Stopped
-        if not hasattr(self.local, "directory"):
-            self.local.directory = tempfile.mkdtemp(dir=self.scratch)
-            self.judge.builder.copy_of_sources(self.local.directory)
-        digest = self.judge.digest(number, self.mutants[number], self.local.directory)
-        with self.lock:
-            self.classes[digest].append(number)
+    def _measure(self, build, program, objects):
+        """Links a program, runs it without mutation, and returns its cases."""
+        binary = pathlib.Path(tempfile.mkdtemp(dir=self.scratch), program.name)
+        subprocess.run([COMPILER, *objects, *program.words, "-o", binary], cwd=program.directory, check=True)
 
-    def _judge(self, numbers):
-        """Judges mutants of the same code by the cases that they have not been judged by.
+        def measured(name, *arguments):
+            notes, begin = binary.with_suffix(".notes"), time.monotonic()
+            notes.write_bytes(bytes(self.sources.statement_count))
+            # Sanitizers map terabytes; but what they judge has lived with 4 GiB in the plain build.
+            limits = ["prlimit", "--data=4294967296"] if build == "plain" else []
+            command = (*limits, *program.runner, binary, *arguments)
+            code, text = run(command, 600, subprocess.PIPE, MUTATE_REACHED=str(notes))
+            if code != 0:
+                raise Refusal(f"{build}: {name} fails without mutation: exit code {code}\n{text[-2000:]}")
+            return Case(f"{build}: {name}", command, time.monotonic() - begin, notes.read_bytes()), text
 
-        What the list explains is taken at its word, which saves most of the time.
-        """
-        mutants = [self.mutants[number] for number in numbers]
-        is_explained = self.survivors.explains_any(mutants)
-        quick, slow = self._reaching(mutants[0])
-        slow = [] if is_explained else slow
-        case, how = self.judge.judge(numbers[0], mutants[0], slow)
-        if case is not None:
-            self._finish(numbers, KILLED, f"{self.judge.name(case)}, {how}")
-            return
-        reached = f"{len(quick) + len(slow)} cases reach it"
-        self._finish(numbers, SURVIVED, reached)
-        with self.lock:
-            self.survivors_count += 1
-            if not is_explained:
-                self.unexplained += 1
-                self.display.line(f"{describe(mutants[0])}\n  ({reached})\n")
+        whole, text = measured(program.name, *program.arguments)
+        # Few mutants come to the other builds, where it takes longer to find out what each case reaches.
+        cases = re.findall(r"^(.+) \.\.\. ok", text, re.MULTILINE) if build == "plain" else []
+        return [measured(f"{program.name} {case}", case)[0] for case in cases] or [whole]
+
+    def _is_killed(self, number, cases):
+        """Runs cases until one fails for a mutant; first those that failed for others of its function."""
+        function = self.mutants[number].function
+        likely = [case for case in self.killers[function] if case in cases]
+        for case in dict.fromkeys(likely + cases):
+            if run(case.command, round(1 + 8 * case.seconds), MUTATE_CHOSEN=str(number))[0] != 0:
+                self.verdicts[number] = "killed", case.name
+                self.killers[function] = [case, *(other for other in self.killers[function] if other != case)]
+                return True
+        return False
+
+    def _judge(self, number, cases):
+        """Judges a mutant in the plain build: by a second of cases, by its code, and by the other cases."""
+        quick = sum(seconds <= 1 for seconds in itertools.accumulate(case.seconds for case in cases))
+        if not self._is_killed(number, cases[:quick]):
+            codes = self._compare(number)
+            self.classes[codes].append(number)
+            # Another of the same code may be judged already.
+            if codes[0] and self.classes[codes][0] == number:
+                self._is_killed(number, cases[quick:])
+
+    def _compare(self, number):
+        """Returns, per build that a mutant is judged in, the units whose code differs from the library's."""
+        mutant, codes = self.mutants[number], []
+        text = self.sources.files[mutant.file].text
+        directory = self._directory({mutant.file: text[: mutant.begin] + mutant.text + text[mutant.end :]})
+        for build in BUILDS if mutant.is_told else ["plain"]:
+            codes.append([])
+            for unit in [mutant.file] if mutant.file.endswith(".c") else self.sources.units:
+                if (build, unit) not in self.library:
+                    self.library[build, unit], _ = self._compile(ROOT, unit, *BUILDS[build])
+                code, _ = self._compile(directory, unit, *BUILDS[build])
+                if code != self.library[build, unit]:
+                    codes[-1].append((unit, hashlib.sha256(code).digest()))
+        shutil.rmtree(directory)
+        return tuple(map(tuple, codes))
 
     def work(self):
         """Finds the verdicts on all mutants."""
-        broken = set()
-        self.display.line(f"building {len(self.mutants)} mutants")
-        self.judge.build(dict(enumerate(self.mutants)), broken)
-        self._finish(broken, INVALID, "")
-        self._all("running the tests", self.judge.measure, range(len(self.judge.programs)))
-        self._all("judging quickly", self._judge_quickly, self._undecided())
-        self._all("comparing code", self._compile, self._undecided())
-        self._finish(self.classes.pop(None, []), SAME, "")
-        classes = sorted(map(sorted, self.classes.values()))
-        tell = lambda: f", {self.survivors_count} survived"
-        self._all("judging the rest", self._judge, classes, tell)
+        numbers = list(self.verdicts)
+        for place, build in enumerate(BUILDS):
+            cases = self._build(build, numbers) if numbers else []
+            judge = self._is_killed if place else self._judge
+            reaching = lambda number: [c for c in cases if c.reached[self.mutants[number].statement]]
+            self._all(f"{build}: judging", lambda number: judge(number, reaching(number)),
+                      [number for number in numbers if self.verdicts[number] is None])
+            numbers = [alike[0] for codes, alike in self.classes.items()
+                       if any(codes[place + 1 : place + 2]) and self.verdicts[alike[0]] is None]
+        for codes, alike in self.classes.items():
+            verdict = self.verdicts[alike[0]] or ("survived" if any(codes) else "same code", "")
+            self.verdicts.update(dict.fromkeys(alike, verdict))
 
-    def _undecided(self):
-        return [number for number, verdict in enumerate(self.verdicts) if verdict is None]
-
-    def report(self):
-        """Prints what is wrong with the list, and the figures; returns the exit code."""
-        faults = self._stale()
-        for fault in faults:
-            self.display.line(fault)
-        counts = collections.Counter(self.verdicts)
-        self.display.line(
-            f"{len(self.mutants)} mutants: {counts[KILLED]} killed, {counts[INVALID]} do not "
-            f"compile, {counts[SAME]} are the same code as the library; {self.survivors_count} that "
-            f"differ from it and from each other survive, {self.unexplained} of them unexplained; "
-            f"{processor_seconds():.0f} s of processor time"
-        )
-        return 1 if faults or self.unexplained else 0
-
-    def _stale(self):
-        faults = [
-            f"{self.options.survivors}:{entry.line}: matches no mutant (any more):\n{entry}\n"
-            for entry in self.survivors.unmatched(self.sources.mutants)
-        ]
-        for number, mutant in enumerate(self.mutants):
-            entry = self.survivors.entry(mutant)
-            # What is undefined may be noticed without a sanitizer, too, by chance.
-            is_chance = entry and entry.reason.startswith("sanitizer:")
-            if entry and not is_chance and self.verdicts[number] in (KILLED, INVALID):
-                how = self.details[number] or self.verdicts[number]
-                place = f"{self.options.survivors}:{entry.line}"
-                faults.append(f"{place}: survives no more ({how}):\n{entry}\n")
-        return faults
-
-    def write(self, path):
-        """Writes all verdicts as JSON."""
-        results = []
-        for mutant, verdict, detail in zip(self.mutants, self.verdicts, self.details):
-            result = {"file": mutant.edit.file, "line": mutant.line, "column": mutant.column}
-            result |= {"key": mutant.key(), "verdict": verdict, "detail": detail}
-            result["reason"] = getattr(self.survivors.entry(mutant), "reason", None)
-            results.append(result)
-        pathlib.Path(path).write_text(json.dumps(results, indent=1) + "\n")
-
-
-def describe(mutant):
-    """Returns a mutant as an entry of the list of survivors would have it, and where it is."""
-    number = f"#{mutant.ordinal}" if mutant.ordinal > 1 else ""
-    return (
-        f"{mutant.edit.file}:{mutant.line}:{mutant.column}: survives\n"
-        f"{mutant.edit.file} {mutant.function}\n- {mutant.original}\n+{number} {mutant.mutated}"
-    )
-
-
-def survivors_of(path):
-    """Returns the keys of the mutants that survived in an earlier run."""
-    try:
-        results = json.loads(pathlib.Path(path).read_text())
-        return {tuple(result["key"]) for result in results if result["verdict"] == SURVIVED}
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise Refusal(f"{path} does not have an earlier run's verdicts: {error}") from error
+    def report(self, floor):
+        """Prints the survivors and the score; returns the exit code."""
+        counts = collections.Counter(verdict for verdict, _ in self.verdicts.values())
+        survivors = [number for number, verdict in self.verdicts.items() if verdict[0] == "survived"]
+        print(*(describe(self.mutants[number]) for number in survivors), sep="\n")
+        if counts["killed"] + counts["survived"] == 0:
+            raise Refusal(f"nothing can be judged of {len(self.mutants)} mutants")
+        score = 100 * counts["killed"] / (counts["killed"] + counts["survived"])
+        seconds = sum(os.times()[2:4])
+        print(f"{len(self.mutants)} mutants: {counts['killed']} killed, {counts['survived']} survive, "
+              f"{counts['same code']} are the same code, {counts['does not compile']} do not compile; "
+              f"score {score:.1f} %, floor {floor:g} %; {seconds:.0f} s of processor time")
+        return 1 if score < floor else 0
 
 
 def chosen(mutants, options):
     """Returns the mutants that the options ask for."""
-    unknown = set(options.files) - {mutant.edit.file for mutant in mutants}
+    unknown = set(options.files) - {mutant.file for mutant in mutants}
     if unknown:
         raise Refusal(f"no mutants in {', '.join(sorted(unknown))}; files are named as src/pool.c")
-    if options.files:
-        mutants = [mutant for mutant in mutants if mutant.edit.file in options.files]
-    if options.again:
-        again = survivors_of(options.again)
-        mutants = [mutant for mutant in mutants if mutant.key() in again]
-    if options.sample is not None and options.sample < len(mutants):
-        picked = random.Random(options.seed).sample(range(len(mutants)), options.sample)
-        mutants = [mutants[number] for number in sorted(picked)]
-    return mutants
+    mutants = [mutant for mutant in mutants if mutant.file in options.files or not options.files]
+    numbers, count = range(len(mutants)), min(options.sample or len(mutants), len(mutants))
+    return [mutants[number] for number in sorted(random.Random(options.seed).sample(numbers, count))]
 
 
-def positive(text):
-    number = int(text) if text.isdecimal() else 0
-    if number == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number, 1 or more")
-    return number
-
-
-def parse_arguments(arguments):
-    here = pathlib.Path(__file__).resolve().parent
+def main(arguments=None):
     parser = argparse.ArgumentParser(prog="mutate", description=__doc__, allow_abbrev=False)
-
-    def option(name, metavar, text, **more):
-        parser.add_argument(name, metavar=metavar, help=text, **more)
-
-    processors = len(os.sched_getaffinity(0))
-    option("--files", "FILE", "only these, as src/pool.c", nargs="+", default=[])
-    option("--sample", "N", "only so many, picked at random", type=positive)
-    option("--seed", "S", "picks the sample (1)", type=int, default=1)
-    option("--jobs", "N", "at once (one a processor)", type=positive, default=processors)
-    parser.add_argument("--list", action="store_true", help="print the mutants, and do nothing")
-    option("--json", "OUT", "write every verdict there")
-    option("--again", "OUT", "only those that survived in the run that wrote OUT")
-    option("--without", "PROGRAM", "leave out tests, as misuse_test", nargs="+", default=[])
-    slowest = "leave out the tests' cases that take longer: fast, but more survive"
-    option("--slowest", "SECONDS", slowest, type=float, default=math.inf)
-    option("--survivors", "FILE", "the explained ones", default=here / "mutate_survivors.txt")
-    parser.add_argument("--root", default=str(here.parent), help=argparse.SUPPRESS)
+    option, jobs = parser.add_argument, len(os.sched_getaffinity(0))
+    option("--files", metavar="FILE", nargs="+", default=[], help="only these, as src/pool.c")
+    option("--sample", metavar="N", type=int, help="only so many, picked at random")
+    option("--seed", metavar="S", type=int, default=1, help="picks the sample (1)")
+    option("--jobs", metavar="N", type=int, default=jobs, help="at once (one a processor)")
+    option("--list", action="store_true", help="print the mutants, and do nothing")
+    option("--json", metavar="OUT", help="write every verdict there")
+    option("--floor", metavar="PERCENT", type=float, default=0, help="fail where the score is under it")
     options = parser.parse_args(arguments)
-    options.compiler = os.environ.get("CC", "clang-19")
-    return options
-
-
-def interrupt(*_):
-    raise KeyboardInterrupt
-
-
-def mutate(options, processes, scratch):
-    """Does what the options say; returns the exit code."""
-    survivors = Survivors(options.survivors)
-    sources = Sources(options.compiler, FLAGS, options.root)
-    if options.list:
-        for mutant in chosen(sources.mutants, options):
-            print(describe(mutant).replace(": survives\n", ":\n"), end="\n\n")
-        return 0
-    run = Run(options, sources, survivors, processes, pathlib.Path(scratch))
-    try:
-        run.work()
-        return run.report()
-    finally:
-        if options.json:
-            run.write(options.json)
-
-
-def main():
-    options = parse_arguments(sys.argv[1:])
-    processes = Processes()
+    if options.jobs < 1 or options.sample is not None and options.sample < 1:
+        parser.error("--jobs and --sample are 1 or more")
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, interrupt)
+        signal.signal(number, signal.default_int_handler)
+    os.environ.pop("CORK_MEMPOOL_OPTIONS", None)
     try:
+        sources = Sources(COMPILER, ROOT)
+        mutants = chosen(sources.mutants, options)
+        if options.list:
+            print(*map(describe, mutants), sep="\n")
+            return 0
         with tempfile.TemporaryDirectory(prefix="mutate-") as scratch:
-            return mutate(options, processes, scratch)
-    except (Refusal, OSError) as refusal:
-        print(f"mutate: {refusal}", file=sys.stderr)
+            tool = Run(sources, mutants, options.jobs, scratch)
+            try:
+                tool.work()
+            finally:
+                if options.json:
+                    results = [mutant._asdict() | dict(zip(("verdict", "case"), tool.verdicts[number] or ()))
+                               for number, mutant in enumerate(mutants)]
+                    pathlib.Path(options.json).write_text(json.dumps(results, indent=1) + "\n")
+        return tool.report(options.floor)
+    except (Refusal, OSError, subprocess.CalledProcessError) as error:
+        print(f"mutate: {str(error)[:2000]}", file=sys.stderr)
         return 2
-    except (KeyboardInterrupt, Stopped):
-        print("\nmutate: interrupted", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("mutate: interrupted", file=sys.stderr)
         return 130
 
 

@@ -1,136 +1,100 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """First-order mutants of C files: one small change each, placed by clang's own syntax tree."""
 
-import dataclasses
+import collections
 import json
 import pathlib
 import re
 import subprocess
 
+FLAGS = ("-std=c11", "-I.", "-Iinclude", "-Isrc")
+
+# What each operator becomes.
 SWAPPED = {
-    "<": ("<=", ">="),
-    "<=": ("<", ">"),
-    ">": (">=", "<="),
-    ">=": (">", "<"),
-    "==": ("!=",),
-    "!=": ("==",),
-    "+": ("-",),
-    "-": ("+",),
-    "*": ("+",),
-    "/": ("*",),
-    "%": ("/",),
-    "&": ("|",),
-    "|": ("&",),
-    "^": ("|",),
-    "<<": (">>",),
-    ">>": ("<<",),
-    "&&": ("||",),
-    "||": ("&&",),
-    "+=": ("-=",),
-    "-=": ("+=",),
-    "*=": ("/=",),
-    "/=": ("*=",),
-    "|=": ("&=",),
-    "&=": ("|=",),
-    "^=": ("|=",),
-    "<<=": (">>=",),
-    ">>=": ("<<=",),
-    "++": ("--",),
-    "--": ("++",),
+    "<": "<= >=", "<=": "< >", ">": ">= <=", ">=": "> <", "==": "!=", "!=": "==",
+    "+": "-", "-": "+", "*": "+", "/": "*", "%": "/", "&": "|", "|": "&", "^": "|", "<<": ">>", ">>": "<<",
+    "&&": "||", "||": "&&", "+=": "-=", "-=": "+=", "*=": "/=", "/=": "*=", "|=": "&=", "&=": "|=",
+    "^=": "|=", "<<=": ">>=", ">>=": "<<=", "++": "--", "--": "++",
 }
 # The tree gives no place to a binary operator; it is looked for beside its operands.
-OPERATOR = re.compile(r"[-+*/%&|^<>=!]+")
+OPERATOR = re.compile(r"\s*([-+*/%&|^<>=!]+)")
 CONDITIONAL = re.compile(r"(if|while)\s*\(")
-NUMBER = re.compile(r"0|[1-9]\d*")
-POINTERS_AND_NUMBERS = re.compile(
-    r".*\*|_Bool|bool|u?int\w*|(un)?signed.*|s?size_t|long.*|char|ptrdiff_t"
-)
+# Of what decides or contains: which part is a condition (-1: what stands in parentheses), what it may
+# be replaced by besides its negation, and which parts can be deleted.
+PARTS = {
+    "IfStmt": (-1, "01", slice(1, None)), "ConditionalOperator": (0, "01", slice(0)),
+    "WhileStmt": (-1, "0", slice(-1, None)), "ForStmt": (2, "0", slice(4, None)),
+    "DoStmt": (1, "0", slice(1)), "CaseStmt": (0, "", slice(1, None)), "DefaultStmt": (0, "", slice(None)),
+}
+# Where a macro has a name of its own, its number is no constant of the function that uses it.
+CONSTANT = re.compile(r"\d|U?INT\d+_C|true$|false$")
+NUMBERS = re.compile(r"_Bool|bool|u?int\w*|(un)?signed.*|s?size_t|long.*|char|ptrdiff_t")
+# What tells AddressSanitizer, MemorySanitizer or Valgrind something, or asks for the latter.
+TOLD = re.compile(r"annotate_|watched", re.IGNORECASE)
+
+# In file, text stands instead of the bytes from begin up to end. original and mutated are the lines that
+# this touches; ordinal counts those that agree in all that names them, from 1. body is the begin and end of
+# the function's, statement the innermost one's number; is_told: tools may be told something else.
+Mutant = collections.namedtuple(
+    "Mutant", "file begin end text line column function original mutated ordinal body statement is_told")
 
 
 class Refusal(Exception):
     """Something was asked for that cannot be done."""
 
 
-@dataclasses.dataclass(frozen=True, order=True)
-class Edit:
-    """The bytes of a file from begin up to end, and what stands there instead."""
-
-    file: str
-    begin: int
-    end: int
-    text: str
+def describe(mutant):
+    ordinal = f"#{mutant.ordinal}" if mutant.ordinal > 1 else ""
+    return (f"{mutant.file}:{mutant.line}:{mutant.column}:\n{mutant.file} {mutant.function}\n"
+            f"- {mutant.original}\n+{ordinal} {mutant.mutated}\n")
 
 
-@dataclasses.dataclass(frozen=True)
-class Mutant:
-    """An edit, and what names it however the rest of the file changes."""
-
-    edit: Edit
-    line: int
-    column: int
-    function: str
-    original: str  # the lines that the edit touches, as one
-    mutated: str
-    ordinal: int  # counts those that agree in all of this, from 1
-    statement: int  # the number of the innermost statement that it is in
-
-    def key(self):
-        return self.edit.file, self.function, self.original, self.mutated, self.ordinal
-
-
-def syntax_tree(compiler, flags, source, directory):
-    """Returns clang's tree of a file, its places completed."""
-    command = [compiler, *flags, "-fsyntax-only", "-Xclang", "-ast-dump=json", source]
-    done = subprocess.run(command, cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    if done.returncode != 0:
-        raise Refusal(f"{source} does not compile: {done.stderr.decode(errors='replace')}")
-    tree = json.loads(done.stdout)
-    _complete(tree)
+def syntax_tree(compiler, source, directory):
+    """Returns clang's tree of a file, with the file of each place: clang names it only where it changes."""
+    command = [compiler, *FLAGS, "-fsyntax-only", "-Xclang", "-ast-dump=json", source]
+    tree = json.loads(subprocess.run(command, cwd=directory, stdout=subprocess.PIPE, check=True).stdout)
+    file, rest = None, [tree]
+    while rest:
+        node = rest.pop()
+        if isinstance(node, dict):
+            if "offset" in node:
+                file = node.setdefault("file", file)
+            # What includes the file is told of every place, and is no place itself.
+            node = [value for key, value in node.items() if key != "includedFrom"]
+        rest += [value for value in reversed(node) if isinstance(value, (dict, list))]
     return tree
 
 
-def _complete(tree):
-    """Gives each place its file: the tree names it only where it changes."""
-    file = None
-    rest = [tree]
-    while rest:
-        node = rest.pop()
-        if isinstance(node, list):
-            rest += reversed(node)
-            continue
-        if "offset" in node:
-            file = node.setdefault("file", file)
-        # What includes the file is told of every place, and is no place itself.
-        rest += [
-            value
-            for key, value in reversed(node.items())
-            if isinstance(value, (dict, list)) and key != "includedFrom"
-        ]
-
-
 class Source:
-    """The text of a file, and where the parts of its tree stand in it."""
+    """The text of a file, where the parts of its tree stand in it, and what may stand there instead."""
 
     def __init__(self, directory, file):
         self.file = file
         self.text = pathlib.Path(directory, file).read_bytes().decode("latin-1")
+        # Per begin, end and new text: the function's name and its body. Per body: its statements, and
+        # their numbers. Bodies and statements are given by their begins and ends.
+        self.edits, self.bodies = {}, {}
 
-    def _place(self, place, is_end):
+    def add(self, function, body):
+        """Adds the edits and statements of a function, if it is one of this file."""
+        place, whole = function["loc"].get("expansionLoc", function["loc"]), self._span(body)
+        # A function that is an argument of a macro is not one like others.
+        if place["file"] == self.file and whole is not None and "offset" in body["range"]["begin"]:
+            name = self.text[place["offset"] : place["offset"] + place["tokLen"]]
+            self.function, self.bodies[whole] = (name, whole), {whole: 0}
+            self._visit(body)
+
+    def _offset(self, place, is_end=False):
         """The offset of a place in this file, or None. What a macro makes is where it is used."""
-        is_macro = "expansionLoc" in place
-        if is_macro and not place["expansionLoc"].get("isMacroArgExpansion"):
-            place = place["expansionLoc"]
-        elif is_macro:
-            place, is_macro = place["spellingLoc"], False
-        if place.get("file") != self.file:
-            return None
-        if not is_end:
-            return place["offset"]
+        is_macro = "expansionLoc" in place and not place["expansionLoc"].get("isMacroArgExpansion")
+        place = place["expansionLoc"] if is_macro else place.get("spellingLoc", place)
+        if place.get("file") != self.file or not is_end:
+            return place["offset"] if place.get("file") == self.file else None
         end = place["offset"] + place["tokLen"]
         arguments = re.compile(r"\s*\(").match(self.text, end) if is_macro else None
-        return self.closing(arguments.end()) if arguments else end
+        return self._closing(arguments.end()) if arguments else end
 
-    def closing(self, offset):
+    def _closing(self, offset):
         """Returns where the parenthesis ends that is open at an offset."""
         depth = 1
         while depth > 0:
@@ -138,302 +102,147 @@ class Source:
             offset += 1
         return offset
 
-    def begin(self, node):
-        return self._place(node["range"]["begin"], False)
-
-    def end(self, node):
-        return self._place(node["range"]["end"], True)
-
-    def span(self, node):
+    def _span(self, node):
         """Returns the begin and end of a node that is written out in this file, or None."""
-        begin, end = self.begin(node), self.end(node)
+        if "range" not in node:
+            return None
+        begin, end = self._offset(node["range"]["begin"]), self._offset(node["range"]["end"], True)
         return None if begin is None or end is None or begin >= end else (begin, end)
 
-    def operator(self, node):
+    def _parenthesized(self, node):
+        """Returns the begin and end of what stands in parentheses behind if or while, or None."""
+        begin = self._offset(node["range"]["begin"])
+        keyword = begin is not None and CONDITIONAL.match(self.text, begin)
+        return (keyword.end(), self._closing(keyword.end()) - 1) if keyword else None
+
+    def _operator(self, node):
         """Returns the begin and end of a binary operator, or None where a macro made it."""
-        left, right = node["inner"]
-        after, before = self.end(left), self.begin(right)
-        if after is not None:
-            after += len(self.text[after:]) - len(self.text[after:].lstrip())
-            found = OPERATOR.match(self.text, after)
-            # An operand may begin with one: a - -b, a & ~b do, and are told apart by the space.
-            if found and found.group() == node["opcode"]:
-                return found.span()
-        if before is not None:
-            head = self.text[:before].rstrip()
-            if head.endswith(node["opcode"]):
-                return len(head) - len(node["opcode"]), len(head)
-        return None
+        left, right, operator = *(part["range"] for part in node["inner"]), node["opcode"]
+        after, before = self._offset(left["end"], True), self._offset(right["begin"])
+        found = after is not None and OPERATOR.match(self.text, after)
+        # An operand may begin with one: a - -b, a & ~b do, and are told apart by the space.
+        if found and found[1] == operator:
+            return found.span(1)
+        head = "" if before is None else self.text[:before].rstrip()
+        return (len(head) - len(operator), len(head)) if head.endswith(operator) else None
 
-
-def _is_statement_to_delete(node):
-    kind = node.get("kind", "")
-    if kind == "ReturnStmt":
-        return "inner" not in node
-    return kind in ("BreakStmt", "ContinueStmt") or (kind != "" and not kind.endswith("Stmt"))
-
-
-def _constants(text, value):
-    """Returns what to try instead of a constant: its neighbours, 0 and 1."""
-    if text in ("true", "false"):
-        return ["false" if text == "true" else "true"]
-    neighbours = (
-        [str(value + 1), str(value - 1) if value > 0 else "(-1)"]
-        if NUMBER.fullmatch(text)
-        else [f"({text} + 1)", f"({text} - 1)"]
-    )
-    return [other for other in dict.fromkeys(neighbours + ["0", "1"]) if other != str(value)]
-
-
-class Finder:
-    """Finds the edits of one function's body, and the statements of its blocks."""
-
-    def __init__(self, source):
-        self.source = source
-        self.edits = []
-        self.statements = []
-
-    def add(self, span, text):
-        if span is not None:
-            self.edits.append(Edit(self.source.file, *span, text))
-
-    def visit(self, node):
-        method = getattr(self, "visit_" + node.get("kind", ""), None)
-        if method is not None:
-            method(node)
-        for child in self._parts(node):
-            self.visit(child)
-
-    @staticmethod
-    def _parts(node):
-        inner = node.get("inner", [])
-        # A case's number has no neighbours that mean anything.
-        return inner[1:] if node.get("kind") == "CaseStmt" else inner
-
-    def delete(self, statements):
-        for statement in statements:
-            if _is_statement_to_delete(statement):
-                self.add(self.source.span(statement), "(void)0")
-
-    def decide(self, span, *decisions):
-        """Negates a condition, or decides it beforehand."""
-        if span is not None:
-            condition = self.source.text[slice(*span)]
-            for decision in ("!(" + condition + ")",) + decisions:
-                self.add(span, decision)
-
-    def in_parentheses(self, node):
-        """The span of the condition in parentheses that follows a statement's keyword."""
-        begin = self.source.begin(node)
-        keyword = begin is not None and CONDITIONAL.match(self.source.text, begin)
-        return (keyword.end(), self.source.closing(keyword.end()) - 1) if keyword else None
-
-    def visit_CompoundStmt(self, node):
-        span = self.source.span(node)
-        # Not one that a macro makes.
-        if span is None or self.source.text[span[0]] != "{":
-            return
-        self.delete(node.get("inner", []))
-        for part in node.get("inner", []):
-            # What is put before a label would not be passed.
-            if part["kind"] not in ("CaseStmt", "DefaultStmt", "LabelStmt"):
-                self.statements.append(self.source.span(part))
-
-    def visit_CaseStmt(self, node):
-        self.delete(node["inner"][1:])
-
-    def visit_DefaultStmt(self, node):
-        self.delete(node["inner"])
-
-    def visit_IfStmt(self, node):
-        self.decide(self.in_parentheses(node), "0", "1")
-        self.delete(node["inner"][1:])
-
-    def visit_WhileStmt(self, node):
-        self.decide(self.in_parentheses(node), "0")
-        self.delete(node["inner"][-1:])
-
-    def visit_DoStmt(self, node):
-        self.decide(self.source.span(node["inner"][1]), "0")
-        self.delete(node["inner"][:1])
-
-    def visit_ForStmt(self, node):
-        condition = node["inner"][2]
-        if condition:
-            self.decide(self.source.span(condition), "0")
-        self.delete(node["inner"][4:])
-
-    def visit_ConditionalOperator(self, node):
-        self.decide(self.source.span(node["inner"][0]), "0", "1")
-
-    def visit_ReturnStmt(self, node):
-        value = node.get("inner", [None])[0]
-        if value and POINTERS_AND_NUMBERS.fullmatch(value["type"]["qualType"]):
-            span = self.source.span(node)
-            if span:
-                begin = span[0] + len("return ")
-                self.add((begin, span[1]), "0")
-                if "*" not in value["type"]["qualType"]:
-                    self.add((begin, span[1]), "1")
-
-    def visit_BinaryOperator(self, node):
-        place = self.source.operator(node)
-        if place is None:
-            return
-        for other in SWAPPED.get(node["opcode"], ()):
-            self.add(place, other)
-        if node["opcode"] in ("&&", "||"):
-            begin, end = self.source.begin(node), self.source.end(node)
-            if begin is not None and end is not None and begin < place[0] < place[1] < end:
-                left = self.source.text[begin : place[0]].rstrip()
-                right = self.source.text[place[1] : end].lstrip()
-                for text in (left, right, f"!({left}) {node['opcode']} {right}"):
-                    self.add((begin, end), text)
-                self.add((begin, end), f"{left} {node['opcode']} !({right})")
-
-    visit_CompoundAssignOperator = visit_BinaryOperator
-
-    def visit_UnaryOperator(self, node):
-        span = self.source.span(node)
-        opcode = node["opcode"]
-        if span is None:
-            return
-        if opcode in ("++", "--"):
-            begin = span[1] - 2 if node.get("isPostfix") else span[0]
-            if self.source.text.startswith(opcode, begin):
-                self.add((begin, begin + 2), SWAPPED[opcode][0])
-        elif opcode in "!~-" and self.source.text.startswith(opcode, span[0]):
-            self.add((span[0], span[0] + 1), "")
-
-    def visit_IntegerLiteral(self, node):
-        span = self.source.span(node)
-        text = self.source.text[slice(*span)] if span else ""
-        # Where a macro has a name of its own, its number is no constant of this function's.
-        if re.match(r"\d|U?INT\d+_C|true$|false$", text):
-            for other in _constants(text, int(node["value"])):
-                self.add(span, other)
-
-    def visit_CharacterLiteral(self, node):
-        span = self.source.span(node)
-        if span and self.source.text[span[0]] == "'":
-            self.add(span, f"({self.source.text[slice(*span)]} + 1)")
-
-
-def _functions(tree):
-    for node in tree["inner"]:
-        if node["kind"] == "FunctionDecl":
-            for part in node.get("inner", []):
-                if part.get("kind") == "CompoundStmt":
-                    yield node, part
-
-
-def _search(source, tree, edits, bodies):
-    """Adds a file's edits in a tree that it is part of, and its functions' bodies and statements."""
-    for function, body in _functions(tree):
-        place = function["loc"]
-        place = place.get("expansionLoc", place)
-        whole = source.span(body)
-        # Nor is it a function like others that is an argument of a macro.
-        is_plain = "offset" in body["range"]["begin"]
-        if place["file"] != source.file or whole is None or not is_plain:
-            continue
-        name = source.text[place["offset"] : place["offset"] + place["tokLen"]]
-        finder = Finder(source)
-        finder.visit(body)
-        bodies[whole] = {span for span in finder.statements + [whole] if span}
-        for edit in finder.edits:
+    def _edit(self, span, *texts):
+        _, body = self.function
+        for text in texts if span is not None else ():
             # A macro's definition is not part of the functions that use it.
-            is_inside = whole[0] < edit.begin and edit.end < whole[1]
-            if is_inside and source.text[edit.begin : edit.end] != edit.text:
-                edits.setdefault(edit, name)
+            if body[0] < span[0] and span[1] < body[1] and self.text[slice(*span)] != text:
+                self.edits.setdefault((*span, text), self.function)
 
+    def _visit(self, node):
+        kind, inner, span = node.get("kind", ""), node.get("inner", []), self._span(node)
+        # A macro may make a block, too.
+        if kind == "CompoundStmt" and span and self.text[span[0]] == "{":
+            self._delete(inner)
+            # What is put before a label would not be passed; and what is empty may be so for macros only.
+            spans = [self._span(part) for part in inner
+                     if part["kind"] not in ("CaseStmt", "DefaultStmt", "LabelStmt", "NullStmt")]
+            self.bodies[self.function[1]].update((span, 0) for span in spans if span is not None)
+        elif kind in PARTS:
+            condition, decisions, parts = PARTS[kind]
+            place = self._span(inner[condition]) if condition >= 0 else self._parenthesized(node)
+            if place and decisions:
+                self._edit(place, f"!({self.text[slice(*place)]})", *decisions)
+            self._delete(inner[parts])
+        elif kind == "ReturnStmt" and inner and span:
+            result = inner[0]["type"]["qualType"]
+            if NUMBERS.fullmatch(result) or result.endswith("*"):
+                self._edit((span[0] + len("return "), span[1]), "0", *([] if "*" in result else ["1"]))
+        else:
+            self._visit_expression(kind, node, span)
+        # A case's number has no neighbours that mean anything.
+        for child in inner[kind == "CaseStmt" :]:
+            self._visit(child)
 
-def _as_one_line(text):
-    return " ".join(text.split())
+    def _delete(self, nodes):
+        """Deletes those of a statement's parts that are expressions or jumps."""
+        for node in nodes:
+            kind = node.get("kind", "Stmt")
+            is_jump = kind in ("BreakStmt", "ContinueStmt") or kind == "ReturnStmt" and "inner" not in node
+            if is_jump or not kind.endswith("Stmt"):
+                self._edit(self._span(node), "(void)0")
+
+    def _visit_expression(self, kind, node, span):
+        text, operator = self.text[slice(*span)] if span else "", node.get("opcode")
+        if kind in ("BinaryOperator", "CompoundAssignOperator") and (place := self._operator(node)):
+            self._edit(place, *SWAPPED.get(operator, "").split())
+            if operator in ("&&", "||") and span and span[0] < place[0] < place[1] < span[1]:
+                left = self.text[span[0] : place[0]].rstrip()
+                right = self.text[place[1] : span[1]].lstrip()
+                self._edit(span, left, right, f"!({left}) {operator} {right}",
+                           f"{left} {operator} !({right})")
+        elif kind == "UnaryOperator" and span:
+            begin = span[1] - 2 if node.get("isPostfix") else span[0]
+            if operator in ("++", "--", "!", "~", "-") and self.text.startswith(operator, begin):
+                self._edit((begin, begin + len(operator)), SWAPPED[operator] if len(operator) == 2 else "")
+        elif kind == "IntegerLiteral" and CONSTANT.match(text):
+            value = int(node["value"])
+            others = f"({text} + 1)", f"({text} - 1)", "0", "1"
+            if text in ("true", "false"):
+                others = ["false" if text == "true" else "true"]
+            elif re.fullmatch(r"0|[1-9]\d*", text):
+                others = str(value + 1), str(value - 1) if value > 0 else "(-1)", "0", "1"
+            self._edit(span, *(other for other in others if other != str(value)))
+        elif kind == "CharacterLiteral" and text.startswith("'"):
+            self._edit(span, f"({text} + 1)")
+
+    def mutants(self):
+        text, counts = self.text, collections.Counter()
+        for (begin, end, new), (function, body) in sorted(self.edits.items()):
+            first, last = text.rfind("\n", 0, begin) + 1, text.find("\n", end)
+            named = (function, " ".join(text[first:last].split()),
+                     " ".join((text[first:begin] + new + text[end:last]).split()))
+            counts[named] += 1
+            around = [span for span in self.bodies[body] if span[0] <= begin and end <= span[1]]
+            innermost = min(around, key=lambda span: span[1] - span[0])
+            is_told = self.file == "src/annotate.h" or TOLD.search(text, *innermost) is not None
+            yield Mutant(self.file, begin, end, new, text.count("\n", 0, begin) + 1, begin - first + 1,
+                         *named, counts[named], body, self.bodies[body][innermost], is_told)
+
+    def _marked(self, body):
+        """Returns a body in which each statement notes that it is reached."""
+        (begin, end), result, notes = body, "", collections.defaultdict(str)
+        for span, number in self.bodies[body].items():
+            # The body itself begins behind its brace.
+            notes[span[0] + (span == body)] += f" mutate_reached[{number}] = 1; "
+        for place in sorted(notes):
+            result += self.text[begin:place] + notes[place]
+            begin = place
+        return result + self.text[begin:end]
+
+    def schemata(self, mutants):
+        """Returns the text in which each function has a body for each of its mutants, of which
+        mutate_chosen chooses one by its number. Errors name a mutant as their file."""
+        text = self.text
+        for begin, end in sorted(self.bodies, reverse=True):
+            cases = f"default:\n{self._marked((begin, end))}\nbreak;\n"
+            for number, mutant in mutants.items():
+                if (mutant.file, mutant.body) == (self.file, (begin, end)):
+                    body = self.text[begin : mutant.begin] + mutant.text + self.text[mutant.end : end]
+                    cases += f'case {number}:\n#line 1 "mutant-{number}"\n{body}\nbreak;\n'
+            text = text[:begin] + "{\nswitch (mutate_chosen) {\n" + cases + "}\n}" + text[end:]
+        return text
 
 
 class Sources:
-    """The files of src/, and their mutants and statements, both numbered over all files from 0."""
+    """The files of src/, by their names, and their mutants; statements are numbered over all files."""
 
-    def __init__(self, compiler, flags, directory):
+    def __init__(self, compiler, directory):
         names = sorted(f"src/{path.name}" for path in pathlib.Path(directory, "src").glob("*.[ch]"))
         self.files = {name: Source(directory, name) for name in names}
-        edits = {name: {} for name in names}
-        # Per file and function's body, the statements in it; all by their begins and ends.
-        self.bodies = {name: {} for name in names}
-        for unit in names:
-            if unit.endswith(".c"):
-                tree = syntax_tree(compiler, flags, unit, directory)
-                for name, source in self.files.items():
-                    _search(source, tree, edits[name], self.bodies[name])
-        self.statements = {}
-        for name in names:
-            for spans in self.bodies[name].values():
-                for span in sorted(spans):
-                    self.statements[(name, *span)] = len(self.statements)
-        self.mutants = [mutant for name in names for mutant in self._mutants(name, edits[name])]
-        if not self.mutants:
-            raise Refusal(f"{directory}/src has nothing to mutate")
-
-    def _mutants(self, name, edits):
-        text = self.files[name].text
-        counts = {}
-        for edit, function in sorted(edits.items()):
-            begin = text.rfind("\n", 0, edit.begin) + 1
-            end = text.find("\n", edit.end)
-            lines = text[begin:end]
-            mutated = text[begin : edit.begin] + edit.text + text[edit.end : end]
-            named = function, _as_one_line(lines), _as_one_line(mutated)
-            counts[named] = counts.get(named, 0) + 1
-            line = text.count("\n", 0, edit.begin) + 1
-            column = edit.begin - begin + 1
-            yield Mutant(edit, line, column, *named, counts[named], self._statement(edit))
-
-    def _body(self, edit):
-        bodies = self.bodies[edit.file]
-        return next(span for span in bodies if span[0] < edit.begin and edit.end < span[1])
-
-    def _statement(self, edit):
-        spans = self.bodies[edit.file][self._body(edit)]
-        around = [span for span in spans if span[0] <= edit.begin and edit.end <= span[1]]
-        return self.statements[(edit.file, *min(around, key=lambda span: span[1] - span[0]))]
-
-    def mutated(self, mutant):
-        """Returns the text of a mutant's file."""
-        edit, text = mutant.edit, self.files[mutant.edit.file].text
-        return text[: edit.begin] + edit.text + text[edit.end :]
-
-    def _marked(self, name, body):
-        """Returns a body in which each statement notes that it is reached."""
-        begin, end = body
-        text = self.files[name].text
-        marks = {}
-        for span in self.bodies[name][body]:
-            # The body itself begins behind its brace.
-            place = span[0] + (span == body)
-            note = f" mutate_reached[{self.statements[(name, *span)]}] = 1; "
-            marks[place] = marks.get(place, "") + note
-        for place in sorted(marks, reverse=True):
-            text = text[:place] + marks[place] + text[place:]
-        return text[begin : len(text) - (len(self.files[name].text) - end)]
-
-    def schemata(self, name, mutants):
-        """Returns the text of a file in which mutate_chosen chooses one of some numbered mutants.
-
-        Each function has a body for each of its mutants. Errors name a mutant as their file.
-        """
-        text = self.files[name].text
-        choices = {body: [] for body in self.bodies[name]}
-        for number, mutant in mutants.items():
-            if mutant.edit.file == name:
-                choices[self._body(mutant.edit)].append(number)
-        for begin, end in sorted(choices, reverse=True):
-            cases = [f"default:\n{self._marked(name, (begin, end))}\nbreak;\n"]
-            for number in choices[begin, end]:
-                edit = mutants[number].edit
-                original = self.files[name].text
-                body = original[begin : edit.begin] + edit.text + original[edit.end : end]
-                cases.append(f'case {number}:\n#line 1 "mutant-{number}"\n{body}\nbreak;\n')
-            choice = "{\nswitch (mutate_chosen) {\n" + "".join(cases) + "}\n}"
-            text = text[:begin] + choice + text[end:]
-        return text
+        self.units = [name for name in names if name.endswith(".c")]
+        for unit in self.units:
+            for function in syntax_tree(compiler, unit, directory)["inner"]:
+                parts = function.get("inner", []) if function["kind"] == "FunctionDecl" else []
+                for body in [part for part in parts if part.get("kind") == "CompoundStmt"]:
+                    for source in self.files.values():
+                        source.add(function, body)
+        bodies = [statements for source in self.files.values() for statements in source.bodies.values()]
+        self.statement_count = sum(map(len, bodies))
+        for number, (statements, span) in enumerate((body, span) for body in bodies for span in body):
+            statements[span] = number
+        self.mutants = [mutant for source in self.files.values() for mutant in source.mutants()]
