@@ -89,7 +89,7 @@ def charts(run, directory):
     others = [name for name in figures.OTHERS if name in medians.subjects]
     result = []
     for size in medians.sizes:
-        names = [name for name in medians.figures(size) if name in (*figures.TIMES, "bytes")]
+        names = [name for name in medians.figures(size) if name in figures.DRAWN]
         for file, subjects in (("protections", own), ("peers", others)):
             ratios = {
                 subject: [medians.ratio(subject, "default", size, name) for name in names]
@@ -99,10 +99,11 @@ def charts(run, directory):
             title = f"Objects of {size} bytes, divided by the default pool's; above 1, the default pool is better"
             axes = ("", "ratio")
             result.append(_chart(directory, f"{file}_{size}", title, names, axes, ratios))
-        counts = medians.counts(size)
-        for growth in figures.GROWTH:
+        for growth, at_counts in figures.GROWTH.items():
+            at_counts = [name for name in medians.figures(size) if name in at_counts]
+            counts = [int(name.rpartition("_")[2]) for name in at_counts]
             curves = {
-                subject: [medians.get(subject, size, f"{growth}_{count}") for count in counts]
+                subject: [medians.get(subject, size, name) for name in at_counts]
                 for subject in ("default", *others)
             }
             title = f"{growth}, objects of {size} bytes"

@@ -20,34 +20,27 @@ import figures
 import report
 import runs
 
-GROWTH_COUNTS = (1000, 10000000)
-
-
 def made_up(subjects, **factors):
     """Returns a run in which everything takes 10 ns, times the factor of a subject."""
-    samples = {}
-    for name in subjects:
-        factor = factors.get(name, 1)
-        of_size = {
-            figure: [value * factor for value in (9, 1000, 10, 8, 11)] for figure in figures.TIMES
+    samples = {
+        name: {
+            str(size): {
+                figure: [value * factors.get(name, 1) for value in (9, 1000, 10, 8, 11)]
+                for figure in figures.FIGURES
+                if (size, figure) != figures.IMPOSSIBLE
+            }
+            for size in figures.SIZES
         }
-        for growth in figures.GROWTH:
-            of_size.update({f"{growth}_{count}": [10 * factor] for count in GROWTH_COUNTS})
-        of_size.update(bytes=[17], pools=[5 * factor], pools_bytes=[500 * factor])
-        of_size.update({figure: [100] for figure in figures.TRIM})
-        samples[name] = {str(size): dict(of_size) for size in figures.SIZES}
-        for figure in figures.FIGURES:
-            if figure.startswith("tree"):
-                samples[name]["16"].pop(figure, None)
+        for name in subjects
+    }
     run = {"samples": samples, "machine": {"processor": "of a test"}, "missing": {}}
     return dict(run, repeats=5, quick=False, optimized=True, command="bench")
 
 
-def verdicts(run):
-    return {
-        name: (reached, report.judgement(most, reached, missing, run["quick"]))
-        for name, most, reached, missing in report.verdicts(run)
-    }
+def demands(run):
+    """Returns what is told of each demand: for each size, then for all."""
+    cells = [line.strip("| ").split("|") for line in report.demand_lines(report.Medians(run))]
+    return {name.strip(): [cell.strip() for cell in row] for name, *row in cells[2:]}
 
 
 class Arithmetic(unittest.TestCase):
@@ -63,10 +56,6 @@ class Arithmetic(unittest.TestCase):
         self.assertEqual(medians.ratio("scudo", "default", 16, "churn"), 4)
         self.assertIsNone(medians.ratio("default", "boost", 16, "churn"))
 
-    def test_ratio_to_the_best_is_the_largest(self):
-        medians = report.Medians(made_up(["default", "glibc", "boost"], glibc=5, boost=0.5))
-        self.assertEqual(medians.ratios("default", ["glibc", "boost"])[64, "churn"], 2)
-
     def test_mean_is_geometric(self):
         self.assertAlmostEqual(report.mean([0.5, 2]), 1)
         self.assertAlmostEqual(report.mean([1, 8, 27]), 6)
@@ -78,87 +67,51 @@ class Arithmetic(unittest.TestCase):
         )
 
 
-class Verdicts(unittest.TestCase):
-    # Demands of its own: those of the project are none of what is tested.
-    DEMANDS = dict.fromkeys(figures.DEMANDS, 1.0)
-    DEMANDS.update(dict.fromkeys(("boost, churn", "boost, lifo", "boost, fifo")))
-    DEMANDS.update({"growth of new": 2.0, "growth of free": 2.0})
-    DEMANDS.update({"trim, resident": 1.05, "trim, bounded": 1.05})
+class Demands(unittest.TestCase):
+    LIBCORK = "cycle, mid, bursts, lifetimes to libcork, mean"
+    BEST = "all of these to the best unchecked, mean"
 
-    def setUp(self):
-        patch = unittest.mock.patch.dict(figures.DEMANDS, self.DEMANDS)
-        patch.start()
-        self.addCleanup(patch.stop)
-
-    def test_all_is_met_where_all_is_as_fast(self):
-        for name, (_, judgement) in verdicts(made_up(figures.SUBJECTS)).items():
-            expected = "told only" if figures.DEMANDS[name] is None else "met"
-            self.assertEqual(judgement, expected, name)
-
-    def test_what_is_demanded_is_judged(self):
+    def test_figures_are_divided_and_reduced_for_each_size_and_for_all(self):
         run = made_up(figures.SUBJECTS, default=1.1)
-        found = verdicts(run)
-        for name in ("libcork, largest", "libcork, mean", "best unchecked, mean", "scudo, mean"):
-            self.assertAlmostEqual(found[name][0], 1.1)
-            self.assertEqual(found[name][1], "NOT MET")
-        self.assertEqual(found["paranoid to scudo, mean"][1], "met")
-        self.assertEqual(found["pools, time"][1], "NOT MET")
-        self.assertEqual(found["pools, bytes"][1], "NOT MET")
+        run["samples"]["default"]["64"]["cycle_100"] = [33]
+        found = demands(run)
+        self.assertEqual(len(found), len(report.DEMANDS) + 2)
+        largest = "cycle to libcork: k = 16 to 1024, largest"
+        self.assertEqual(found[largest], ["1.10", "3.30", "1.10", "1.10", "3.30"])
+        mean_of_one, mean_of_all = 1.1 * 3 ** (1 / 19), 1.1 * 3 ** (1 / 76)
+        self.assertEqual(found[self.LIBCORK][1], f"{mean_of_one:.2f}")
+        self.assertEqual(found[self.LIBCORK][4], f"{mean_of_all:.2f}")
+        self.assertEqual(found["PARANOID to Scudo: churn ... tree, mean"][4], "1.00")
 
-    def test_one_slow_cell_is_the_largest(self):
-        run = made_up(figures.SUBJECTS)
-        run["samples"]["default"]["1000"]["walk"] = [30]
-        found = verdicts(run)
-        self.assertAlmostEqual(found["libcork, largest"][0], 3)
-        self.assertAlmostEqual(found["libcork, mean"][0], 3 ** (1 / 47))
-
-    def test_best_peer_of_each_cell_counts(self):
-        run = made_up(figures.SUBJECTS)
+    def test_the_best_peer_of_each_cell_counts(self):
+        run = made_up(figures.SUBJECTS, scudo=0.1)
         for peer in ("boost", "mimalloc"):
-            run["samples"][peer]["64"]["lifo" if peer == "boost" else "fifo"] = [5]
-        found = verdicts(run)
-        self.assertAlmostEqual(found["best unchecked, mean"][0], 4 ** (1 / 47))
-        self.assertAlmostEqual(found["boost, lifo"][0], 2 ** (1 / 4))
-        self.assertAlmostEqual(found["boost, fifo"][0], 1)
+            run["samples"][peer]["64"]["lifo" if peer == "boost" else "fifo"] = [0.001]
+        mean = 10000 ** (2 / (len({*figures.TIMES, *figures.SMALL})))
+        self.assertEqual(demands(run)[self.BEST][:2], ["1.00", f"{mean:.2f}"])
 
-    def test_scudo_is_no_unchecked_peer(self):
-        found = verdicts(made_up(figures.SUBJECTS, scudo=0.1))
-        self.assertAlmostEqual(found["best unchecked, mean"][0], 1)
-        self.assertAlmostEqual(found["scudo, mean"][0], 10)
+    def test_a_figure_is_divided_by_another_of_the_same_subject_or_by_none(self):
+        run = made_up(["default", "guard"])
+        run["samples"]["default"]["16"].update(cycle_65=[20], trim_after=[10.6], many_mappings=[5000])
+        run["samples"]["guard"]["16"]["cycle_100"] = [200]
+        found = demands(run)
+        self.assertEqual(found["cycle: k = 65 to k = 64"][0], "2.00")
+        self.assertEqual(found["after trim, to fresh"][0], "1.06")
+        self.assertEqual(found["many: mappings"][0], "5,000")
+        self.assertEqual(found["GUARD: cycle, k = 100, us a pool"][:2], ["20.0", "1.00"])
 
-    def test_flatness_is_of_the_worst_size(self):
+    def test_what_is_missing_is_marked_or_left_out(self):
+        found = demands(made_up([name for name in figures.SUBJECTS if name not in ("libcork", "jemalloc")]))
+        self.assertNotIn(self.LIBCORK, found)
+        self.assertEqual(found[self.BEST], ["1.00*"] * 5)
         run = made_up(figures.SUBJECTS)
-        run["samples"]["default"]["16"]["growth_new_10000000"] = [25]
-        run["samples"]["default"]["64"]["growth_first_1000"] = [99]
-        run["samples"]["default"]["256"]["growth_free_1000"] = [15]
-        found = verdicts(run)
-        self.assertEqual(found["growth of new"], (2.5, "NOT MET"))
-        self.assertEqual(found["growth of free"], (1.5, "met"))
+        del run["samples"]["libcork"]["64"]["mid_600"]
+        self.assertEqual(demands(run)[self.LIBCORK], ["1.00", "1.00*", "1.00", "1.00", "1.00*"])
 
-    def test_memory_is_judged(self):
-        run = made_up(figures.SUBJECTS)
-        run["samples"]["default"]["16"]["bytes"] = [18.5]
-        run["samples"]["default"]["256"]["trim_after"] = [106]
-        run["samples"]["default"]["64"]["trim_last_peak"] = [104]
-        found = verdicts(run)
-        self.assertEqual(found["bytes beyond 16"], (2.5, "NOT MET"))
-        self.assertEqual(found["trim, resident"], (1.06, "NOT MET"))
-        self.assertEqual(found["trim, bounded"], (1.04, "met"))
-
-    def test_what_is_missing_is_told(self):
-        without = [name for name in figures.SUBJECTS if name not in ("libcork", "jemalloc")]
-        found = verdicts(made_up(without))
-        self.assertEqual(found["libcork, mean"], (None, "not measured"))
-        self.assertEqual(found["pools, bytes"], (None, "not measured"))
-        self.assertEqual(found["best unchecked, mean"][1], "met, 2 missing")
-        run = made_up(figures.SUBJECTS)
-        del run["samples"]["scudo"]["64"]["churn"]
-        self.assertEqual(verdicts(run)["scudo, mean"][1], "met, 1 missing")
-        self.assertEqual(verdicts(made_up(["scudo"]))["trim, resident"][1], "not measured")
-
-    def test_quick_run_is_never_simply_met(self):
-        judgements = {j for _, j in verdicts(dict(made_up(figures.SUBJECTS), quick=True)).values()}
-        self.assertEqual(judgements, {"met, in a quick run", "told only"})
+    def test_one_size_needs_no_other_column(self):
+        run = made_up(["default"])
+        run["samples"]["default"] = {"64": run["samples"]["default"]["64"]}
+        self.assertEqual(demands(run)["bytes an object"], ["10.0"])
 
 
 class Report(unittest.TestCase):
@@ -167,7 +120,7 @@ class Report(unittest.TestCase):
         run["missing"] = {"boost": "not here"}
         text = "\n".join(report.lines(run))
         self.assertLess(text.index("## Ratios"), text.index("## Figures"))
-        self.assertLess(text.index("## Figures"), text.index("## Verdict"))
+        self.assertLess(text.index("## Figures"), text.index("## Demands"))
         self.assertRegex(text, r"\| churn +\| +1.00 \| +4.00 \|")
         self.assertRegex(text, r"\| churn +\| +10.0 \| +40.0 \|")
         self.assertIn("boost: not here", text)
@@ -193,7 +146,7 @@ class Report(unittest.TestCase):
         self.assertEqual(list(peers["series"]), ["scudo"])
         self.assertEqual(peers["series"]["scudo"][peers["x"].index("churn")], 4)
         self.assertEqual(list(by_name["protections_64"]["series"]), ["canary"])
-        self.assertEqual(by_name["growth_new_16"]["x"], list(GROWTH_COUNTS))
+        self.assertEqual(by_name["growth_new_16"]["x"], [10**exponent for exponent in range(3, 8)])
         self.assertEqual(list(by_name["growth_new_16"]["series"]), ["default", "scudo"])
 
 
@@ -252,6 +205,10 @@ class Programs(unittest.TestCase):
         )
         self.assertEqual([name for name, _, _ in tasks[8:11]], ["glibc", "scudo", "default"])
 
+    def test_instructions_are_counted_once_of_one_size(self):
+        tasks = runs.plan(["default", "glibc"], ["instructions"], figures.SIZES, 3)
+        self.assertEqual(tasks, [("default", "instructions", 64)])
+
     def test_what_is_left_is_told_by_the_weights_of_tasks(self):
         for done, width, line in (
             (1, None, "1/3 in 0:01:00, about 0:03:00 left: x"),
@@ -265,6 +222,7 @@ class Programs(unittest.TestCase):
         self.assertEqual(figures.count_of("default", "growth", 1000, False), 1000000)
         self.assertEqual(figures.count_of("paranoid", "growth", 64, False), 1000000)
         self.assertEqual(figures.count_of("default", "base", 1000, False), 1000000)
+        self.assertEqual(figures.count_of("default", "many", 1000, False), 2000)
 
 
 class Arguments(unittest.TestCase):
@@ -296,7 +254,7 @@ class Arguments(unittest.TestCase):
             pathlib.Path(scratch, "run.json").write_text(json.dumps(made_up(["default", "scudo"])))
             process = self.run_bench("--from=run.json", BUILD_WORKING_DIRECTORY=scratch)
         self.assertEqual((process.returncode, process.stderr), (0, ""))
-        self.assertIn("## Verdict", process.stdout)
+        self.assertIn("## Demands", process.stdout)
 
     def test_names_are_in_the_order_of_the_program(self):
         options = bench.parse_arguments(["--subjects=scudo,default", "--quick"])

@@ -18,20 +18,24 @@ matplotlib.use("svg")
 matplotlib.rcParams.update({"svg.hashsalt": "cork_mempool", "svg.fonttype": "none"})
 import matplotlib.pyplot as plt
 
+# More names than that do not stand beside each other.
+NAMES = 13
+
 
 def color_of(number):
     return plt.get_cmap("tab20")(2 * number % 20 + number // 10)
 
 
-def draw_bars(axes, chart):
-    names, series = chart["x"], chart["series"]
+def draw_bars(axes, chart, part):
+    names, series = chart["x"][part], chart["series"]
     width = 0.85 / len(series)
     for number, (name, values) in enumerate(series.items()):
+        values = values[part]
         places = [i + (number - (len(series) - 1) / 2) * width for i in range(len(names))]
         # From 1 on, upwards and downwards.
         bars = [(place, value - 1) for place, value in zip(places, values) if value is not None]
-        axes.bar(*zip(*bars), width=width, bottom=1, color=color_of(number + 1), label=name)
-    axes.set_xticks(range(len(names)), names)
+        axes.bar(*zip(*bars or [(0, 0)]), width=width, bottom=1, color=color_of(number + 1), label=name)
+    axes.set_xticks(range(len(names)), names, fontsize=8)
     axes.axhline(1, color="black", linewidth=0.6)
     axes.grid(axis="y", alpha=0.3)
 
@@ -57,18 +61,22 @@ def save(figure, path):
 
 
 def draw(chart):
-    figure, axes = plt.subplots(figsize=(10, 4.5))
-    if chart["kind"] == "bars":
-        draw_bars(axes, chart)
-    else:
-        draw_curves(axes, chart)
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(plt.LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter("{x:g}")
-    axes.set_title(chart["title"], fontsize=10, loc="left", pad=34)
-    axes.set_xlabel(chart["xlabel"])
-    axes.set_ylabel(chart["ylabel"])
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncol=9, frameon=False, fontsize=8)
+    is_bars = chart["kind"] == "bars"
+    rows = range(0, len(chart["x"]) if is_bars else 1, NAMES)
+    figure, plots = plt.subplots(len(rows), figsize=(10, 1.5 + 3 * len(rows)), squeeze=False)
+    for axes, first in zip(plots[:, 0], rows):
+        if is_bars:
+            draw_bars(axes, chart, slice(first, first + NAMES))
+        else:
+            draw_curves(axes, chart)
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(plt.LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.set_xlabel(chart["xlabel"])
+        axes.set_ylabel(chart["ylabel"])
+    top = plots[0, 0]
+    top.set_title(chart["title"], fontsize=10, loc="left", pad=34)
+    top.legend(loc="lower left", bbox_to_anchor=(0, 1), ncol=9, frameon=False, fontsize=8)
     save(figure, chart["path"])
     plt.close(figure)
 

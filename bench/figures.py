@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What is measured, of what, and what is demanded of it."""
+"""What is measured, and of what."""
 
 import collections
 import glob
@@ -11,8 +11,8 @@ SIZES = (16, 64, 256, 1000)
 # which there is such a file counts.
 Subject = collections.namedtuple("Subject", "program variant package preload")
 
-_PROTECTIONS = ("canary", "seal", "wipe", "shuffle", "quarantine", "guard", "callsites")
-OWN = ("default", *_PROTECTIONS, "paranoid")
+PROTECTIONS = ("canary", "seal", "wipe", "shuffle", "quarantine", "guard", "callsites")
+OWN = ("default", *PROTECTIONS, "paranoid")
 _LIBRARIES = f"/usr/lib/{platform.machine()}-linux-gnu"
 
 
@@ -44,95 +44,72 @@ def library(subject):
     return next((file for pattern in subject.preload for file in sorted(glob.glob(pattern))), None)
 
 
-# What a process runs: one or more workloads, over count objects, or quick_count for a try.
-Group = collections.namedtuple("Group", "count quick_count subjects")
-# It measures no time, and is the same each time.
-ONCE = ("trim",)
-POOLS = (*OWN, "libcork", "boost")
+def _at(name, *counts):
+    return tuple(f"{name}_{count}" for count in counts)
+
+
+CYCLE = _at("cycle", 1, 16, 64, 65, 100, 256, 1024, 4096, 16384)
+MID = _at("mid", 100, 600, 1000, 3000, 5000, 10000, 30000, 100000)
+_COUNTS = tuple(10**exponent for exponent in range(3, 8))
+GROWTH = {name: _at(name, *_COUNTS) for name in ("growth_first", "growth_new", "growth_free")}
+
+# What a process runs, over count objects, or quick_count for a try, and the figures that it gives.
+Group = collections.namedtuple("Group", "count quick_count subjects figures")
+ALL = tuple(SUBJECTS)
+BASE = tuple("churn lifo fifo build replace randfree rebuild walk teardown".split())
+_TAIL = "new_p50 new_p999 new_max free_p50 free_p999 free_max clock"
+_TRIM = "trim_fresh trim_first_peak trim_after trim_last_peak trim_last"
 GROUPS = {
-    "base": Group(1000000, 20000, tuple(SUBJECTS)),
-    "lifetimes": Group(250000, 20000, tuple(SUBJECTS)),
-    "hash": Group(250000, 20000, tuple(SUBJECTS)),
-    "tree": Group(125000, 20000, tuple(SUBJECTS)),
-    # These two mean nothing where there are no pools. Their counts are their own.
-    "pools": Group(10000, 10000, POOLS),
-    "first": Group(1000, 1000, POOLS),
-    "tail": Group(250000, 20000, tuple(SUBJECTS)),
-    "growth": Group(10000000, 100000, tuple(SUBJECTS)),
-    "trim": Group(1000000, 20000, ("default", "paranoid")),
+    "base": Group(1000000, 20000, ALL, (*BASE, "bytes")),
+    "lifetimes": Group(250000, 20000, ALL, ("lifetimes",)),
+    "hash": Group(250000, 20000, ALL, ("hash", "hash_find")),
+    "tree": Group(125000, 20000, ALL, ("tree", "tree_find")),
+    # Its count is how long each of its figures is measured, in objects of 10 ns.
+    "cycle": Group(500000, 20000, ALL, CYCLE),
+    # Pairs of a free and a new.
+    "mid": Group(200000, 20000, ALL, MID),
+    "bursts": Group(250000, 20000, ALL, ("bursts",)),
+    # Pools of a hundred objects, and of one: that means nothing where there are no pools.
+    "many": Group(20000, 1000, ALL, ("many", "many_bytes", "many_mappings")),
+    "pools": Group(
+        10000, 1000, (*OWN, "libcork", "boost"), ("pools", "pools_bytes", "pools_mappings")
+    ),
+    "tail": Group(250000, 20000, ALL, tuple(_TAIL.split())),
+    "growth": Group(_COUNTS[-1], 100000, ALL, sum(GROWTH.values(), ())),
+    "trim": Group(1000000, 20000, ("default", "paranoid"), tuple(_TRIM.split())),
+    # How many are executed by a new and a free, of 64 bytes.
+    "instructions": Group(1, 1, ("default", "paranoid"), ("instructions_new", "instructions_free")),
 }
+# They measure no time, and are the same each time.
+ONCE = ("trim", "instructions")
 
 # Nobody has memory for ten million objects of every size, nor time for them with protections.
-GROWTH_BYTES = 1 << 30
+MOST_BYTES = 1 << 30
 PROTECTED_GROWTH = 1000000
 
 
 def count_of(name, group, size, is_quick):
     count = GROUPS[group].quick_count if is_quick else GROUPS[group].count
-    if group == "growth":
-        while count * size > GROWTH_BYTES:
-            count //= 10
-        if name in OWN and name != "default":
-            count = min(count, PROTECTED_GROWTH)
+    while count * size * (100 if group == "many" else 1) > MOST_BYTES:
+        count //= 10
+    if group == "growth" and name in OWN and name != "default":
+        count = min(count, PROTECTED_GROWTH)
     return count
 
 
-# Of a figure: the workload that a user asks for to get it, and what it is in.
-Figure = collections.namedtuple("Figure", "group workload unit")
-FIGURES = {}
+def _workload(group, figure):
+    """Returns what a user asks for to get a figure."""
+    return figure if group == "base" else group
 
 
-def _figures(group, workload, unit, *names):
-    for name in names or (workload,):
-        FIGURES[name] = Figure(group, workload, unit)
+# The workload of each figure, and the group of each workload.
+FIGURES = {name: _workload(group, name) for group in GROUPS for name in GROUPS[group].figures}
+WORKLOADS = {_workload(group, name): group for group in GROUPS for name in GROUPS[group].figures}
 
-
-for _name in "churn lifo fifo build replace randfree rebuild walk teardown".split():
-    _figures("base", _name, "ns")
-_figures("base", "bytes", "bytes")
-_figures("lifetimes", "lifetimes", "ns")
-_figures("hash", "hash", "ns", "hash", "hash_find")
-_figures("tree", "tree", "ns", "tree", "tree_find")
-_figures("pools", "pools", "ns")
-_figures("pools", "pools", "bytes", "pools_bytes")
-_figures("first", "first", "ns")
-_figures("tail", "tail", "ns", "new_p50", "new_p999", "new_max", "free_p50", "free_p999", "free_max")
-_figures("tail", "tail", "ns", "clock")
-GROWTH = ("growth_first", "growth_new", "growth_free")
-_figures("growth", "growth", "ns", *GROWTH)
-TRIM = ("trim_fresh", "trim_first_peak", "trim_after", "trim_last_peak", "trim_last")
-_figures("trim", "trim", "bytes", *TRIM)
-
-WORKLOADS = {figure.workload: figure.group for figure in FIGURES.values()}
-
-# What verdicts compare, as far as it is a time for each operation; its parts count with the whole.
-TIMES = tuple("churn lifo fifo build replace randfree rebuild walk teardown".split())
-TIMES += ("lifetimes", "hash", "tree")
-
-
-def figure_of(name):
-    """Returns the figure that a program calls so, or None. Those of growth have a count behind."""
-    head, _, count = name.rpartition("_")
-    if head in GROWTH and count.isdecimal():
-        return FIGURES[head]
-    return None if name in GROWTH else FIGURES.get(name)
-
-
-# The most that a verdict's figure may be; None: it is told, and not judged.
-DEMANDS = {
-    "libcork, largest": 1.0,
-    "libcork, mean": 0.4,
-    "best unchecked, mean": 1.0,
-    "boost, churn": 5.0,
-    "boost, lifo": 1.5,
-    "boost, fifo": 1.5,
-    "scudo, mean": 0.15,
-    "paranoid to scudo, mean": None,
-    "bytes beyond 16": 0.5,
-    "growth of new": 2.0,
-    "growth of free": 2.0,
-    "pools, time": 1.5,
-    "pools, bytes": 1.5,
-    "trim, resident": 1.05,
-    "trim, bounded": 1.05,
-}
+# What is compared, as far as it is a time for each operation; its parts count with the whole. A
+# node of a tree does not fit into 16 bytes.
+TIMES = (*BASE, "lifetimes", "hash", "tree")
+SMALL = (*CYCLE, *MID, "bursts", "lifetimes")
+IMPOSSIBLE = (16, "tree")
+DRAWN = (*TIMES, "bytes", "bursts", "many", "many_bytes")
+DRAWN += _at("cycle", 1, 16, 64, 100, 1024, 16384) + _at("mid", 100, 1000, 10000, 100000)

@@ -26,8 +26,10 @@ static const struct {
     const char *name;
     void (*run)(const struct bench_options *options);
 } workloads[] = {
-    {"base", run_base},   {"lifetimes", run_lifetimes}, {"hash", run_hash}, {"tree", run_tree},
-    {"pools", run_pools}, {"first", run_first},         {"tail", run_tail}, {"growth", run_growth},
+    {"base", run_base},     {"lifetimes", run_lifetimes}, {"hash", run_hash},
+    {"tree", run_tree},     {"cycle", run_cycle},         {"mid", run_mid},
+    {"bursts", run_bursts}, {"many", run_many},           {"pools", run_pools},
+    {"tail", run_tail},     {"growth", run_growth},
 #if defined(POOL_HAS_TRIM)
     {"trim", run_trim},
 #endif

@@ -73,21 +73,49 @@ void *bench_memory(size_t size, bool is_resident)
     return memory;
 }
 
-size_t bench_resident(void)
+/* Returns the bytes that a file of /proc/self has in KiB behind a key. */
+static size_t bytes_behind(const char *path, const char *key)
 {
-    char text[1024];
-    /* statm is a little behind: the kernel adds up its counters late. */
-    const int file = open("/proc/self/smaps_rollup", O_RDONLY);
+    char text[4096];
+    const int file = open(path, O_RDONLY);
     const ssize_t length = file >= 0 ? read(file, text, sizeof(text) - 1) : -1;
     if (file >= 0) {
         close(file);
     }
     text[length > 0 ? length : 0] = '\0';
-    const char *line = strstr(text, "\nAnonymous:");
+    const char *line = strstr(text, key);
     if (line == NULL) {
-        bench_fail("/proc/self/smaps_rollup does not tell what is resident");
+        bench_fail("/proc/self does not tell what memory is in use");
     }
-    return strtoul(line + strlen("\nAnonymous:"), NULL, 10) * 1024;
+    return strtoul(line + strlen(key), NULL, 10) * 1024;
+}
+
+size_t bench_resident(void)
+{
+    /* statm is a little behind: the kernel adds up its counters late. */
+    return bytes_behind("/proc/self/smaps_rollup", "\nAnonymous:");
+}
+
+size_t bench_page_tables(void)
+{
+    return bytes_behind("/proc/self/status", "\nVmPTE:");
+}
+
+size_t bench_mappings(void)
+{
+    char text[4096];
+    size_t count = 0;
+    const int file = open("/proc/self/maps", O_RDONLY);
+    if (file < 0) {
+        bench_fail("/proc/self/maps does not tell what is mapped");
+    }
+    for (ssize_t length; (length = read(file, text, sizeof(text))) > 0;) {
+        for (ssize_t i = 0; i < length; i++) {
+            count += text[i] == '\n';
+        }
+    }
+    close(file);
+    return count;
 }
 
 void bench_record(const char *name, double value)

@@ -52,6 +52,12 @@ void *bench_memory(size_t size, bool is_resident);
 /* bench_resident returns the bytes of this process that are in memory now, and in no file. */
 size_t bench_resident(void);
 
+/* bench_page_tables returns the bytes of this process's page tables. */
+size_t bench_page_tables(void);
+
+/* bench_mappings returns how many mappings this process has. */
+size_t bench_mappings(void);
+
 /* bench_record keeps a figure. */
 void bench_record(const char *name, double value);
 

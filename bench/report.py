@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the figures of a run come to: tables, and what was demanded beside what was reached.
+"""What the figures of a run come to: tables, and a table of what is demanded of the pool.
 
 A run is a dictionary, as it stands in the file of --json: "samples" has lists of values by subject,
 size and figure.
@@ -40,7 +40,6 @@ class Medians:
         self.run = run
         self.sizes = sorted({int(size) for sizes in run["samples"].values() for size in sizes})
         self.subjects = [name for name in figures.SUBJECTS if name in run["samples"]]
-        self.is_quick = run["quick"]
 
     def get(self, subject, size, figure):
         """Returns a median, or None where there is none."""
@@ -52,32 +51,12 @@ class Medians:
         of_subject, of_other = self.get(subject, size, figure), self.get(other, size, figure)
         return of_subject / of_other if of_subject is not None and of_other else None
 
-    def ratios(self, subject, others, names=figures.TIMES):
-        """Returns a ratio for each cell of a size and a figure: to the best of others."""
-        cells = {}
-        for size in figures.SIZES:
-            for name in names:
-                found = [self.ratio(subject, other, size, name) for other in others]
-                found = [ratio for ratio in found if ratio is not None]
-                if found:
-                    cells[size, name] = max(found)
-        return cells
-
     def figures(self, size):
         """Returns the names of the figures that there are of a size, in the order of FIGURES."""
         found = set()
         for subject in self.subjects:
             found |= set(self.run["samples"][subject].get(str(size), {}))
         return [name for name in figures.FIGURES if name in found]
-
-    def counts(self, size):
-        """Returns the counts that growth was measured at."""
-        found = set()
-        for subject in self.subjects:
-            for name in self.run["samples"][subject].get(str(size), {}):
-                if name.startswith(figures.GROWTH[0] + "_") and not name.endswith("_wall"):
-                    found.add(int(name.rpartition("_")[2]))
-        return sorted(found)
 
 
 def mean(values):
@@ -128,133 +107,98 @@ def _tables(medians, cell, head):
     return lines
 
 
-def _growth(medians):
-    lines = []
-    for size in medians.sizes:
-        counts = medians.counts(size)
-        for growth in figures.GROWTH if counts else ():
-            lines += [f"### {growth}, objects of {size} bytes", ""]
-            rows = [
-                [subject]
-                + [number(medians.get(subject, size, f"{growth}_{count}")) for count in counts]
-                for subject in medians.subjects
-            ]
-            lines += table(["ns"] + [f"{count:,}" for count in counts], rows) + [""]
-    return lines
+_CYCLE, _MID = figures.CYCLE, figures.MID
+_EVERY = (*figures.TIMES, *_CYCLE, *_MID, "bursts")
+_PROTECTED = [name for name in figures.PROTECTIONS if name != "guard"]
+
+# What is demanded of the pool: figures of some subjects, divided by those of others, of which the
+# best counts, or by another figure of the same subject, and what all of them are reduced to. How much
+# each may be is not said here.
+DEMANDS = (
+    ("cycle to libcork: k = 1", "default", "libcork", "cycle_1", max),
+    ("cycle to libcork: k = 16 to 1024, largest", "default", "libcork", _CYCLE[1:-2], max),
+    ("cycle to libcork: k = 4096 and 16384, largest", "default", "libcork", _CYCLE[-2:], max),
+    ("cycle to glibc: k = 16 to 4096, largest", "default", "glibc", _CYCLE[1:-1], max),
+    ("cycle to glibc: k = 16384", "default", "glibc", _CYCLE[-1:], max),
+    ("cycle: k = 65 to k = 64", "default", "cycle_64", "cycle_65", max),
+    ("churn to libcork", "default", "libcork", "churn", max),
+    ("lifo, fifo to libcork, largest", "default", "libcork", "lifo fifo", max),
+    ("replace, lifetimes to libcork, largest", "default", "libcork", "replace lifetimes", max),
+    ("bursts to libcork", "default", "libcork", "bursts", max),
+    ("mid to libcork, mean", "default", "libcork", _MID, mean),
+    ("mid to glibc, largest", "default", "glibc", _MID, max),
+    ("cycle, mid, bursts, lifetimes to libcork, mean", "default", "libcork", figures.SMALL, mean),
+    ("cycle, mid, bursts, lifetimes to glibc, mean", "default", "glibc", figures.SMALL, mean),
+    ("churn ... teardown to libcork, mean", "default", "libcork", figures.BASE, mean),
+    ("churn ... tree to libcork, mean", "default", "libcork", figures.TIMES, mean),
+    ("churn ... tree to libcork, largest", "default", "libcork", figures.TIMES, max),
+    ("all of these to the best unchecked, mean", "default", figures.UNCHECKED, _EVERY, mean),
+    ("churn, lifo, fifo to boost, mean", "default", "boost", "churn lifo fifo", mean),
+    ("churn ... tree to Scudo, mean", "default", "scudo", figures.TIMES, mean),
+    ("pools: time to libcork", "default", "libcork", "pools", max),
+    ("pools: memory to libcork", "default", "libcork", "pools_bytes", max),
+    ("many: time to glibc", "default", "glibc", "many", max),
+    ("many: memory to glibc", "default", "glibc", "many_bytes", max),
+    ("many: mappings", "default", "", "many_mappings", max),
+    ("bytes an object", "default", "", "bytes", max),
+    ("new, of 10^4 to 10^7 to 10^3 objects, largest", "default", "growth_new_1000",
+     figures.GROWTH["growth_new"][1:], max),
+    ("free, likewise", "default", "growth_free_1000", figures.GROWTH["growth_free"][1:], max),
+    ("after trim, to fresh", "default", "trim_fresh", "trim_after", max),
+    ("last peak before trim, to first", "default", "trim_first_peak", "trim_last_peak", max),
+    ("instructions of new", "default", "", "instructions_new", max),
+    ("instructions of free", "default", "", "instructions_free", max),
+    ("CANARY: bytes an object", "canary", "", "bytes", max),
+    ("GUARD: bytes an object", "guard", "", "bytes", max),
+    ("PARANOID: bytes an object", "paranoid", "", "bytes", max),
+    ("PARANOID to Scudo: churn ... tree, largest", "paranoid", "scudo", figures.TIMES, max),
+    ("PARANOID to Scudo: churn ... tree, mean", "paranoid", "scudo", figures.TIMES, mean),
+    ("CANARY to default: lifo", "canary", "default", "lifo", max),
+    ("GUARD to default: bytes", "guard", "default", "bytes", max),
+    ("all but GUARD and PARANOID to default: cycle, k = 1 and 100, largest", _PROTECTED, "default",
+     "cycle_1 cycle_100", max),
+    *(
+        (f"{name.upper()}: cycle, k = {k}, us a pool", name, "", f"cycle_{k}",
+         lambda values, k=k: max(values) * k / 1000)
+        for name in ("guard", "paranoid") for k in (1, 100)
+    ),
+)
 
 
-def _of_ratios(cells, sizes, names, reduce):
-    """Returns what is reached, and how many of the cells are missing."""
-    if not cells:
-        return None, None
-    return reduce(cells.values()), len(sizes) * len(names) - len(cells)
+def _words(names):
+    return names.split() if isinstance(names, str) else names
 
 
-# A tree's node does not fit into 16 bytes.
-_IMPOSSIBLE = 1
+def _reached(medians, sizes, subjects, over, names, reduce):
+    """Returns what is reached of a demand, with a star where figures are missing."""
+    found, is_whole = [], True
+    for size in sizes:
+        for subject in _words(subjects):
+            for name in _words(names):
+                if (size, name) == figures.IMPOSSIBLE:
+                    continue
+                own = medians.get(subject, size, name)
+                if over in figures.FIGURES:
+                    others = [medians.get(subject, size, over)]
+                else:
+                    others = [medians.get(other, size, name) for other in _words(over)]
+                is_whole = is_whole and own is not None and None not in others
+                best = min(filter(None, others), default=None if others else 1)
+                if own is not None and best is not None:
+                    found.append(own / best)
+    return number(reduce(found)) + "*" * (not is_whole) if found else "-"
 
 
-def _against(medians, subject, others, reduce, names=figures.TIMES):
-    others = [name for name in others if name in medians.subjects]
-    cells = medians.ratios(subject, others, names)
-    reached, missing = _of_ratios(cells, figures.SIZES, names, reduce)
-    if missing is not None and "tree" in names:
-        missing -= _IMPOSSIBLE
-    return reached, missing
-
-
-def _flatness(medians, growth):
-    """Returns the largest of a growth's figures divided by the smallest, at its worst size."""
-    worst, missing = None, 0
-    for size in figures.SIZES:
-        counts = medians.counts(size)
-        values = [medians.get("default", size, f"{growth}_{count}") for count in counts]
-        values = [value for value in values if value]
-        if len(values) < 2:
-            missing += 1
-        else:
-            worst = max(worst or 0, max(values) / min(values))
-    return worst, missing
-
-
-def _trim(medians, after, before):
-    ratios = [
-        medians.get("default", size, after) / medians.get("default", size, before)
-        for size in figures.SIZES
-        if medians.get("default", size, before) and medians.get("default", size, after) is not None
+def demand_lines(medians):
+    sizes = [[size] for size in medians.sizes]
+    head = ["what"] + [f"{size} bytes" for size in medians.sizes]
+    if len(sizes) > 1:
+        sizes, head = sizes + [medians.sizes], head + ["all"]
+    rows = [
+        [what] + [_reached(medians, some, *demand) for some in sizes] for what, *demand in DEMANDS
     ]
-    return (max(ratios) if ratios else None), len(figures.SIZES) - len(ratios)
-
-
-def _bytes(medians):
-    reached = medians.get("default", 16, "bytes")
-    return (None, None) if reached is None else (reached - 16, 0)
-
-
-def verdicts(run):
-    """Returns for each demand: its name, the most it may be, what is reached or None, and how many
-    cells it lacks."""
-    medians = Medians(run)
-    unchecked = [name for name in figures.UNCHECKED if name in medians.subjects]
-    # The best of some is not the best of all.
-    absent = len(figures.UNCHECKED) - len(unchecked)
-    reached, missing = _against(medians, "default", unchecked, mean)
-    found = {
-        "libcork, largest": _against(medians, "default", ["libcork"], max),
-        "libcork, mean": _against(medians, "default", ["libcork"], mean),
-        "best unchecked, mean": (reached, missing if missing is None else missing + absent),
-        "scudo, mean": _against(medians, "default", ["scudo"], mean),
-        "paranoid to scudo, mean": _against(medians, "paranoid", ["scudo"], mean),
-        "bytes beyond 16": _bytes(medians),
-        "growth of new": _flatness(medians, "growth_new"),
-        "growth of free": _flatness(medians, "growth_free"),
-        "pools, time": _against(medians, "default", ["libcork"], max, ("pools",)),
-        "pools, bytes": _against(medians, "default", ["libcork"], max, ("pools_bytes",)),
-        "trim, resident": _trim(medians, "trim_after", "trim_fresh"),
-        "trim, bounded": _trim(medians, "trim_last_peak", "trim_first_peak"),
-    }
-    for name in ("churn", "lifo", "fifo"):
-        found[f"boost, {name}"] = _against(medians, "default", ["boost"], mean, (name,))
-    return [(name, most, *found[name]) for name, most in figures.DEMANDS.items()]
-
-
-_MEANINGS = {
-    "libcork, largest": "time to libcork's, the largest of all workloads and sizes",
-    "libcork, mean": "the same, geometric mean",
-    "best unchecked, mean": "time to the best unchecked peer's in each, geometric mean",
-    "boost, churn": "churn to inlined boost::pool's, geometric mean",
-    "boost, lifo": "lifo to the same",
-    "boost, fifo": "fifo to the same",
-    "scudo, mean": "time to Scudo's, geometric mean",
-    "paranoid to scudo, mean": "PARANOID's time to Scudo's, geometric mean",
-    "bytes beyond 16": "bytes per object of 16 bytes, beyond these",
-    "growth of new": "new of 10^3 to 10^7 objects, largest to smallest, worst size",
-    "growth of free": "free, likewise",
-    "pools, time": "ten thousand pools of one object, time to libcork's, largest",
-    "pools, bytes": "the same, resident memory",
-    "trim, resident": "resident after freeing all and trim, to a fresh pool, largest",
-    "trim, bounded": "resident at the last of some peaks, to the first, largest",
-}
-
-
-def judgement(most, reached, missing, is_quick):
-    if reached is None:
-        return "not measured"
-    if most is None:
-        return "told only"
-    if reached > most:
-        return "NOT MET"
-    if is_quick:
-        return "met, in a quick run"
-    return "met" if missing == 0 else f"met, {missing} missing"
-
-
-def verdict_lines(run):
-    rows = []
-    for name, most, reached, missing in verdicts(run):
-        words = [_MEANINGS[name], "-" if most is None else f"{most:.3f}", "-" if reached is None else f"{reached:.3f}"]
-        rows.append(words + [judgement(most, reached, missing, run["quick"])])
-    return table(["what", "demanded at most", "reached", "verdict"], rows)
+    rows = [row for row in rows if set(row[1:]) != {"-"}]
+    return table(head, rows) + ["", "*: not all of it was measured."] if rows else []
 
 
 def lines(run):
@@ -273,10 +217,7 @@ def lines(run):
 
     result = ["## Ratios: each divided by the default pool's; above 1, the default pool is better", ""]
     result += _tables(medians, of_default, "ratio")
-    result += ["## Figures: nanoseconds for each operation, or bytes", ""]
-    result += _tables(medians, medians.get, "ns, bytes")
-    if any(map(medians.counts, medians.sizes)):
-        result += ["## Growth: nanoseconds for each operation, by the number of objects", ""]
-        result += _growth(medians)
-    result += ["## Verdict", ""] + verdict_lines(run) + [""]
+    result += ["## Figures: nanoseconds for each operation, bytes, or how many", ""]
+    result += _tables(medians, medians.get, "figure")
+    result += ["## Demands", ""] + demand_lines(medians) + [""]
     return result + ["## The run", ""] + told + [""] + described

@@ -4,6 +4,8 @@
 import os
 import pathlib
 import platform
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -41,10 +43,37 @@ def parse(name, text):
     return found
 
 
+def _executed(function, variant, count):
+    """Returns how many instructions were executed in a function, by all of its calls."""
+    command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]
+    command += ["--collect-atstart=no", f"--toggle-collect=cork_mempool_{function}"]
+    command += [HERE / "instructions", function, variant, str(count)]
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    collected = re.search(r"^==\d+== Collected : (\d+)$", process.stderr, re.MULTILINE)
+    if process.returncode != 0 or collected is None:
+        raise Refusal(f"instructions: status {process.returncode}:\n{process.stderr}")
+    return int(collected[1])
+
+
+def instructions(function, variant):
+    """Returns how many instructions a call executes, itself and its return included. What comes
+    before and after is the same in two runs that differ in the number of calls alone. By default
+    all take the same path, within one group of slots. With PARANOID no two are alike."""
+    few, many = (1000, 2000) if variant == "paranoid" else (10, 40)
+    extra = _executed(function, variant, many) - _executed(function, variant, few)
+    # The call itself is its caller's.
+    return 1 + extra / (many - few)
+
+
 def run(name, group, size, count, *arguments):
     """Returns the figures of one process; or None, and the reason, where its subject is missing or
     cannot have so many objects."""
     subject = figures.SUBJECTS[name]
+    if group == "instructions":
+        if not shutil.which("valgrind"):
+            return None, "not installed (on Debian: valgrind)"
+        functions = ("new", "free")
+        return {f"instructions_{each}": instructions(each, subject.variant) for each in functions}, None
     environment = {key: os.environ[key] for key in os.environ if key != "CORK_MEMPOOL_OPTIONS"}
     # What is measured is the pool and the allocator, not what somebody has tuned them to be.
     for key in ("LD_PRELOAD", "MALLOC_CONF", "SCUDO_OPTIONS", "GLIBC_TUNABLES"):
@@ -94,7 +123,7 @@ def plan(names, groups, sizes, repeats):
     for repeat in range(repeats):
         for size in sizes:
             for group in groups:
-                if repeat > 0 and group in figures.ONCE:
+                if group in figures.ONCE and repeat > 0 or group == "instructions" and size != 64:
                     continue
                 turns = [name for name in names if name in figures.GROUPS[group].subjects]
                 first = repeat % max(len(turns), 1)
@@ -136,8 +165,7 @@ def measure(tasks, is_quick, wanted, samples, missing):
                 continue
             of_size = samples.setdefault(name, {}).setdefault(str(size), {})
             for key, value in found.items():
-                figure = figures.figure_of(key.removesuffix("_wall"))
-                if figure is not None and figure.workload in wanted:
+                if figures.FIGURES.get(key.removesuffix("_wall")) in wanted:
                     of_size.setdefault(key, []).append(value)
     except subprocess.TimeoutExpired as error:
         raise Refusal(f"{name}, {group}, {size} bytes: no end after {error.timeout} s") from error

@@ -21,8 +21,7 @@
 
 #define BATCH_COUNT  100
 #define CHURN_ROUNDS 2
-#define POOL_COUNT   10000
-#define FIRST_COUNT  1000
+#define CYCLE_MOST   16384
 #define TRIM_ROUNDS  4
 
 static inline uintptr_t *word_of(void *object)
@@ -163,30 +162,121 @@ static void run_base(const struct bench_options *options)
     bench_lap(&start, "teardown", count);
 }
 
-/* Ten thousand pools of one object. */
-static void run_pools(const struct bench_options *options)
+/* Pools' whole lives, one after the other, until those of one length have taken 10 ns for each of
+ * the options' count. The lives before these warm up. */
+static void run_cycle(const struct bench_options *options)
 {
-    const size_t resident = bench_resident();
-    struct pool *pools = (struct pool *)bench_memory(POOL_COUNT * sizeof(pools[0]), false);
-    void **objects = (void **)bench_memory(POOL_COUNT * sizeof(void *), true);
+    static const size_t counts[] = {1, 16, 64, 65, 100, 256, 1024, 4096, CYCLE_MOST};
+    void **objects = (void **)bench_memory(CYCLE_MOST * sizeof(void *), true);
+    for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
+        size_t lives = 0;
+        double elapsed = 0;
+        while (lives < 2 || elapsed < 10 * (double)options->count) {
+            lives = 2 * lives + 1;
+            const double start = bench_now().cpu;
+            for (size_t life = 0; life < lives; life++) {
+                struct pool pool;
+                pool_init(&pool, options->size);
+                build(&pool, objects, counts[i]);
+                check_objects(options, objects, counts[i]);
+                teardown(&pool, objects, counts[i]);
+                pool_done(&pool);
+            }
+            elapsed = bench_now().cpu - start;
+        }
+        bench_record_at("cycle", counts[i], elapsed / (double)(lives * counts[i]));
+    }
+}
+
+/* Frees least random ones of count objects, or up to more of them besides, and takes as many new
+ * ones, again and again. Returns what a pair of a free and a new takes in the last round; the
+ * rounds before it age the pool. more is a power of two less one. */
+static double exchange(const struct bench_options *options, size_t count, size_t least,
+                       uint32_t more, size_t pairs, size_t rounds)
+{
+    void **objects = (void **)bench_memory(count * sizeof(void *), true);
+    const uint32_t *picks = bench_picks(pairs + least + more, UINT32_MAX);
+    double start = 0;
+    size_t done = 0;
+    struct pool pool;
+    pool_init(&pool, options->size);
+    build(&pool, objects, count);
+    for (size_t round = 0; round < rounds; round++) {
+        start = bench_now().cpu;
+        for (done = 0; done < pairs;) {
+            const size_t end = done + least + (picks[done] & more);
+            size_t live = count;
+            for (; done < end; done++) {
+                void **object = &objects[(uint64_t)picks[done] * live >> 32];
+                pool_free(&pool, *object);
+                *object = objects[--live];
+            }
+            while (live < count) {
+                objects[live++] = take(&pool);
+            }
+        }
+    }
+    const double elapsed = bench_now().cpu - start;
+    check_objects(options, objects, count);
+    teardown(&pool, objects, count);
+    pool_done(&pool);
+    return elapsed / (double)done;
+}
+
+static void run_mid(const struct bench_options *options)
+{
+    static const size_t counts[] = {100, 600, 1000, 3000, 5000, 10000, 30000, 100000};
+    for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
+        bench_record_at("mid", counts[i], exchange(options, counts[i], 2, 0, options->count, 2));
+    }
+}
+
+/* On some machines a pair takes longer from the third million on. */
+static void run_bursts(const struct bench_options *options)
+{
+    bench_record("bursts", exchange(options, options->count, 1, 63, 4 * options->count, 4));
+}
+
+/* Many pools, each of some objects, at once: time and memory of an object, and mappings. */
+static void live_together(const struct bench_options *options, size_t each,
+                          const char *const names[3])
+{
+    const size_t pool_count = options->count;
+    const size_t count = pool_count * each;
+    void **objects = (void **)bench_memory(count * sizeof(void *), true);
+    const size_t before = bench_resident() + bench_page_tables();
+    struct pool *pools = (struct pool *)bench_memory(pool_count * sizeof(pools[0]), false);
     struct bench_time start = bench_now();
 
-    for (size_t i = 0; i < POOL_COUNT; i++) {
+    for (size_t i = 0; i < pool_count; i++) {
         pool_init(&pools[i], options->size);
-        build(&pools[i], &objects[i], 1);
+        build(&pools[i], &objects[i * each], each);
     }
     const struct bench_time made = bench_now();
-    bench_record("pools_bytes",
-                 (double)(bench_resident() - resident) / POOL_COUNT - sizeof(void *));
-    check_objects(options, objects, POOL_COUNT);
+    const size_t memory = bench_resident() + bench_page_tables() - before;
+    bench_record(names[1], (double)memory / (double)count);
+    bench_record(names[2], (double)bench_mappings());
+    check_objects(options, objects, count);
     const struct bench_time again = bench_now();
     start.cpu += again.cpu - made.cpu;
     start.wall += again.wall - made.wall;
-    for (size_t i = 0; i < POOL_COUNT; i++) {
-        teardown(&pools[i], &objects[i], 1);
+    for (size_t i = 0; i < pool_count; i++) {
+        teardown(&pools[i], &objects[i * each], each);
         pool_done(&pools[i]);
     }
-    bench_lap(&start, "pools", POOL_COUNT);
+    bench_lap(&start, names[0], count);
+}
+
+static void run_pools(const struct bench_options *options)
+{
+    static const char *const names[] = {"pools", "pools_bytes", "pools_mappings"};
+    live_together(options, 1, names);
+}
+
+static void run_many(const struct bench_options *options)
+{
+    static const char *const names[] = {"many", "many_bytes", "many_mappings"};
+    live_together(options, 100, names);
 }
 
 /* What it takes to look at the clock: a system call, which among a thousand objects counts. */
@@ -263,25 +353,6 @@ static double calibrate(void)
     const double scale = (bench_now().wall - wall) / (double)(bench_ticks() - ticks);
     bench_record("clock", bench_ticked_at(&empty, 0.5) * scale);
     return scale;
-}
-
-/* The first object of a fresh pool: the median of many. */
-static void run_first(const struct bench_options *options)
-{
-    struct bench_ticked ticked = make_ticked();
-    const double scale = calibrate();
-    for (size_t i = 0; i < FIRST_COUNT; i++) {
-        struct pool pool;
-        const uint64_t start = bench_ticks();
-        pool_init(&pool, options->size);
-        void *object = take(&pool);
-        *word_of(object) = i;
-        bench_tick(&ticked, bench_ticks() - start);
-        check_objects(options, &object, 1);
-        pool_free(&pool, object);
-        pool_done(&pool);
-    }
-    bench_record("first", bench_ticked_at(&ticked, 0.5) * scale);
 }
 
 static void record_tail(const struct bench_ticked *ticked, const char *const names[3], double scale)
