@@ -136,7 +136,7 @@ def draw(run, directory, python):
 
 def write(run, path):
     try:
-        path.write_text(json.dumps(run, indent=1) + "\n")
+        path.write_text(json.dumps(run) + "\n")
     except OSError as error:
         raise Refusal(f"cannot write {path}: {error.strerror}") from error
     print(f"The run is in {path}")

@@ -35,7 +35,7 @@ def draw_bars(axes, chart, part):
         # From 1 on, upwards and downwards.
         bars = [(place, value - 1) for place, value in zip(places, values) if value is not None]
         axes.bar(*zip(*bars or [(0, 0)]), width=width, bottom=1, color=color_of(number + 1), label=name)
-    axes.set_xticks(range(len(names)), names, fontsize=8)
+    axes.set_xticks(range(len(names)), names, fontsize=7)
     axes.axhline(1, color="black", linewidth=0.6)
     axes.grid(axis="y", alpha=0.3)
 

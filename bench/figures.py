@@ -69,13 +69,15 @@ GROUPS = {
     # Pairs of a free and a new.
     "mid": Group(200000, 20000, ALL, MID),
     "bursts": Group(250000, 20000, ALL, ("bursts",)),
-    # Pools of a hundred objects, and of one: that means nothing where there are no pools.
-    "many": Group(20000, 1000, ALL, ("many", "many_bytes", "many_mappings")),
+    # Pools of a hundred objects, and of one, which means nothing where there are no pools.
+    "many": Group(20000, 1000, ("default", *OTHERS), ("many", "many_bytes", "many_mappings")),
     "pools": Group(
         10000, 1000, (*OWN, "libcork", "boost"), ("pools", "pools_bytes", "pools_mappings")
     ),
     "tail": Group(250000, 20000, ALL, tuple(_TAIL.split())),
-    "growth": Group(_COUNTS[-1], 100000, ALL, sum(GROWTH.values(), ())),
+    "growth": Group(
+        _COUNTS[-1], 100000, ("default", "paranoid", *OTHERS), sum(GROWTH.values(), ())
+    ),
     "trim": Group(1000000, 20000, ("default", "paranoid"), tuple(_TRIM.split())),
     # How many are executed by a new and a free, of 64 bytes.
     "instructions": Group(1, 1, ("default", "paranoid"), ("instructions_new", "instructions_free")),
@@ -83,17 +85,17 @@ GROUPS = {
 # They measure no time, and are the same each time.
 ONCE = ("trim", "instructions")
 
-# Nobody has memory for ten million objects of every size, nor time for them with protections.
+# Nobody has memory for ten million objects of every size, nor time for them where much is checked.
 MOST_BYTES = 1 << 30
-PROTECTED_GROWTH = 1000000
+CHECKED_GROWTH = 1000000
 
 
 def count_of(name, group, size, is_quick):
     count = GROUPS[group].quick_count if is_quick else GROUPS[group].count
     while count * size * (100 if group == "many" else 1) > MOST_BYTES:
         count //= 10
-    if group == "growth" and name in OWN and name != "default":
-        count = min(count, PROTECTED_GROWTH)
+    if group == "growth" and name not in ("default", *UNCHECKED):
+        count = min(count, CHECKED_GROWTH)
     return count
 
 

@@ -51,11 +51,9 @@ static void check_objects(const struct bench_options *options, void **objects, s
     }
     for (size_t i = 0; i < count; i++) {
         const unsigned char *bytes = (const unsigned char *)objects[i];
-        bool is_intact = memcmp(bytes, &i, sizeof(i)) == 0;
-        for (size_t j = sizeof(i); j < options->size; j++) {
-            is_intact = is_intact && bytes[j] == (i & 0xff);
-        }
-        if (!is_intact) {
+        const unsigned char *rest = bytes + sizeof(i);
+        if (memcmp(bytes, &i, sizeof(i)) != 0 || *rest != (i & 0xff) ||
+            memcmp(rest, rest + 1, options->size - sizeof(i) - 1) != 0) {
             bench_fail("an object was overwritten");
         }
     }
