@@ -61,10 +61,12 @@ const struct subject_result *run_call(enum subject_call call, void *pointer)
     memory_enter(&pool->memory);
     run.settings->subject->call(&pool->storage, call, pointer, &run.result);
     memory_leave();
-    if (run.result.violation.kind != 0 &&
-        (call != SUBJECT_NEW || run.damaged == NULL ||
-         run.result.violation.kind != CORK_MEMPOOL_WRITE_AFTER_FREE ||
-         run.result.violation.pointer != run.damaged)) {
+    if (run.misuse.is_done) {
+        misuse_refused(pool);
+    } else if (run.result.violation.kind != 0 &&
+               (call != SUBJECT_NEW || run.damaged == NULL ||
+                run.result.violation.kind != CORK_MEMPOOL_WRITE_AFTER_FREE ||
+                run.result.violation.pointer != run.damaged)) {
         run_failed("a call is not refused", run.result.violation.message);
     }
     return &run.result;
@@ -246,7 +248,9 @@ void run_done(struct run_pool *pool, size_t order)
     run_free_many(pool, SIZE_MAX, order);
     run_inspect(0);
     run.work += check_work(pool);
-    run_call(SUBJECT_DONE, NULL);
+    if (run_call(SUBJECT_DONE, NULL)->violation.kind != 0) {
+        run_call(SUBJECT_DONE, NULL);
+    }
     model_done(&run.model, run.pool);
     pool->is_initialized = false;
     expect_no_memory(&pool->memory, "done gives all memory back");
@@ -292,6 +296,9 @@ static void visit(void *user_data, void *object)
     run.work++;
     run.visited_count++;
     model_visit(&run.model, run.pool, object, run.visit);
+    if (run.misuse.call > SUBJECT_FREE) {
+        caller_misuse();
+    }
     if (run.visit_every != 0 && run.visited_count % run.visit_every == 0) {
         size_t index = 0;
         while (pool->objects[pool->first + index] != object) {
@@ -313,7 +320,7 @@ void run_foreach(size_t every)
     run.visited_count = 0;
     run.result.visit = visit;
     run_call(SUBJECT_FOREACH, NULL);
-    if (run.visited_count != live_count) {
+    if (run.visited_count != live_count && run.result.violation.kind == 0) {
         run_failed("all live objects are visited", "fewer");
     }
 }
@@ -360,7 +367,7 @@ void run_trim(struct run_pool *pool)
     run.work += 16;
     pool->is_trimmed = true;
     pool->base = 0;
-    if (pool->count == 0) {
+    if (pool->count == 0 && run.result.violation.kind == 0) {
         expect_no_memory(&pool->memory, "trim gives back all that no object needs");
     }
 }

@@ -274,11 +274,6 @@ WRAP(void *, malloc, (size_t size))
     return is_heap_refused(size) ? NULL : count_allocation(__real_malloc(size));
 }
 
-WRAP(void *, calloc, (size_t count, size_t size))
-{
-    return is_heap_refused(size) ? NULL : count_allocation(__real_calloc(count, size));
-}
-
 WRAP(void *, aligned_alloc, (size_t alignment, size_t size))
 {
     const size_t needed = size > alignment ? size : alignment;

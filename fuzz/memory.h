@@ -6,7 +6,7 @@
  * The memory that a subject takes: counted, refused, and, under AddressSanitizer, simulated.
  *
  * The linker redirects the requests of the whole program to memory.c, by --wrap=NAME for mmap,
- * mprotect, madvise, munmap, malloc, calloc, aligned_alloc and free. Those made between
+ * mprotect, madvise, munmap, malloc, aligned_alloc and free. Those made between
  * memory_enter and memory_leave count; all others pass. The subject must be linked statically, or
  * nothing is seen.
  *

@@ -65,7 +65,7 @@ static void expect(bool is_so, const char *expected, const struct misuse *misuse
 static void expect_slot(struct run_pool *pool, const struct cork_mempool_stats *stats,
                         const void *pointer, size_t slot, const struct misuse *misuse)
 {
-    if (stats->region_count != 1 || slot == CORK_MEMPOOL_NO_SLOT) {
+    if (slot == CORK_MEMPOOL_NO_SLOT || stats->region_count != 1) {
         return;
     }
     if (pool->base == 0) {
@@ -83,7 +83,8 @@ static void expect_violation(struct run_pool *pool, const struct misuse *misuse,
 {
     const struct cork_mempool_options *options = &pool->init.options;
     const struct cork_mempool_violation *violation = &run.result.violation;
-    const unsigned kinds_without_slot = KIND(FOREIGN_POINTER) | KIND(LEAK);
+    const unsigned kinds_without_slot =
+        KIND(FOREIGN_POINTER) | KIND(LEAK) | KIND(BUSY) | KIND(BAD_SOURCE);
     const bool is_sited = (options->protections & CORK_MEMPOOL_CALLSITES) != 0;
     expect(violation->kind != 0 && (misuse->kinds >> violation->kind & 1) != 0,
            "misuse is refused for what it is", misuse);
@@ -104,8 +105,9 @@ static void expect_violation(struct run_pool *pool, const struct misuse *misuse,
     expect((violation->slot == CORK_MEMPOOL_NO_SLOT) ==
                ((kinds_without_slot >> violation->kind & 1) != 0),
            "a violation tells the slot where there is one", misuse);
-    expect(is_sited || (violation->new_site == NULL && violation->free_site == NULL),
-           "only CALLSITES notes sites", misuse);
+    expect((is_sited && violation->kind != CORK_MEMPOOL_NEVER_ISSUED) ||
+               (violation->new_site == NULL && violation->free_site == NULL),
+           "only CALLSITES notes sites, and of calls alone", misuse);
     expect(!is_sited || violation->kind != CORK_MEMPOOL_DOUBLE_FREE ||
                (violation->new_site != NULL && violation->free_site != NULL),
            "CALLSITES notes sites", misuse);
@@ -354,6 +356,48 @@ static void use_dead(struct run_pool *pool, unsigned choice)
     refuse(pool, &misuse);
 }
 
+void misuse_refused(struct run_pool *pool)
+{
+    const bool is_pointed = run.misuse.call == SUBJECT_FREE || run.misuse.call == SUBJECT_OWNS;
+    const struct misuse misuse = {
+        .storage = &pool->storage,
+        .call = run.misuse.call,
+        .kinds = run.misuse.is_misaligned ? KIND(BAD_SOURCE) : KIND(BUSY),
+        .reported = is_pointed && !run.misuse.is_misaligned ? run.misuse.pointer : NULL};
+    run.misuse.is_done = false;
+    expect_violation(pool, &misuse, NULL);
+}
+
+/* In one of four calls, a callback uses the pool by one of all calls; or memory is misaligned. */
+static void misbehave(struct run_pool *pool, unsigned choice)
+{
+    const unsigned number = choice / 4 % (SUBJECT_CALL_COUNT + 3);
+    run.misuse = (struct run_misuse){
+        .is_due = true,
+        .is_misaligned = number >= SUBJECT_CALL_COUNT,
+        .has_releases = choice % 2 == 1 && number < SUBJECT_CALL_COUNT,
+        .passed_count = number >= SUBJECT_CALL_COUNT ? number - SUBJECT_CALL_COUNT : 0,
+        .call = (enum subject_call)(number % SUBJECT_CALL_COUNT),
+        .pointer = pool->count > 0 ? pool->objects[pool->first] : NULL,
+    };
+    switch (choice % 4) {
+    case 0:
+        run_new(pool);
+        break;
+    case 1:
+        run_trim(pool);
+        break;
+    case 2:
+        run_foreach(0);
+        break;
+    default:
+        run_done(pool, ORDER_LIFO);
+        run_init(pool);
+        break;
+    }
+    run.misuse.is_due = false;
+}
+
 void misuse_execute(struct run_pool *pool, const struct operation *operation)
 {
     const size_t first = operation->operands[0];
@@ -383,6 +427,9 @@ void misuse_execute(struct run_pool *pool, const struct operation *operation)
         break;
     case OPERATION_USE_DEAD:
         use_dead(pool, (unsigned)first);
+        break;
+    case OPERATION_MISBEHAVE:
+        misbehave(pool, (unsigned)first);
         break;
     default:
         if (pool->count > 0) {

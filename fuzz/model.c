@@ -95,20 +95,15 @@ static void expect_contents(const struct model *model, const struct model_slot *
     }
 }
 
-/* Every power of two that divides the size; and where a size was given, as malloc would align it.
- */
+/* That which was asked for, which is the type's where a type was given; else every power of two
+ * that divides the size, and as malloc would align it. */
 static size_t alignment_of(const struct subject_init *how)
 {
-#define ALIGNMENT(number, type) _Alignof(type),
-    static const size_t alignments[SUBJECT_TYPE_COUNT] = {SUBJECT_TYPES(ALIGNMENT)};
     const size_t element_size = how->options.element_size;
     const size_t size = element_size > 0 ? element_size : 1;
     size_t alignment = size & (~size + 1);
-    if (how->form == SUBJECT_INIT_WITH && how->options.alignment != 0) {
+    if (how->options.alignment != 0) {
         return how->options.alignment;
-    }
-    if (how->form == SUBJECT_INIT_TYPE || how->form == SUBJECT_INIT_TYPE_EX) {
-        return alignments[how->type] > alignment ? alignments[how->type] : alignment;
     }
     for (size_t power = 1; power <= size && power <= _Alignof(max_align_t); power *= 2) {
         alignment = power > alignment ? power : alignment;

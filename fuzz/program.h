@@ -13,7 +13,8 @@
  *     28..29  write         INDEX       fill a live object anew
  *     30      check                     look at all objects and all pools
  *     31      free_null                 free NULL
- *     32..33  new_many      COUNT       new, so many times
+ *     32      new_many      COUNT       new, so many times
+ *     33      lives         COUNT       reinit and new, so many times: short lives of a few objects
  *     34..35  free_many     COUNT ORDER free, so many times
  *     36      replace_many  COUNT ORDER free one and new, so many times
  *     37      init_size     SIZE        free all objects and done; init with an element size
@@ -43,7 +44,8 @@
  *     50      overflow      INDEX CHOICE   write behind a live object
  *     51      underflow     INDEX CHOICE   write before a live object
  *     52      write_freed   INDEX CHOICE   write to a freed object
- *     53..54  use_dead      CHOICE      use a pool before init, after done, or moved
+ *     53      use_dead      CHOICE      use a pool before init, after done, or moved
+ *     54      misbehave     CHOICE      use a pool from its callback, or misalign memory for it
  *     55      leak                      done with live objects
  */
 
@@ -58,6 +60,7 @@ enum operation_kind {
     OPERATION_CHECK,
     OPERATION_FREE_NULL,
     OPERATION_NEW_MANY,
+    OPERATION_LIVES,
     OPERATION_FREE_MANY,
     OPERATION_REPLACE_MANY,
     OPERATION_INIT_SIZE,
@@ -76,6 +79,7 @@ enum operation_kind {
     OPERATION_UNDERFLOW,
     OPERATION_WRITE_FREED,
     OPERATION_USE_DEAD,
+    OPERATION_MISBEHAVE,
     OPERATION_LEAK,
     OPERATION_CLEAR,
     OPERATION_TRIM,
@@ -90,11 +94,12 @@ enum program_dialect { PROGRAM_PLAIN, PROGRAM_OPTIONS, PROGRAM_MISUSE };
 
 /*
  * OPTIONS, from the lowest bit: 7 of protections; 1 without meaning; 4 of alignment, 2^(n-1), or 0
- * for the default; 2 that say where memory comes from; 2 of constructor, which is there from 2 on
+ * for the default; 2 that say where memory comes from (LITTLE: of a source that grants little at a
+ * time, in blocks of 64 bytes); 2 of constructor, which is there from 2 on
  * and with 3 fails at times; 8 of how many objects may be live, from 128 on; 8 of seed, and of a
  * buffer's size.
  */
-enum program_memory { PROGRAM_OS, PROGRAM_OS_TOO, PROGRAM_SOURCE, PROGRAM_BUFFER };
+enum program_memory { PROGRAM_OS, PROGRAM_LITTLE, PROGRAM_SOURCE, PROGRAM_BUFFER };
 
 /* Which live object is freed next: ORDER is a kind plus 4 times an argument. */
 enum order_kind {

@@ -95,8 +95,10 @@ static void replace_many(struct run_pool *pool, size_t count, size_t order)
 
 static void init_anew(struct run_pool *pool, const struct operation *operation)
 {
-#define SIZE_OF(number, type) sizeof(type),
+#define SIZE_OF(number, type)      sizeof(type),
+#define ALIGNMENT_OF(number, type) _Alignof(type),
     static const size_t sizes[SUBJECT_TYPE_COUNT] = {SUBJECT_TYPES(SIZE_OF)};
+    static const size_t alignments[SUBJECT_TYPE_COUNT] = {SUBJECT_TYPES(ALIGNMENT_OF)};
     const size_t first = operation->operands[0];
     const bool is_with = operation->kind == OPERATION_INIT_WITH;
     const bool is_type = operation->kind >= OPERATION_INIT && !is_with;
@@ -108,7 +110,7 @@ static void init_anew(struct run_pool *pool, const struct operation *operation)
                         : (enum subject_form)(operation->kind - OPERATION_INIT_SIZE),
         .type = is_type ? (unsigned)first : 0,
         .options = {.element_size = is_type ? sizes[first] : first,
-                    .alignment = is_type ? sizes[first] & (~sizes[first] + 1) : 0,
+                    .alignment = is_type ? alignments[first] : 0,
                     .block_size = operation->operands[1]},
     };
     if (is_with) {
@@ -116,6 +118,20 @@ static void init_anew(struct run_pool *pool, const struct operation *operation)
     }
     caller_protect(&pool->init.options, run.settings->protections);
     run_init(pool);
+}
+
+/* Short lives, each with a few objects: none, a group of slots, one more. */
+static void live_shortly(struct run_pool *pool, size_t count)
+{
+    static const size_t counts[] = {1, 64, 0, 65, 3, 17};
+    for (size_t i = 0; i < count && run.work < run.max_work; i++) {
+        run_done(pool, i);
+        run_init(pool);
+        for (size_t j = 0; j < counts[i % 6]; j++) {
+            run_new(pool);
+        }
+        run.work += 4;
+    }
 }
 
 /* The operations that are about a whole pool, and misuse. */
@@ -126,6 +142,9 @@ static void set_up(struct run_pool *pool, const struct operation *operation)
     case OPERATION_REINIT:
         run_done(pool, first);
         run_init(pool);
+        break;
+    case OPERATION_LIVES:
+        live_shortly(pool, first);
         break;
     case OPERATION_LIMIT:
         pool->memory.largest_mapping = first;
@@ -245,6 +264,7 @@ static void start(const struct run_settings *settings, const uint8_t *data, size
     run.live_size = 0;
     run.visit = UINT32_C(1) << 31;
     run.damaged = NULL;
+    run.misuse = (struct run_misuse){.is_due = false};
     for (unsigned i = 0; i < PROGRAM_POOL_COUNT; i++) {
         memset(&run.pools[i].storage, run_garbage[i], sizeof(run.pools[i].storage));
         run.pools[i].is_initialized = false;

@@ -28,6 +28,17 @@ struct run_pool {
     void *objects[2 * MODEL_LIVE_LIMIT];
 };
 
+/* What a callback of the caller's does once: uses its pool, or gives misaligned memory. */
+struct run_misuse {
+    bool is_due;
+    bool is_done; /* so that the call which called back must be refused */
+    bool is_misaligned;
+    bool has_releases;     /* each second release calls too */
+    unsigned passed_count; /* requests and releases that pass before */
+    enum subject_call call;
+    void *pointer;
+};
+
 /* The program that runs. Static, because it is large and a failure must be able to find it. */
 struct run {
     const struct run_settings *settings;
@@ -43,6 +54,7 @@ struct run {
     size_t live_count;  /* of all pools */
     size_t live_size;
     const void *damaged; /* a freed object that new must not issue, or NULL */
+    struct run_misuse misuse;
     struct subject_result result;
     struct run_pool pools[PROGRAM_POOL_COUNT];
     struct model model;
@@ -75,6 +87,9 @@ void run_trim(struct run_pool *pool);
 void run_inspect(size_t work);
 void run_check(void);
 
+/* misuse_refused fails unless the call in which run.misuse was done has been refused for it. */
+void misuse_refused(struct run_pool *pool);
+
 /* misuse_execute does an operation from OPERATION_FREE_TWICE to OPERATION_LEAK. */
 void misuse_execute(struct run_pool *pool, const struct operation *operation);
 
@@ -83,6 +98,10 @@ void caller_give(struct cork_mempool_options *options, unsigned pool, uint32_t b
 
 /* caller_protect adds protections, and leaves those that go with the other options. */
 void caller_protect(struct cork_mempool_options *options, unsigned added);
+
+/* caller_misuse does run.misuse, which is a call, in a callback, where it is due; it returns only
+ * where it is not. */
+void caller_misuse(void);
 
 /* caller_start is called before init, caller_end after done. */
 void caller_start(unsigned pool);

@@ -16,14 +16,18 @@ static struct cork_mempool *pool_of(union subject_pool *pool)
     return (struct cork_mempool *)(void *)pool;
 }
 
-/* Where the handler leaves to. A visitor makes calls within a call. */
+/* Where the handler leaves to. A visitor makes calls within a call; one that may not be made there
+ * ends both. */
 static struct catcher {
     jmp_buf *target;
     struct subject_result *result;
-} catcher;
+} catcher, outermost;
 
 static void on_violation(const struct cork_mempool_violation *violation)
 {
+    if (violation->kind == CORK_MEMPOOL_BUSY) {
+        catcher = outermost;
+    }
     if (catcher.target != NULL) {
         catcher.result->violation = *violation;
         for (size_t i = 0; i < violation->listed_count && i < SUBJECT_LISTED_MAX; i++) {
@@ -53,7 +57,7 @@ static void init_type(struct cork_mempool *mp, unsigned type, const size_t *bloc
 static bool init(union subject_pool *pool, const struct subject_init *how)
 {
     const struct cork_mempool_options *options = &how->options;
-    struct cork_mempool elsewhere;
+    static struct cork_mempool elsewhere; /* MemorySanitizer knows all of its bytes */
     cork_mempool_on_violation(on_violation);
     if (how->form == SUBJECT_INIT_WITH || options->protections != 0) {
         return cork_mempool_init_with(pool_of(pool), options);
@@ -134,6 +138,9 @@ static void call(union subject_pool *pool, enum subject_call call, void *pointer
     jmp_buf here;
     result->violation.kind = (enum cork_mempool_violation_kind)0;
     catcher = (struct catcher){&here, result};
+    if (outer.target == NULL) {
+        outermost = catcher;
+    }
     if (setjmp(here) == 0) {
         make(pool_of(pool), call, pointer, result);
     }

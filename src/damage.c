@@ -5,75 +5,83 @@
 #include "libcork/core/mempool_options.h"
 #include "libcork/core/mempool_violation.h"
 #include "random.h"
-#include "violation.h"
+#include "report.h"
 
 static void set_canary(const struct cork_mempool *mp, char *address)
 {
-    annotate_look(address, CANARY_SIZE, mp->is_watched);
+    tools_unpoison(address, CANARY_SIZE, mp->under_valgrind);
     memcpy(address, &mp->key, CANARY_SIZE);
-    annotate_look_away(address, CANARY_SIZE, mp->is_watched);
+    tools_repoison(address, CANARY_SIZE, mp->under_valgrind);
 }
 
-void damage_set_canaries(const struct cork_mempool *mp, struct cork_mempool_slot slot)
+static bool is_issued(const struct cork_mempool *mp, struct cork_mempool_region *region,
+                      size_t index)
 {
-    char *object = pool_start(mp, slot);
+    return !slots_is_fresh(mp, (struct slot){region, index});
+}
 
-    if (slot.index == 0 || geometry_is_guard(&mp->geometry, slot.index - 1)) {
+void damage_set_canaries(const struct cork_mempool *mp, struct slot slot)
+{
+    char *object = slot_start(mp, slot);
+
+    if (slot.index == 0 || !is_issued(mp, slot.region, slot.index - 1)) {
         set_canary(mp, object - CANARY_SIZE);
     }
     set_canary(mp, object + mp->geometry.element_size);
-    set_canary(mp, object + mp->geometry.stride - CANARY_SIZE);
+    if (!is_issued(mp, slot.region, slot.index + 1)) {
+        set_canary(mp, object + mp->geometry.stride - CANARY_SIZE);
+    }
 }
 
 /* Refuses the current call because bytes at an address are not what they should be. */
 static _Noreturn void refuse(const struct cork_mempool *mp, enum cork_mempool_violation_kind kind,
-                             struct cork_mempool_slot slot, const void *damaged, size_t size,
-                             const void *found, const void *expected)
+                             struct slot slot, const void *damaged, size_t size, const void *found,
+                             const void *expected)
 {
-    struct cork_mempool_violation violation = pool_violation(mp, kind, slot);
+    struct cork_mempool_violation violation = report_violation_at(mp, kind, slot);
 
-    violation.pointer = pool_start(mp, slot);
+    violation.pointer = slot_start(mp, slot);
     violation.damaged = damaged;
     violation.damaged_size = size;
     violation.found = found;
     violation.expected = expected;
-    violation_refuse(violation);
+    report_refuse(violation);
 }
 
-void damage_refuse_canaries(const struct cork_mempool *mp, struct cork_mempool_slot slot)
+void damage_refuse_canaries(const struct cork_mempool *mp, struct slot slot)
 {
-    const char *object = pool_start(mp, slot);
+    const char *object = slot_start(mp, slot);
     const char *canary = object + mp->geometry.element_size;
 
-    if (damage_canary_at(canary, mp->is_watched) == mp->key) {
+    if (damage_canary_at(canary, mp->under_valgrind) == mp->key) {
         canary = object + mp->geometry.stride - CANARY_SIZE;
     }
-    if (damage_canary_at(canary, mp->is_watched) == mp->key) {
+    if (damage_canary_at(canary, mp->under_valgrind) == mp->key) {
         canary = object - CANARY_SIZE;
     }
 
-    const uint64_t found = damage_canary_at(canary, mp->is_watched);
+    const uint64_t found = damage_canary_at(canary, mp->under_valgrind);
     refuse(mp, CORK_MEMPOOL_CANARY_DAMAGED, slot, canary, CANARY_SIZE, &found, &mp->key);
 }
 
 /* Shows the first bytes; where they should be zero, from the first one on that is not. */
-void damage_refuse_contents(const struct cork_mempool *mp, struct cork_mempool_slot slot)
+void damage_refuse_contents(const struct cork_mempool *mp, struct slot slot)
 {
-    static const char zeros[VIOLATION_DUMP_MAX];
+    static const char zeros[REPORT_DUMP_MAX];
     const bool is_wiped = (mp->protections & CORK_MEMPOOL_WIPE) != 0;
     const size_t size = mp->geometry.element_size;
-    const char *contents = pool_start(mp, slot);
-    char found[VIOLATION_DUMP_MAX];
+    const char *contents = slot_start(mp, slot);
+    char found[REPORT_DUMP_MAX];
     size_t first = 0;
 
-    annotate_look(contents, size, mp->is_watched);
+    tools_unpoison(contents, size, mp->under_valgrind);
     while (is_wiped && contents[first] == 0) {
         first++;
     }
 
     const size_t count = size - first < sizeof(found) ? size - first : sizeof(found);
     memcpy(found, contents + first, count);
-    annotate_look_away(contents, size, mp->is_watched);
+    tools_repoison(contents, size, mp->under_valgrind);
     refuse(mp, CORK_MEMPOOL_WRITE_AFTER_FREE, slot, contents + first, count, found,
            is_wiped ? zeros : NULL);
 }
@@ -97,7 +105,7 @@ static inline uint64_t fold(uint64_t left, uint64_t right)
 #endif
 }
 
-MAY_READ_UNINITIALIZED static inline uint64_t sealed_word(const char *address)
+MAY_READ_UNINITIALIZED static inline uint64_t contents_word(const char *address)
 {
     uint64_t word;
 
@@ -107,12 +115,13 @@ MAY_READ_UNINITIALIZED static inline uint64_t sealed_word(const char *address)
 
 /*
  * Two lanes of 16 bytes, because a step must wait for the one before it. The last 16 may overlap
- * those before, which does no harm. Only who knows the key can tell which two contents agree.
+ * those before, which does no harm. Only who knows the key can tell which two contents agree;
+ * a word that is the key of its lane makes a product of 0, whatever came before.
  */
-MAY_READ_UNINITIALIZED uint64_t damage_seal_of(const struct cork_mempool *mp, const char *contents,
-                                               size_t size)
+MAY_READ_UNINITIALIZED uint64_t damage_checksum_of(const struct cork_mempool *mp,
+                                                   const char *contents, size_t size)
 {
-    const uint64_t key = mp->key;
+    const uint64_t key = random_next(mp->key); /* the key itself stands in old canaries */
     const uint64_t other_key = random_next(key);
     const char *end = contents + size;
     uint64_t even = key ^ (uintptr_t)contents;
@@ -120,20 +129,20 @@ MAY_READ_UNINITIALIZED uint64_t damage_seal_of(const struct cork_mempool *mp, co
     uint64_t last[2] = {0};
 
     for (; end - contents > 32; contents += 32) {
-        even = fold(sealed_word(contents) ^ key, sealed_word(contents + 8) ^ even);
-        odd = fold(sealed_word(contents + 16) ^ other_key, sealed_word(contents + 24) ^ odd);
+        even = fold(contents_word(contents) ^ key, contents_word(contents + 8) ^ even);
+        odd = fold(contents_word(contents + 16) ^ other_key, contents_word(contents + 24) ^ odd);
     }
     if (end - contents > 16) {
-        even = fold(sealed_word(contents) ^ key, sealed_word(contents + 8) ^ even);
+        even = fold(contents_word(contents) ^ key, contents_word(contents + 8) ^ even);
     }
     if (size >= 16) {
-        last[0] = sealed_word(end - 16);
-        last[1] = sealed_word(end - 8);
+        last[0] = contents_word(end - 16);
+        last[1] = contents_word(end - 8);
     } else {
         memcpy(last, contents, size);
     }
     odd = fold(last[0] ^ other_key, last[1] ^ odd);
 
-    const uint64_t seal = fold(even ^ other_key, odd ^ key);
-    return seal == 0 ? 1 : seal;
+    const uint64_t checksum = fold(even ^ other_key, odd ^ key);
+    return checksum == 0 ? 1 : checksum;
 }

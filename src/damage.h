@@ -10,9 +10,9 @@
  *
  *     | before | object 0 | own |   | shared | object 1 | own |   | shared | ...
  *
- * Contents: what has been freed is all zero, or has a seal, which is a keyed checksum.
+ * Contents: what has been freed is all zero, or has a keyed checksum.
  *
- * is_watched is what the pool's field says, where the compiler may know it.
+ * under_valgrind is what the pool's field says, where the compiler may know it.
  */
 
 #include <stdbool.h>
@@ -20,27 +20,26 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "annotate.h"
 #include "internal.h"
 #include "libcork/core/mempool.h"
-#include "pool.h"
+#include "slots.h"
+#include "tools.h"
 
-#define CANARY_SIZE     8
-#define CANARY_GAP_SIZE (2 * CANARY_SIZE)
+#define CANARY_SIZE         8
+#define CANARY_REDZONE_SIZE (2 * CANARY_SIZE)
 
 /* damage_refuse_canaries and damage_refuse_contents refuse the current call, and show what is
  * wrong with a slot whose damage has been seen. */
-_Noreturn INTERNAL void damage_refuse_canaries(const struct cork_mempool *mp,
-                                               struct cork_mempool_slot slot);
-_Noreturn INTERNAL void damage_refuse_contents(const struct cork_mempool *mp,
-                                               struct cork_mempool_slot slot);
+_Noreturn INTERNAL void damage_refuse_canaries(const struct cork_mempool *mp, struct slot slot);
+_Noreturn INTERNAL void damage_refuse_contents(const struct cork_mempool *mp, struct slot slot);
 
-/* damage_set_canaries writes the canaries behind a new slot's object, and the one before it where
- * that is no other's. */
-INTERNAL void damage_set_canaries(const struct cork_mempool *mp, struct cork_mempool_slot slot);
+/* damage_set_canaries writes the canaries around a fresh slot's object, but for those that it
+ * shares with a neighbour that has been issued, which may be damaged. */
+INTERNAL void damage_set_canaries(const struct cork_mempool *mp, struct slot slot);
 
-/* damage_seal_of returns the seal of contents, never 0. */
-INTERNAL uint64_t damage_seal_of(const struct cork_mempool *mp, const char *contents, size_t size);
+/* damage_checksum_of returns a keyed checksum of contents, never 0. */
+INTERNAL uint64_t damage_checksum_of(const struct cork_mempool *mp, const char *contents,
+                                     size_t size);
 
 static inline uint64_t damage_word_at(const char *address)
 {
@@ -50,23 +49,22 @@ static inline uint64_t damage_word_at(const char *address)
     return word;
 }
 
-static inline uint64_t damage_canary_at(const char *address, bool is_watched)
+static inline uint64_t damage_canary_at(const char *address, bool under_valgrind)
 {
-    annotate_look(address, CANARY_SIZE, is_watched);
+    tools_unpoison(address, CANARY_SIZE, under_valgrind);
     const uint64_t canary = damage_word_at(address);
-    annotate_look_away(address, CANARY_SIZE, is_watched);
+    tools_repoison(address, CANARY_SIZE, under_valgrind);
     return canary;
 }
 
 /* damage_verify_canaries refuses the current call where a canary around an object has changed. */
-static inline void damage_verify_canaries(const struct cork_mempool *mp,
-                                          struct cork_mempool_slot slot, const char *object,
-                                          bool is_watched)
+static inline void damage_verify_canaries(const struct cork_mempool *mp, struct slot slot,
+                                          const char *object, bool under_valgrind)
 {
     const char *end = object + mp->geometry.stride;
-    const uint64_t own = damage_canary_at(object + mp->geometry.element_size, is_watched);
-    const uint64_t shared = damage_canary_at(end - CANARY_SIZE, is_watched);
-    const uint64_t before = damage_canary_at(object - CANARY_SIZE, is_watched);
+    const uint64_t own = damage_canary_at(object + mp->geometry.element_size, under_valgrind);
+    const uint64_t shared = damage_canary_at(end - CANARY_SIZE, under_valgrind);
+    const uint64_t before = damage_canary_at(object - CANARY_SIZE, under_valgrind);
 
     if (UNLIKELY(((own ^ mp->key) | (shared ^ mp->key) | (before ^ mp->key)) != 0)) {
         damage_refuse_canaries(mp, slot);
@@ -86,7 +84,11 @@ static inline bool damage_is_wiped(const char *contents, size_t size)
     if (size < 16) {
         return (damage_word_at(contents) | damage_word_at(end - 8)) == 0;
     }
-    for (; end - contents > 16; contents += 16) {
+    for (; end - contents > 32; contents += 32) {
+        bits |= damage_word_at(contents) | damage_word_at(contents + 8) |
+                damage_word_at(contents + 16) | damage_word_at(contents + 24);
+    }
+    if (end - contents > 16) {
         bits |= damage_word_at(contents) | damage_word_at(contents + 8);
     }
     return (bits | damage_word_at(end - 16) | damage_word_at(end - 8)) == 0;
@@ -94,22 +96,21 @@ static inline bool damage_is_wiped(const char *contents, size_t size)
 
 /* damage_verify_contents refuses the current call where a slot, which is free or in quarantine and
  * was issued before, does not hold what it held after its free. */
-static inline void damage_verify_contents(const struct cork_mempool *mp,
-                                          struct cork_mempool_slot slot, bool is_wiped,
-                                          bool is_watched)
+static inline void damage_verify_contents(const struct cork_mempool *mp, struct slot slot,
+                                          bool is_wiped, bool under_valgrind)
 {
     const size_t size = mp->geometry.element_size;
-    const char *contents = (const char *)pool_start(mp, slot);
+    const char *contents = (const char *)slot_start(mp, slot);
     bool is_intact;
 
-    annotate_look(contents, size, is_watched);
+    tools_unpoison(contents, size, under_valgrind);
     if (is_wiped) {
         is_intact = damage_is_wiped(contents, size);
     } else {
-        const uint64_t seal = slot.region->records[slot.index].seal;
-        is_intact = seal == 0 || seal == damage_seal_of(mp, contents, size);
+        const uint64_t checksum = slot.region->checksums[slot.index];
+        is_intact = checksum == 0 || checksum == damage_checksum_of(mp, contents, size);
     }
-    annotate_look_away(contents, size, is_watched);
+    tools_repoison(contents, size, under_valgrind);
     if (UNLIKELY(!is_intact)) {
         damage_refuse_contents(mp, slot);
     }

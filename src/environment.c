@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#define _GNU_SOURCE 1 /* secure_getenv */
-
 #include "environment.h"
 
 #if !defined(CORK_MEMPOOL_NO_OS_MEMORY)
@@ -13,9 +11,13 @@
 #include <string.h>
 
 #include "libcork/core/mempool_options.h"
-#include "violation.h"
+#include "os.h"
+#include "report.h"
+#include "tools.h"
 
-#define IS_READ 0x80000000u
+/* Beside protections. */
+#define IS_READ        0x80000000u
+#define UNDER_VALGRIND 0x40000000u
 
 static const struct {
     const char *word;
@@ -83,13 +85,13 @@ static bool apply(struct environment *environment, const char *assignment, size_
 
 static struct environment parse(const char *text)
 {
-    struct environment environment = {0, 0};
+    struct environment environment = {.protections = 0};
 
     while (*text != '\0') {
         const size_t length = strcspn(text, ":");
 
         if (length > 0 && !apply(&environment, text, length)) {
-            violation_warn("CORK_MEMPOOL_OPTIONS: left out", text, length);
+            report_warning("CORK_MEMPOOL_OPTIONS: left out", text, length);
         }
         text += length;
         text += *text == ':';
@@ -103,26 +105,27 @@ struct environment environment_options(void)
     static _Atomic(uint32_t) known_protections;
     /* In halves, which no machine needs a lock for. */
     static _Atomic(uint32_t) known_seed[2];
-    struct environment environment = {.protections = atomic_load(&known_protections)};
+    uint32_t known = atomic_load(&known_protections);
 
-    environment.seed = (uint64_t)atomic_load(&known_seed[1]) << 32 | atomic_load(&known_seed[0]);
-    if ((environment.protections & IS_READ) == 0) {
-        const char *text = secure_getenv("CORK_MEMPOOL_OPTIONS");
+    if (UNLIKELY((known & IS_READ) == 0)) {
+        const char *text = os_environment("CORK_MEMPOOL_OPTIONS");
+        const struct environment environment = parse(text != NULL ? text : "");
 
-        environment = parse(text != NULL ? text : "");
+        known = environment.protections | IS_READ | (tools_under_valgrind() ? UNDER_VALGRIND : 0);
         atomic_store(&known_seed[0], (uint32_t)environment.seed);
         atomic_store(&known_seed[1], (uint32_t)(environment.seed >> 32));
-        atomic_store(&known_protections, environment.protections | IS_READ);
+        atomic_store(&known_protections, known);
     }
-    environment.protections &= ~IS_READ;
-    return environment;
+    return (struct environment){
+        .protections = known & ~(IS_READ | UNDER_VALGRIND),
+        .under_valgrind = (known & UNDER_VALGRIND) != 0,
+        .seed = (uint64_t)atomic_load(&known_seed[1]) << 32 | atomic_load(&known_seed[0]),
+    };
 }
 
 #else
 
-struct environment environment_options(void)
-{
-    return (struct environment){0, 0};
-}
+/* os_none.c has an environment that says nothing. */
+typedef int environment_is_not_used;
 
 #endif

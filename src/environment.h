@@ -3,20 +3,23 @@
 #define CORK_MEMPOOL_ENVIRONMENT_H
 
 /*
- * Environment: protections that the user of a program asks for.
+ * Environment: what the user of a program asks for, or runs it under.
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "internal.h"
 
-/* struct environment is what the environment variable CORK_MEMPOOL_OPTIONS says. */
+/* struct environment is what the environment variable CORK_MEMPOOL_OPTIONS says, and whether the
+ * process runs under Valgrind. */
 struct environment {
     uint32_t protections;
+    bool under_valgrind;
     uint64_t seed; /* 0: none */
 };
 
-/* environment_options reads the variable, once in a process, and then remembers. */
+/* environment_options finds it out once in a process, and then remembers. */
 INTERNAL struct environment environment_options(void);
 
 #endif /* CORK_MEMPOOL_ENVIRONMENT_H */

@@ -4,22 +4,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "annotate.h"
-
-static size_t larger(size_t one, size_t other)
-{
-    return one > other ? one : other;
-}
-
-static size_t lowest_bit(size_t size)
-{
-    return size & (~size + 1);
-}
-
-static size_t highest_bit(size_t size)
-{
-    return (size_t)(UINT64_C(1) << (63 - __builtin_clzll(size)));
-}
+#include "bits.h"
+#include "tools.h"
 
 /*
  * The alignment that malloc owes to a request of this size (C11 7.22.3: any type that fits), and
@@ -28,57 +14,72 @@ static size_t highest_bit(size_t size)
  */
 static size_t alignment_of(size_t size)
 {
-    const size_t own = lowest_bit(size);
-    const size_t fitting = highest_bit(size);
-    const size_t malloced = fitting < _Alignof(max_align_t) ? fitting : _Alignof(max_align_t);
+    const size_t malloced = bits_smaller(bits_highest(size), _Alignof(max_align_t));
 
-    return larger(own, malloced);
+    return bits_larger(bits_lowest(size), malloced);
 }
 
-/* Newton's iteration; odd is its own inverse modulo 8, and each step doubles the right bits. */
+/* Newton's iteration, from a start that is right modulo 32; each step doubles the right bits. The
+ * error, 1 - odd * inverse, is squared by a step, so that it need not be computed anew (Hurchalla,
+ * "An Improved Integer Modular Multiplicative Inverse (modulo 2^w)", 2022). */
 static uintptr_t inverse_of(uintptr_t odd)
 {
-    uintptr_t inverse = odd;
+    uintptr_t inverse = 3 * odd ^ 2;
+    uintptr_t error = 1 - odd * inverse;
 
-    for (unsigned bits = 3; bits < sizeof(uintptr_t) * 8; bits *= 2) {
-        inverse *= 2 - odd * inverse;
+    for (unsigned bits = 5; bits < sizeof(uintptr_t) * 8; bits *= 2) {
+        inverse *= 1 + error;
+        error *= error;
     }
     return inverse;
 }
 
-static size_t round_up(size_t size, size_t alignment)
+/* The blocks between guards. A stride of 0 says that they would not fit into the address space. */
+static void add_guards(struct cork_mempool_geometry *geometry, size_t page_size)
 {
-    return (size + alignment - 1) & ~(alignment - 1);
+    const size_t guard_size = bits_larger(page_size, geometry->alignment);
+    const size_t unit_slots = page_size / bits_smaller(bits_lowest(geometry->stride), page_size);
+    const size_t unit_size = unit_slots * geometry->stride;
+    const size_t extra = geometry->redzone_size + guard_size + unit_size - 1;
+    size_t size;
+
+    if (__builtin_mul_overflow(geometry->block_slots, geometry->stride, &size) ||
+        __builtin_add_overflow(size, extra, &size) || size > PTRDIFF_MAX) {
+        geometry->stride = 0;
+        return;
+    }
+    size = size / unit_size * unit_size;
+    geometry->block_pitch = size / geometry->stride;
+    geometry->block_slots = (size - guard_size - geometry->redzone_size) / geometry->stride;
+    geometry->redzone_size = size - guard_size - geometry->block_slots * geometry->stride;
 }
 
 void geometry_init(struct cork_mempool_geometry *geometry, size_t element_size, size_t alignment,
-                   size_t block_size, size_t gap_size, size_t guard_size)
+                   size_t block_size, size_t redzone_size, size_t page_size)
 {
     const size_t size = element_size == 0 ? 1 : element_size;
     const size_t wanted = alignment == 0 ? alignment_of(size) : alignment;
-    const size_t aligned = larger(wanted, ANNOTATE_ALIGNMENT);
+    const size_t aligned = bits_larger(wanted, TOOLS_ALIGNMENT);
+    const size_t redzone = bits_larger(redzone_size, TOOLS_REDZONE_SIZE);
 
-    gap_size = larger(gap_size, ANNOTATE_GAP_SIZE);
     *geometry = (struct cork_mempool_geometry){
         .element_size = size, .alignment = aligned, .block_slots = 1};
     /* Nothing is larger than PTRDIFF_MAX; below a quarter of the words, nothing here can wrap. */
-    if (size > PTRDIFF_MAX / 2 - gap_size || aligned > PTRDIFF_MAX / 2) {
+    if (size > PTRDIFF_MAX / 2 - redzone || aligned > PTRDIFF_MAX / 2) {
         return;
     }
-    geometry->stride = round_up(size + gap_size, aligned);
+    geometry->stride = bits_round_up(size + redzone, aligned);
+    if (page_size != 0 && geometry->stride >= 8) {
+        /* An eighth more at most, for blocks of few pages. */
+        geometry->stride = bits_round_up(geometry->stride, bits_highest(geometry->stride / 8));
+    }
     geometry->shift = (size_t)__builtin_ctzll(geometry->stride);
     geometry->inverse = inverse_of(geometry->stride >> geometry->shift);
-    geometry->lead_size = round_up(gap_size, aligned);
+    geometry->redzone_size = bits_round_up(redzone, aligned);
     if (block_size > geometry->stride) {
         geometry->block_slots = block_size / geometry->stride;
     }
-    if (guard_size != 0) {
-        /* Wherever a block ends, three pages hold a whole one that neither it nor the lead of the
-         * next block reaches into. */
-        const size_t room = 3 * guard_size + geometry->lead_size;
-        if (__builtin_add_overflow(geometry->block_slots, room / geometry->stride + 1,
-                                   &geometry->period_slots)) {
-            geometry->stride = 0;
-        }
+    if (page_size != 0) {
+        add_guards(geometry, page_size);
     }
 }

@@ -4,6 +4,13 @@
 
 /*
  * Geometry: from the sizes that a caller asks for to the arithmetic of slots.
+ *
+ * Between guards lie blocks of slots. From a block to the next it is a whole number of slots, so
+ * that all slots stand in one line; and of pages, so that each page belongs to a block or to a
+ * guard. A block ends where its guard begins:
+ *
+ *     redzone | block_slots slots | guard | redzone | block_slots slots | guard | ...
+ *     page    base                page    page      base + block_pitch * stride
  */
 
 #include <stddef.h>
@@ -12,7 +19,7 @@
 #include "internal.h"
 #include "libcork/core/mempool.h"
 
-/* Slots that one descriptor serves: the bits of its word. */
+/* Slots of a group: the bits of its word. */
 #define GROUP_SLOTS 64
 
 /* The word of a group all of whose slots are meant. */
@@ -21,12 +28,12 @@
 /*
  * geometry_init works out the geometry of a pool; sizes no memory could hold give a stride of 0.
  * alignment is a power of two, or 0 for what element_size implies. Before, between and behind the
- * objects are gap_size bytes at least. A guard_size that is not 0 makes room for inaccessible pages
- * of that size between blocks.
+ * objects are redzone_size bytes at least. With a page_size that is not 0 there are guards, and
+ * blocks are made larger than block_size as far as their pages have room.
  */
 INTERNAL void geometry_init(struct cork_mempool_geometry *geometry, size_t element_size,
-                            size_t alignment, size_t block_size, size_t gap_size,
-                            size_t guard_size);
+                            size_t alignment, size_t block_size, size_t redzone_size,
+                            size_t page_size);
 
 /*
  * geometry_slot_of returns the slot that starts offset bytes after a region's base. Where none
@@ -50,7 +57,7 @@ static inline uintptr_t geometry_slot_of(const struct cork_mempool_geometry *geo
 /* geometry_is_guard says whether a slot lies between blocks, where no object is ever issued. */
 static inline bool geometry_is_guard(const struct cork_mempool_geometry *geometry, size_t slot)
 {
-    return geometry->period_slots != 0 && slot % geometry->period_slots >= geometry->block_slots;
+    return geometry->block_pitch != 0 && slot % geometry->block_pitch >= geometry->block_slots;
 }
 
 #endif /* CORK_MEMPOOL_GEOMETRY_H */

@@ -5,143 +5,353 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "bits.h"
 #include "geometry.h"
-#include "pool.h"
-#include "protect.h"
+#include "hooks.h"
+#include "libcork/core/mempool_options.h"
+#include "os.h"
+#include "random.h"
 #include "region.h"
+#include "report.h"
+#include "slots.h"
 
-static bool geometry_is_valid(const struct cork_mempool_geometry *geometry)
+static bool geometry_is_valid(const struct cork_mempool *mp)
 {
-    const uintptr_t odd = geometry->stride >> geometry->shift;
+    const struct cork_mempool_geometry *geometry = &mp->geometry;
+    const size_t pitch_size = geometry->block_pitch * geometry->stride;
 
     if (geometry->stride == 0) {
         return true;
     }
-    return odd * geometry->inverse == 1 && odd << geometry->shift == geometry->stride &&
-           geometry->element_size <= geometry->stride &&
-           geometry->stride % geometry->alignment == 0 && geometry->block_slots > 0;
+    return geometry->shift == (size_t)__builtin_ctzll(geometry->stride) &&
+           (geometry->stride >> geometry->shift) * geometry->inverse == 1 &&
+           bits_lowest(geometry->alignment) == geometry->alignment &&
+           ((geometry->stride | geometry->redzone_size) & (geometry->alignment - 1)) == 0 &&
+           geometry->element_size > 0 && geometry->element_size <= geometry->stride &&
+           geometry->block_slots > 0 &&
+           ((mp->protections & CORK_MEMPOOL_GUARD) != 0
+                ? geometry->block_slots < geometry->block_pitch &&
+                      (pitch_size & (os_page_size() - 1)) == 0
+                : geometry->block_pitch == 0);
 }
 
-/* The region of a group, or NULL where it is nobody's; the group itself is not read. */
-static const struct cork_mempool_region *region_of_group(const struct cork_mempool *mp,
-                                                         const struct cork_mempool_group *group)
+/* Whether hooks and tables are those of the options. */
+static bool hooks_are_valid(const struct cork_mempool *mp)
 {
-    const struct cork_mempool_region *region = mp->newest;
+    const bool has_buffer = mp->memory.buffer != NULL;
 
-    while (region != NULL && !region_holds_group(region, group)) {
-        region = region->older;
+    if (mp->hooks == NULL) {
+        return mp->geometry.tables == 0 && mp->protections == 0 && !mp->under_valgrind &&
+               mp->callbacks.construct == NULL && mp->callbacks.destruct == NULL;
     }
-    return region;
+    return mp->hooks == hooks_of(mp->protections, mp->under_valgrind) &&
+           mp->geometry.tables == hooks_tables(mp->protections, has_buffer);
 }
 
-static bool open_group_is_valid(const struct cork_mempool *mp)
+/* The regions from the oldest to the newest; no such number where they do not know each other. */
+static size_t listed_count(const struct cork_mempool *mp)
 {
-    const struct cork_mempool_region *region = region_of_group(mp, mp->open_group);
+    const struct cork_mempool_region *region = mp->oldest;
+    const struct cork_mempool_region *older = NULL;
+    size_t count = 0;
+
+    for (; region != NULL && region->older == older; region = region->newer) {
+        older = region;
+        count++;
+    }
+    return region == NULL && older == mp->newest ? count : SIZE_MAX / 2;
+}
+
+/* The regions of a subtree, less one for each place where there is one that should not be there:
+ * they are between two addresses, and below a priority. */
+static size_t tree_count(const struct cork_mempool *mp, const struct cork_mempool_region *region,
+                         uintptr_t from, uintptr_t to, uint64_t most)
+{
     if (region == NULL) {
-        return mp->newest == NULL && mp->open == 0 && mp->veiled == 0;
+        return 0;
     }
 
-    const size_t index = (size_t)(mp->open_group - region->groups);
-    return mp->open_region == region &&
-           mp->open_base == region->base + index * GROUP_SLOTS * mp->geometry.stride &&
-           ((mp->open | mp->veiled) & ~mp->open_group->free) == 0;
+    const uintptr_t base = (uintptr_t)region->base;
+    const uintptr_t end = base + region->reserved_count * mp->geometry.stride;
+    const uint64_t priority = slots_priority(region);
+    if (base < from || base >= end || end > to || priority > most) {
+        return SIZE_MAX;
+    }
+    return tree_count(mp, region->lower, from, base, priority) + 1 +
+           tree_count(mp, region->higher, end, to, priority);
 }
 
-static bool near_region_is_valid(const struct cork_mempool *mp)
+static bool has_table(const struct cork_mempool *mp, int table, const void *address)
 {
-    if ((mp->guards_new && mp->open != 0) || (mp->guards_free && mp->slot_count != 0)) {
-        return false;
-    }
-    const struct cork_mempool_region *region = mp->newest;
-
-    while (region != NULL && region->groups != mp->groups) {
-        region = region->older;
-    }
-
-    const size_t slot_count = mp->slot_count + mp->veiled_count;
-    return region == NULL ? slot_count == 0
-                          : mp->near_region == region && mp->base == region->base &&
-                                slot_count == region->carved_count;
+    return (mp->geometry.tables >> table & 1) == (address != NULL);
 }
 
-/* Verifies a region and its groups; adds the number of those on the free list to *linked_count. */
-static bool region_is_valid(const struct cork_mempool *mp, const struct cork_mempool_region *region,
-                            size_t *linked_count)
+/* Nothing but the newest region has slots left to extend to. */
+static bool region_is_valid(const struct cork_mempool *mp, const struct cork_mempool_region *region)
 {
-    if (region->carved_count > region->usable_count || region->usable_count > region->capacity ||
-        (uintptr_t)region->base % mp->geometry.alignment != 0) {
-        return false;
-    }
-    /* Only the newest grows, so a region that has a newer one has nothing left to give. */
-    if (region != mp->newest && region->carved_count != region->usable_count) {
-        return false;
-    }
-    for (size_t i = 0; i < region_group_count(region->carved_count); i++) {
-        const struct cork_mempool_group *group = &region->groups[i];
+    const struct cork_mempool_region *older = region->older;
+    const size_t number = older == NULL ? 0 : older->first_number + older->reserved_count;
+    const uintptr_t memory = (uintptr_t)region->memory;
+    const uintptr_t base = (uintptr_t)region->base;
+    const uintptr_t end = base + region->reserved_count * mp->geometry.stride;
 
-        if ((pool_idle_bits(region, i) & ~pool_carved_bits(region, i)) != 0 ||
-            (region->withheld != NULL && (region->withheld[i] & group->free) != 0) ||
-            (group->free != 0 && group->next == NULL && group != mp->open_group)) {
-            return false;
+    return slots_region_at(mp, region->base) == region && region->first_number == number &&
+           region->extended_count <= region->committed_count &&
+           (region->extended_count == region->committed_count || region == mp->newest) &&
+           region->committed_count <= region->reserved_count &&
+           (base & (mp->geometry.alignment - 1)) == 0 &&
+           memory <= base - mp->geometry.redzone_size && end <= memory + region->memory_size &&
+           has_table(mp, REGION_HELD, region->held) && has_table(mp, REGION_FRESH, region->fresh) &&
+           has_table(mp, REGION_CHECKSUMS, region->checksums) &&
+           has_table(mp, REGION_SITES, region->sites);
+}
+
+static bool regions_are_valid(const struct cork_mempool *mp)
+{
+    const struct cork_mempool_region *region = mp->oldest;
+
+    if (tree_count(mp, mp->root, 0, UINTPTR_MAX, UINT64_MAX) != listed_count(mp)) {
+        return false;
+    }
+    while (region != NULL && region_is_valid(mp, region)) {
+        region = region->newer;
+    }
+    return region == NULL;
+}
+
+/* Fresh slots that no table tells of are those of the group that was extended last. */
+static bool cursor_is_valid(const struct cork_mempool *mp)
+{
+    const struct cork_mempool_cursor *cursor = &mp->cursor;
+
+    if (cursor->region == NULL) {
+        return cursor->bits == 0;
+    }
+
+    const size_t group_count = region_group_count(cursor->region->extended_count);
+    return slots_region_at(mp, cursor->region->base) == cursor->region &&
+           cursor->group < group_count &&
+           (!cursor->is_fresh ||
+            (cursor->region == mp->newest && cursor->group + 1 == group_count));
+}
+
+/* The lookup regions are the two newest, the lower one first. */
+static bool lookup_is_valid(const struct cork_mempool *mp)
+{
+    const struct cork_mempool_region *newest = mp->newest;
+    const struct cork_mempool_region *older = newest == NULL ? NULL : newest->older;
+    const bool is_higher = older != NULL && (uintptr_t)newest->base > (uintptr_t)older->base;
+
+    return mp->lookup[is_higher] == newest && mp->lookup[!is_higher] == older &&
+           (newest == NULL ||
+            mp->lent.split == (older == NULL ? (char *)UINTPTR_MAX : mp->lookup[1]->base));
+}
+
+/* Whether a lookup region's fields are copied as they are; free has them where owner has. */
+static bool copies_are_valid(const struct cork_mempool *mp, int number)
+{
+    const struct cork_mempool_lent *lent = &mp->lent;
+    const struct cork_mempool_region *region = mp->lookup[number];
+    const bool is_lent = lent->owner != NULL && mp->hooks == NULL && region != NULL;
+
+    return lent->counts[number] == (is_lent ? region->extended_count : 0) &&
+           (region == NULL ||
+            (lent->bases[number] == region->base && lent->groups[number] == region->groups));
+}
+
+/* Whether the kept object is one that its group takes for live. */
+static bool kept_is_valid(const struct cork_mempool *mp)
+{
+    const char *kept = mp->lent.kept;
+    struct slot slot = {slots_region_at(mp, kept), 0};
+
+    if (kept == NULL || slot.region == NULL) {
+        return kept == NULL;
+    }
+    slot.index = geometry_slot_of(&mp->geometry, (uintptr_t)kept - (uintptr_t)slot.region->base);
+    return slot.index < slot.region->extended_count &&
+           (slots_not_live(slot.region, slot.index / GROUP_SLOTS) & slot_bit(slot)) == 0;
+}
+
+/* What is lent is what there is; or nothing is. */
+static bool lent_is_valid(const struct cork_mempool *mp)
+{
+    const struct cork_mempool_lent *lent = &mp->lent;
+    const struct cork_mempool_cursor *cursor = &mp->cursor;
+
+    if (lent->owner == NULL) {
+        return lent->kept == NULL && lent->bits == 0 && lent->stack_count == 0;
+    }
+    if (lent->owner != mp || cursor->region == NULL ||
+        (mp->hooks == NULL ? cursor->bits != 0 : !mp->hooks->lends_new)) {
+        return false;
+    }
+    return lent->group == &cursor->region->groups[cursor->group] &&
+           lent->base ==
+               (char *)slot_start(mp, (struct slot){cursor->region, cursor->group * GROUP_SLOTS}) &&
+           lent->stack_count <= STACK_SLOTS && kept_is_valid(mp);
+}
+
+/* What is counted on a way through all groups, and must come to what is said elsewhere. */
+struct totals {
+    size_t linked_regions; /* with groups on their free lists */
+    size_t stacked;        /* slots on the stack */
+    uint64_t quarantine;   /* a sum over held slots that are no guards, whatever their order */
+};
+
+/* The slots of a group that are on the stack. */
+static uint64_t stacked_bits(const struct cork_mempool *mp,
+                             const struct cork_mempool_region *region, size_t group)
+{
+    uint64_t bits = 0;
+
+    for (size_t i = 0; i < mp->lent.stack_count; i++) {
+        const uint32_t entry = mp->lent.stack[i];
+
+        if (mp->lookup[entry & 1] == region && entry / 2 / GROUP_SLOTS == group) {
+            bits |= UINT64_C(1) << entry / 2 % GROUP_SLOTS;
         }
-        *linked_count += group->next != NULL;
+    }
+    return bits;
+}
+
+/* Whether the slots of a group that are held are its guards, and what the quarantine is to have. */
+static bool held_is_valid(const struct cork_mempool *mp, const struct cork_mempool_region *region,
+                          size_t index, struct totals *totals)
+{
+    struct slot slot = {(struct cork_mempool_region *)(uintptr_t)region, index * GROUP_SLOTS};
+    uint64_t extended = slots_extended(region, index);
+
+    for (; extended != 0; extended >>= 1, slot.index++) {
+        const bool is_held = (region->held[index] & slot_bit(slot)) != 0;
+
+        if (geometry_is_guard(&mp->geometry, slot.index)) {
+            if (!is_held) {
+                return false;
+            }
+        } else if (is_held) {
+            totals->quarantine += random_mix((uintptr_t)slot_start(mp, slot));
+        }
     }
     return true;
 }
 
-static bool free_list_is_valid(const struct cork_mempool *mp, size_t linked_count)
+/* Whether every free slot of a group is found by a later new. */
+static bool group_is_valid(const struct cork_mempool *mp, const struct cork_mempool_region *region,
+                           size_t index, struct totals *totals)
 {
-    const struct cork_mempool_group *group = mp->free_list;
-    size_t count = 0;
+    const struct cork_mempool_group *group = &region->groups[index];
+    const uint64_t not_live = slots_not_live(region, index);
+    const uint64_t stacked = stacked_bits(mp, region, index);
+    const bool is_active = mp->cursor.region == region && mp->cursor.group == index;
+    const uint64_t next = is_active ? mp->cursor.bits | mp->lent.bits : 0;
 
-    while (group != NULL && count < linked_count && region_of_group(mp, group) != NULL) {
-        count++;
+    totals->stacked += (size_t)__builtin_popcountll(stacked);
+    return (not_live & ~slots_extended(region, index)) == 0 &&
+           (region->fresh == NULL || (region->fresh[index] & ~not_live) == 0) &&
+           (region->held == NULL || ((region->held[index] & group->free) == 0 &&
+                                     held_is_valid(mp, region, index, totals))) &&
+           ((next | stacked) & ~group->free) == 0 && (next & stacked) == 0 &&
+           (is_active || group->next != NULL || group->free == stacked);
+}
+
+/* Verifies a region's groups and its free list. */
+static bool groups_are_valid(const struct cork_mempool *mp,
+                             const struct cork_mempool_region *region, struct totals *totals)
+{
+    const size_t group_count = region_group_count(region->extended_count);
+    const struct cork_mempool_group *group = region->free_list;
+    size_t linked_count = 0;
+
+    for (size_t i = 0; i < group_count; i++) {
+        if (!group_is_valid(mp, region, i, totals)) {
+            return false;
+        }
+        linked_count += region->groups[i].next != NULL;
+    }
+    totals->linked_regions += group != NULL;
+    for (; group != NULL && linked_count > 0; linked_count--) {
+        const uintptr_t offset = (uintptr_t)group - (uintptr_t)region->groups;
+
+        if (offset / sizeof(*group) >= group_count || offset % sizeof(*group) != 0) {
+            return false;
+        }
         group = group->next == group ? NULL : group->next;
     }
-    return group == NULL && count == linked_count;
+    return group == NULL && linked_count == 0;
+}
+
+/* Whether so many regions are on the pool's list, and all of them belong there. */
+static bool linked_regions_are_valid(const struct cork_mempool *mp, size_t count)
+{
+    const struct cork_mempool_region *region = mp->linked;
+
+    for (; region != NULL && count > 0; count--, region = region->next_linked) {
+        if (region->free_list == NULL || slots_region_at(mp, region->base) != region) {
+            return false;
+        }
+    }
+    return region == NULL && count == 0;
+}
+
+static bool quarantine_is_valid(const struct cork_mempool *mp, const struct totals *totals)
+{
+    const struct cork_mempool_quarantine *quarantine = &mp->quarantine;
+    uint64_t sum = 0;
+
+    if (quarantine->objects == NULL || quarantine->count > quarantine->capacity ||
+        quarantine->first >= quarantine->capacity) {
+        return quarantine->objects == NULL && quarantine->count == 0;
+    }
+    for (size_t i = 0; i < quarantine->count; i++) {
+        sum += random_mix(
+            (uintptr_t)quarantine->objects[(quarantine->first + i) % quarantine->capacity]);
+    }
+    return sum == totals->quarantine;
 }
 
 bool cork_mempool_check(const struct cork_mempool *mp)
 {
-    size_t linked_count = 0;
+    const struct cork_mempool_region *region;
+    struct totals totals = {.stacked = 0};
 
-    pool_require_live(mp, NULL);
-    if (!geometry_is_valid(&mp->geometry) || !near_region_is_valid(mp) ||
-        !open_group_is_valid(mp)) {
+    report_require(mp, NULL);
+    if (mp->name[sizeof(mp->name) - 1] != '\0' || !geometry_is_valid(mp) || !hooks_are_valid(mp) ||
+        !regions_are_valid(mp) || !cursor_is_valid(mp) || !lookup_is_valid(mp) ||
+        !copies_are_valid(mp, 0) || !copies_are_valid(mp, 1) || !lent_is_valid(mp)) {
         return false;
     }
-    for (const struct cork_mempool_region *region = mp->newest; region != NULL;
-         region = region->older) {
-        if (!region_is_valid(mp, region, &linked_count)) {
+    for (region = mp->oldest; region != NULL; region = region->newer) {
+        if (!groups_are_valid(mp, region, &totals)) {
             return false;
         }
     }
-    if (!free_list_is_valid(mp, linked_count)) {
+    if (totals.stacked != mp->lent.stack_count || !quarantine_is_valid(mp, &totals) ||
+        !linked_regions_are_valid(mp, totals.linked_regions)) {
         return false;
     }
-    protect_verify(mp);
+    hooks_verify(mp);
     return true;
 }
 
-/* Slots of a region that could be carved. */
-static size_t uncarved_count(const struct cork_mempool *mp,
-                             const struct cork_mempool_region *region)
+/* Slots of a region that could be extended to. */
+static size_t fresh_count(const struct cork_mempool *mp, const struct cork_mempool_region *region)
 {
-    size_t count = region->usable_count - region->carved_count;
+    size_t count = region->committed_count - region->extended_count;
 
-    if (mp->geometry.period_slots != 0) {
-        for (size_t slot = region->carved_count; slot < region->usable_count; slot++) {
+    if (mp->geometry.block_pitch != 0) {
+        for (size_t slot = region->extended_count; slot < region->committed_count; slot++) {
             count -= geometry_is_guard(&mp->geometry, slot);
         }
     }
-    return count < mp->objects_left ? count : mp->objects_left;
+    return bits_smaller(count, mp->objects_left);
 }
 
 static size_t free_count(const struct cork_mempool *mp, const struct cork_mempool_region *region)
 {
-    size_t count = uncarved_count(mp, region);
+    size_t count = fresh_count(mp, region);
 
-    for (size_t i = 0; i < region_group_count(region->carved_count); i++) {
+    for (size_t i = 0; i < region_group_count(region->extended_count); i++) {
         count += (size_t)__builtin_popcountll(region->groups[i].free);
     }
     return count;
@@ -151,43 +361,52 @@ void cork_mempool_stats(const struct cork_mempool *mp, struct cork_mempool_stats
 {
     const struct cork_mempool_geometry *geometry = &mp->geometry;
 
-    pool_require_live(mp, NULL);
+    report_require(mp, NULL);
     *stats = (struct cork_mempool_stats){
         .element_size = geometry->element_size,
         .alignment = geometry->alignment,
         .slot_size = geometry->stride,
         .block_size = geometry->block_slots * geometry->stride,
-        .live_count = pool_live_count(mp),
+        .live_count = slots_live_count(mp),
+        .free_count = mp->lent.kept != NULL,
+        .memory_size = hooks_memory_size(mp),
+        .reserved_size = hooks_memory_size(mp),
     };
-    for (const struct cork_mempool_region *region = mp->newest; region != NULL;
-         region = region->older) {
+    for (const struct cork_mempool_region *region = mp->oldest; region != NULL;
+         region = region->newer) {
         const size_t memory_size = region_memory_size(region, geometry);
 
         stats->free_count += free_count(mp, region);
         stats->region_count++;
         stats->memory_size += memory_size;
-        stats->reserved_size +=
-            memory_size > region->memory_size ? memory_size : region->memory_size;
+        stats->reserved_size += bits_larger(memory_size, region->memory_size);
     }
 }
 
 bool cork_mempool_owns(const struct cork_mempool *mp, const void *ptr)
 {
-    struct cork_mempool_slot slot;
+    struct slot slot;
 
-    pool_require_live(mp, ptr);
-    return pool_find(mp, ptr, &slot);
+    report_require(mp, ptr);
+    return slots_find(mp, ptr, &slot);
 }
 
 void cork_mempool_foreach(struct cork_mempool *mp, void (*visit)(void *user_data, void *object),
                           void *user_data)
 {
-    struct cork_mempool_slot slot;
-    size_t number = 0;
+    struct slot slot = {mp->oldest, 0};
 
-    pool_require_live(mp, NULL);
-    while (pool_next_live(mp, number, &slot)) {
-        number = pool_number(slot) + 1;
-        visit(user_data, pool_start(mp, slot));
+    report_require(mp, NULL);
+
+    SLOTS_CALL call = slots_enter(mp);
+
+    mp->state = POOL_IS_VISITED;
+    for (; slots_next_live(mp, &slot); slot.index++) {
+        visit(user_data, slot_start(mp, slot));
+        if (mp->state != POOL_IS_VISITED) {
+            /* The walk ended when visit was refused a call, and visit went on all the same. */
+            call.state = mp->state;
+            return;
+        }
     }
 }

@@ -5,159 +5,214 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
-#include "annotate.h"
 #include "geometry.h"
+#include "grow.h"
+#include "hooks.h"
 #include "internal.h"
-#include "pool.h"
-#include "protect.h"
+#include "os.h"
 #include "region.h"
-#include "violation.h"
+#include "report.h"
+#include "slots.h"
+#include "tools.h"
 
-static inline void *issue(struct cork_mempool *mp, uint64_t open)
+/* Issues a slot of the active group. */
+static inline void *issue(struct cork_mempool *mp, uint64_t bits)
 {
-    void *object = mp->open_base + (size_t)__builtin_ctzll(open) * mp->geometry.stride;
-    const uint64_t rest = open & (open - 1);
+    struct cork_mempool_lent *lent = &mp->lent;
+    void *object = lent->base + (size_t)__builtin_ctzll(bits) * mp->geometry.stride;
+    const uint64_t rest = bits & (bits - 1);
 
-    mp->open = rest;
-    mp->open_group->free -= open - rest;
-    annotate_new(object, mp->geometry.element_size, mp->open_is_new);
+    lent->bits = rest;
+    lent->group->free -= bits - rest;
+    tools_new(object, mp->geometry.element_size, mp->cursor.is_fresh);
     return object;
 }
 
-static NOINLINE void *new_from_next_group(struct cork_mempool *mp)
+/* Issues the slot that was put on the stack last. */
+static inline void *pop(struct cork_mempool *mp, uint32_t count)
 {
+    struct cork_mempool_lent *lent = &mp->lent;
+    const uint32_t entry = lent->stack[count - 1];
+    const uint32_t number = entry & 1;
+    const size_t slot = entry >> 1;
+    void *object = lent->bases[number] + slot * mp->geometry.stride;
+
+    lent->stack_count = count - 1;
+    lent->groups[number][slot / GROUP_SLOTS].free &= ~(UINT64_C(1) << slot % GROUP_SLOTS);
+    tools_new(object, mp->geometry.element_size, false);
+    return object;
+}
+
+static CACHELINE_ALIGNED NOINLINE void *new_slow(struct cork_mempool *mp, const void *site)
+{
+    report_require_usable(mp, NULL);
+    if (mp->hooks != NULL) {
+        return mp->hooks->new(mp, site);
+    }
+
     const int saved_errno = errno;
 
-    if (!protect_open(mp)) {
+    slots_recall(mp);
+    if (!grow_open(mp)) {
+        slots_lend(mp);
         errno = ENOMEM;
         return NULL;
     }
+    slots_lend(mp);
     errno = saved_errno;
-    return issue(mp, mp->open);
+    return issue(mp, mp->lent.bits);
 }
 
-static HOT NOINLINE void *new_slowly(struct cork_mempool *mp, const void *site)
+CACHELINE_ALIGNED NOINLINE void *cork_mempool_new(struct cork_mempool *mp)
 {
-    pool_require_live(mp, NULL);
-    return mp->guards_new ? protect_new(mp, site) : new_from_next_group(mp);
-}
+    struct cork_mempool_lent *lent = &mp->lent;
 
-HOT NOINLINE void *cork_mempool_new(struct cork_mempool *mp)
-{
-    const uint64_t open = mp->open;
-
-    if (UNLIKELY(open == 0)) {
-        return new_slowly(mp, __builtin_return_address(0));
+    if (UNLIKELY(lent->owner != mp)) {
+        return new_slow(mp, __builtin_return_address(0));
     }
-    return issue(mp, open);
+
+    void *kept = lent->kept;
+    if (kept != NULL) {
+        lent->kept = NULL;
+        tools_new(kept, mp->geometry.element_size, false);
+        return kept;
+    }
+
+    const uint32_t count = lent->stack_count;
+    if (count != 0) {
+        return pop(mp, count);
+    }
+
+    const uint64_t bits = lent->bits;
+    if (UNLIKELY(bits == 0)) {
+        return new_slow(mp, __builtin_return_address(0));
+    }
+    return issue(mp, bits);
 }
 
-/* Frees what does not lie in the near region. */
+/* Frees what no lookup region holds, and refuses what is no live object. */
 static NOINLINE void free_far(struct cork_mempool *mp, void *ptr)
 {
-    struct cork_mempool_slot slot;
+    struct slot slot;
 
     if (ptr == NULL) {
         return;
     }
-    if (!pool_find(mp, ptr, &slot)) {
-        pool_refuse_free(mp, ptr);
+    if (!slots_find(mp, ptr, &slot)) {
+        report_refuse_free(mp, ptr);
     }
-    pool_approach(mp, slot.region);
-    cork_mempool_free(mp, ptr);
+    tools_free(ptr, mp->geometry.element_size);
+    if (mp->lent.owner == mp && mp->lent.kept == NULL) {
+        mp->lent.kept = ptr;
+    } else {
+        slots_release(mp, slot);
+    }
 }
 
-static HOT NOINLINE void free_slowly(struct cork_mempool *mp, void *ptr, uintptr_t slot,
-                                     const void *site)
+static CACHELINE_ALIGNED NOINLINE void free_slow(struct cork_mempool *mp, void *ptr, uintptr_t slot,
+                                                 const void *site)
 {
-    pool_require_live(mp, ptr);
-    if (mp->guards_free && ptr != NULL) {
-        protect_free(mp, ptr, slot, site);
+    /* Nothing is lent to others. */
+    if (mp->lent.owner != mp) {
+        report_require_usable(mp, ptr);
+    }
+    if (mp->hooks != NULL) {
+        mp->hooks->free(mp, ptr, slot, site);
     } else {
         free_far(mp, ptr);
     }
 }
 
-/* Opens the near region's group of a slot that has just been freed: its memory is at hand. That it
- * may stay on the free list does no harm. */
-static inline void adopt(struct cork_mempool *mp, struct cork_mempool_group *group, size_t slot)
+/* For a group with a free slot that the stack has no room for. */
+static NOINLINE void link(struct cork_mempool *mp, struct cork_mempool_group *group,
+                          uint32_t number)
 {
-    struct cork_mempool_group *previous = mp->open_group;
+    struct cork_mempool_region *region = mp->lookup[number];
 
-    if (previous != group && UNLIKELY(previous->free != 0)) {
-        pool_link(mp, previous);
-    }
-    mp->open = group->free;
-    mp->open_base = mp->base + slot / GROUP_SLOTS * GROUP_SLOTS * mp->geometry.stride;
-    mp->open_group = group;
-    mp->open_region = mp->near_region;
-    mp->open_is_new = false;
+    slots_link(mp, region, (size_t)(group - region->groups));
 }
 
-HOT NOINLINE void cork_mempool_free(struct cork_mempool *mp, void *ptr)
+CACHELINE_ALIGNED NOINLINE void cork_mempool_free(struct cork_mempool *mp, void *ptr)
 {
-    const uintptr_t offset = (uintptr_t)ptr - (uintptr_t)mp->base;
+    struct cork_mempool_lent *lent = &mp->lent;
+    const uint32_t number = (uintptr_t)ptr >= (uintptr_t)lent->split;
+    const uintptr_t offset = (uintptr_t)ptr - (uintptr_t)lent->bases[number];
     const uintptr_t slot = geometry_slot_of(&mp->geometry, offset);
-    if (UNLIKELY(slot >= mp->slot_count)) {
-        free_slowly(mp, ptr, slot, __builtin_return_address(0));
+
+    if (UNLIKELY(slot >= lent->counts[number])) {
+        free_slow(mp, ptr, slot, __builtin_return_address(0));
         return;
     }
 
-    struct cork_mempool_group *group = &mp->groups[slot / GROUP_SLOTS];
+    struct cork_mempool_group *group = &lent->groups[number][slot / GROUP_SLOTS];
     const uint64_t before = group->free;
     const uint64_t after = before | UINT64_C(1) << slot % GROUP_SLOTS;
     if (UNLIKELY(after == before)) {
-        free_slowly(mp, ptr, slot, __builtin_return_address(0));
+        free_slow(mp, ptr, slot, __builtin_return_address(0));
         return;
     }
 
-    annotate_free(ptr, mp->geometry.element_size);
+    void *kept = lent->kept;
+    if (kept == NULL) {
+        tools_free(ptr, mp->geometry.element_size);
+        lent->kept = ptr;
+        return;
+    }
+    if (UNLIKELY(ptr == kept)) {
+        free_slow(mp, ptr, slot, __builtin_return_address(0));
+        return;
+    }
+    tools_free(ptr, mp->geometry.element_size);
     group->free = after;
-    if (mp->open == 0) {
-        adopt(mp, group, slot);
-    } else if (before == 0) {
-        pool_link(mp, group);
+
+    const uint32_t count = lent->stack_count;
+    if (count < STACK_SLOTS) {
+        lent->stack[count] = (uint32_t)slot << 1 | number;
+        lent->stack_count = count + 1;
+    } else if (group->next == NULL && group != lent->group) {
+        link(mp, group, number);
     }
 }
 
-static _Noreturn void refuse_done(const struct cork_mempool *mp, size_t live_count)
+/* Gives all memory back; what is called for that may misuse the pool, and leave. */
+static void release_all(struct cork_mempool *mp)
 {
-    struct cork_mempool_object listed[VIOLATION_LISTED_MAX];
-    struct cork_mempool_violation violation = {.kind = CORK_MEMPOOL_LEAK};
-    struct cork_mempool_slot slot;
-    size_t count = 0;
-    size_t number = 0;
+    SLOTS_CHANGE change = slots_begin_change(mp);
+    struct cork_mempool_region *region;
 
-    for (; count < VIOLATION_LISTED_MAX && pool_next_live(mp, number, &slot); count++) {
-        violation = pool_violation(mp, CORK_MEMPOOL_LEAK, slot);
-        listed[count] =
-            (struct cork_mempool_object){pool_start(mp, slot), violation.slot, violation.new_site};
-        number = violation.slot + 1;
+    (void)change;
+    hooks_empty_quarantine(mp);
+    while ((region = mp->oldest) != NULL) {
+        hooks_destruct(mp, region);
+        grow_shrink(mp, region);
+        region_release(region, &mp->geometry, mp->memory.source, mp->memory.data);
     }
-    violation.slot = CORK_MEMPOOL_NO_SLOT;
-    violation.new_site = NULL;
-    violation.free_site = NULL;
-    violation.live_count = live_count;
-    violation.listed_count = count;
-    violation.listed = listed;
-    violation_refuse(violation);
+    hooks_done(mp);
 }
 
 void cork_mempool_done(struct cork_mempool *mp)
 {
-    pool_require_live(mp, NULL);
+    struct cork_mempool_region *region, *newer;
 
-    const size_t live_count = pool_live_count(mp);
+    report_require(mp, NULL);
+
+    const size_t live_count = slots_live_count(mp);
     if (live_count != 0) {
-        refuse_done(mp, live_count);
+        report_refuse_leak(mp, live_count);
     }
-    protect_verify(mp);
-    for (struct cork_mempool_region *region = mp->newest, *older; region != NULL; region = older) {
-        older = region->older;
-        protect_destroy(mp, region);
-        region_release(region, &mp->geometry, mp->source, mp->source_data);
+    if (mp->hooks != NULL || mp->memory.source != &os_heap) {
+        hooks_verify(mp);
+        release_all(mp);
     }
-    annotate_done(mp);
-    *mp = (struct cork_mempool){.state = POOL_IS_DONE, .name = mp->name};
+    for (region = mp->oldest; region != NULL; region = newer) {
+        newer = region->newer;
+        region_release(region, &mp->geometry, mp->memory.source, NULL);
+    }
+    mp->oldest = NULL;
+    mp->newest = NULL;
+    memset(&mp->lent, 0, offsetof(struct cork_mempool_lent, stack));
+    tools_pool_ends(mp);
+    mp->state = POOL_IS_DONE;
 }

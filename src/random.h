@@ -27,8 +27,4 @@ static inline uint64_t random_next(uint64_t state)
     return state + UINT64_C(0x9e3779b97f4a7c15);
 }
 
-/* random_seed makes a seed that differs from process to process, from place to place, and from time
- * to time. It is never 0. */
-INTERNAL uint64_t random_seed(const void *place);
-
 #endif /* CORK_MEMPOOL_RANDOM_H */

@@ -3,26 +3,22 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
-#include "annotate.h"
-#include "source.h"
+#include "bits.h"
+#include "os.h"
+#include "tools.h"
 
-/* Where the first objects together are larger, the first region is a regular one. */
-#define NURSERY_MAX_SIZE ((size_t)64 * 1024)
+/* Before the first slot of the heap's memory are bytes of zero where the C library looks for what
+ * it wrote before a piece of its own, so that its free() does not take a pool's object for one. */
+#define HEAP_LEAD_SIZE ((size_t)16)
 
-/* What the first regular region reserves, in bytes, by whether address space is scarce. */
-#define RESERVED_SIZE        ((size_t)(UINT64_C(1) << 30))
-#define RESERVED_SCARCE_SIZE ((size_t)64 * 1024)
+/* Stacks of slots hold twice an index in 32 bits. */
+#define INDEX_MAX_COUNT ((size_t)1 << 31)
 
-/* What a source is asked for at most. Sanitizers' heaps abort at absurd sizes instead of refusing;
- * and where the operating system has just refused as much, the heap would ask it in vain. */
-#define ACQUIRED_MAX_SIZE ((size_t)(UINT64_C(1) << 30))
-
-/* The tables of a region, of which the first begins with the region's own struct, and where they
- * stand, in bytes from it. */
-enum { TABLE_GROUPS, TABLE_WITHHELD, TABLE_RECORDS, TABLE_COUNT };
+/* Where the tables of a region stand, in bytes from the first. */
 struct head {
-    size_t tables[TABLE_COUNT];
+    size_t tables[REGION_TABLE_COUNT];
     size_t size;
 };
 
@@ -31,63 +27,66 @@ struct first_table {
     struct cork_mempool_group groups[];
 };
 
-static size_t round_up(size_t size, size_t unit)
-{
-    return (size + unit - 1) & ~(unit - 1);
-}
-
-static size_t round_down(size_t size, size_t unit)
-{
-    return size & ~(unit - 1);
-}
-
-static size_t at_least(size_t count, size_t least)
-{
-    return count < least ? least : count;
-}
-
-static size_t at_most(size_t count, size_t most)
-{
-    return count > most ? most : count;
-}
-
-/* Returns false where *count is as small as it may be; else makes it the next smaller to try. */
-static bool halve(size_t *count, size_t least)
-{
-    if (*count <= least) {
-        return false;
-    }
-    *count = at_least(*count / 2, least);
-    return true;
-}
-
 /* The bytes of a table that slot_count slots use. */
 static size_t table_size(const struct cork_mempool_geometry *geometry, int table, size_t slot_count)
 {
-    switch (table) {
-    case TABLE_GROUPS:
+    if (table == REGION_GROUPS) {
         return offsetof(struct first_table, groups) +
                region_group_count(slot_count) * sizeof(struct cork_mempool_group);
-    case TABLE_WITHHELD:
-        return geometry->has_withheld ? region_group_count(slot_count) * sizeof(uint64_t) : 0;
+    }
+    if ((geometry->tables >> table & 1) == 0) {
+        return 0;
+    }
+    switch (table) {
+    case REGION_CHECKSUMS:
+        return slot_count * sizeof(uint64_t);
+    case REGION_SITES:
+        return slot_count * sizeof(struct cork_mempool_sites);
+    case REGION_RING:
+        return bits_smaller(slot_count, QUARANTINE_MAX) * sizeof(void *);
     default:
-        return geometry->has_records ? slot_count * sizeof(struct cork_mempool_record) : 0;
+        return region_group_count(slot_count) * sizeof(uint64_t);
     }
 }
 
-/* Each part of the head begins at a multiple of unit. */
+/* Each table begins at a multiple of unit. */
 static struct head head_of(const struct cork_mempool_geometry *geometry, size_t slot_count,
                            size_t unit)
 {
     struct head head;
     size_t size = 0;
 
-    for (int table = 0; table < TABLE_COUNT; table++) {
+    for (int table = 0; table < REGION_TABLE_COUNT; table++) {
         head.tables[table] = size;
-        size = round_up(size + table_size(geometry, table, slot_count), unit);
+        size = bits_round_up(size + table_size(geometry, table, slot_count), unit);
     }
     head.size = size;
     return head;
+}
+
+/* The head of a reserved region. One that is small is committed at once, because each table that
+ * has pages of its own costs a small pool a call of the system and a page fault. */
+#define HEAD_WHOLE_MAX_SIZE ((size_t)64 * 1024)
+
+static bool is_head_whole(const struct cork_mempool_geometry *geometry, size_t capacity)
+{
+    return head_of(geometry, capacity, _Alignof(max_align_t)).size <= HEAD_WHOLE_MAX_SIZE;
+}
+
+static struct head reserved_head(const struct cork_mempool_geometry *geometry, size_t capacity)
+{
+    const size_t page = os_page_size();
+    const bool is_whole = is_head_whole(geometry, capacity);
+    struct head head = head_of(geometry, capacity, is_whole ? _Alignof(max_align_t) : page);
+
+    head.size = bits_round_up(head.size, page);
+    return head;
+}
+
+static void *table_at(void *memory, const struct head *head, int table,
+                      const struct cork_mempool_geometry *geometry)
+{
+    return (geometry->tables >> table & 1) != 0 ? (char *)memory + head->tables[table] : NULL;
 }
 
 static struct cork_mempool_region *region_init(void *memory, const struct head *head, char *base,
@@ -95,182 +94,157 @@ static struct cork_mempool_region *region_init(void *memory, const struct head *
                                                const struct cork_mempool_geometry *geometry)
 {
     struct first_table *table = memory;
-    void *withheld = (char *)memory + head->tables[TABLE_WITHHELD];
-    void *records = (char *)memory + head->tables[TABLE_RECORDS];
 
     table->region = (struct cork_mempool_region){
         .base = base,
         .groups = table->groups,
-        .withheld = geometry->has_withheld ? withheld : NULL,
-        .records = geometry->has_records ? records : NULL,
-        .capacity = capacity,
+        .held = table_at(memory, head, REGION_HELD, geometry),
+        .fresh = table_at(memory, head, REGION_FRESH, geometry),
+        .checksums = table_at(memory, head, REGION_CHECKSUMS, geometry),
+        .sites = table_at(memory, head, REGION_SITES, geometry),
+        .reserved_count = capacity,
     };
     return &table->region;
 }
 
-/* The largest capacity that can be thought of: nothing that is computed for it wraps, nor twice a
- * region's size. A slot costs its stride, than which neither the alignment nor the lead is larger,
- * and of tables less than half a record more than a record. */
-static size_t thinkable_count(const struct cork_mempool_geometry *geometry)
+/* A slot costs its stride, than which neither the alignment nor the redzone is larger, but for
+ * guards a page; and of tables less than a word more than a record. */
+static size_t max_count(const struct cork_mempool_geometry *geometry)
 {
-    const size_t record_size = geometry->has_records ? sizeof(struct cork_mempool_record) : 0;
-
-    return SIZE_MAX / 8 / (geometry->stride + record_size);
+    return SIZE_MAX / 8 / (geometry->stride + sizeof(struct cork_mempool_sites) + 16);
 }
 
-/* From an address, the next that is a multiple of a power of two. */
-static char *align(char *address, size_t alignment)
+size_t region_max_capacity(const struct cork_mempool_geometry *geometry)
 {
-    return address + ((~(uintptr_t)address + 1) & (alignment - 1));
+    return bits_smaller(max_count(geometry), INDEX_MAX_COUNT);
 }
 
-static struct cork_mempool_region *reserve(size_t capacity,
+struct cork_mempool_region *region_reserve(size_t capacity, size_t committed,
                                            const struct cork_mempool_geometry *geometry)
 {
-    if (capacity > thinkable_count(geometry)) {
-        return NULL;
-    }
-
-    const size_t page = source_page_size();
-    const struct head head = head_of(geometry, capacity, page);
+    const size_t page = os_page_size();
+    const struct head head = reserved_head(geometry, capacity);
+    const size_t head_size = is_head_whole(geometry, capacity) ? head.size : page;
     /* A reservation starts at a page; its first slot may have to start further on. */
     const size_t slack = geometry->alignment > page ? geometry->alignment : 0;
-    const size_t slots_size = geometry->lead_size + capacity * geometry->stride + slack;
-    const size_t memory_size = head.size + round_up(slots_size, page) + 3 * page;
-    char *memory = source_reserve(memory_size);
+    const size_t slots_size = geometry->redzone_size + capacity * geometry->stride + slack;
+    const size_t memory_size = head.size + bits_round_up(slots_size, page) + 3 * page;
+    char *memory = os_reserve(memory_size);
+
     if (memory == NULL) {
         return NULL;
     }
-    if (!source_commit(memory + page, page)) {
-        source_release(memory, memory_size);
+    if (!os_commit(memory + page, head_size, memory_size)) {
+        os_release(memory, memory_size);
         return NULL;
     }
 
     char *slots = memory + page + head.size + page;
-    char *base = align(slots, geometry->alignment) + geometry->lead_size;
+    char *base = bits_align(slots, geometry->alignment) + geometry->redzone_size;
     struct cork_mempool_region *region =
         region_init(memory + page, &head, base, capacity, geometry);
     region->memory = memory;
     region->memory_size = memory_size;
     region->origin = REGION_IS_RESERVED;
-    annotate_reserved(memory, memory_size);
-    return region;
-}
-
-static struct cork_mempool_region *acquire(size_t capacity,
-                                           const struct cork_mempool_geometry *geometry,
-                                           const struct cork_mempool_source *source,
-                                           void *source_data)
-{
-    const struct head head = head_of(geometry, capacity, _Alignof(struct cork_mempool_group));
-    const size_t slots_size = geometry->lead_size + capacity * geometry->stride;
-    char *slots = source->acquire(source_data, slots_size, geometry->alignment);
-    if (slots == NULL) {
-        return NULL;
-    }
-
-    void *memory = source->acquire(source_data, head.size, _Alignof(struct cork_mempool_group));
-    if (memory == NULL) {
-        source->release(source_data, slots, slots_size);
-        return NULL;
-    }
-
-    struct cork_mempool_region *region =
-        region_init(memory, &head, slots + geometry->lead_size, capacity, geometry);
-    region->usable_count = capacity;
-    region->memory = slots;
-    region->memory_size = slots_size;
-    region->origin = REGION_IS_ACQUIRED;
-    annotate_usable(slots, slots_size);
-    return region;
-}
-
-struct cork_mempool_region *region_from_nursery(struct cork_mempool_region *region,
-                                                struct cork_mempool_group *group,
-                                                const struct cork_mempool_geometry *geometry)
-{
-    const size_t count = at_most(geometry->block_slots, GROUP_SLOTS);
-    if (geometry->stride > NURSERY_MAX_SIZE / count) {
-        return NULL;
-    }
-
-    const size_t size = geometry->lead_size + count * geometry->stride;
-    char *slots = source_heap.acquire(NULL, size, geometry->alignment);
-    if (slots == NULL) {
-        return NULL;
-    }
-    annotate_usable(slots, size);
-    *region = (struct cork_mempool_region){
-        .base = slots + geometry->lead_size,
-        .groups = group,
-        .usable_count = count,
-        .capacity = count,
-        .memory = slots,
-        .memory_size = size,
-        .origin = REGION_IS_NURSERY,
-    };
-    return region;
-}
-
-/* The slots that are made usable at least, and as a multiple of which. */
-static size_t unit_count(const struct cork_mempool_geometry *geometry)
-{
-    return geometry->period_slots != 0 ? geometry->period_slots : geometry->block_slots;
-}
-
-struct cork_mempool_region *region_from_os(struct cork_mempool_region *newest,
-                                           const struct cork_mempool_geometry *geometry)
-{
-    const size_t first = source_is_scarce() ? RESERVED_SCARCE_SIZE : RESERVED_SIZE;
-    const size_t older = newest == NULL ? 0 : newest->memory_size;
-    const size_t least = unit_count(geometry);
-    size_t capacity = at_least(at_least(2 * older, first) / geometry->stride, least);
-    struct cork_mempool_region *region;
-
-    while ((region = reserve(capacity, geometry)) == NULL) {
-        if (!halve(&capacity, least)) {
-            return NULL;
-        }
-    }
-    if (!region_commit(region, geometry)) {
+    tools_reserved(memory, memory_size);
+    if (!region_commit(region, committed, geometry)) {
         region_release(region, geometry, NULL, NULL);
         return NULL;
     }
-    region->older = newest;
     return region;
 }
 
-struct cork_mempool_region *region_from_source(struct cork_mempool_region *newest,
-                                               const struct cork_mempool_geometry *geometry,
-                                               const struct cork_mempool_source *source,
-                                               void *source_data)
+/* The heap is asked for more than it aligns, and for a lead before the first slot. */
+static size_t heap_slots_size(size_t count, const struct cork_mempool_geometry *geometry)
 {
-    const size_t most = at_most(ACQUIRED_MAX_SIZE / geometry->stride, thinkable_count(geometry));
-    const size_t least = unit_count(geometry);
-    const size_t older = newest == NULL ? 0 : newest->usable_count;
-    size_t capacity = at_most(at_least(2 * older, least), most);
-    struct cork_mempool_region *region;
+    return HEAP_LEAD_SIZE + geometry->redzone_size + geometry->alignment + count * geometry->stride;
+}
 
-    if (least > most) {
+static char *heap_base(char *memory, const struct cork_mempool_geometry *geometry)
+{
+    char *base = bits_align(memory + HEAP_LEAD_SIZE, geometry->alignment) + geometry->redzone_size;
+
+    memset(base - HEAP_LEAD_SIZE, 0, HEAP_LEAD_SIZE);
+    return base;
+}
+
+struct cork_mempool_region *region_from_heap(struct cork_mempool_region *region,
+                                             struct cork_mempool_group *group, size_t count,
+                                             const struct cork_mempool_geometry *geometry)
+{
+    const size_t size = heap_slots_size(count, geometry);
+    char *memory = os_heap.acquire(NULL, size, _Alignof(max_align_t));
+
+    if (memory == NULL) {
         return NULL;
     }
-    while ((region = acquire(capacity, geometry, source, source_data)) == NULL) {
-        if (!halve(&capacity, least)) {
-            return NULL;
-        }
-    }
-    region->older = newest;
+    *region = (struct cork_mempool_region){
+        .base = heap_base(memory, geometry),
+        .groups = group,
+        .committed_count = count,
+        .reserved_count = count,
+        .memory = memory,
+        .memory_size = size,
+        .origin = REGION_IS_FIRST,
+    };
+    tools_acquired(memory, size);
     return region;
+}
+
+struct cork_mempool_region *region_acquire(size_t capacity,
+                                           const struct cork_mempool_geometry *geometry,
+                                           const struct cork_mempool_source *source,
+                                           void *source_data, bool *is_misaligned)
+{
+    const size_t unit = _Alignof(max_align_t);
+    const bool is_heap = source == &os_heap;
+    const size_t alignment = is_heap ? unit : geometry->alignment;
+    const struct head head = head_of(geometry, capacity, unit);
+    const size_t slots_size = is_heap ? heap_slots_size(capacity, geometry)
+                                      : geometry->redzone_size + capacity * geometry->stride;
+    char *slots = source->acquire(source_data, slots_size, alignment);
+    if (slots == NULL) {
+        return NULL;
+    }
+
+    void *memory = source->acquire(source_data, head.size, unit);
+    *is_misaligned = !bits_is_aligned(slots, alignment) || !bits_is_aligned(memory, unit);
+    if (memory == NULL || *is_misaligned) {
+        source->release(source_data, slots, slots_size);
+        if (memory != NULL) {
+            source->release(source_data, memory, head.size);
+        }
+        return NULL;
+    }
+
+    char *base = is_heap ? heap_base(slots, geometry) : slots + geometry->redzone_size;
+    struct cork_mempool_region *region = region_init(memory, &head, base, capacity, geometry);
+    region->committed_count = capacity;
+    region->memory = slots;
+    region->memory_size = slots_size;
+    region->origin = REGION_IS_ACQUIRED;
+    tools_acquired(slots, slots_size);
+    return region;
+}
+
+/* There is always room for fresh slots' table, because the environment may ask for protections of
+ * which the caller did not know when it counted how many objects fit. */
+static struct head buffer_head(const struct cork_mempool_geometry *geometry, size_t capacity)
+{
+    struct cork_mempool_geometry hooked = *geometry;
+
+    hooked.tables |= 1u << REGION_FRESH;
+    return head_of(&hooked, capacity, _Alignof(max_align_t));
 }
 
 /* The bytes that a region of this capacity takes of a buffer; *slots: where its slots start. */
 static size_t buffer_use(char *buffer, size_t capacity,
                          const struct cork_mempool_geometry *geometry, char **slots)
 {
-    const size_t unit = _Alignof(max_align_t);
-    char *head_end = align(buffer, unit) + head_of(geometry, capacity, unit).size;
+    char *head = bits_align(buffer, _Alignof(max_align_t));
+    char *head_end = head + buffer_head(geometry, capacity).size;
 
-    *slots = align(head_end, geometry->alignment) + geometry->lead_size;
+    *slots = bits_align(head_end, geometry->alignment) + geometry->redzone_size;
     return (size_t)(*slots - buffer) + capacity * geometry->stride;
 }
 
@@ -281,35 +255,43 @@ size_t region_buffer_capacity(const void *buffer, size_t buffer_size,
     size_t used;
     char *slots;
 
-    if (capacity > thinkable_count(geometry)) {
+    if (capacity > max_count(geometry)) {
         return 0;
     }
-    /* Each round gives up no more slots than it takes to save what is too much. */
+    capacity = bits_smaller(capacity, INDEX_MAX_COUNT);
+    /* Each round gives up no more slots than it takes to save what is too much: a slot saves its
+     * stride, what tables say of it, and once the gap that aligns the slots. */
     while (capacity > 0 && (used = buffer_use((char *)(uintptr_t)buffer, capacity, geometry,
                                               &slots)) > buffer_size) {
-        const size_t slot_size = geometry->stride + 2 * sizeof(struct cork_mempool_record);
-        capacity -= at_most((used - buffer_size) / slot_size + 1, capacity);
+        const size_t slot_size = 2 * geometry->stride + 3 * sizeof(struct cork_mempool_sites);
+        capacity -= bits_smaller((used - buffer_size) / slot_size + 1, capacity);
     }
     return capacity;
 }
 
 struct cork_mempool_region *region_from_buffer(void *buffer, size_t buffer_size,
-                                               const struct cork_mempool_geometry *geometry)
+                                               const struct cork_mempool_geometry *geometry,
+                                               struct cork_mempool_quarantine *quarantine)
 {
     const size_t unit = _Alignof(max_align_t);
     const size_t capacity = region_buffer_capacity(buffer, buffer_size, geometry);
-    const struct head head = head_of(geometry, capacity, unit);
+    const struct head head = buffer_head(geometry, capacity);
     char *slots;
 
     buffer_use(buffer, capacity, geometry, &slots);
 
     struct cork_mempool_region *region =
-        region_init(align(buffer, unit), &head, slots, capacity, geometry);
-    region->usable_count = capacity;
+        region_init(bits_align(buffer, unit), &head, slots, capacity, geometry);
+    *quarantine = (struct cork_mempool_quarantine){
+        .objects = table_at(region, &head, REGION_RING, geometry),
+        .capacity = bits_smaller(capacity, QUARANTINE_MAX),
+    };
+    region->committed_count = capacity;
     region->memory = buffer;
     region->memory_size = buffer_size;
     region->origin = REGION_IS_BUFFER;
-    annotate_usable(slots - geometry->lead_size, geometry->lead_size + capacity * geometry->stride);
+    tools_acquired(slots - geometry->redzone_size,
+                   geometry->redzone_size + capacity * geometry->stride);
     return region;
 }
 
@@ -317,55 +299,53 @@ struct cork_mempool_region *region_from_buffer(void *buffer, size_t buffer_size,
 static bool commit_head(struct cork_mempool_region *region, size_t end,
                         const struct cork_mempool_geometry *geometry)
 {
-    const size_t page = source_page_size();
-    const struct head head = head_of(geometry, region->capacity, page);
+    const size_t page = os_page_size();
+    const struct head head = reserved_head(geometry, region->reserved_count);
 
-    for (int table = 0; table < TABLE_COUNT; table++) {
-        const size_t used = round_up(table_size(geometry, table, region->usable_count), page);
-        const size_t needed = round_up(table_size(geometry, table, end), page);
+    if (is_head_whole(geometry, region->reserved_count)) {
+        return true;
+    }
+    for (int table = 0; table < REGION_TABLE_COUNT; table++) {
+        const size_t committed = table_size(geometry, table, region->committed_count);
+        const size_t used = bits_round_up(committed, page);
+        const size_t needed = bits_round_up(table_size(geometry, table, end), page);
         char *start = (char *)region + head.tables[table];
 
-        if (needed > used && !source_commit(start + used, needed - used)) {
+        if (needed > used && !os_commit(start + used, needed - used, region->memory_size)) {
             return false;
         }
     }
     return true;
 }
 
-/* The pages that slots from first up to end need and those before do not have, with their lead. */
+/* Pages, as addresses. */
 struct pages {
-    uintptr_t slots; /* where the lead starts, or the first slot */
     uintptr_t from;
     uintptr_t to;
 };
 
+/* The pages that slots [first, end) are the first to need, with the redzone before them; with
+ * guards, those of a block that begins with first. */
 static struct pages pages_of(const struct cork_mempool_region *region, size_t first, size_t end,
                              const struct cork_mempool_geometry *geometry)
 {
-    const size_t page = source_page_size();
+    const size_t page = os_page_size();
     const uintptr_t base = (uintptr_t)region->base;
-    /* Without a lead, the slots before have the first page already, and perhaps live objects. */
-    const bool has_lead = first == 0 || geometry->period_slots != 0;
-    const uintptr_t slots = base + first * geometry->stride - (has_lead ? geometry->lead_size : 0);
+    const uintptr_t start = base + first * geometry->stride;
+    const bool is_begun = first != 0 && geometry->block_pitch == 0;
 
     return (struct pages){
-        .slots = slots,
-        .from = has_lead ? round_down(slots, page) : round_up(slots, page),
-        .to = round_up(base + end * geometry->stride, page),
+        .from = is_begun ? bits_round_up(start, page)
+                         : bits_round_down(start - geometry->redzone_size, page),
+        .to = bits_round_up(base + end * geometry->stride, page),
     };
 }
 
-static char *address_in(const struct cork_mempool_region *region, uintptr_t address)
-{
-    return region->base + (ptrdiff_t)(address - (uintptr_t)region->base);
-}
-
-/* The pages of what lies between two guards and holds a slot, which is its first: a block, or all
- * slots up to end. */
+/* pages_of what lies between two guards: a block, or all slots up to end. */
 static struct pages next_pages(const struct cork_mempool_region *region, size_t first, size_t end,
                                const struct cork_mempool_geometry *geometry)
 {
-    const bool is_guarded = geometry->period_slots != 0;
+    const bool is_guarded = geometry->block_pitch != 0;
 
     return pages_of(region, first, is_guarded ? first + geometry->block_slots : end, geometry);
 }
@@ -373,23 +353,25 @@ static struct pages next_pages(const struct cork_mempool_region *region, size_t 
 /* The slot behind those pages and the guard that follows, or end. */
 static size_t next_first(size_t first, size_t end, const struct cork_mempool_geometry *geometry)
 {
-    return geometry->period_slots != 0 ? first + geometry->period_slots : end;
+    return geometry->block_pitch != 0 ? first + geometry->block_pitch : end;
 }
 
-/* Guards the blocks of slots from first up to end from each other, before they are committed. */
+static char *address_in(const struct cork_mempool_region *region, uintptr_t address)
+{
+    return region->base + (ptrdiff_t)(address - (uintptr_t)region->base);
+}
+
+/* Guards the blocks of slots [first, end) from each other, before they are committed. */
 static bool guard_blocks(const struct cork_mempool_region *region, size_t first, size_t end,
                          const struct cork_mempool_geometry *geometry)
 {
-    const size_t period = geometry->period_slots;
+    const size_t pitch = geometry->block_pitch;
 
-    if (!source_has_guards()) {
-        return false;
-    }
-    for (size_t next = first + period; next < end; next += period) {
-        const uintptr_t from = next_pages(region, next - period, end, geometry).to;
+    for (size_t next = first + pitch; next < end; next += pitch) {
+        const uintptr_t from = next_pages(region, next - pitch, end, geometry).to;
         const uintptr_t to = next_pages(region, next, end, geometry).from;
 
-        if (!source_guard(address_in(region, from), to - from)) {
+        if (!os_guard(address_in(region, from), to - from)) {
             return false;
         }
     }
@@ -400,18 +382,17 @@ static bool guard_blocks(const struct cork_mempool_region *region, size_t first,
 static bool commit_slots(struct cork_mempool_region *region, size_t first, size_t end,
                          const struct cork_mempool_geometry *geometry)
 {
-    const size_t period = geometry->period_slots;
     const uintptr_t from = next_pages(region, first, end, geometry).from;
-    /* Where the last block ends; or without guards, period being 0, where no more slots do. */
-    const uintptr_t to = next_pages(region, end - period, end, geometry).to;
+    /* Where the last block ends; or without guards, the pitch being 0, where no more slots do. */
+    const uintptr_t to = next_pages(region, end - geometry->block_pitch, end, geometry).to;
 
-    if (!source_commit(address_in(region, from), to - from)) {
+    if (from < to && !os_commit(address_in(region, from), to - from, region->memory_size)) {
         return false;
     }
     while (first < end) {
         const struct pages pages = next_pages(region, first, end, geometry);
 
-        annotate_usable(address_in(region, pages.slots), pages.to - pages.slots);
+        tools_acquired(address_in(region, pages.from), pages.to - pages.from);
         first = next_first(first, end, geometry);
     }
     return true;
@@ -421,7 +402,7 @@ static bool commit_slots(struct cork_mempool_region *region, size_t first, size_
 static size_t committed_size(const struct cork_mempool_region *region,
                              const struct cork_mempool_geometry *geometry)
 {
-    const size_t end = region->usable_count;
+    const size_t end = region->committed_count;
     size_t size = 0;
 
     for (size_t first = 0; first < end; first = next_first(first, end, geometry)) {
@@ -435,117 +416,132 @@ static size_t committed_size(const struct cork_mempool_region *region,
 static bool commit(struct cork_mempool_region *region, size_t count,
                    const struct cork_mempool_geometry *geometry)
 {
-    const size_t period = geometry->period_slots;
-    const size_t first = region->usable_count;
+    const size_t pitch = geometry->block_pitch;
+    const size_t first = region->committed_count;
     size_t end;
 
-    if (period != 0) {
-        end = first + count / period * period;
-        if (!guard_blocks(region, first, end, geometry)) {
+    if (pitch != 0) {
+        end = first + count / pitch * pitch;
+        if (end > first + pitch && !guard_blocks(region, first, end, geometry)) {
             /* What is not committed is a guard too, at the price of a mapping for each. */
-            end = first + period;
+            end = first + pitch;
         }
     } else {
         /* The last page may have room for more than was asked for. */
-        const size_t page = source_page_size();
+        const size_t page = os_page_size();
         const size_t base = (uintptr_t)region->base % page;
-        const size_t size = round_up(base + (first + count) * geometry->stride, page) - base;
+        const size_t size = bits_round_up(base + (first + count) * geometry->stride, page) - base;
 
-        end = at_most(size / geometry->stride, region->capacity);
+        end = bits_smaller(size / geometry->stride, region->reserved_count);
     }
     if (!commit_head(region, end, geometry) || !commit_slots(region, first, end, geometry)) {
         return false;
     }
-    region->usable_count = end;
+    region->committed_count = end;
     return true;
 }
 
-bool region_commit(struct cork_mempool_region *region, const struct cork_mempool_geometry *geometry)
+bool region_commit(struct cork_mempool_region *region, size_t count,
+                   const struct cork_mempool_geometry *geometry)
 {
-    const size_t reserved_count = region->capacity - region->usable_count;
-    const size_t least = at_most(unit_count(geometry), reserved_count);
-    size_t count = at_most(at_least(region->usable_count, least), reserved_count);
+    const size_t left = region->reserved_count - region->committed_count;
+    const size_t unit = bits_larger(geometry->block_pitch, geometry->block_slots);
+    const size_t least = bits_smaller(unit, left);
 
-    if (reserved_count == 0 || reserved_count < geometry->period_slots) {
+    if (left == 0 || left < geometry->block_pitch) {
         return false;
     }
+    count = bits_larger(bits_smaller(count, left), least);
     while (!commit(region, count, geometry)) {
-        if (!halve(&count, least)) {
+        if (count == least) {
             return false;
         }
+        count = bits_larger(count / 2, least);
     }
     return true;
 }
 
-size_t region_discard(struct cork_mempool_region *region, size_t first, size_t end,
-                      const struct cork_mempool_geometry *geometry)
+size_t region_purge(struct cork_mempool_region *region, size_t first, size_t end,
+                    const struct cork_mempool_geometry *geometry)
 {
-    const size_t page = source_page_size();
+    const size_t page = os_page_size();
     const uintptr_t base = (uintptr_t)region->base;
-    const uintptr_t from = round_up(base + first * geometry->stride, page);
-    const uintptr_t to = round_down(base + end * geometry->stride, page);
+    const uintptr_t from = bits_round_up(base + first * geometry->stride, page);
+    const uintptr_t to = bits_round_down(base + end * geometry->stride, page);
 
     if (region->origin != REGION_IS_RESERVED || from >= to) {
         return 0;
     }
-    source_discard(region->base + (ptrdiff_t)(from - base), to - from);
+    os_purge(address_in(region, from), to - from);
     return to - from;
 }
 
-void region_scatter(struct cork_mempool_region *region,
-                    const struct cork_mempool_geometry *geometry)
+void region_no_huge_pages(struct cork_mempool_region *region,
+                          const struct cork_mempool_geometry *geometry)
 {
-    const struct pages pages = next_pages(region, 0, region->usable_count, geometry);
+    const struct pages pages = next_pages(region, 0, region->committed_count, geometry);
 
-    region_discard(region, region->carved_count, region->usable_count, geometry);
-    source_scatter(address_in(region, pages.from), pages.to - pages.from);
+    region_purge(region, region->extended_count, region->committed_count, geometry);
+    os_no_huge_pages(address_in(region, pages.from), pages.to - pages.from);
 }
 
 void region_release(struct cork_mempool_region *region,
                     const struct cork_mempool_geometry *geometry,
                     const struct cork_mempool_source *source, void *source_data)
 {
-    /* All that has been announced to be usable: of a regular region, whole pages. */
-    const size_t unit = region->origin == REGION_IS_RESERVED ? source_page_size() : 1;
-    const size_t size = region->usable_count * geometry->stride;
-    const uintptr_t end = round_up((uintptr_t)region->base + size, unit);
-    const uintptr_t start = (uintptr_t)region->base - geometry->lead_size;
+    const size_t unit = _Alignof(max_align_t);
 
-    annotate_unusable(region->base - geometry->lead_size, end - start);
     switch (region->origin) {
-    case REGION_IS_NURSERY:
-        source_heap.release(NULL, region->memory, region->memory_size);
-        break;
     case REGION_IS_RESERVED:
-        annotate_unreserved(region->memory, region->memory_size);
-        source_release(region->memory, region->memory_size);
+        for (size_t first = 0; first < region->committed_count;
+             first = next_first(first, region->committed_count, geometry)) {
+            const struct pages pages = next_pages(region, first, region->committed_count, geometry);
+            tools_released(address_in(region, pages.from), pages.to - pages.from);
+        }
+        tools_unreserved(region->memory, region->memory_size);
+        os_release(region->memory, region->memory_size);
         break;
-    case REGION_IS_ACQUIRED:
-        /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): its source is known */
+    case REGION_IS_BUFFER:
+        tools_released(region->base - geometry->redzone_size,
+                       geometry->redzone_size + region->reserved_count * geometry->stride);
+        break;
+    case REGION_IS_FIRST:
+        tools_released(region->memory, region->memory_size);
+        os_heap.release(NULL, region->memory, region->memory_size);
+        break;
+    default:
+        tools_released(region->memory, region->memory_size);
         source->release(source_data, region->memory, region->memory_size);
-        source->release(
-            source_data, region,
-            head_of(geometry, region->capacity, _Alignof(struct cork_mempool_group)).size);
+        source->release(source_data, region, head_of(geometry, region->reserved_count, unit).size);
         break;
     }
+}
+
+/* The bytes of a reserved region's tables that are committed. */
+static size_t committed_head_size(const struct cork_mempool_region *region,
+                                  const struct cork_mempool_geometry *geometry)
+{
+    const size_t page = os_page_size();
+    size_t size = 0;
+
+    if (is_head_whole(geometry, region->reserved_count)) {
+        return reserved_head(geometry, region->reserved_count).size;
+    }
+    for (int table = 0; table < REGION_TABLE_COUNT; table++) {
+        size += bits_round_up(table_size(geometry, table, region->committed_count), page);
+    }
+    return size;
 }
 
 size_t region_memory_size(const struct cork_mempool_region *region,
                           const struct cork_mempool_geometry *geometry)
 {
-    const size_t unit = _Alignof(struct cork_mempool_group);
-    const size_t page = source_page_size();
-    size_t size;
-
     switch (region->origin) {
     case REGION_IS_RESERVED:
-        size = 0;
-        for (int table = 0; table < TABLE_COUNT; table++) {
-            size += round_up(table_size(geometry, table, region->usable_count), page);
-        }
-        return size + committed_size(region, geometry);
+        return committed_head_size(region, geometry) + committed_size(region, geometry);
     case REGION_IS_ACQUIRED:
-        return head_of(geometry, region->capacity, unit).size + region->memory_size;
+        return region->memory_size +
+               head_of(geometry, region->reserved_count, _Alignof(max_align_t)).size;
     default:
         return region->memory_size;
     }

@@ -3,39 +3,69 @@
 #include <stddef.h>
 
 #include "geometry.h"
+#include "grow.h"
+#include "hooks.h"
 #include "libcork/core/mempool_inspect.h"
-#include "pool.h"
-#include "protect.h"
 #include "region.h"
+#include "report.h"
+#include "slots.h"
+#include "tools.h"
+
+/* Frees all live objects of a pool without hooks, a group at a time. */
+static void clear_region(struct cork_mempool *mp, struct cork_mempool_region *region)
+{
+    struct slot slot = {region, 0};
+
+    for (; TOOLS_HEAR_OF_OBJECTS && slots_next_live(mp, &slot) && slot.region == region;
+         slot.index++) {
+        tools_free(slot_start(mp, slot), mp->geometry.element_size);
+    }
+    for (size_t i = 0; i < region_group_count(region->extended_count); i++) {
+        region->groups[i].free = slots_extended(region, i);
+        slots_link(mp, region, i);
+    }
+}
 
 NOINLINE void cork_mempool_clear(struct cork_mempool *mp)
 {
     const void *site = __builtin_return_address(0);
-    struct cork_mempool_slot slot;
-    size_t number = 0;
+    struct slot slot = {mp->oldest, 0};
 
-    pool_require_live(mp, NULL);
-    protect_verify(mp);
-    while (pool_next_live(mp, number, &slot)) {
-        number = pool_number(slot) + 1;
-        if (mp->guards_free) {
-            pool_approach(mp, slot.region);
-            protect_free(mp, pool_start(mp, slot), slot.index, site);
-        } else {
-            cork_mempool_free(mp, pool_start(mp, slot));
+    report_require(mp, NULL);
+    hooks_verify(mp);
+    if (mp->hooks != NULL) {
+        for (; slots_next_live(mp, &slot); slot.index++) {
+            mp->hooks->free(mp, slot_start(mp, slot), UINTPTR_MAX, site);
         }
+        return;
     }
+    slots_recall(mp);
+    for (; slot.region != NULL; slot.region = slot.region->newer) {
+        clear_region(mp, slot.region);
+    }
+    slots_lend(mp);
 }
 
-static bool is_unused(const struct cork_mempool_region *region, size_t index)
+static bool is_unused(const struct cork_mempool_region *region, size_t group)
 {
-    return pool_idle_bits(region, index) == pool_carved_bits(region, index);
+    return slots_not_live(region, group) == slots_extended(region, group);
+}
+
+static bool region_is_unused(const struct cork_mempool_region *region)
+{
+    const size_t count = region_group_count(region->extended_count);
+    size_t i = 0;
+
+    while (i < count && is_unused(region, i)) {
+        i++;
+    }
+    return i == count;
 }
 
 /* Groups of a region that have no live object give their pages back, side by side at once. */
-static size_t discard_groups(struct cork_mempool *mp, struct cork_mempool_region *region)
+static size_t purge_groups(struct cork_mempool *mp, struct cork_mempool_region *region)
 {
-    const size_t group_count = region_group_count(region->carved_count);
+    const size_t group_count = region_group_count(region->extended_count);
     size_t size = 0;
 
     for (size_t first = 0, end; first < group_count; first = end + 1) {
@@ -48,17 +78,16 @@ static size_t discard_groups(struct cork_mempool *mp, struct cork_mempool_region
         }
 
         const size_t first_slot = first * GROUP_SLOTS;
-        const size_t end_slot = end == group_count ? region->carved_count : end * GROUP_SLOTS;
-        const size_t discarded = region_discard(region, first_slot, end_slot, &mp->geometry);
+        const size_t end_slot = end == group_count ? region->extended_count : end * GROUP_SLOTS;
+        const size_t purged = region_purge(region, first_slot, end_slot, &mp->geometry);
 
-        size += discarded;
-        for (size_t i = first_slot; region->records != NULL && discarded != 0 && i < end_slot;
-             i++) {
-            region->records[i].seal = 0;
+        size += purged;
+        for (size_t i = first_slot; region->checksums != NULL && purged != 0 && i < end_slot; i++) {
+            region->checksums[i] = 0;
         }
     }
     if (size != 0) {
-        region_scatter(region, &mp->geometry);
+        region_no_huge_pages(region, &mp->geometry);
     }
     return size;
 }
@@ -66,79 +95,36 @@ static size_t discard_groups(struct cork_mempool *mp, struct cork_mempool_region
 /* Whether a slot that has been issued must be found as it was freed. Guards have no pages. */
 static bool is_bound_to_memory(const struct cork_mempool *mp)
 {
-    return mp->init_object != NULL || mp->done_object != NULL || mp->geometry.lead_size != 0 ||
-           mp->geometry.period_slots != 0;
-}
-
-/* All free lists and copies of what regions say are made anew from the groups. */
-static void relink(struct cork_mempool *mp)
-{
-    mp->free_list = NULL;
-    mp->base = NULL;
-    mp->groups = NULL;
-    mp->slot_count = 0;
-    mp->veiled_count = 0;
-    mp->near_region = NULL;
-    for (struct cork_mempool_region *region = mp->newest; region != NULL; region = region->older) {
-        for (size_t i = 0; i < region_group_count(region->carved_count); i++) {
-            region->groups[i].next = NULL;
-            if (region->groups[i].free != 0) {
-                pool_link(mp, &region->groups[i]);
-            }
-        }
-    }
-}
-
-static bool region_is_unused(const struct cork_mempool_region *region)
-{
-    size_t i = 0;
-
-    while (i < region_group_count(region->carved_count) && is_unused(region, i)) {
-        i++;
-    }
-    return i == region_group_count(region->carved_count);
-}
-
-/* Closes the open group if it is the region's; what was never issued there is free from now on. */
-static void forget(struct cork_mempool *mp, struct cork_mempool_region *region)
-{
-    for (size_t i = 0; i < region_group_count(region->carved_count); i++) {
-        mp->objects_left += (size_t)__builtin_popcountll(
-            pool_carved_bits(region, i) & ~(region->withheld != NULL ? region->withheld[i] : 0));
-    }
-    if (region_holds_group(region, mp->open_group)) {
-        mp->open = 0;
-        mp->veiled = 0;
-        mp->open_group = NULL;
-        mp->open_is_new = false;
-    }
+    return mp->callbacks.construct != NULL || mp->callbacks.destruct != NULL ||
+           mp->geometry.redzone_size != 0 || mp->geometry.block_pitch != 0;
 }
 
 size_t cork_mempool_trim(struct cork_mempool *mp)
 {
     size_t size = 0;
 
-    pool_require_live(mp, NULL);
-    protect_verify(mp);
-    protect_end_quarantine(mp);
-    for (struct cork_mempool_region **next = &mp->newest, *region; (region = *next) != NULL;) {
+    report_require(mp, NULL);
+    hooks_verify(mp);
+
+    SLOTS_CHANGE change = slots_begin_change(mp);
+    struct cork_mempool_region *region, *newer;
+
+    (void)change;
+    hooks_empty_quarantine(mp);
+    for (region = mp->oldest; region != NULL; region = newer) {
+        newer = region->newer;
         if (region_is_unused(region)) {
+            hooks_destruct(mp, region);
             size += region_memory_size(region, &mp->geometry);
-            protect_destroy(mp, region);
-            forget(mp, region);
-            *next = region->older;
-            region_release(region, &mp->geometry, mp->source, mp->source_data);
-        } else {
-            size += is_bound_to_memory(mp) ? 0 : discard_groups(mp, region);
-            next = &region->older;
+            grow_shrink(mp, region);
+            region_release(region, &mp->geometry, mp->memory.source, mp->memory.data);
+        } else if (!is_bound_to_memory(mp)) {
+            size += purge_groups(mp, region);
         }
     }
-    if (mp->open_group == NULL && mp->newest != NULL) {
-        /* Any group will do, since nothing in it is open. */
-        mp->open_group = mp->newest->groups;
-        mp->open_base = mp->newest->base;
-        mp->open_region = mp->newest;
+    if (mp->oldest == NULL) {
+        size += hooks_memory_size(mp);
+        hooks_done(mp);
     }
-    relink(mp);
     return size;
 }

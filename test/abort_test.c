@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/types.h>
 #include <unistd.h>
@@ -168,9 +169,6 @@ TEST(a_handler_that_returns_is_called_once_and_then_the_process_aborted)
     clean_up();
 }
 
-#define TEN(x)       x x x x x x x x x x
-#define SIXTY_TWO(x) TEN(x) TEN(x) TEN(x) TEN(x) TEN(x) TEN(x) x x
-
 static void check_name(const char *name)
 {
     void *object = cork_mempool_new(&mp);
@@ -180,21 +178,85 @@ static void check_name(const char *name)
     cork_mempool_done(&mp);
 }
 
-TEST(a_name_is_shown_whole_up_to_256_characters)
+/* A handler that misuses its pool in its turn, in one way or another. */
+static void (*misuse_again)(void);
+
+static void say_kind_and_misuse(const struct cork_mempool_violation *violation)
 {
-    static const char whole[] = "char[11" SIXTY_TWO(" | 1") "]";
-    static const char longer[] = "char[111" SIXTY_TWO(" | 1") "]";
-    char cut_off[512];
+    say_kind(violation);
+    misuse_again();
+}
 
-    CHECK_EQUAL(strlen(whole), 256);
-    cork_mempool_init(&mp, char[11 SIXTY_TWO(| 1)]);
-    check_name(whole);
+static void free_twice(void)
+{
+    cork_mempool_free(&mp, objects[0]);
+}
 
-    snprintf(cut_off, sizeof(cut_off), "%.256s...", longer);
-    cork_mempool_init(&mp, char[111 SIXTY_TWO(| 1)]);
-    check_name(cut_off);
+static void leak(void)
+{
+    cork_mempool_done(&mp);
+}
 
-    snprintf(cut_off, sizeof(cut_off), "%.256s...", "char[1111" SIXTY_TWO(" | 1 | 1") "]");
-    cork_mempool_init(&mp, char[1111 SIXTY_TWO(| 1 | 1)]);
-    check_name(cut_off);
+/* What is called 32 times must be said as often; then comes the first violation's line, and the
+ * report of the last. */
+static void misuses_of_a_handler_end(void (*misuse)(void), int kind, const char *last_report)
+{
+    static char expected[8192];
+    size_t length = 0;
+
+    misuse_again = misuse;
+    for (int i = 0; i < 64; i++) {
+        length += (size_t)snprintf(expected + length, sizeof(expected) - length, "handler: %d\n",
+                                   i == 0 ? CORK_MEMPOOL_DOUBLE_FREE : kind);
+    }
+    snprintf(expected + length, sizeof(expected) - length, "%s%s",
+             slot_report("double free", &mp, "long long", objects[0], 0), last_report);
+    CHECK_ABORTS(expected, free_twice());
+}
+
+TEST(a_handler_that_misuses_its_pool_ends_in_abort)
+{
+    static char last_report[4096];
+
+    prepare();
+    snprintf(last_report, sizeof(last_report), "%s",
+             slot_report("double free", &mp, "long long", objects[0], 0));
+    cork_mempool_free(&mp, objects[0]);
+    cork_mempool_on_violation(say_kind_and_misuse);
+    misuses_of_a_handler_end(free_twice, CORK_MEMPOOL_DOUBLE_FREE, last_report);
+    misuses_of_a_handler_end(leak, CORK_MEMPOOL_LEAK,
+                             leak_report(&mp, "long long", COUNT_OF(objects) - 1, objects, 1, 1));
+    cork_mempool_on_violation(NULL);
+    cork_mempool_clear(&mp);
+    cork_mempool_done(&mp);
+}
+
+/* What a pool was named by need not outlive init. */
+TEST(a_name_is_copied_and_shown_whole_up_to_39_bytes)
+{
+    for (size_t length = 0; length <= 100; length++) {
+        struct cork_mempool_options options = {.element_size = 16};
+        char *name = malloc(length + 1);
+        char shown[101] = "";
+
+        CHECK(name != NULL);
+        name[length] = '\0';
+        for (size_t i = 0; i < length; i++) {
+            name[i] = (char)('A' + i % 50);
+        }
+        options.name = name;
+        CHECK(cork_mempool_init_with(&mp, &options));
+        snprintf(shown, sizeof(shown), length <= 39 ? "%s" : "%.36s...", name);
+        memset(name, '?', length);
+        free(name);
+        check_name(shown);
+    }
+}
+
+TEST(a_long_name_of_a_type_is_cut_off)
+{
+    cork_mempool_init(&mp, char[1 + 2 + 3 + 4 + 5 + 6 + 7 + 8 + 9]);
+    check_name("char[1 + 2 + 3 + 4 + 5 + 6 + 7 + 8 + 9]");
+    cork_mempool_init(&mp, char[1 + 2 + 3 + 4 + 5 + 6 + 7 + 8 + 99]);
+    check_name("char[1 + 2 + 3 + 4 + 5 + 6 + 7 + 8 +...");
 }

@@ -52,7 +52,7 @@ TEST(a_pool_of_a_type_has_its_name_and_its_size)
     const struct cork_mempool_stats stats = stats_of(pool);
 
     CHECK_EQUAL(stats.element_size, sizeof(struct node));
-    CHECK_EQUAL(stats.alignment, sizeof(struct node) & (~sizeof(struct node) + 1));
+    CHECK_EQUAL(stats.alignment, _Alignof(struct node));
     CHECK_ABORTS(leak_report(pool, "struct node", 1, &node, 0, 1), cork_mempool_free(pool));
     cork_mempool_free_object(pool, node);
     cork_mempool_free(pool);
@@ -151,13 +151,16 @@ TEST(pools_that_were_not_made_here_are_not_freed_here)
     cork_mempool_done(&pool);
 }
 
-TEST(a_pool_that_was_finalized_is_not_freed)
+TEST(a_pool_that_was_finalized_is_not_used_or_freed)
 {
     struct cork_mempool *pool = cork_mempool_new(struct node);
+    const char *report = pool_report("use after done", pool, "struct node");
 
     cork_mempool_done(pool);
-    CHECK_ABORTS("cork_mempool: not a pool that cork_mempool_new has made\n",
-                 cork_mempool_free(pool));
+    CHECK_ABORTS(report, cork_mempool_free(pool));
+    CHECK_ABORTS(report, cork_mempool_set_user_data(pool, NULL, NULL));
+    CHECK_ABORTS(report, cork_mempool_set_init_object(pool, count_init));
+    CHECK_ABORTS(report, cork_mempool_set_done_object(pool, count_done));
     free(pool);
 }
 

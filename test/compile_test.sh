@@ -126,6 +126,32 @@ try_clashes() { # try_clashes SOURCE COMMAND...
     done
 }
 
+# Old code of libcork sets fields of a pool: none of its names is one of ours.
+cat > "$directory/field.c" << 'END'
+#include <libcork/core.h>
+
+void use(struct cork_mempool *mp);
+
+void use(struct cork_mempool *mp)
+{
+    mp->WHAT = 0;
+}
+END
+cp "$directory/field.c" "$directory/field.cc"
+
+try_fields() { # try_fields SOURCE COMMAND...
+    source=$1
+    shift
+    # There is one that is a field, lest the others be refused for something else.
+    compiles "$* field: protections" "$@" -I"$include" -DWHAT=protections -fsyntax-only \
+        "$directory/$source"
+    for what in init_object done_object user_data element_size block_size allocated_count \
+        free_list blocks; do
+        is_refused "$* field: $what" "$@" -I"$include" -DWHAT="$what" -fsyntax-only \
+            "$directory/$source"
+    done
+}
+
 try_headers() { # try_headers SUFFIX COMMAND...
     suffix=$1
     shift
@@ -147,6 +173,7 @@ for compiler in $c_compilers; do
         try_types use.c "$compiler" "-std=$standard"
     done
     try_clashes clash.c "$compiler" -std=c11
+    try_fields field.c "$compiler" -std=c11
     try_others use.c "$compiler" -std=c11
     try_others use.c "$compiler" -std=gnu17
 done
@@ -156,6 +183,7 @@ for compiler in $cxx_compilers; do
         try_types use.cc "$compiler" "-std=$standard"
     done
     try_clashes clash.cc "$compiler" -std=c++11
+    try_fields field.cc "$compiler" -std=c++11
     try_others use.cc "$compiler" -std=c++11
     try_others use.cc "$compiler" -std=gnu++20
 done

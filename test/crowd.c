@@ -19,20 +19,19 @@ static void take_one(struct crowd *crowd)
 
 void crowd_gather(struct crowd *crowd)
 {
-    make_regions_small();
     cork_mempool_init(&crowd->mp, struct person);
     crowd->count = 0;
     requests_start();
     for (size_t region = 0; region < CROWD_PLACE_COUNT / 2; region++) {
-        requests_refuse(region < 3 ? 0 : MAPPINGS, REFUSE_FROM, 1);
+        requests_refuse(region == CROWD_RESERVED ? HEAP : MAPPINGS, REFUSE_FROM, 1);
         while (stats_of(&crowd->mp).region_count == region) {
             take_one(crowd);
         }
         crowd->places[2 * region] = crowd->count - 1;
-        crowd->places[2 * region + 1] = crowd->count + (region == 0 ? 1 : 20);
+        crowd->places[2 * region + 1] = crowd->count + (region < CROWD_RESERVED ? 1 : 20);
     }
     requests_stop();
-    CHECK(requests.refused_count > 0);
+    CHECK(requests.refused_count > 0 && requests.mapped_size > 0);
     for (size_t i = 0; i < 30; i++) {
         take_one(crowd);
     }

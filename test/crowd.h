@@ -22,19 +22,22 @@ struct person {
 /* In each of the regions: its first object, and one further on that has neighbours. */
 #define CROWD_PLACE_COUNT 8
 
+/* The number of the one region that is reserved. */
+#define CROWD_RESERVED 2
+
 struct crowd {
     struct cork_mempool mp;
     size_t count;
     /* In the order in which they were issued, which is that of their slots; NULL: freed since. */
-    void *objects[8000];
+    void *objects[1000];
     size_t places[CROWD_PLACE_COUNT];
     size_t unissued_count; /* slots behind that of the last object, up to the end of the memory */
 };
 
 /*
- * crowd_gather fills a pool's nursery, two regular regions, and some of a region from the heap, so
- * that slots remain that were never issued. It limits this process's address space to a little less
- * than unlimited, which makes regions small.
+ * crowd_gather fills a pool's first region, one more of the heap, a reserved one, and some of
+ * another of the heap, so that slots remain that were never issued. The last two are those that
+ * free finds on its fast path.
  */
 void crowd_gather(struct crowd *crowd);
 

@@ -10,6 +10,7 @@
 #include "harness.h"
 #include "pools.h"
 #include "refusals.h"
+#include "requests.h"
 
 /* Where there is a tool that can say so, nobody may touch a byte. */
 #if TEST_UNDER_ASAN
@@ -197,20 +198,80 @@ TEST(no_byte_of_a_canary_is_0_whatever_the_seed)
     }
 }
 
-/* Not even where a pool looks first for the next object that is freed. */
+/* In a region in which a pool does not look first. */
 TEST(a_refused_free_of_a_damaged_object_far_away_changes_nothing)
 {
     char *objects[128];
-    struct cork_mempool before;
+    struct cork_mempool_stats before;
+    struct cork_mempool_stats after;
 
     begin_large(CORK_MEMPOOL_CANARY, 24, (void **)objects, COUNT_OF(objects));
     CHECK(stats_of(&subject.mp).region_count > 1);
     cork_mempool_free(&subject.mp, objects[127]);
     poke(objects[0] + 24, peek(objects[0] + 24) ^ 1u);
-    memcpy(&before, &subject.mp, sizeof(before));
+    before = stats_of(&subject.mp);
     CHECK(is_refused(FREE, objects[0]));
     CHECK_EQUAL(seen.violation.kind, CORK_MEMPOOL_CANARY_DAMAGED);
-    CHECK_EQUAL(memcmp(&before, &subject.mp, sizeof(before)), 0);
+    after = stats_of(&subject.mp);
+    CHECK(same_stats(&before, &after));
+    poke(objects[0] + 24, peek(objects[0] + 24) ^ 1u);
+    CHECK(cork_mempool_check(&subject.mp));
+    CHECK_POINTER(cork_mempool_new(&subject.mp), objects[127]);
+    fill(objects[127], 24, 127);
+    give_objects(&subject.mp, (void **)objects, COUNT_OF(objects));
+    cork_mempool_done(&subject.mp);
+}
+
+/* The slot behind has been issued, and is what shows the damage. */
+TEST(a_damaged_canary_is_not_mended_when_the_slot_before_it_is_issued)
+{
+    for (uint64_t seed = 1; seed <= 100; seed++) {
+        const struct cork_mempool_options options = {
+            .element_size = 24,
+            .protections = CORK_MEMPOOL_CANARY | CORK_MEMPOOL_SHUFFLE,
+            .seed = seed,
+            .max_objects = 64,
+        };
+        char *first;
+        char *next;
+
+        CHECK(cork_mempool_init_with(&subject.mp, &options));
+        first = cork_mempool_new(&subject.mp);
+        poke(first - 1, peek(first - 1) ^ 1u);
+        do {
+            next = cork_mempool_new(&subject.mp);
+        } while (next != NULL && next + stats_of(&subject.mp).slot_size != first);
+        CHECK(is_refused(FREE, first));
+        CHECK_EQUAL(seen.violation.kind, CORK_MEMPOOL_CANARY_DAMAGED);
+        CHECK_POINTER(seen.violation.damaged, first - CANARY_SIZE);
+        poke(first - 1, peek(first - 1) ^ 1u);
+        cork_mempool_clear(&subject.mp);
+        cork_mempool_done(&subject.mp);
+    }
+}
+
+/* Memory that no object has been issued in is not touched, so that it costs nothing. */
+TEST(canaries_are_written_when_an_object_of_a_slot_is_issued_and_not_before)
+{
+    static _Alignas(64) unsigned char buffer[8192];
+    const struct cork_mempool_options options = {.element_size = 24,
+                                                 .protections = CORK_MEMPOOL_CANARY,
+                                                 .buffer = buffer,
+                                                 .buffer_size = sizeof(buffer)};
+
+    memset(buffer, 0xa5, sizeof(buffer));
+    CHECK(cork_mempool_init_with(&subject.mp, &options));
+    for (size_t i = 0; i < 100; i++) {
+        const char *const object = cork_mempool_new(&subject.mp);
+        const char *const end = object + stats_of(&subject.mp).slot_size;
+
+        for (const char *byte = end; byte < (char *)&buffer[sizeof(buffer)]; byte++) {
+            CHECK_EQUAL(peek(byte), 0xa5);
+        }
+        CHECK(peek(object + 24) != 0xa5 || peek(object + 25) != 0xa5);
+    }
+    cork_mempool_clear(&subject.mp);
+    cork_mempool_done(&subject.mp);
 }
 
 /* Writes into each byte of an object that is free, and calls. */
@@ -354,8 +415,12 @@ TEST(a_write_after_free_is_found_beside_what_a_trim_gave_back)
 {
     char *objects[192];
 
-    /* 64 objects fill a page. */
+    /* 64 objects fill a page of the system's, for there is no heap. */
+    requests_start();
+    requests_refuse(HEAP, REFUSE_FROM, 1);
     begin_large(CORK_MEMPOOL_SEAL, page_size() / 64, (void **)objects, COUNT_OF(objects));
+    requests_stop();
+    CHECK_EQUAL(stats_of(&subject.mp).region_count, 1);
     give_objects(&subject.mp, (void **)objects, 65);
     CHECK((cork_mempool_trim(&subject.mp) > 0) == !TEST_UNDER_ASAN);
     poke(objects[64], peek(objects[64]) ^ 1u);

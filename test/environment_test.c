@@ -25,7 +25,7 @@
 
 #define VARIABLE     "CORK_MEMPOOL_OPTIONS"
 #define ELEMENT_SIZE 48
-#define OBJECT_COUNT 400
+#define OBJECT_MAX   8000
 
 static const struct {
     const char *word;
@@ -41,7 +41,8 @@ static const struct {
     {"paranoid", CORK_MEMPOOL_PARANOID},
 };
 
-static char *objects[OBJECT_COUNT];
+static char *objects[OBJECT_MAX];
+static size_t object_count;
 
 static void set_variable(const char *text)
 {
@@ -84,18 +85,22 @@ static int compare(const void *one, const void *other)
     return (a > b) - (a < b);
 }
 
-/* Slots that were left out by chance are no gap of two pages; a gap between regions may be one, but
- * there are few of them. */
+static size_t slots_of_a_block(void)
+{
+    return stats_of(&subject.mp).block_size / stats_of(&subject.mp).slot_size;
+}
+
+static bool is_gap_before(size_t i)
+{
+    return (uintptr_t)objects[i] - (uintptr_t)objects[i - 1] >= page_size();
+}
+
+/* Whether there are pages without objects behind the first block and behind the second; a region
+ * that is no larger than a block may end at one of these places, but not at both. */
 static bool is_guarded(void)
 {
-    const size_t gap_size = 2 * page_size();
-    size_t gap_count = 0;
-
-    qsort(objects, OBJECT_COUNT, sizeof(*objects), compare);
-    for (size_t i = 1; i < OBJECT_COUNT; i++) {
-        gap_count += (uintptr_t)objects[i] - (uintptr_t)objects[i - 1] > gap_size;
-    }
-    return gap_count >= stats_of(&subject.mp).region_count;
+    qsort(objects, object_count, sizeof(*objects), compare);
+    return is_gap_before(slots_of_a_block()) && is_gap_before(2 * slots_of_a_block());
 }
 
 static unsigned contents_after_free(char *object)
@@ -135,12 +140,14 @@ static unsigned protections_of_pool(void)
 {
     unsigned found = 0;
 
-    take_objects(&subject.mp, (void **)objects, OBJECT_COUNT);
+    object_count = 2 * slots_of_a_block() + 300;
+    CHECK(object_count <= OBJECT_MAX);
+    take_objects(&subject.mp, (void **)objects, object_count);
     CHECK(is_refused(DONE, NULL));
     found |= seen.listed[0].new_site != NULL ? CORK_MEMPOOL_CALLSITES : 0;
     found |= is_shuffled() ? CORK_MEMPOOL_SHUFFLE : 0;
-    found |= has_canaries() ? CORK_MEMPOOL_CANARY : 0;
     found |= is_guarded() ? CORK_MEMPOOL_GUARD : 0;
+    found |= has_canaries() ? CORK_MEMPOOL_CANARY : 0;
     found |= contents_after_free(objects[1]);
     found |= is_at_rest(objects[1]) ? CORK_MEMPOOL_QUARANTINE : 0;
     cork_mempool_clear(&subject.mp);

@@ -13,8 +13,9 @@
 #include "pools.h"
 #include "reports.h"
 
+/* More than the heap's pieces hold. */
 #define COUNT 5000
-#define SIZE  40
+#define SIZE  400
 
 static struct cork_mempool mp;
 static void *objects[2 * COUNT];

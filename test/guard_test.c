@@ -24,59 +24,6 @@ static void init(struct cork_mempool *mp, struct cork_mempool_options options)
     CHECK(cork_mempool_init_with(mp, &options));
 }
 
-/* A region has room for one block and its guard alone then. */
-TEST(guarded_blocks_larger_than_a_small_region_are_guarded)
-{
-    struct cork_mempool mp;
-
-    make_regions_small();
-    init(&mp, (struct cork_mempool_options){
-                  .element_size = 30000, .block_size = 60032, .protections = CORK_MEMPOOL_GUARD});
-    requests_start();
-    take_objects(&mp, objects, 1);
-    CHECK(requests.mapped_size > 0);
-    CHECK_EQUAL(requests.heap_count, 0);
-    CHECK_EQUAL(mp.newest->capacity, mp.geometry.period_slots);
-    give_objects(&mp, objects, 1);
-    cork_mempool_done(&mp);
-    requests_stop();
-}
-
-/* Guards are rounded up to the alignment, and so is what stands before the first object. */
-TEST(objects_aligned_to_more_than_guards_have_both)
-{
-    struct cork_mempool mp;
-
-    init(&mp,
-         (struct cork_mempool_options){.element_size = 64,
-                                       .alignment = 16 * page_size(),
-                                       .protections = CORK_MEMPOOL_GUARD | CORK_MEMPOOL_CANARY});
-    CHECK(mp.geometry.lead_size > 3 * page_size());
-    take_objects(&mp, objects, 100);
-    CHECK(cork_mempool_check(&mp));
-    give_objects(&mp, objects, 100);
-    cork_mempool_done(&mp);
-}
-
-/* Blocks and guards of an odd number of odd objects. */
-TEST(guarded_blocks_begin_at_any_address)
-{
-    struct cork_mempool mp;
-
-    init(&mp, (struct cork_mempool_options){.element_size = 3,
-                                            .alignment = 1,
-                                            .block_size = 3 * 1366,
-                                            .protections = CORK_MEMPOOL_GUARD});
-    requests_start();
-    take_objects(&mp, objects, 10 * 1366);
-    CHECK(TEST_UNDER_ASAN || mp.geometry.period_slots * mp.geometry.stride % 2 != 0);
-    CHECK_EQUAL(requests.refused_count, 0);
-    CHECK_EQUAL(requests.heap_count, 0);
-    give_objects(&mp, objects, 10 * 1366);
-    cork_mempool_done(&mp);
-    requests_stop();
-}
-
 /* Asks the kernel, which no tool hears. */
 static bool is_accessible(const char *address)
 {
@@ -106,59 +53,167 @@ static bool has_guards(void)
     return has_guards;
 }
 
-/* Looks at what is between blocks. Regions may lie side by side too, but not just so far apart. */
+/* From where a block ends, behind its last slot, to where the next one begins: first a guard, then
+ * what the next block's pages have before its first slot. Says how many pages the guard has. */
+static size_t look_between(const struct cork_mempool *mp, const char *last, const char *next)
+{
+    const size_t page = page_size();
+    const size_t alignment = mp->geometry.alignment;
+    const size_t guard_size = alignment > page ? alignment : page;
+    const size_t redzone = (mp->protections & CORK_MEMPOOL_CANARY) != 0 ? 16 : GAP_SIZE;
+    const char *const end = last + mp->geometry.stride;
+    const size_t redzone_size = (size_t)(next - end) - guard_size;
+
+    CHECK_EQUAL((uintptr_t)end % page, 0);
+    CHECK(redzone_size >= redzone);
+    CHECK(redzone_size < redzone + alignment + mp->geometry.stride); /* no room for a slot */
+    CHECK(is_accessible(end - 1));
+    for (const char *address = end; address < next; address += page) {
+        CHECK_EQUAL(is_accessible(address), address >= end + guard_size);
+    }
+    CHECK_EQUAL(is_accessible(next - 1), redzone_size > 0);
+    CHECK(is_accessible(next));
+    return guard_size / page;
+}
+
+/* Looks at the guards between objects that were issued in order; regions may lie side by side too,
+ * but not just so far apart. */
 static size_t count_guards(const struct cork_mempool *mp, size_t count)
 {
     const struct cork_mempool_geometry *geometry = &mp->geometry;
-    const size_t gap = (geometry->period_slots - geometry->block_slots) * geometry->stride;
+    const size_t gap = (geometry->block_pitch - geometry->block_slots + 1) * geometry->stride;
     size_t guard_count = 0;
 
     for (size_t i = 1; i < count; i++) {
-        const char *const end = (char *)objects[i - 1] + geometry->stride;
+        const char *const last = objects[i - 1];
         const char *const next = objects[i];
 
-        if ((uintptr_t)next - (uintptr_t)end == gap) {
-            const char *guard = end + page_size() - 1;
-
-            for (guard -= (uintptr_t)guard % page_size(); guard + page_size() <= next;
-                 guard += page_size()) {
-                CHECK(!is_accessible(guard));
-                guard_count++;
-            }
+        if ((uintptr_t)next - (uintptr_t)last == gap) {
+            guard_count += look_between(mp, last, next);
         }
-        CHECK(is_accessible(next));
     }
     return guard_count;
 }
 
-/* With those of the operating system, where it has none, and where it only says that it has. */
+/* Who makes the guards: the system, mappings, or mappings where advice is taken and not followed.
+ */
+enum guards { SYSTEM_GUARDS, NO_SYSTEM_GUARDS, IGNORED_GUARDS, GUARDS_COUNT };
+
+static void start_requests(enum guards guards)
+{
+    requests_start();
+    if (guards == NO_SYSTEM_GUARDS) {
+        requests_refuse_guards();
+    } else if (guards == IGNORED_GUARDS) {
+        requests_ignore_advice();
+    }
+}
+
+static unsigned with_canaries(size_t i)
+{
+    return i % 2 == 0 ? CORK_MEMPOOL_GUARD : CORK_MEMPOOL_GUARD | CORK_MEMPOOL_CANARY;
+}
+
+/* Enough blocks for two of them to be committed at once, with a guard between them. */
+#define BLOCKS 6
+
+static void look_at_blocks(size_t element_size, size_t alignment, unsigned protections,
+                           enum guards guards)
+{
+    const size_t redzone = (protections & CORK_MEMPOOL_CANARY) != 0 ? 16 : GAP_SIZE;
+    struct cork_mempool mp;
+
+    init(&mp, (struct cork_mempool_options){.element_size = element_size,
+                                            .alignment = alignment,
+                                            .protections = protections});
+    const struct cork_mempool_stats stats = stats_of(&mp);
+    const size_t block_slots = stats.block_size / stats.slot_size;
+    const size_t needed = element_size + redzone + stats.alignment - 1;
+
+    CHECK(stats.slot_size <= needed + needed / 8);
+    CHECK(BLOCKS * block_slots < COUNT_OF(objects));
+    start_requests(guards);
+    take_objects(&mp, objects, BLOCKS * block_slots + 1);
+    CHECK_EQUAL(requests.heap_count, 0);
+    CHECK_EQUAL(requests.stray_count, 0);
+    CHECK(count_guards(&mp, BLOCKS * block_slots + 1) >= 1);
+    give_objects(&mp, objects, BLOCKS * block_slots + 1);
+    cork_mempool_done(&mp);
+    requests_stop();
+}
+
+TEST(blocks_end_where_their_guards_begin_whatever_the_size)
+{
+    for (size_t size = 16; size <= 5000; size++) {
+        look_at_blocks(size, 0, with_canaries(size), SYSTEM_GUARDS);
+    }
+}
+
+TEST(blocks_end_where_their_guards_begin_where_the_system_makes_none)
+{
+    for (size_t size = 1; size <= 5000; size += 7) {
+        look_at_blocks(size, 0, with_canaries(size), NO_SYSTEM_GUARDS);
+        look_at_blocks(size, 1, with_canaries(size), IGNORED_GUARDS);
+    }
+}
+
+/* Guards are as large as the alignment then. */
+TEST(objects_aligned_to_more_than_a_page_have_guards)
+{
+    for (size_t alignment = page_size() / 2; alignment <= 16 * page_size(); alignment *= 2) {
+        for (size_t i = 0; i < 2; i++) {
+            look_at_blocks(64, alignment, with_canaries(i), SYSTEM_GUARDS);
+            look_at_blocks(alignment + 1, alignment, with_canaries(i), NO_SYSTEM_GUARDS);
+        }
+    }
+}
+
+/* A region has room for one block and its guard alone then. */
+TEST(guarded_blocks_larger_than_a_small_region_are_guarded)
+{
+    struct cork_mempool mp;
+
+    init(&mp, (struct cork_mempool_options){
+                  .element_size = 30000, .block_size = 120064, .protections = CORK_MEMPOOL_GUARD});
+    requests_start();
+    take_objects(&mp, objects, 1);
+    CHECK(requests.mapped_size > 0);
+    CHECK_EQUAL(requests.heap_count, 0);
+    CHECK_EQUAL(mp.newest->reserved_count, mp.geometry.block_pitch);
+    CHECK(stats_of(&mp).block_size > 120064 - stats_of(&mp).slot_size);
+    give_objects(&mp, objects, 1);
+    cork_mempool_done(&mp);
+    requests_stop();
+}
+
 TEST(guards_between_blocks_are_inaccessible_before_and_after_trim)
 {
-    const size_t block_count = 5000 / 64;
     const bool are_to_be_had = has_guards();
 
-    for (size_t i = 0; i < 6; i++) {
+    for (size_t i = 0; i < 2 * GUARDS_COUNT; i++) {
         struct cork_mempool mp;
 
         init(&mp, (struct cork_mempool_options){.element_size = 64,
-                                                .protections = i < 3 ? CORK_MEMPOOL_GUARD
-                                                                     : CORK_MEMPOOL_GUARD |
-                                                                           CORK_MEMPOOL_CANARY});
-        requests_start();
-        if (i % 3 == 1) {
-            requests_refuse_guards();
-        } else if (i % 3 == 2) {
-            requests_ignore_advice();
-        }
+                                                .protections = with_canaries(i / GUARDS_COUNT)});
+        const size_t block_count = 5000 / mp.geometry.block_slots;
+
+        start_requests(i % GUARDS_COUNT);
         take_objects(&mp, objects, 5000);
-        CHECK(count_guards(&mp, 5000) >= block_count - 1);
+        CHECK(count_guards(&mp, 5000) + stats_of(&mp).region_count > block_count);
         /* A commit for each block, or for twice as many each time. */
-        CHECK((requests.system_count < block_count) == (requests.guard_size > 0));
-        CHECK_EQUAL(requests.guard_size > 0, i % 3 == 0 && are_to_be_had);
-        give_objects(&mp, objects, 5000);
+        CHECK_EQUAL(requests.system_count < block_count, requests.guard_size > 0);
+        CHECK_EQUAL(requests.guard_size > 0, i % GUARDS_COUNT == SYSTEM_GUARDS && are_to_be_had);
+        for (size_t j = 1; j < 4999; j++) {
+            cork_mempool_free(&mp, objects[j]);
+        }
         cork_mempool_trim(&mp);
+        CHECK(count_guards(&mp, mp.geometry.block_slots + 1) <= 1);
+        cork_mempool_free(&mp, objects[0]);
+        cork_mempool_free(&mp, objects[4999]);
+        cork_mempool_trim(&mp);
+        CHECK_EQUAL(requests.mapped_size, 0);
         take_objects(&mp, objects, 5000);
-        CHECK(count_guards(&mp, 5000) >= block_count - 1);
+        CHECK(count_guards(&mp, 5000) + stats_of(&mp).region_count > block_count);
         CHECK_EQUAL(requests.stray_count, 0);
         give_objects(&mp, objects, 5000);
         cork_mempool_done(&mp);

@@ -8,10 +8,12 @@
 #define _DEFAULT_SOURCE 1 /* getpagesize */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -22,15 +24,16 @@
 #include "pools.h"
 #include "requests.h"
 
-/* The pools below grow through all kinds of memory: nursery, regions, and again regions. */
+/* The pools below grow through pieces of the heap, and all but the first to reservations. */
 static const struct scenario {
     size_t element_size, block_size, count;
+    unsigned protections;
 } scenarios[] = {
-    {1, 4096, 10000}, {16, 4096, 20000}, {1000, 1, 4000},     {1000, 65536, 4000},
-    {5000, 0, 1000},  {100000, 0, 50},   {1 << 20, 4096, 12}, {48, 1 << 17, 20000},
+    {1, 4096, 10000, 0}, {16, 4096, 110000, 0}, {1000, 1, 4000, 0},     {1000, 65536, 4000, 0},
+    {5000, 0, 1000, 0},  {100000, 0, 50, 0},    {1 << 20, 4096, 12, 0}, {48, 1 << 17, 50000, 0},
 };
 
-static void *objects[50000];
+static void *objects[120000];
 
 /*
  * One call of cork_mempool_new, which must leave everything as it was where it gives NULL.
@@ -50,7 +53,10 @@ static void *try_new(struct cork_mempool *mp)
     CHECK_EQUAL(errno, ENOMEM);
     CHECK(requests.refused_count > before.refused_count);
     CHECK_EQUAL(requests.mapped_size, before.mapped_size);
-    CHECK_EQUAL(requests.heap_count, before.heap_count);
+    /* A quarantine's ring comes before a first region, and is kept. */
+    CHECK(requests.heap_count == before.heap_count ||
+          (requests.heap_count == 1 && stats_of(mp).region_count == 0 &&
+           stats_of(mp).memory_size != 0));
     CHECK(cork_mempool_check(mp));
     return NULL;
 }
@@ -95,7 +101,13 @@ static void finish(struct cork_mempool *mp, size_t count)
 
 static void init(struct cork_mempool *mp, const struct scenario *scenario)
 {
-    cork_mempool_init_size_ex(mp, scenario->element_size, scenario->block_size);
+    const struct cork_mempool_options options = {
+        .element_size = scenario->element_size,
+        .block_size = scenario->block_size,
+        .protections = scenario->protections,
+    };
+
+    CHECK(cork_mempool_init_with(mp, &options));
 }
 
 /* Refuses one request of a scenario, and says whether there were so many. */
@@ -161,6 +173,7 @@ static size_t use_up(struct cork_mempool *mp, size_t count, size_t size)
     if (count > 0) {
         cork_mempool_free(mp, objects[count / 2]);
         CHECK_POINTER(try_new(mp), objects[count / 2]);
+        mark(count / 2, size);
         CHECK_POINTER(try_new(mp), NULL);
     }
     return count;
@@ -202,6 +215,27 @@ TEST(all_requests_from_any_on_may_be_refused)
             number++;
         }
         CHECK(number > 4);
+    }
+}
+
+/* Tables are refused too, and the quarantine's ring. */
+TEST(each_request_of_a_protected_pool_may_be_refused)
+{
+    static const unsigned protections[] = {CORK_MEMPOOL_SEAL, CORK_MEMPOOL_QUARANTINE,
+                                           CORK_MEMPOOL_GUARD, CORK_MEMPOOL_PARANOID};
+
+    make_regions_small();
+    for (size_t i = 0; i < COUNT_OF(protections); i++) {
+        const struct scenario scenario = {48, 4096, 30000, protections[i]};
+        size_t number = 1;
+
+        while (refuse_once(&scenario, true, number)) {
+            number++;
+        }
+        CHECK(number > 8);
+        for (number = 1; run_out(&scenario, EVERYTHING, number); number++) {
+        }
+        CHECK(number > 8);
     }
 }
 
@@ -251,7 +285,7 @@ static size_t take_small(const struct scenario *scenario, int kinds, size_t most
     while (count < scenario->count && (objects[count] = try_new(&mp)) != NULL) {
         mark(count++, scenario->element_size);
     }
-    CHECK((kinds & MAPPINGS) == 0 || requests.mapped_size > 0);
+    CHECK((kinds & MAPPINGS) == 0 || scenario == scenarios || requests.mapped_size > 0);
     CHECK(requests.refused_count > 0 || scenario->count * scenario->element_size < 4 * most);
     finish(&mp, count);
     return count;
@@ -429,6 +463,114 @@ TEST(many_small_pools_leave_a_small_address_space_to_others)
     }
 }
 
+/* Whoever may not lock much more memory does not get much for the asking. */
+static void check_locked_pool(void)
+{
+    const size_t count = 25000;
+    struct rlimit limit;
+    struct cork_mempool mp;
+    struct cork_mempool_stats stats;
+
+    CHECK_EQUAL(getrlimit(RLIMIT_MEMLOCK, &limit), 0);
+    if (limit.rlim_cur == RLIM_INFINITY) {
+        limit.rlim_cur = (size_t)1 << 30;
+        CHECK_EQUAL(setrlimit(RLIMIT_MEMLOCK, &limit), 0);
+    }
+    if (mlockall(MCL_FUTURE) != 0) {
+        test_skip("memory cannot be locked here");
+    }
+    cork_mempool_init_size(&mp, 64);
+    errno = ODD_ERRNO;
+    take_objects(&mp, objects, count);
+    CHECK_EQUAL(errno, ODD_ERRNO);
+    stats = stats_of(&mp);
+    CHECK(stats.region_count > 4);
+    CHECK(stats.reserved_size < 4 * count * 64);
+    give_objects(&mp, objects, count);
+    cork_mempool_done(&mp);
+}
+
+TEST(a_pool_reserves_little_where_memory_is_locked_and_what_can_be_is_limited)
+{
+    if (TEST_UNDER_ASAN || TEST_UNDER_MSAN || TEST_UNDER_TSAN) {
+        test_skip("this sanitizer lets nothing be locked");
+    }
+    if (TEST_UNDER_QEMU) {
+        test_skip("the emulator locks its own memory");
+    }
+    check_locked_pool();
+}
+
+/* Of objects of this size, no piece of the heap has one. */
+#define LARGER_THAN_HEAP ((size_t)1100000)
+
+TEST(what_is_reserved_and_not_committed_is_kept_out_of_core_dumps)
+{
+    struct cork_mempool mp;
+    size_t most = 0;
+
+    requests_start();
+    cork_mempool_init_size(&mp, LARGER_THAN_HEAP);
+    for (size_t i = 0; i < 200; i++) {
+        objects[i] = cork_mempool_new(&mp);
+        CHECK(objects[i] != NULL);
+        CHECK_EQUAL(stats_of(&mp).reserved_size, requests.mapped_size);
+        CHECK_EQUAL(stats_of(&mp).reserved_size - stats_of(&mp).memory_size,
+                    requests.undumped_size);
+        most = requests.undumped_size > most ? requests.undumped_size : most;
+    }
+    requests_stop();
+    CHECK(regions_are_small() || most > 10 * LARGER_THAN_HEAP);
+    for (size_t i = 0; i < 200; i++) {
+        cork_mempool_free(&mp, objects[i]);
+    }
+    cork_mempool_done(&mp);
+}
+
+/* The bytes of memory that this process alone has, to the page. */
+static size_t resident_size(void)
+{
+    static char text[4096];
+    const int file = open("/proc/self/smaps_rollup", O_RDONLY);
+    const ssize_t length = read(file, text, sizeof(text) - 1);
+    const char *line;
+
+    close(file);
+    text[length < 0 ? 0 : length] = '\0';
+    line = strstr(text, "\nAnonymous:");
+    if (line == NULL) {
+        test_skip("this system does not tell how much memory is resident");
+    }
+    return strtoull(line + strlen("\nAnonymous:"), NULL, 10) * 1024;
+}
+
+static void check_resident_size(size_t count)
+{
+    const size_t before = resident_size();
+    const size_t used = count * 64;
+    struct cork_mempool mp;
+
+    cork_mempool_init_size(&mp, 64);
+    take_objects(&mp, objects, count);
+    CHECK(resident_size() <= before + used + used / 10 + 8 * page_size());
+    give_objects(&mp, objects, count);
+    cork_mempool_done(&mp);
+}
+
+/* What memory_size counts of a piece of the heap costs nothing until objects are issued there. */
+TEST(a_pool_has_little_more_resident_memory_than_its_objects_take)
+{
+    static const size_t counts[] = {1, 65, 100, 200, 1000, 2300, 5000, 20000};
+
+    if (TEST_UNDER_ASAN || TEST_UNDER_MSAN || TEST_UNDER_TSAN || TEST_UNDER_QEMU) {
+        test_skip("not only the program's memory is resident here");
+    }
+    memset(objects, 1, sizeof(objects));
+    for (size_t i = 0; i < COUNT_OF(counts); i++) {
+        CHECK_PASSES(check_resident_size(counts[i]));
+    }
+}
+
 #if TEST_UNDER_ASAN
 /* Objects of a size after which a pool must take more memory; at least so many. */
 static size_t count_to_growth(size_t size, size_t least)
@@ -450,11 +592,12 @@ static size_t count_to_growth(size_t size, size_t least)
 
 TEST(memory_that_is_given_back_may_be_touched_by_whoever_gets_it_next)
 {
-    static const size_t sizes[] = {24, 100, 5000};
+    /* The heap's memory, once it is given back, is not to be touched by anybody. */
+    static const size_t sizes[] = {LARGER_THAN_HEAP, LARGER_THAN_HEAP + 1, 2 * LARGER_THAN_HEAP};
     const uintptr_t page = page_size();
 
     for (size_t i = 0; i < COUNT_OF(sizes); i++) {
-        const size_t count = count_to_growth(sizes[i], 500);
+        const size_t count = count_to_growth(sizes[i], 10);
         struct cork_mempool mp;
 
         cork_mempool_init_size(&mp, sizes[i]);
@@ -522,19 +665,18 @@ TEST(guarded_blocks_fill_one_small_region_after_another)
 
     make_regions_small();
     CHECK(cork_mempool_init_with(&mp, &options));
-    take_objects(&mp, objects, 5000);
+    take_objects(&mp, objects, 25000);
     CHECK(stats_of(&mp).region_count > 2);
     CHECK(cork_mempool_check(&mp));
-    give_objects(&mp, objects, 5000);
+    give_objects(&mp, objects, 25000);
     CHECK(cork_mempool_check(&mp));
     cork_mempool_done(&mp);
 }
 
-/* Small objects, so that the tables of slots grow as well. */
-static bool refuse_once_between_guards(size_t number)
+/* Small objects, with tables that are committed at once, or with call sites as they are needed. */
+static bool refuse_once_between_guards(unsigned protections, size_t number)
 {
-    const struct cork_mempool_options options = {.element_size = 1,
-                                                 .protections = CORK_MEMPOOL_GUARD};
+    const struct cork_mempool_options options = {.element_size = 1, .protections = protections};
     const size_t count = 30000;
     struct cork_mempool mp;
     bool was_refused;
@@ -556,8 +698,13 @@ TEST(each_commit_of_a_guarded_block_may_be_refused_once)
 {
     size_t number = 1;
 
-    while (refuse_once_between_guards(number)) {
+    while (refuse_once_between_guards(CORK_MEMPOOL_GUARD, number)) {
         number++;
+    }
+    CHECK(number > 5);
+    for (number = 1;
+         refuse_once_between_guards(CORK_MEMPOOL_GUARD | CORK_MEMPOOL_CALLSITES, number);
+         number++) {
     }
     CHECK(number > 10);
 }

@@ -229,6 +229,24 @@ TEST(reports_give_the_name_and_the_seed_as_they_were_given)
     }
 }
 
+/* Names are the pool's own, up to 39 bytes; of a longer one there are 36 and dots. */
+TEST(a_name_is_copied_as_far_as_there_is_room)
+{
+    static const char digits[] = "012345678901234567890123456789012345678901234567";
+
+    for (size_t length = 0; length <= 45; length++) {
+        char name[50], expected[50];
+        struct cork_mempool mp;
+        int local;
+
+        snprintf(name, sizeof(name), "%.*s", (int)length, digits);
+        snprintf(expected, sizeof(expected), length > 39 ? "%.36s..." : "%s", name);
+        CHECK(cork_mempool_init_with(&mp, OPTIONS(.element_size = 48, .name = name)));
+        memset(name, 'x', sizeof(name));
+        CHECK_ABORTS(foreign_report(&mp, expected, &local, ""), cork_mempool_free(&mp, &local));
+    }
+}
+
 static jmp_buf refused;
 static struct cork_mempool_violation seen;
 
@@ -365,11 +383,9 @@ TEST(an_alignment_that_is_not_a_power_of_two_is_refused)
 
 TEST(a_protection_that_does_not_exist_is_refused)
 {
-    for (unsigned bit = 0; bit < 32; bit++) {
-        if (bit >= 7) {
-            REFUSED(.protections = 1u << bit);
-            REFUSED(.protections = 1u << bit | CORK_MEMPOOL_CANARY);
-        }
+    for (unsigned bit = 7; bit < 32; bit++) {
+        REFUSED(.protections = 1u << bit);
+        REFUSED(.protections = 1u << bit | CORK_MEMPOOL_CANARY);
     }
     REFUSED(.protections = ~0u);
 }

@@ -7,6 +7,7 @@
 
 #include <stdint.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "harness.h"
 #if TEST_UNDER_ASAN
@@ -20,6 +21,42 @@ static void *objects[1000];
 static void init(struct cork_mempool *mp, struct cork_mempool_options options)
 {
     CHECK(cork_mempool_init_with(mp, &options));
+}
+
+/* What the C library says of it is its own affair. */
+static void free_by_the_heap(void *memory)
+{
+    close(STDERR_FILENO);
+    free(memory);
+}
+
+/* The C library would look for its own mark before the object, so there must be none. */
+TEST(a_piece_of_the_heap_does_not_begin_with_an_object_that_the_heap_could_free)
+{
+    static const size_t firsts[] = {0, 64, 192};
+    static const size_t alignments[] = {16, 64, 1024};
+    static const unsigned protections[] = {0, CORK_MEMPOOL_SEAL, CORK_MEMPOOL_CALLSITES};
+
+#if !defined(__GLIBC__)
+    test_skip("this C library may look for its marks elsewhere");
+#endif
+    if (TEST_UNDER_ASAN || TEST_UNDER_MSAN || TEST_UNDER_TSAN) {
+        test_skip("this sanitizer has a heap of its own");
+    }
+    for (size_t i = 0; i < 9; i++) {
+        struct cork_mempool mp;
+
+        init(&mp, (struct cork_mempool_options){.element_size = 16,
+                                                .alignment = alignments[i % 3],
+                                                .block_size = 64 * alignments[i % 3],
+                                                .protections = protections[i / 3]});
+        take_objects(&mp, objects, 193);
+        for (size_t j = 0; j < 3; j++) {
+            CHECK_ABORTS("", free_by_the_heap(objects[firsts[j]]));
+        }
+        give_objects(&mp, objects, 193);
+        cork_mempool_done(&mp);
+    }
 }
 
 /* Memory of the caller's is not the pool's to give away. */
@@ -112,7 +149,7 @@ TEST(a_source_is_asked_for_a_block_and_then_for_twice_as_much_each_time)
          (struct cork_mempool_options){.element_size = 1000, .block_size = 1, .source = &source});
     slot_size = stats_of(&mp).slot_size;
     take_objects(&mp, objects, 127);
-    /* First the slots with what the lead needs, and then the tables. */
+    /* First the slots, with a redzone before them, and then the tables. */
     CHECK_EQUAL(asked_count, 14);
     for (size_t i = 0; i < 7; i++) {
         CHECK_EQUAL(asked_sizes[2 * i] / slot_size, (size_t)1 << i);
@@ -129,7 +166,7 @@ TEST(a_source_that_refuses_much_is_asked_for_less)
     init(&mp, (struct cork_mempool_options){
                   .element_size = 1000, .block_size = 1, .source = &source, .source_data = &most});
     take_objects(&mp, objects, 40);
-    CHECK_EQUAL(mp.newest->capacity, 4);
+    CHECK_EQUAL(mp.newest->reserved_count, 4);
     give_objects(&mp, objects, 40);
     cork_mempool_done(&mp);
 }
@@ -165,10 +202,10 @@ static void check_marks(const struct cork_mempool *mp)
 
     for (const struct cork_mempool_region *region = mp->newest; region != NULL;
          region = region->older) {
-        for (size_t i = 1; i <= geometry->lead_size; i++) {
+        for (size_t i = 1; i <= geometry->redzone_size; i++) {
             CHECK(__asan_address_is_poisoned(region->base - i));
         }
-        for (size_t i = 0; i < region->usable_count; i++) {
+        for (size_t i = 0; i < region->committed_count; i++) {
             const char *const slot = region->base + i * geometry->stride;
             const size_t live_size = cork_mempool_owns(mp, slot) ? geometry->element_size : 0;
 
@@ -210,22 +247,24 @@ TEST(memory_of_every_kind_is_marked_until_it_is_given_back)
 
         init(&mp, options);
         live_marked(&mp, 600);
+        cork_mempool_done(&mp);
+
+        init(&mp, options);
+        requests_start();
+        requests_refuse(HEAP, REFUSE_FROM, 1);
+        live_marked(&mp, 600);
+        CHECK(requests.mapped_size > 0);
         const struct cork_mempool_region *const newest = mp.newest;
-        char *const start = newest->base - mp.geometry.lead_size;
-        const uintptr_t end = (uintptr_t)newest->base + newest->usable_count * mp.geometry.stride;
+        char *const start = newest->base - mp.geometry.redzone_size;
+        const uintptr_t end =
+            (uintptr_t)newest->base + newest->committed_count * mp.geometry.stride;
         /* Up to the end of the last page. */
         const size_t size = (end + page - 1) / page * page - (uintptr_t)start;
 
         CHECK(__asan_region_is_poisoned(start, size) != NULL);
         cork_mempool_done(&mp);
-        CHECK_POINTER(__asan_region_is_poisoned(start, size), NULL);
-
-        init(&mp, options);
-        requests_start();
-        requests_refuse_mappings();
-        live_marked(&mp, 600);
-        cork_mempool_done(&mp);
         requests_stop();
+        CHECK_POINTER(__asan_region_is_poisoned(start, size), NULL);
 
         asked_count = 0;
         options.source = &source;

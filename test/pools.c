@@ -85,9 +85,9 @@ size_t slot_needed(size_t size)
     return slot_with(size, alignment_needed(size));
 }
 
-size_t type_slot_needed(size_t size)
+size_t type_slot_needed(size_t size, size_t alignment)
 {
-    return slot_with(size, size & (~size + 1));
+    return slot_with(size, alignment);
 }
 
 bool regions_are_small(void)

@@ -50,16 +50,15 @@ size_t alignment_needed(size_t size);
  * by a type. Under AddressSanitizer there is a gap of 16 behind each, and no two share 8 bytes.
  */
 size_t slot_needed(size_t size);
-size_t type_slot_needed(size_t size);
+size_t type_slot_needed(size_t size, size_t alignment);
 
 /* The size of the machine's pages, or of simulated ones. */
 size_t page_size(void);
 
-/* Says whether regions begin small, as where address space is scarce. */
+/* Says whether address space is scarce: then a large pool reserves as much as it has, not more. */
 bool regions_are_small(void);
 
-/* Limits this process's address space to a little less than unlimited, which makes regions small.
- */
+/* Limits this process's address space to a little less than unlimited, which makes it scarce. */
 void make_regions_small(void);
 
 /* Takes count objects, checks that each is new, aligned and not NULL, and fills each. */

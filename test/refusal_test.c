@@ -12,6 +12,7 @@
 #include "crowd.h"
 #include "harness.h"
 #include "pools.h"
+#include "reports.h"
 
 typedef void action(struct cork_mempool *mp, void *pointer);
 
@@ -61,9 +62,11 @@ static void call_stats(struct cork_mempool *mp, void *pointer)
     stats_of(mp);
 }
 
+static cork_mempool_violation_handler *handler = leave;
+
 static bool is_refused(action *act, struct cork_mempool *mp, void *pointer)
 {
-    cork_mempool_violation_handler *const before = cork_mempool_on_violation(leave);
+    cork_mempool_violation_handler *const before = cork_mempool_on_violation(handler);
     volatile bool was_refused = true;
 
     refusal_count = 0;
@@ -71,7 +74,7 @@ static bool is_refused(action *act, struct cork_mempool *mp, void *pointer)
         act(mp, pointer);
         was_refused = false;
     }
-    CHECK(cork_mempool_on_violation(before) == leave);
+    CHECK(cork_mempool_on_violation(before) == handler);
     return was_refused;
 }
 
@@ -112,8 +115,11 @@ static void check_live_refusal(action *act, struct cork_mempool *mp,
 static void check_free_refusal(struct cork_mempool *mp, enum cork_mempool_violation_kind kind,
                                const char *message, const void *pointer, size_t slot)
 {
-    const struct cork_mempool_violation expected = {
-        .kind = kind, .message = message, .pool_name = mp->name, .pointer = pointer, .slot = slot};
+    const struct cork_mempool_violation expected = {.kind = kind,
+                                                    .message = message,
+                                                    .pool_name = mp->is_named ? mp->name : NULL,
+                                                    .pointer = pointer,
+                                                    .slot = slot};
 
     check_live_refusal(call_free, mp, &expected);
 }
@@ -277,7 +283,10 @@ TEST(a_free_that_is_refused_changes_nothing_wherever_it_points)
         check_interior(&crowd.mp, at(crowd.objects[slot + 1], 1007), slot + 1);
         check_foreign(&crowd.mp, &on_the_stack);
         check_foreign(&crowd.mp, &crowd);
-        check_foreign(&crowd.mp, at(freed[i / 2 * 2], (size_t)-PERSON_SLOT));
+        check_foreign(&crowd.mp, at(freed[i / 2 * 2], (size_t)-1));
+        if (is_foreign(&crowd.mp, at(freed[i / 2 * 2], (size_t)-PERSON_SLOT))) {
+            check_foreign(&crowd.mp, at(freed[i / 2 * 2], (size_t)-PERSON_SLOT));
+        }
         check_never_issued(&crowd.mp, at(last, PERSON_SLOT), crowd.count);
         check_never_issued(&crowd.mp, at(last, crowd.unissued_count * PERSON_SLOT),
                            crowd.count - 1 + crowd.unissued_count);
@@ -291,25 +300,28 @@ TEST(a_free_that_is_refused_changes_nothing_wherever_it_points)
 TEST(a_slot_is_never_issued_until_it_is)
 {
     struct cork_mempool mp;
-    void *objects[64];
+    char *first;
 
     cork_mempool_init_size_ex(&mp, 32, 64 * slot_needed(32));
-    objects[0] = cork_mempool_new(&mp);
-    for (size_t i = 1; i < 64; i++) {
-        for (size_t slot = i; slot < 64; slot++) {
-            check_never_issued(&mp, at(objects[0], slot * slot_needed(32)), slot);
+    first = cork_mempool_new(&mp);
+    for (size_t count = 1; count <= 64; count++) {
+        for (size_t slot = 0; slot < count; slot++) {
+            cork_mempool_free(&mp, first + slot * slot_needed(32));
         }
-        cork_mempool_free(&mp, objects[i - 1]);
-        for (size_t slot = 0; slot < i; slot++) {
-            check_double_free(&mp, objects[slot], slot);
+        for (size_t slot = 0; slot < 64; slot++) {
+            (slot < count ? check_double_free
+                          : check_never_issued)(&mp, first + slot * slot_needed(32), slot);
         }
-        objects[i] = cork_mempool_new(&mp);
-        CHECK_POINTER(objects[i], at(objects[0], i * slot_needed(32)));
+        /* Whatever their order, the same ones are issued again before another is. */
+        for (size_t slot = 0; slot < count; slot++) {
+            CHECK(cork_mempool_new(&mp) != NULL);
+        }
+        for (size_t slot = 0; slot < count; slot++) {
+            CHECK(cork_mempool_owns(&mp, first + slot * slot_needed(32)));
+        }
+        CHECK(count == 64 || cork_mempool_new(&mp) == first + count * slot_needed(32));
     }
-    cork_mempool_free(&mp, objects[63]);
-    for (size_t slot = 0; slot < 64; slot++) {
-        check_double_free(&mp, objects[slot], slot);
-    }
+    cork_mempool_clear(&mp);
     exercise(&mp, 1000);
 }
 
@@ -394,10 +406,12 @@ TEST(calls_of_a_moved_pool_change_nothing)
 
     cork_mempool_init(&mp, int);
     take_objects(&mp, objects, 64);
-    CHECK_EQUAL(stats_of(&mp).free_count, 0);
     moved = mp;
     check_dead(&moved, expected);
-    give_objects(&mp, objects, 64);
+    give_objects(&mp, objects, 30);
+    moved = mp;
+    check_dead(&moved, expected);
+    cork_mempool_clear(&mp);
     exercise(&mp, 500);
 }
 
@@ -412,4 +426,123 @@ TEST(installing_a_handler_returns_the_one_before)
     cork_mempool_init_size(&mp, 16);
     exercise(&mp, 500);
     CHECK_EQUAL(refusal_count, 0);
+}
+
+static void count_visit(void *user_data, void *object)
+{
+    CHECK(object != NULL);
+    ++*(size_t *)user_data;
+}
+
+static size_t expected_live_count;
+
+/* Looks at the pool that it is told of, and only then leaves. */
+static void inspect_and_leave(const struct cork_mempool_violation *violation)
+{
+    struct cork_mempool *const mp = (struct cork_mempool *)(uintptr_t)violation->pool;
+    size_t visited = 0;
+
+    CHECK(cork_mempool_check(mp));
+    CHECK_EQUAL(stats_of(mp).live_count, expected_live_count);
+    CHECK(!cork_mempool_owns(mp, violation->pointer));
+    cork_mempool_foreach(mp, count_visit, &visited);
+    CHECK_EQUAL(visited, expected_live_count);
+    leave(violation);
+}
+
+static int construct_with_free(void *user_data, void *object)
+{
+    cork_mempool_free(*(struct cork_mempool **)user_data, object);
+    return 0;
+}
+
+TEST(a_handler_may_inspect_the_pool_that_it_is_told_of)
+{
+    for (size_t i = 0; i < COUNT_OF(all_protections); i++) {
+        const struct cork_mempool_options options = {.element_size = 24,
+                                                     .protections = all_protections[i]};
+        struct cork_mempool mp;
+        void *objects[200];
+
+        CHECK(cork_mempool_init_with(&mp, &options));
+        take_objects(&mp, objects, 200);
+        give_objects(&mp, objects, 100);
+        expected_live_count = 100;
+        handler = inspect_and_leave;
+        CHECK(is_refused(call_free, &mp, objects[5]));
+        CHECK_EQUAL(seen.kind, CORK_MEMPOOL_DOUBLE_FREE);
+        CHECK(is_refused(call_free, &mp, (char *)objects[150] + 1));
+        CHECK_EQUAL(seen.kind, CORK_MEMPOOL_INTERIOR_POINTER);
+        CHECK(is_refused(call_done, &mp, NULL));
+        CHECK_EQUAL(seen.kind, CORK_MEMPOOL_LEAK);
+        handler = leave;
+        cork_mempool_clear(&mp);
+        exercise(&mp, 500);
+    }
+}
+
+/* The call in which the refused one was made has ended when the handler runs. */
+TEST(a_handler_may_inspect_a_pool_that_was_called_during_another_call)
+{
+    struct cork_mempool mp;
+    struct cork_mempool *self = &mp;
+    const struct cork_mempool_options options = {
+        .element_size = 24, .init_object = construct_with_free, .user_data = &self};
+
+    CHECK(cork_mempool_init_with(&mp, &options));
+    expected_live_count = 0;
+    handler = inspect_and_leave;
+    for (size_t i = 0; i < 10; i++) {
+        CHECK(is_refused(call_new, &mp, NULL));
+        CHECK_EQUAL(seen.kind, CORK_MEMPOOL_BUSY);
+    }
+    cork_mempool_done(&mp);
+}
+
+/* Frees so many frames further down the stack. */
+__attribute__((noinline)) static void free_below(struct cork_mempool *mp, void *pointer,
+                                                 size_t frame_count)
+{
+    volatile size_t frame[16];
+
+    frame[0] = frame_count;
+    if (frame_count > 0) {
+        free_below(mp, pointer, frame_count - 1);
+    } else {
+        cork_mempool_free(mp, pointer);
+    }
+    frame[0] = 0;
+}
+
+static size_t depth;
+
+static void call_free_below(struct cork_mempool *mp, void *pointer)
+{
+    free_below(mp, pointer, depth);
+}
+
+/* A handler that is called while an earlier one has not returned may be one that misuses the pool
+ * again and again. Those that were left by longjmp must not count. */
+TEST(a_handler_is_called_each_time_from_wherever_on_the_stack_it_was_left)
+{
+    uint64_t random = test_seed();
+    struct cork_mempool mp;
+    void *freed;
+
+    cork_mempool_init_size(&mp, 24);
+    freed = cork_mempool_new(&mp);
+    cork_mempool_free(&mp, freed);
+    for (size_t i = 0; i < 1000; i++) {
+        CHECK(is_refused(call_free, &mp, freed)); /* at one depth */
+    }
+    for (size_t i = 0; i < 3000; i++) {
+        depth = i < 1000 ? i % 31 : 1000 - i % 1000; /* deeper 31 times, and ever less deep */
+        CHECK(is_refused(call_free_below, &mp, freed));
+        CHECK_EQUAL(refusal_count, 1);
+    }
+    for (size_t i = 0; i < 1000; i++) {
+        depth = (size_t)(test_random(&random) % 1000);
+        CHECK(is_refused(call_free_below, &mp, freed));
+    }
+    exercise(&mp, 500);
 }

@@ -57,6 +57,17 @@ const char *dead_pointer_report(const char *message, const struct cork_mempool *
     return text;
 }
 
+bool is_foreign(const struct cork_mempool *mp, const void *pointer)
+{
+    const struct cork_mempool_region *region = mp->oldest;
+
+    while (region != NULL && (uintptr_t)pointer - (uintptr_t)region->base >=
+                                 region->reserved_count * mp->geometry.stride) {
+        region = region->newer;
+    }
+    return region == NULL;
+}
+
 const char *pointer_report(const char *message, const struct cork_mempool *mp, const char *name,
                            const void *pointer)
 {

@@ -7,6 +7,7 @@
  * for. A name of NULL is for a pool that has none.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include <libcork/core.h>
@@ -19,6 +20,9 @@ const char *pool_report(const char *message, const struct cork_mempool *mp, cons
 /* Of a call with a pointer, of a pool that is not live. */
 const char *dead_pointer_report(const char *message, const struct cork_mempool *mp,
                                 const char *name, const void *pointer);
+
+/* Whether a pointer lies in no slot; regions of the heap may be each other's neighbours. */
+bool is_foreign(const struct cork_mempool *mp, const void *pointer);
 
 /* Of a pointer that lies in no slot. */
 const char *pointer_report(const char *message, const struct cork_mempool *mp, const char *name,

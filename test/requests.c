@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#define _DEFAULT_SOURCE /* MADV_DONTNEED, MADV_NOHUGEPAGE */
+#define _DEFAULT_SOURCE /* MADV_... */
 
 #include "requests.h"
 
@@ -129,7 +129,6 @@ static void *taken(void *memory)
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t count, size_t size);
 void *__real_aligned_alloc(size_t alignment, size_t size);
-int __real_posix_memalign(void **memory, size_t alignment, size_t size);
 void __real_free(void *memory);
 void *__real_mmap(void *hint, size_t size, int access, int flags, int file, off_t offset);
 int __real_munmap(void *memory, size_t size);
@@ -139,7 +138,6 @@ int __real_madvise(void *memory, size_t size, int advice);
 void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t count, size_t size);
 void *__wrap_aligned_alloc(size_t alignment, size_t size);
-int __wrap_posix_memalign(void **memory, size_t alignment, size_t size);
 void __wrap_free(void *memory);
 void *__wrap_mmap(void *hint, size_t size, int access, int flags, int file, off_t offset);
 int __wrap_munmap(void *memory, size_t size);
@@ -159,18 +157,6 @@ void *__wrap_calloc(size_t count, size_t size)
 void *__wrap_aligned_alloc(size_t alignment, size_t size)
 {
     return is_refused(HEAP, size, EAGAIN) ? NULL : taken(__real_aligned_alloc(alignment, size));
-}
-
-/* This one returns its error, and leaves errno alone. */
-int __wrap_posix_memalign(void **memory, size_t alignment, size_t size)
-{
-    int error = ENOMEM;
-
-    if (!is_refused(HEAP, size, errno)) {
-        error = __real_posix_memalign(memory, alignment, size);
-        taken(error == 0 ? *memory : NULL);
-    }
-    return error;
 }
 
 void __wrap_free(void *memory)
@@ -240,8 +226,12 @@ int __wrap_mprotect(void *memory, size_t size, int access)
 
 int __wrap_madvise(void *memory, size_t size, int advice)
 {
+    const bool is_whole = (uintptr_t)memory == newest_mapping && size == newest_size;
     int result;
 
+    if (are_counted) {
+        requests.advice_count++;
+    }
     if (are_counted && advice_is_ignored) {
         return 0;
     }
@@ -254,8 +244,12 @@ int __wrap_madvise(void *memory, size_t size, int advice)
         requests.small_size += advice == MADV_NOHUGEPAGE ? size : 0;
         requests.discard_size += advice == MADV_DONTNEED ? size : 0;
         requests.guard_size += advice == ADVICE_GUARD && result == 0 ? size : 0;
+        requests.undumped_size += advice == MADV_DONTDUMP ? size : 0;
+        requests.undumped_size -= advice == MADV_DODUMP ? size : 0;
         /* What is asked about no memory at all is a question. */
-        requests.stray_count += (memory != NULL || size != 0) && !is_inside_newest(memory, size);
+        requests.stray_count += (memory != NULL || size != 0) &&
+                                !(advice == MADV_DONTDUMP && is_whole) &&
+                                !is_inside_newest(memory, size);
     }
     return result;
 }

@@ -7,8 +7,9 @@
  * library; a test that uses it must be linked statically with the pool and with
  *
  *     -Wl,--wrap=mmap,--wrap=munmap,--wrap=mprotect,--wrap=madvise
- *     -Wl,--wrap=malloc,--wrap=calloc,--wrap=aligned_alloc,--wrap=posix_memalign,--wrap=free
+ *     -Wl,--wrap=malloc,--wrap=calloc,--wrap=aligned_alloc,--wrap=free
  *
+ * Of the heap, pools call malloc and free; the tests and their sources call the others too.
  * symbols_test.sh sees to it that the pool knows no other way to memory.
  *
  * The test's own requests are requests like others: between requests_start and requests_stop it
@@ -25,12 +26,15 @@ struct requests {
     size_t count;         /* of memory asked for: all of the above but munmap, madvise and free */
     size_t system_count;  /* those of them that are system calls */
     size_t refused_count; /* those that were refused, by requests_refuse or in earnest */
+    size_t advice_count;  /* calls of madvise */
     size_t heap_count;    /* pieces of the heap taken and not given back */
     size_t mapped_size;   /* bytes mapped and not unmapped */
+    size_t undumped_size; /* bytes that madvise was asked to keep out of core dumps, and still is */
     size_t small_size;    /* bytes that madvise was asked not to make huge pages of */
     size_t discard_size;  /* bytes that madvise was told to forget */
     size_t guard_size;    /* bytes that madvise has made inaccessible */
-    size_t stray_count;   /* calls of mprotect and madvise beyond the newest mapping's inside */
+    size_t stray_count;   /* calls of mprotect and madvise beyond the newest mapping's inside, but
+                             for those that keep all of it out of core dumps */
 };
 
 extern struct requests requests;
@@ -39,7 +43,7 @@ extern struct requests requests;
 enum {
     MAPPINGS = 1, /* for address space: mmap */
     COMMITS = 2,  /* for the right to use it: mprotect */
-    HEAP = 4,     /* malloc and its like */
+    HEAP = 4,     /* malloc, calloc and aligned_alloc */
     EVERYTHING = MAPPINGS | COMMITS | HEAP
 };
 

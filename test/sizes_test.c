@@ -220,12 +220,13 @@ TEST(element_sizes_larger_than_half_of_all_memory_have_no_slot)
 /* Takes objects until there are no more, which must be soon; says how many there were. */
 static size_t take_until_null(struct cork_mempool *mp, void **objects, size_t most)
 {
+    const size_t size = stats_of(mp).element_size;
     size_t count = 0;
 
     errno = ODD_ERRNO;
     while ((objects[count] = cork_mempool_new(mp)) != NULL) {
         CHECK_EQUAL(errno, ODD_ERRNO);
-        fill(objects[count], stats_of(mp).element_size, count);
+        fill(objects[count], size, count);
         count++;
         CHECK(count < most);
     }
@@ -234,25 +235,41 @@ static size_t take_until_null(struct cork_mempool *mp, void **objects, size_t mo
     return count;
 }
 
-/* A block that cannot be had is no reason to refuse the first few objects, which need none. */
+/* A block that cannot be had is no reason to refuse objects that the heap has room for: some more
+ * than a MiB of them, or none that is larger than all of the first piece. */
 TEST(block_sizes_that_no_memory_can_hold_give_null_where_a_block_is_needed)
+{
+    static const size_t element_sizes[] = {16, 48, 4096, 5000, 100000};
+    static void *objects[120000];
+
+    for (size_t i = 0; i < COUNT_OF(element_sizes); i++) {
+        for (size_t j = 0; j < COUNT_OF(huge_sizes); j++) {
+            struct cork_mempool mp;
+            size_t count;
+
+            cork_mempool_init_size_ex(&mp, element_sizes[i], huge_sizes[j]);
+            count = take_until_null(&mp, objects, COUNT_OF(objects));
+            CHECK_EQUAL(take_until_null(&mp, objects + count, COUNT_OF(objects) - count), 0);
+            CHECK(element_sizes[i] > 4096 * 16 ? count == 0 : count > 1);
+            give_objects(&mp, objects, count);
+            CHECK_EQUAL(take_until_null(&mp, objects, COUNT_OF(objects)), count);
+            give_objects(&mp, objects, count);
+            cork_mempool_done(&mp);
+        }
+    }
+}
+
+TEST(block_sizes_that_no_memory_can_hold_are_told_as_they_are)
 {
     static const size_t element_sizes[] = {0, 1, 3, 16, 48, 4096, 5000};
 
     for (size_t i = 0; i < COUNT_OF(element_sizes); i++) {
         for (size_t j = 0; j < COUNT_OF(huge_sizes); j++) {
             struct cork_mempool mp;
-            void *objects[100];
-            size_t count;
 
             cork_mempool_init_size_ex(&mp, element_sizes[i], huge_sizes[j]);
             CHECK(stats_of(&mp).block_size <= huge_sizes[j]);
             CHECK(stats_of(&mp).block_size > huge_sizes[j] - stats_of(&mp).slot_size);
-            count = take_until_null(&mp, objects, COUNT_OF(objects));
-            CHECK_EQUAL(take_until_null(&mp, objects + count, COUNT_OF(objects) - count), 0);
-            give_objects(&mp, objects, count);
-            CHECK_EQUAL(take_until_null(&mp, objects, COUNT_OF(objects)), count);
-            give_objects(&mp, objects, count);
             cork_mempool_done(&mp);
         }
     }

@@ -6,8 +6,10 @@
  */
 
 #include <errno.h>
+#include <inttypes.h>
 #include <setjmp.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -145,6 +147,17 @@ TEST(each_byte_more_of_a_buffer_is_good_for_at_most_one_object_more)
     }
 }
 
+/* The bytes that are kept of a slot, and of the first 256 in quarantine. */
+static size_t table_size(unsigned protections)
+{
+    const bool has_checksum = (protections & CORK_MEMPOOL_SEAL) != 0;
+    const bool is_named = (protections & CORK_MEMPOOL_CALLSITES) != 0;
+    const bool is_held = (protections & CORK_MEMPOOL_QUARANTINE) != 0;
+
+    return has_checksum * sizeof(uint64_t) + is_named * 2 * sizeof(void *) +
+           is_held * sizeof(void *);
+}
+
 TEST(a_buffer_of_any_size_at_any_address_holds_all_that_fits)
 {
     for (size_t i = 0; i < COUNT_OF(combining); i++) {
@@ -152,7 +165,7 @@ TEST(a_buffer_of_any_size_at_any_address_holds_all_that_fits)
         struct cork_mempool mp;
 
         init(&mp, (struct cork_mempool_options){.element_size = 24, .protections = combining[i]});
-        slot_size = stats_of(&mp).slot_size + sizeof(struct cork_mempool_record);
+        slot_size = stats_of(&mp).slot_size + table_size(combining[i]);
         cork_mempool_done(&mp);
         for (size_t offset = 0; offset < 20; offset += offset < 10 ? 1 : 3) {
             for (size_t size = 1; size < 20000; size += size < 600 ? 97 : 5501) {
@@ -300,12 +313,14 @@ struct ledger {
         char *memory;
         size_t size;
         size_t margin;
+        char *start;
     } pieces[PIECE_MAX];
     size_t piece_count;   /* given, and not taken back */
     size_t given_count;   /* given at all */
     size_t request_count; /* asked for */
     size_t refused_from;  /* the requests from this on are refused, counted from 1; */
     size_t refused_to;    /* and this is the first that is not */
+    size_t misaligned;    /* the request that gets memory of half the alignment; 0: none */
 };
 
 /* With a margin of bytes on both sides that only this side writes. */
@@ -313,7 +328,7 @@ static void *acquire(void *source_data, size_t size, size_t alignment)
 {
     struct ledger *ledger = source_data;
     const size_t margin = alignment < 64 ? 64 : alignment;
-    char *memory;
+    char *start, *memory;
 
     CHECK(size > 0);
     CHECK(alignment > 0 && (alignment & (alignment - 1)) == 0);
@@ -325,15 +340,17 @@ static void *acquire(void *source_data, size_t size, size_t alignment)
         return NULL;
     }
     CHECK(ledger->piece_count < PIECE_MAX);
-    memory = aligned_alloc(margin, (margin + size + margin + margin - 1) / margin * margin);
-    CHECK(memory != NULL);
-    memset(memory, UNUSED, margin + size + margin);
-    ledger->pieces[ledger->piece_count].memory = memory + margin;
+    start = aligned_alloc(margin, (3 * margin + size + margin - 1) / margin * margin);
+    CHECK(start != NULL);
+    memory = start + margin + (ledger->request_count == ledger->misaligned ? alignment / 2 : 0);
+    memset(memory - margin, UNUSED, margin + size + margin);
+    ledger->pieces[ledger->piece_count].memory = memory;
     ledger->pieces[ledger->piece_count].size = size;
     ledger->pieces[ledger->piece_count].margin = margin;
+    ledger->pieces[ledger->piece_count].start = start;
     ledger->piece_count++;
     ledger->given_count++;
-    return memory + margin;
+    return memory;
 }
 
 static void release(void *source_data, void *memory, size_t size)
@@ -352,11 +369,20 @@ static void release(void *source_data, void *memory, size_t size)
     }
     /* The pool has nothing more to do with it: all of it can be written. */
     memset(memory, 0, size);
-    free((char *)memory - ledger->pieces[i].margin);
+    free(ledger->pieces[i].start);
     ledger->pieces[i] = ledger->pieces[--ledger->piece_count];
 }
 
 static const struct cork_mempool_source source = {acquire, release};
+
+/* Two for each region, and of a quarantine one that comes first and goes last. */
+static size_t piece_count_of(const struct cork_mempool *mp, unsigned protections)
+{
+    const struct cork_mempool_stats stats = stats_of(mp);
+    const bool has_ring = (protections & CORK_MEMPOOL_QUARANTINE) != 0 && stats.memory_size != 0;
+
+    return 2 * stats.region_count + has_ring;
+}
 
 TEST(all_memory_comes_from_the_source_and_goes_back_at_done)
 {
@@ -376,7 +402,7 @@ TEST(all_memory_comes_from_the_source_and_goes_back_at_done)
             take_objects(&mp, objects, 2000);
             CHECK_EQUAL(requests.count, ledger.given_count);
             CHECK(ledger.given_count > 0);
-            CHECK_EQUAL(stats_of(&mp).region_count * 2, ledger.piece_count);
+            CHECK_EQUAL(ledger.piece_count, piece_count_of(&mp, combining[i]));
             give_objects(&mp, objects, 2000);
             cork_mempool_done(&mp);
             requests_stop();
@@ -389,26 +415,28 @@ TEST(all_memory_comes_from_the_source_and_goes_back_at_done)
 
 TEST(stats_count_what_a_source_has_given)
 {
-    struct ledger ledger = {.piece_count = 0};
-    struct cork_mempool mp;
-    size_t size = 0;
+    for (size_t i = 0; i < COUNT_OF(combining); i++) {
+        struct ledger ledger = {.piece_count = 0};
+        struct cork_mempool mp;
+        size_t size = 0;
 
-    init(&mp, (struct cork_mempool_options){.element_size = 24,
-                                            .protections = CORK_MEMPOOL_SEAL,
-                                            .source = &source,
-                                            .source_data = &ledger});
-    take_objects(&mp, objects, 3000);
-    for (size_t i = 0; i < ledger.piece_count; i++) {
-        size += ledger.pieces[i].size;
+        init(&mp, (struct cork_mempool_options){.element_size = 24,
+                                                .protections = combining[i],
+                                                .source = &source,
+                                                .source_data = &ledger});
+        take_objects(&mp, objects, 3000);
+        for (size_t j = 0; j < ledger.piece_count; j++) {
+            size += ledger.pieces[j].size;
+        }
+        CHECK_EQUAL(stats_of(&mp).memory_size, size);
+        CHECK_EQUAL(stats_of(&mp).reserved_size, size);
+        give_objects(&mp, objects, 3000);
+        CHECK_EQUAL(cork_mempool_trim(&mp), size);
+        CHECK_EQUAL(stats_of(&mp).memory_size, 0);
+        CHECK_EQUAL(ledger.piece_count, 0);
+        exercise(&mp, 100);
+        CHECK_EQUAL(ledger.piece_count, 0);
     }
-    CHECK_EQUAL(stats_of(&mp).memory_size, size);
-    CHECK_EQUAL(stats_of(&mp).reserved_size, size);
-    give_objects(&mp, objects, 3000);
-    CHECK_EQUAL(cork_mempool_trim(&mp), size);
-    CHECK_EQUAL(stats_of(&mp).memory_size, 0);
-    CHECK_EQUAL(ledger.piece_count, 0);
-    exercise(&mp, 100);
-    CHECK_EQUAL(ledger.piece_count, 0);
 }
 
 TEST(a_source_is_asked_seldom)
@@ -477,7 +505,7 @@ static bool work_with_refusals(unsigned protection, size_t first, size_t end)
             CHECK(cork_mempool_check(&mp));
             CHECK_EQUAL(stats_of(&mp).live_count, i);
             CHECK_EQUAL(stats_of(&mp).free_count, 0);
-            CHECK_EQUAL(stats_of(&mp).region_count * 2, ledger.piece_count);
+            CHECK_EQUAL(ledger.piece_count, piece_count_of(&mp, protection));
             null_count++;
             if (null_count == 3) {
                 ledger.refused_to = 0;
@@ -505,4 +533,71 @@ TEST(each_request_to_a_source_may_be_refused)
         }
         CHECK(number > 8);
     }
+}
+
+/* Takes objects while one request gets misaligned memory; says whether there were so many. */
+static bool work_with_misaligned_memory(unsigned protection, size_t alignment, size_t number)
+{
+    static struct ledger ledger;
+    static struct cork_mempool mp;
+    static size_t count, refused_count;
+
+    ledger = (struct ledger){.misaligned = number};
+    init(&mp, (struct cork_mempool_options){.element_size = 40,
+                                            .alignment = alignment,
+                                            .protections = protection,
+                                            .source = &source,
+                                            .source_data = &ledger});
+    refused_count = 0;
+    cork_mempool_on_violation(leave);
+    if (setjmp(refused) != 0) {
+        CHECK_EQUAL(seen.kind, CORK_MEMPOOL_BAD_SOURCE);
+        CHECK_POINTER(seen.pool, &mp);
+        CHECK_POINTER(seen.pointer, NULL);
+        CHECK_EQUAL(seen.slot, CORK_MEMPOOL_NO_SLOT);
+        CHECK_EQUAL(ledger.piece_count, piece_count_of(&mp, protection));
+        CHECK_EQUAL(stats_of(&mp).live_count, count);
+        CHECK(cork_mempool_check(&mp));
+        refused_count++;
+    }
+    for (count = stats_of(&mp).live_count; count < 1500; count++) {
+        objects[count] = try_new(&mp);
+        fill(objects[count], 40, count);
+    }
+    cork_mempool_on_violation(NULL);
+    CHECK_EQUAL(refused_count, ledger.request_count >= number);
+    give_objects(&mp, objects, count);
+    cork_mempool_done(&mp);
+    CHECK_EQUAL(ledger.piece_count, 0);
+    return ledger.request_count >= number;
+}
+
+TEST(misaligned_memory_is_refused_and_goes_back_and_the_pool_works_on)
+{
+    for (size_t i = 0; i < COUNT_OF(combining); i++) {
+        for (size_t alignment = 2; alignment <= 4096; alignment *= 8) {
+            size_t number = 1;
+
+            while (work_with_misaligned_memory(combining[i], alignment, number)) {
+                number++;
+            }
+            CHECK(number > 8);
+        }
+    }
+}
+
+TEST(misaligned_memory_is_reported)
+{
+    struct ledger ledger = {.misaligned = 1};
+    struct cork_mempool mp;
+    char report[200];
+
+    snprintf(report, sizeof(report),
+             "cork_mempool: misaligned memory from a source: pool 0x%" PRIxPTR
+             ", element size 24\n",
+             (uintptr_t)&mp);
+    init(&mp, (struct cork_mempool_options){
+                  .element_size = 24, .source = &source, .source_data = &ledger});
+    CHECK_ABORTS(report, cork_mempool_new(&mp));
+    cork_mempool_done(&mp);
 }

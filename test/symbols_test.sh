@@ -35,14 +35,15 @@ cork_mempool_violation_message'
 # No printf, which may allocate and lock; no way to memory that requests.c does not know.
 needed='__errno_location
 abort
-aligned_alloc
 dladdr
 free
 getauxval
 getrlimit
 madvise
+malloc
 mmap
 mprotect
+msync
 munmap
 secure_getenv
 strcspn

@@ -14,6 +14,7 @@
 
 #define THREAD_COUNT 8
 #define OBJECT_COUNT 500
+#define ROUND_COUNT  8
 
 struct worker {
     pthread_t thread;
@@ -25,14 +26,15 @@ struct worker {
 
 static struct worker workers[THREAD_COUNT];
 
-/* The pools of a thread have other sizes in every round, and lie next to those of other threads. */
+/* The pools of a thread have other sizes in every round, and lie next to those of other threads;
+ * the larger half of them outgrows the heap's pieces. */
 static void *work(void *argument)
 {
     struct worker *worker = argument;
 
-    for (size_t round = 0; round < 20; round++) {
+    for (size_t round = 0; round < ROUND_COUNT; round++) {
         for (size_t i = 0; i < 3; i++) {
-            const size_t size = 8 + (size_t)(test_random(&worker->random) % 200);
+            const size_t size = 8 + (size_t)(test_random(&worker->random) % 4000);
 
             cork_mempool_init_size_ex(&worker->pools[i], size, size * (1 + round % 7));
             take_objects(&worker->pools[i], worker->objects[i], OBJECT_COUNT);
@@ -56,7 +58,7 @@ TEST(pools_of_different_threads_do_not_race)
     }
     for (size_t i = 0; i < THREAD_COUNT; i++) {
         CHECK_EQUAL(pthread_join(workers[i].thread, NULL), 0);
-        CHECK_EQUAL(workers[i].round_count, 20);
+        CHECK_EQUAL(workers[i].round_count, ROUND_COUNT);
     }
 }
 

@@ -282,7 +282,7 @@ def chosen(mutants, options):
     """Returns the mutants that the options ask for."""
     unknown = set(options.files) - {mutant.file for mutant in mutants}
     if unknown:
-        raise Refusal(f"no mutants in {', '.join(sorted(unknown))}; files are named as src/pool.c")
+        raise Refusal(f"no mutants in {', '.join(sorted(unknown))}; files are named as src/slots.c")
     mutants = [mutant for mutant in mutants if mutant.file in options.files or not options.files]
     numbers, count = range(len(mutants)), min(options.sample or len(mutants), len(mutants))
     return [mutants[number] for number in sorted(random.Random(options.seed).sample(numbers, count))]
@@ -291,7 +291,7 @@ def chosen(mutants, options):
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="mutate", description=__doc__, allow_abbrev=False)
     option, jobs = parser.add_argument, len(os.sched_getaffinity(0))
-    option("--files", metavar="FILE", nargs="+", default=[], help="only these, as src/pool.c")
+    option("--files", metavar="FILE", nargs="+", default=[], help="only these, as src/slots.c")
     option("--sample", metavar="N", type=int, help="only so many, picked at random")
     option("--seed", metavar="S", type=int, default=1, help="picks the sample (1)")
     option("--jobs", metavar="N", type=int, default=jobs, help="at once (one a processor)")

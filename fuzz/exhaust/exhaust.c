@@ -1,281 +1,262 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Runs every program up to a length over two tiny pools.
+ * Runs every program up to a length over a tiny pool, with groups of one, two and three slots.
  *
- *     exhaust [--depth=N] [--states=N] [--groups=N] [--profile=NAME]
+ *     exhaust [--depth=N] [--profile=NAME]
  *
- * --depth: operations of a program at most, instead of each profile's own; --states: stop a profile
- * after so many states; --groups: slots of a group, 1 to 3, instead of all of them; --profile: this
- * one instead of all.
+ * --depth: operations of a program at most, instead of each profile's own; --profile: this one
+ * instead of all.
  * Exit code: 0; 1 where a program fails, which is printed, the shortest there is; 2 where an
  * argument cannot be read.
  */
 
-#define _POSIX_C_SOURCE 200809L /* unsetenv, clock_gettime */
-
-#include <stdbool.h>
-#include <stdint.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "exhaust_calls.h"
-#include "exhaust_geometry.h"
-#include "exhaust_search.h"
+#include "exhaust.h"
 
-#define GROUPS_MAX 3
+#define DEPTH_MAX 255
+#define STATE_MAX ((size_t)1 << 21)
+#define SET_SIZE  (2 * STATE_MAX)
 
 size_t exhaust_group_slots;
-size_t exhaust_quarantine_max;
+unsigned long long search_calls;
+const struct profile *profile;
 
 /*
- * Objects of 48 bytes, so that the stride has an odd factor, or of 64 with canaries; two to a
- * block. The first pool can have what its pieces hold: a nursery, HEAP(1), with two objects; and
- * regions that grow from two objects to four or five. The second pool has one block: it is there to
- * be another pool, with objects of its own.
+ * Slots of 112 bytes, so that the stride has an odd factor, or of 128 between guards; two to a
+ * block, or one, or three for SHUFFLE. H(1) is a region of up to two slots without tables, or the
+ * tables of one; R(7), one of up to five.
  */
-#define ELEMENT         .element_size = 48, .block_size = 2 * 48, .seed = 7
-#define WITH_CANARY     .element_size = 48, .block_size = 2 * 64, .seed = 7
-#define THREE           .element_size = 48, .block_size = 3 * 64, .seed = 7
-#define HEAP(pages)     {true, pages}
-#define RESERVED(pages) {false, pages}
-
-static const struct exhaust_profile profiles[] = {
-    {
-        .name = "default",
-        .options = {ELEMENT},
-        .pieces = {{HEAP(1), RESERVED(7)}, {HEAP(1)}},
-        .depths = {0, 15, 15},
-    },
-    {
-        .name = "regions",
-        .options = {ELEMENT},
-        .pieces = {{HEAP(1), RESERVED(7), RESERVED(5)}, {HEAP(1)}},
-        .depths = {12, 12, 12},
-    },
-    {
-        .name = "heap",
-        .options = {ELEMENT},
-        .pieces = {{HEAP(1), HEAP(2), HEAP(2), RESERVED(5)}, {HEAP(1)}},
-        .depths = {13, 13, 13},
-    },
-    {
-        .name = "twins",
-        .options = {ELEMENT},
-        .pieces = {{HEAP(1), RESERVED(5)}, {HEAP(1), RESERVED(5)}},
-        .depths = {0, 15, 15},
-    },
-    {
-        .name = "limit",
-        .options = {ELEMENT, .max_objects = 3},
-        .pieces = {{HEAP(1), RESERVED(7)}, {HEAP(1)}},
-    },
-    {
-        .name = "canary",
-        .options = {WITH_CANARY, .protections = CORK_MEMPOOL_CANARY},
-        .pieces = {{HEAP(2), RESERVED(8)}, {HEAP(2)}},
-        .depths = {0, 16, 16},
-    },
-    {
-        .name = "seal",
-        .options = {ELEMENT, .protections = CORK_MEMPOOL_SEAL},
-        .pieces = {{RESERVED(9)}, {RESERVED(6)}},
-    },
-    {
-        .name = "seal-heap",
-        .options = {ELEMENT, .protections = CORK_MEMPOOL_SEAL},
-        .pieces = {{RESERVED(6), HEAP(1), HEAP(2)}, {HEAP(1), HEAP(2)}},
-        .depths = {13, 13, 13},
-    },
-    {
-        .name = "wipe",
-        .options = {ELEMENT, .protections = CORK_MEMPOOL_WIPE},
-        .pieces = {{HEAP(1), RESERVED(7)}, {HEAP(1)}},
-        .depths = {14, 14, 14},
-    },
-    {
-        .name = "shuffle",
-        .options = {THREE, .protections = CORK_MEMPOOL_SHUFFLE},
-        .pieces = {{HEAP(2), RESERVED(7)}, {HEAP(2)}},
-        .depths = {13, 13, 13},
-    },
-    {
-        .name = "quarantine",
-        .options = {ELEMENT, .protections = CORK_MEMPOOL_QUARANTINE},
-        .quarantine_max = 2,
-        .pieces = {{RESERVED(10)}, {RESERVED(7)}},
-        .depths = {14, 14, 14},
-    },
-    {
-        .name = "rest-heap",
-        .options = {ELEMENT, .protections = CORK_MEMPOOL_QUARANTINE},
-        .quarantine_max = 2,
-        .pieces = {{RESERVED(7), HEAP(1), HEAP(2)}, {HEAP(1), HEAP(2)}},
-        .depths = {13, 13, 13},
-    },
-    {
-        .name = "guard",
-        .options = {ELEMENT, .protections = CORK_MEMPOOL_GUARD},
-        .pieces = {{RESERVED(12), RESERVED(12)}, {RESERVED(12)}},
-        .depths = {17, 0, 0},
-    },
-    {
-        .name = "paranoid",
-        .options = {THREE, .protections = CORK_MEMPOOL_PARANOID},
-        .quarantine_max = 2,
-        .pieces = {{RESERVED(16), RESERVED(16)}, {RESERVED(16)}},
-        .depths = {11, 11, 11},
-    },
+#define P(name)  CORK_MEMPOOL_##name
+#define H(pages) {true, pages}
+#define R(pages) {false, pages}
+static const struct profile profiles[] = {
+    {"default", 112, 224, 0, 0, false, 15, {H(1), R(7)}},
+    {"regions", 112, 224, 0, 0, false, 14, {H(1), R(7), R(6)}},
+    {"heap", 112, 224, 0, 0, false, 14, {H(1), H(1), H(2), H(1), H(1)}},
+    {"source", 112, 112, 0, 0, true, 14, {H(1), H(1), H(1), H(1), H(1), H(1), H(1), H(1)}},
+    {"limit", 112, 224, 0, 3, false, DEPTH_MAX, {H(1), R(7)}},
+    {"canary", 96, 224, P(CANARY), 0, false, 14, {H(2), H(1), R(9)}},
+    {"seal", 112, 224, P(SEAL), 0, false, DEPTH_MAX, {R(9)}},
+    {"seal-heap", 112, 224, P(SEAL), 0, false, 14, {R(8), H(1), H(2), H(1), H(1)}},
+    {"wipe", 112, 224, P(WIPE), 0, false, 14, {H(1), H(1), R(8)}},
+    {"shuffle", 112, 336, P(SHUFFLE), 0, false, 14, {H(2), H(1), R(8)}},
+    {"quarantine", 112, 224, P(QUARANTINE), 0, false, DEPTH_MAX, {H(1), R(9)}},
+    {"quarantine-heap", 112, 224, P(QUARANTINE), 0, false, 15, {H(1), H(1), H(2), H(1), H(1)}},
+    {"guard", 128, 256, P(GUARD), 0, false, 13, {R(8), R(11), R(13)}},
+    {"paranoid", 112, 256, P(PARANOID), 0, false, 11, {H(1), R(18), R(18)}},
 };
 #define PROFILE_COUNT (sizeof(profiles) / sizeof(profiles[0]))
 
-struct row {
-    const struct exhaust_profile *profile;
-    size_t group_slots;
-    struct search_result result;
-    double seconds;
-};
+/* A state: how it was reached, and so many bits of its hash, to see that it is reached again. */
+static struct state {
+    uint32_t parent;
+    uint16_t op;
+    uint16_t check;
+} states[STATE_MAX];
+static size_t state_count;
 
-static struct {
-    unsigned depth;
-    size_t states;
-    size_t group_slots;
-    const char *profile;
-} arguments = {.states = SIZE_MAX};
+/* The hashes of all states, with open addressing; 0: none. */
+__extension__ typedef unsigned __int128 hash;
+static hash *set;
 
-static const char *profile_name;
-static double begin;
-static double reported;
+/* The operations that lead to the state that the search is at, and one that is tried there. */
+static uint16_t program[DEPTH_MAX + 1];
+static unsigned program_length;
+static uint32_t current; /* the number of that state */
+struct world search_state;
 
-/* Seconds of the processor, which do not depend on what else runs. */
-static double now(void)
+static hash add_words(hash sum, const void *words, size_t size)
 {
-    struct timespec time;
+    const hash factor = (hash)UINT64_C(0x9e3779b97f4a7c15) << 64 | UINT64_C(0xc2b2ae3d27d4eb4f);
+    uint64_t word;
 
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
-    return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
-}
-
-static void progress(void)
-{
-    const bool is_terminal = isatty(STDOUT_FILENO);
-    const double time = now();
-
-    if (time - reported < (is_terminal ? 0.5 : 10)) {
-        return;
+    for (size_t i = 0; i < size; i += sizeof(word)) {
+        memcpy(&word, (const char *)words + i, sizeof(word));
+        sum = (sum ^ word) * factor;
+        sum ^= sum >> 64;
     }
-    reported = time;
-    printf("%s%s, groups of %zu: %zu states, %.1f million transitions, %.1f million/s, depth %u%s",
-           is_terminal ? "\r" : "", profile_name, exhaust_group_slots, search_result.states,
-           (double)search_result.transitions * 1e-6,
-           (double)search_result.transitions * 1e-6 / (time - begin), search_result.depth,
-           is_terminal ? "   " : "\n");
-    fflush(stdout);
+    return sum;
 }
 
-static struct row search(const struct exhaust_profile *profile, size_t group_slots)
+static hash hash_world(void)
 {
-    const unsigned own = profile->depths[group_slots - 1];
-    const unsigned depth = arguments.depth != 0 ? arguments.depth : own;
-    const struct search_limits limits = {depth != 0 ? depth : 500, arguments.states};
+    hash sum = add_words(1, &world, offsetof(struct world, has_uncounted));
 
-    exhaust_group_slots = group_slots;
-    profile_name = profile->name;
-    begin = reported = now();
-    calls_begin(profile);
-    search_run(&limits, progress);
-    return (struct row){profile, group_slots, search_result, now() - begin};
-}
-
-static void print_row(const struct row *row)
-{
-    printf("%s%-12s %6zu %6u %12zu %14llu %14llu %8.1f  %s\n",
-           isatty(STDOUT_FILENO) ? "\r\033[K" : "", row->profile->name, row->group_slots,
-           row->result.depth, row->result.states, (unsigned long long)row->result.transitions,
-           (unsigned long long)row->result.refused, row->seconds,
-           row->result.is_closed ? "closed" : "bounded");
-    fflush(stdout);
-}
-
-static bool read_number(const char *argument, const char *name, size_t *number)
-{
-    const size_t length = strlen(name);
-    char *end;
-
-    if (strncmp(argument, name, length) != 0 || argument[length] < '1' || argument[length] > '9') {
-        return false;
+    for (uint64_t pages = world.usable; pages != 0; pages &= pages - 1) {
+        sum = add_words(sum, world.pages[__builtin_ctzll(pages)], PAGE_SIZE);
     }
-    *number = strtoul(argument + length, &end, 10);
-    return *end == '\0';
+    return sum + (sum == 0);
 }
 
-static bool read_argument(const char *argument)
+/* Notes the state that the world is in, if it is a new one. */
+static void add_state(uint32_t parent, uint16_t op)
 {
-    static const char profile[] = "--profile=";
-    size_t depth = 0;
+    const hash sum = hash_world();
+    size_t i = (size_t)sum % SET_SIZE;
 
-    if (read_number(argument, "--depth=", &depth)) {
-        arguments.depth = depth > 500 ? 500 : (unsigned)depth;
-        return true;
+    while (set[i] != 0 && set[i] != sum) {
+        i = (i + 1) % SET_SIZE;
     }
-    if (strncmp(argument, profile, sizeof(profile) - 1) == 0) {
-        arguments.profile = argument + sizeof(profile) - 1;
-        for (size_t i = 0; i < PROFILE_COUNT; i++) {
-            if (strcmp(profiles[i].name, arguments.profile) == 0) {
-                return true;
-            }
+    if (set[i] == 0) {
+        expect(state_count < STATE_MAX, "there is room for all states");
+        set[i] = sum;
+        states[state_count++] = (struct state){parent, op, (uint16_t)(sum >> 64)};
+    }
+}
+
+static void perform(uint16_t op)
+{
+    program[program_length++] = op;
+    oracle_perform(op >> 10, op & 1023);
+}
+
+void search_try(unsigned call, unsigned arg)
+{
+    probe = (struct probe){.is_done = false};
+    perform((uint16_t)(call << 10 | arg));
+    add_state(current, program[--program_length]);
+    memcpy(&world, &search_state, sizeof(world));
+}
+
+/* Makes a state again, which is depth operations from the first. */
+static void go_to(uint32_t state, unsigned depth)
+{
+    current = state;
+    probe = (struct probe){.is_done = false};
+    memory_lay_out();
+    for (unsigned i = depth; i > 0; state = states[state].parent) {
+        program[--i] = states[state].op;
+    }
+    for (program_length = 0; program_length < depth; search_calls--) {
+        perform(program[program_length]);
+    }
+    expect((uint16_t)(hash_world() >> 64) == states[current].check,
+           "the same operations lead to the same state");
+    memcpy(&search_state, &world, sizeof(world));
+}
+
+static void on_signal(int number)
+{
+    search_failed(number == SIGALRM ? "a call ends" : "a call stays within its memory");
+}
+
+/* Returns: the depth that was reached. */
+static unsigned search(unsigned depth_max)
+{
+    unsigned depth = 0;
+    size_t level_end = 1;
+
+    free(set);
+    set = calloc(SET_SIZE, sizeof(*set));
+    expect(set != NULL, "there is memory for the search itself");
+    state_count = 0;
+    add_state(0, 0);
+    for (size_t state = 0; state < state_count && depth < depth_max; state++) {
+        if (state % 256 == 0) {
+            alarm(60); /* Where so many states take longer, a call hangs. */
         }
-        return false;
+        go_to((uint32_t)state, depth);
+        oracle_probe();
+        oracle_expand();
+        if (state + 1 == level_end && level_end < state_count) {
+            depth++;
+            level_end = state_count;
+        }
     }
-    if (read_number(argument, "--groups=", &arguments.group_slots)) {
-        return arguments.group_slots <= GROUPS_MAX;
-    }
-    return read_number(argument, "--states=", &arguments.states);
+    alarm(0);
+    return depth;
 }
 
-static void print_usage(const char *argument)
+#define CALL_TEXT(name, text, call) text,
+static const char *const call_names[] = {CALLS(CALL_TEXT) "init"};
+
+/* An object is called by its offset in the world's memory. */
+static void print_op(unsigned call, unsigned arg)
 {
-    fprintf(stderr, "exhaust: %s cannot be read\n", argument);
-    fprintf(stderr, "usage: exhaust [--depth=N] [--states=N] [--groups=1..3] [--profile=NAME]\n");
-    fprintf(stderr, "profiles:");
-    for (size_t i = 0; i < PROFILE_COUNT; i++) {
-        fprintf(stderr, " %s", profiles[i].name);
+    const unsigned bits = call == CALL_NEW ? arg % (1 << REFUSED_BITS) : 0;
+
+    fprintf(stderr, "  %s", call_names[call]);
+    if (call == CALL_FREE) {
+        fprintf(stderr, " %u", arg * 16);
+    } else if (arg != bits) {
+        fprintf(stderr, ", shuffled from slot %u of the group on", arg >> REFUSED_BITS);
+    }
+    for (unsigned i = 0; i < REFUSED_BITS; i++) {
+        if ((bits >> i & 1) != 0) {
+            fprintf(stderr, ", request %u%s refused", i + 1, i + 1 < REFUSED_BITS ? "" : " and on");
+        }
     }
     fprintf(stderr, "\n");
 }
 
+void search_failed(const char *expected)
+{
+    const char *due = cork_mempool_violation_message(probe.expected_kind);
+    const char *seen = cork_mempool_violation_message(probe.violation.kind);
+
+    alarm(0);
+    fprintf(stderr, "\nprofile %s, groups of %zu:\n", profile->name, exhaust_group_slots);
+    for (unsigned i = 0; i < program_length; i++) {
+        print_op(program[i] >> 10, program[i] & 1023);
+    }
+    if (probe.is_running || probe.is_done) {
+        fprintf(stderr, "  %s %td%s\nmust be: %s\n", call_names[probe.call],
+                (char *)probe.pointer - (char *)world.pages, probe.is_visiting ? " in foreach" : "",
+                due != NULL ? due : "allowed");
+    }
+    fprintf(stderr, "was: %s\nexpected: %s\n", seen != NULL ? seen : "nothing", expected);
+    _exit(1);
+}
+
+static int usage(const char *argument)
+{
+    fprintf(stderr, "exhaust: %s cannot be read\nusage: exhaust [--depth=1..%d] [--profile=NAME]\n",
+            argument, DEPTH_MAX);
+    for (size_t i = 0; i < PROFILE_COUNT; i++) {
+        fprintf(stderr, "%s%s", i == 0 ? "profiles: " : ", ", profiles[i].name);
+    }
+    fprintf(stderr, "\n");
+    return 2;
+}
+
 int main(int argc, char **argv)
 {
-    uint64_t transitions = 0;
-    uint64_t refused = 0;
-    size_t states = 0;
-    const double start = now();
+    static const int signals[] = {SIGALRM, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
+    unsigned reached, depth = 0;
+    clock_t begin;
+    const char *name = NULL;
+    char rest;
 
     for (int i = 1; i < argc; i++) {
-        if (!read_argument(argv[i])) {
-            print_usage(argv[i]);
-            return 2;
+        if (strncmp(argv[i], "--profile=", 10) == 0) {
+            name = argv[i] + 10;
+        } else if (sscanf(argv[i], "--depth=%3u%c", &depth, &rest) != 1 || depth - 1 >= DEPTH_MAX) {
+            return usage(argv[i]);
         }
     }
-    unsetenv("CORK_MEMPOOL_OPTIONS");
-    printf("%-12s %6s %6s %12s %14s %14s %8s\n", "profile", "groups", "depth", "states",
-           "transitions", "refused", "seconds");
-    for (size_t i = 0; i < PROFILE_COUNT; i++) {
-        for (size_t slots = 1; slots <= GROUPS_MAX; slots++) {
-            if ((arguments.profile != NULL && strcmp(profiles[i].name, arguments.profile) != 0) ||
-                (arguments.group_slots != 0 && slots != arguments.group_slots)) {
-                continue;
+    for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
+        signal(signals[i], on_signal);
+    }
+    printf("profile          groups  depth     states        calls  seconds\n");
+    for (profile = profiles; profile < profiles + PROFILE_COUNT; profile++) {
+        for (size_t slots = 1; slots <= 3; slots++) {
+            if (name == NULL || strcmp(profile->name, name) == 0) {
+                exhaust_group_slots = slots;
+                oracle_begin();
+                search_calls = 0;
+                begin = clock(); /* of the processor, which does not depend on what else runs */
+                reached = search(depth != 0 ? depth : profile->depth);
+                printf("%-16s %6zu %6u %10zu %12llu %8.1f\n", profile->name, slots, reached,
+                       state_count, search_calls, (double)(clock() - begin) / CLOCKS_PER_SEC);
+                fflush(stdout);
             }
-            const struct row row = search(&profiles[i], slots);
-            print_row(&row);
-            transitions += row.result.transitions;
-            refused += row.result.refused;
-            states += row.result.states;
         }
     }
-    printf("%-12s %6s %6s %12zu %14llu %14llu %8.1f\n", "all", "", "", states,
-           (unsigned long long)transitions, (unsigned long long)refused, now() - start);
-    return 0;
+    return state_count == 0 ? usage(name) : 0;
 }

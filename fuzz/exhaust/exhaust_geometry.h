@@ -3,24 +3,26 @@
 #define FUZZ_EXHAUST_GEOMETRY_H
 
 /*
- * Included before every file of src/ that the exhaustive search runs: groups and quarantines of a
- * few slots, where the library's have 64 and 256. The library's own files do not know of it: their
- * headers define the numbers, and here, behind the headers, they get others. They are variables, so
- * that one program can run them all; nothing in src/ needs them to be constants.
+ * Included before every file of src/: groups, stacks and quarantines of a few slots, where the
+ * library's have 64, 64 and 256; and regions that grow slowly, so that several fit.
  */
 
 #include <stddef.h>
 
 extern size_t exhaust_group_slots;
-extern size_t exhaust_quarantine_max;
 
+#define STACK_SLOTS       (exhaust_group_slots == 2 ? (size_t)2 : 1)
+#define HEAP_FACTOR       2
+#define RESERVED_FACTOR   2
+#define RESERVED_MIN_SIZE ((size_t)5 * 112)
+
+/* These headers define the numbers themselves. */
 #include "geometry.h"
 #undef GROUP_SLOTS
 #define GROUP_SLOTS exhaust_group_slots
 
-/* What this includes has functions that need the number of a group's slots. */
-#include "protect.h"
+#include "hooks.h"
 #undef QUARANTINE_MAX
-#define QUARANTINE_MAX exhaust_quarantine_max
+#define QUARANTINE_MAX ((size_t)2)
 
 #endif /* FUZZ_EXHAUST_GEOMETRY_H */

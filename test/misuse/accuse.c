@@ -61,6 +61,16 @@ void accuse_dead(struct scene *s, enum cork_mempool_violation_kind kind,
     accusation->is_seeded = false;
 }
 
+/* Of a call that has no pointer, and of a pool that is live. */
+void accuse_call(struct scene *s, enum cork_mempool_violation_kind kind,
+                 const struct cork_mempool *pool, unsigned protections)
+{
+    struct accusation *accusation = add(s, kind, NULL);
+
+    accusation->pool = pool;
+    accusation->is_seeded = protections != 0;
+}
+
 void accuse_other(struct scene *s, enum cork_mempool_violation_kind kind, const void *pointer,
                   size_t slot, bool was_freed)
 {

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "misuses.h"
 
@@ -63,19 +64,29 @@ void object_is_freed_twice_around_trim(struct scene *s)
     free_twice(s, VICTIM);
 }
 
-static void visit(void *user_data, void *visited)
+static void visit_and_give(void *user_data, void *visited)
 {
     struct scene *s = user_data;
 
     if (visited == object(s, VICTIM)) {
         give(s, VICTIM);
-        free_twice(s, VICTIM);
+    }
+}
+
+static void visit_and_drop(void *user_data, void *visited)
+{
+    struct scene *s = user_data;
+
+    if (visited == object(s, VICTIM + 1)) {
+        drop(&s->mp, object(s, VICTIM));
     }
 }
 
 void object_is_freed_twice_while_visited(struct scene *s)
 {
-    cork_mempool_foreach(&s->mp, visit, s);
+    cork_mempool_foreach(&s->mp, visit_and_give, s);
+    accuse(s, CORK_MEMPOOL_DOUBLE_FREE, object(s, VICTIM));
+    cork_mempool_foreach(&s->mp, visit_and_drop, s);
 }
 
 void object_is_freed_twice_after_much_use(struct scene *s)
@@ -309,10 +320,11 @@ void slot_of_memory_not_yet_in_use_is_freed(struct scene *s)
     struct cork_mempool_stats stats;
 
     cork_mempool_stats(&s->mp, &stats);
-    /* Some address space behind the memory is the pool's as well, unless that is scarce. */
-    const size_t index = 2 * (MEMBER_COUNT + stats.free_count);
-    if (!is_impossible(s, stats.reserved_size / 4 < index * s->slot_size)) {
-        free_new_slot(s, index);
+    /* Some address space behind the memory is the pool's as well, unless that is scarce; that of
+     * guards and tables apart. */
+    const size_t space = stats.reserved_size - stats.memory_size;
+    if (!is_impossible(s, space < 64 * s->slot_size + 8 * (size_t)sysconf(_SC_PAGESIZE))) {
+        free_new_slot(s, MEMBER_COUNT + stats.free_count + 10);
     }
 }
 

@@ -68,7 +68,7 @@ static struct cork_mempool *zeroed(struct scene *s)
     return &s->other;
 }
 
-/* A struct that was never written: its bytes make pointers that are aligned, and lead nowhere. */
+/* A struct that was never written: its bytes make pointers that lead nowhere. */
 static struct cork_mempool *unwritten(struct scene *s)
 {
     memset(&s->other, 64, sizeof(s->other));
@@ -104,6 +104,7 @@ EACH_CALL(before_init)
 #define STATE unwritten
 #define KIND  CORK_MEMPOOL_NOT_A_POOL
 #define NAME  NULL
+CALL(on_garbage, new_is_called, cork_mempool_new(mp), NULL)
 CALL(on_garbage, done_is_called, cork_mempool_done(mp), NULL)
 CALL(on_garbage, check_is_called, (void)cork_mempool_check(mp), NULL)
 CALL(on_garbage, stats_is_called, cork_mempool_stats(mp, &stats), NULL)
@@ -111,11 +112,6 @@ CALL(on_garbage, owns_is_called, (void)cork_mempool_owns(mp, pointer), pointer)
 CALL(on_garbage, clear_is_called, cork_mempool_clear(mp), NULL)
 CALL(on_garbage, trim_is_called, cork_mempool_trim(mp), NULL)
 CALL(on_garbage, foreach_is_called, cork_mempool_foreach(mp, visit, NULL), NULL)
-
-void new_is_called_on_garbage(struct scene *s)
-{
-    harm(s, take(unwritten(s)) != NULL);
-}
 
 /* The nearest that a program can come to a pool that lives on: its objects stay where they are. */
 static void move(struct scene *s)
@@ -138,14 +134,12 @@ void check_is_called_on_a_moved_pool(struct scene *s)
     (void)cork_mempool_check(&s->other);
 }
 
-/* Where it is not seen, the pool and its copy issue the same object. */
 void new_is_called_on_a_moved_pool(struct scene *s)
 {
     give(s, VICTIM);
     move(s);
     accuse_dead(s, CORK_MEMPOOL_NOT_A_POOL, &s->other, NULL, NULL);
-    void *object_of_copy = take(&s->other);
-    harm(s, object_of_copy == take(&s->mp));
+    take(&s->other);
 }
 
 /* Where it is not seen, the pool takes the object for a live one and its copy does not. */
@@ -201,9 +195,9 @@ void free_list_is_overwritten(struct scene *s)
 {
     static struct cork_mempool_group fake;
 
-    s->mp.free_list = &fake;
+    s->mp.newest->free_list = &fake;
     verify(s);
-    s->mp.free_list = NULL;
+    s->mp.newest->free_list = NULL;
     s->is_dead = true;
 }
 
@@ -216,6 +210,136 @@ void stride_is_overwritten(struct scene *s)
     s->mp.geometry.stride = stride;
 }
 
+/* Callbacks that call their pool, which is busy. */
+static int construct(void *user_data, void *constructed)
+{
+    (void)constructed;
+    take(user_data);
+    return 0;
+}
+
+static void destruct(void *user_data, void *destructed)
+{
+    (void)destructed;
+    cork_mempool_trim(user_data);
+}
+
+static void *acquire(void *source_data, size_t size, size_t alignment)
+{
+    (void)size;
+    (void)alignment;
+    (void)cork_mempool_check(source_data);
+    return NULL;
+}
+
+static void release(void *source_data, void *memory, size_t size)
+{
+    (void)source_data;
+    (void)size;
+    free(memory);
+}
+
+static void *acquire_misaligned(void *source_data, size_t size, size_t alignment)
+{
+    (void)source_data;
+    return (char *)malloc(size + alignment) + 1;
+}
+
+static void release_misaligned(void *source_data, void *memory, size_t size)
+{
+    (void)source_data;
+    (void)size;
+    free((char *)memory - 1);
+}
+
+/* Options for another pool with callbacks: SEAL stands for what contradicts these. */
+static struct cork_mempool_options options_with_callbacks(const struct scene *s)
+{
+    struct cork_mempool_options options = scene_options(s);
+
+    if (scene_has(s, CORK_MEMPOOL_WIPE | CORK_MEMPOOL_GUARD)) {
+        options.protections &= ~(CORK_MEMPOOL_WIPE | CORK_MEMPOOL_GUARD);
+        options.protections |= CORK_MEMPOOL_SEAL;
+    }
+    return options;
+}
+
+void pool_is_called_by_its_constructor(struct scene *s)
+{
+    struct cork_mempool_options options = options_with_callbacks(s);
+
+    options.init_object = construct;
+    options.user_data = &s->other;
+    harm(s, !cork_mempool_init_with(&s->other, &options));
+    accuse_call(s, CORK_MEMPOOL_BUSY, &s->other, options.protections);
+    take(&s->other);
+}
+
+void pool_is_called_by_its_destructor(struct scene *s)
+{
+    struct cork_mempool_options options = options_with_callbacks(s);
+
+    options.done_object = destruct;
+    options.user_data = &s->other;
+    harm(s, !cork_mempool_init_with(&s->other, &options));
+    accuse_call(s, CORK_MEMPOOL_BUSY, &s->other, options.protections);
+    drop(&s->other, take(&s->other));
+    cork_mempool_done(&s->other);
+}
+
+static void take_from_source(struct scene *s, const struct cork_mempool_source *source,
+                             enum cork_mempool_violation_kind kind)
+{
+    struct cork_mempool_options options = options_with_callbacks(s);
+
+    options.source = source;
+    options.source_data = &s->other;
+    harm(s, !cork_mempool_init_with(&s->other, &options));
+    accuse_call(s, kind, &s->other, options.protections);
+    take(&s->other);
+}
+
+void pool_is_called_by_its_source(struct scene *s)
+{
+    static const struct cork_mempool_source source = {acquire, release};
+
+    take_from_source(s, &source, CORK_MEMPOOL_BUSY);
+}
+
+void source_gives_misaligned_memory(struct scene *s)
+{
+    static const struct cork_mempool_source source = {acquire_misaligned, release_misaligned};
+
+    take_from_source(s, &source, CORK_MEMPOOL_BAD_SOURCE);
+}
+
+static void visit_and_trim(void *user_data, void *visited)
+{
+    (void)visited;
+    cork_mempool_trim(user_data);
+}
+
+void pool_is_trimmed_while_visited(struct scene *s)
+{
+    accuse_call(s, CORK_MEMPOOL_BUSY, &s->mp, s->protections);
+    cork_mempool_foreach(&s->mp, visit_and_trim, &s->mp);
+}
+
+static void visit_and_end(void *user_data, void *visited)
+{
+    drop(user_data, visited);
+    cork_mempool_done(user_data);
+}
+
+void pool_is_finalized_while_visited(struct scene *s)
+{
+    struct cork_mempool_options options = scene_options(s);
+
+    harm(s, !cork_mempool_init_with(&s->other, &options));
+    take(&s->other);
+    accuse_call(s, CORK_MEMPOOL_BUSY, &s->other, s->protections);
+    cork_mempool_foreach(&s->other, visit_and_end, &s->other);
+}
 static void demand_nothing(struct scene *s)
 {
     errno = 0;

@@ -94,14 +94,12 @@ static struct trial try(const struct row *row, size_t size, unsigned protections
 
 static bool is_message(const char *verdict)
 {
-    for (int kind = 1; kind <= CORK_MEMPOOL_WRITE_AFTER_FREE; kind++) {
-        const char *message =
-            cork_mempool_violation_message((enum cork_mempool_violation_kind)kind);
-        if (strcmp(verdict, message) == 0) {
-            return true;
-        }
+    const char *message = "";
+
+    for (int kind = 1; message != NULL && strcmp(verdict, message) != 0; kind++) {
+        message = cork_mempool_violation_message((enum cork_mempool_violation_kind)kind);
     }
-    return false;
+    return message != NULL;
 }
 
 /* Returns false where the misuse is impossible. */

@@ -193,10 +193,12 @@ void underflow_is_there_when_the_object_before_is_freed(struct scene *s)
     give(s, VICTIM - 1);
 }
 
-/* Before a region's first object is a canary of its own, or no memory. */
-void byte_before_the_first_object_is_written(struct scene *s)
+/* Before a region's first object is a canary of its own; or what is left of a guarded block's
+ * pages, and then no memory. */
+void byte_before_all_slots_is_written(struct scene *s)
 {
-    char *before = object(s, 0) - 1;
+    const size_t left = scene_has(s, CORK_MEMPOOL_CANARY) ? 0 : s->mp.geometry.redzone_size;
+    char *before = object(s, 0) - left - 1;
 
     expect_fault(s, before, 1);
     spoil(s, before);

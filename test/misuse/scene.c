@@ -8,8 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "test/requests.h"
+
 /* A block of so many slots at least; so the members are neighbours, with GUARD as well. */
-#define BLOCK_SLOTS 128
+#define BLOCK_SLOTS 256
 
 #define HELD_MAX 8192
 
@@ -350,6 +352,7 @@ static void open_scene(struct scene *s)
     if (!cork_mempool_init_with(&s->mp, &options)) {
         abort();
     }
+    requests_start();
     while (count < s->elder_count + MEMBER_COUNT) {
         taken[count] = (struct actor){.object = take(&s->mp), .slot = count, .is_live = true};
         cork_mempool_stats(&s->mp, &stats);
@@ -357,7 +360,10 @@ static void open_scene(struct scene *s)
             s->elder_count = count;
         }
         count++;
+        /* A pool that has less than a MiB would take its next region from the heap too. */
+        requests_refuse(HEAP, REFUSE_FROM, 1);
     }
+    requests_stop();
     s->slot_size = stats.slot_size;
     number_slots(s, taken, count);
     if (scene_has(s, CORK_MEMPOOL_CANARY)) {

@@ -6,7 +6,7 @@
  * A scene: a pool full of live objects, in the middle of which a misuse happens, and what is known
  * of it. All objects but the misused ones are bystanders, and must keep their contents.
  *
- *     | elders, in the pool's nursery if it has one |     | members, in a region: side by side |
+ *     | elders, if it has memory of the heap |     | members, in a reserved region: side by side |
  */
 
 #include <stdbool.h>
@@ -161,6 +161,8 @@ void accuse_dead(struct scene *s, enum cork_mempool_violation_kind kind,
                  const struct cork_mempool *pool, const char *name, const void *pointer);
 void accuse_other(struct scene *s, enum cork_mempool_violation_kind kind, const void *pointer,
                   size_t slot, bool was_freed);
+void accuse_call(struct scene *s, enum cork_mempool_violation_kind kind,
+                 const struct cork_mempool *pool, unsigned protections);
 void accuse_leak(struct scene *s);
 void accuse_canary(struct scene *s, size_t member, const char *canary);
 void accuse_written(struct scene *s, size_t member);

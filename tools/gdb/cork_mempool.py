@@ -17,7 +17,7 @@ import gdb
 import gdb.printing
 
 GROUP_SLOTS = 64  # as in src/geometry.h
-STATES = {0: "before init", 0x506F6F6C: "live", 0x446F6E65: "after done"}  # as in src/pool.h
+STATES = {0: "before init", 0x506F6F6C: "live", 0x446F6E65: "after done"}  # as in src/slots.h
 PROTECTIONS = ["CANARY", "SEAL", "WIPE", "SHUFFLE", "QUARANTINE", "GUARD", "CALLSITES"]
 ORIGINS = {1: "nursery", 2: "reserved", 3: "acquired", 4: "buffer"}  # enum region_origin
 POINTER_MASK = (1 << 64) - 1

@@ -42,7 +42,7 @@ typedef void (*cork_done_f)(void *user_data, void *value);
 
 /* Private: a pool that cork_mempool_new has made. */
 struct cork_mempool_1_0_ {
-    struct cork_mempool pool; /* the first: both have one address; its user_data is this address */
+    struct cork_mempool pool; /* the first: both have one address; its callbacks get this address */
     struct cork_mempool_options options; /* that the pool was initialized with */
     void *user_data;
     cork_free_f free_user_data; /* NULL: none; so are the others */
@@ -60,9 +60,10 @@ static inline __attribute__((noreturn)) void cork_mempool_1_0_fail_(const char *
 /* Private. */
 static inline struct cork_mempool_1_0_ *cork_mempool_1_0_of_(struct cork_mempool *mp)
 {
-    if (mp->user_data != mp) {
+    if (mp->callbacks.data != mp) {
         cork_mempool_1_0_fail_("not a pool that cork_mempool_new has made");
     }
+    (void)cork_mempool_owns(mp, NULL); /* refuses a pool that is not live */
     return (struct cork_mempool_1_0_ *)(void *)mp;
 }
 
@@ -100,9 +101,9 @@ static inline struct cork_mempool_1_0_ *cork_mempool_1_0_construct_(struct cork_
     return made;
 }
 
-/* Private: type is NULL, or the name of what has this size. */
-static inline struct cork_mempool *cork_mempool_1_0_new_(size_t element_size, size_t block_size,
-                                                         const char *type)
+/* Private: type is NULL, or the name of what has this size and alignment. */
+static inline struct cork_mempool *cork_mempool_1_0_new_(size_t element_size, size_t alignment,
+                                                         size_t block_size, const char *type)
 {
     struct cork_mempool_1_0_ *made =
         (struct cork_mempool_1_0_ *)calloc(1, sizeof(struct cork_mempool_1_0_));
@@ -112,7 +113,7 @@ static inline struct cork_mempool *cork_mempool_1_0_new_(size_t element_size, si
     }
     made->options.name = type;
     made->options.element_size = element_size;
-    made->options.alignment = type != NULL ? element_size & (~element_size + 1) : 0;
+    made->options.alignment = alignment;
     made->options.block_size = block_size;
     made->options.user_data = made;
     if (!cork_mempool_init_with(&made->pool, &made->options)) {
@@ -129,7 +130,7 @@ static inline struct cork_mempool *cork_mempool_1_0_new_(size_t element_size, si
  */
 static inline struct cork_mempool *cork_mempool_new_size_ex(size_t element_size, size_t block_size)
 {
-    return cork_mempool_1_0_new_(element_size, block_size, NULL);
+    return cork_mempool_1_0_new_(element_size, 0, block_size, NULL);
 }
 
 /* cork_mempool_new_size does the same with blocks of the default size. */
@@ -144,7 +145,8 @@ static inline struct cork_mempool *cork_mempool_new_size(size_t element_size)
  * of a complete type does not compile.
  */
 #define cork_mempool_new_ex(type, block_size)                                                      \
-    cork_mempool_1_0_new_(cork_mempool_sizeof_type_(type), (block_size), #type)
+    cork_mempool_1_0_new_(cork_mempool_sizeof_type_(type), cork_mempool_alignof_type_(type),       \
+                          (block_size), #type)
 
 /*
  * cork_mempool_new_object issues an object, as cork_mempool_new does elsewhere.
@@ -170,7 +172,7 @@ static inline void cork_mempool_free_object(struct cork_mempool *mp, void *ptr)
 /*
  * cork_mempool_set_user_data gives a pool the user_data that its functions get from now on. What it
  * had before is freed first; this, when the pool is. A free_user_data of NULL frees nothing.
- * Aborts: "not a pool that cork_mempool_new has made".
+ * Aborts: "not a pool that cork_mempool_new has made"; "use after done": it was finalized.
  */
 static inline void cork_mempool_set_user_data(struct cork_mempool *mp, void *user_data,
                                               cork_free_f free_user_data)

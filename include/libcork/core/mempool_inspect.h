@@ -3,9 +3,10 @@
 #define LIBCORK_CORE_MEMPOOL_INSPECT_H
 
 /*
- * Inspection: looking at a whole pool, and changing it as a whole. The functions take time
- * proportional to the number of slots, divided by 64 in a pool without protections, and allocate
- * nothing.
+ * Inspection: looking at a whole pool, and changing it as a whole. The functions allocate nothing.
+ *
+ * Their time is proportional to slots / 64 + live objects + regions; in a pool with protections or
+ * constructed objects, to slots. That of cork_mempool_owns is logarithmic in the regions.
  */
 
 #include <stdbool.h>
@@ -18,9 +19,8 @@ extern "C" {
 #endif
 
 /*
- * cork_mempool_check verifies every invariant of a pool: that its regions, groups, free list and
+ * cork_mempool_check verifies every invariant of a pool: that its regions, groups, free lists and
  * counts agree with each other; and everything that its protections can verify.
- * Requires: an initialized pool.
  * Returns: true, or false where an invariant is broken, which means a stray write or a defect of
  *          the pool; it must not be used any further.
  * Aborts: "canary damaged", "write after free": a protection has found damage.
@@ -47,7 +47,6 @@ struct cork_mempool_stats {
 
 /*
  * cork_mempool_stats fills *stats with the figures of a pool.
- * Requires: an initialized pool.
  */
 void cork_mempool_stats(const struct cork_mempool *mp, struct cork_mempool_stats *stats);
 
@@ -57,22 +56,22 @@ void cork_mempool_stats(const struct cork_mempool *mp, struct cork_mempool_stats
 
 /*
  * cork_mempool_owns says whether ptr is a live object of a pool. ptr is never read.
- * Requires: an initialized pool.
  */
 bool cork_mempool_owns(const struct cork_mempool *mp, const void *ptr);
 
 /*
  * cork_mempool_foreach calls visit for each live object of a pool, in the order of their slots.
- * visit may free the object that it is given; objects that it issues may be visited or not.
- * Requires: an initialized pool.
+ * visit may call cork_mempool_new and cork_mempool_free on the pool, and nothing else. What it
+ * frees is not visited any more; what it issues may be visited or not. visit must not leave by
+ * longjmp, but where a violation handler does it for it.
+ * Aborts: "use during another call": visit has called another function on the pool.
  */
 void cork_mempool_foreach(struct cork_mempool *mp, void (*visit)(void *user_data, void *object),
                           void *user_data);
 
 /*
  * cork_mempool_clear frees all live objects of a pool at once.
- * Requires: an initialized pool.
- * Aborts: as cork_mempool_free does where a protection finds damage; nothing has been freed then.
+ * Aborts: "canary damaged", "write after free": a protection has found damage; nothing was freed.
  */
 void cork_mempool_clear(struct cork_mempool *mp);
 
@@ -80,7 +79,6 @@ void cork_mempool_clear(struct cork_mempool *mp);
  * cork_mempool_trim gives memory that no live object needs back to where it came from. Objects that
  * are issued after it may have lost the contents they were freed with; what was constructed there
  * is destructed first, and constructed again when it is needed.
- * Requires: an initialized pool.
  * Returns: how many bytes were given back, of which pages that have not been used since an earlier
  *          trim count again.
  * Aborts: "canary damaged", "write after free": a protection has found damage; nothing has changed.

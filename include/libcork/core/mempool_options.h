@@ -37,7 +37,8 @@ extern "C" {
 /* Freed slots are not issued again before 256 others have been freed, memory runs out, or the pool
  * is trimmed; so more memory may be asked for although there are freed slots. */
 #define CORK_MEMPOOL_QUARANTINE 0x10u
-/* Inaccessible pages before and behind every block. */
+/* Inaccessible pages before and behind every block. Blocks are made of whole pages and hold what
+ * these have room for, which may be more than block_size. */
 #define CORK_MEMPOOL_GUARD 0x20u
 /* Reports tell where an object was issued and where it was freed. */
 #define CORK_MEMPOOL_CALLSITES 0x40u
@@ -48,10 +49,13 @@ extern "C" {
 
 /*
  * struct cork_mempool_source is where a pool's memory comes from instead of the operating system.
- * Both functions get the source_data of the options.
+ * Both functions get the source_data of the options, and must not use the pool.
+ * Aborts: "misaligned memory from a source": acquire has returned what is not aligned; the pool has
+ *         given it back; "use during another call": a function has called the pool.
  */
 struct cork_mempool_source {
-    /* Returns size bytes, a multiple of alignment, or NULL where memory cannot be had. */
+    /* Returns size bytes at a multiple of alignment, a power of two that divides size; or NULL
+     * where memory cannot be had. */
     void *(*acquire)(void *source_data, size_t size, size_t alignment);
     /* Takes back what acquire has returned for this size. */
     void (*release)(void *source_data, void *memory, size_t size);
@@ -59,7 +63,7 @@ struct cork_mempool_source {
 
 /* struct cork_mempool_options says what pool is wanted. A field of zero stands for its default. */
 struct cork_mempool_options {
-    const char *name;     /* for reports; must outlive the pool; default: none */
+    const char *name;     /* for reports; is copied, as far as 39 bytes; default: none */
     size_t element_size;  /* default: 1 */
     size_t alignment;     /* of objects, a power of two; default: as for cork_mempool_init_size */
     size_t block_size;    /* default: CORK_MEMPOOL_DEFAULT_BLOCK_SIZE */
@@ -79,7 +83,7 @@ struct cork_mempool_options {
      * at done for every slot that was constructed: objects stay constructed from free to new. Where
      * the constructor returns anything but 0, cork_mempool_new returns NULL, with errno as the
      * constructor left it, and the slot is constructed when it is needed next. They must not use
-     * the pool. Both get user_data. Default: none. */
+     * the pool: any call of it is refused, "use during another call". Default: none. */
     int (*init_object)(void *user_data, void *object);
     void (*done_object)(void *user_data, void *object); /* the destructor */
     void *user_data;                                    /* what both get */
@@ -87,7 +91,8 @@ struct cork_mempool_options {
 
 /*
  * cork_mempool_init_with initializes a pool as *options say; {.element_size = 64} is complete. It
- * takes no memory. What options points to may be gone afterwards, but for what its fields point to.
+ * takes no memory. *options and the name may be gone afterwards; what other fields point to must
+ * outlive the pool.
  * Returns: true, or false with errno EINVAL and *mp untouched where the options cannot be met: an
  *          element_size, or with GUARD a block_size, that no memory could hold; an alignment that
  *          is not a power of two; a protection that does not exist; a buffer without a size, a size

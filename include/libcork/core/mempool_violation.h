@@ -26,6 +26,17 @@
  *
  * The report is made on the stack and sent by write(2): nothing is allocated, and no lock is taken
  * but that of the dynamic linker, which knows the names of call sites.
+ *
+ * "use during another call" refuses a call of a pool that is busy with another one:
+ *
+ *   - any call from the pool's own constructor, destructor or source;
+ *   - any call but cork_mempool_new and cork_mempool_free from a visitor of cork_mempool_foreach;
+ *   - in a pool with protections or constructed objects, also a call from a second thread or from a
+ *     signal handler, as far as a plain flag shows it; never in a program that locks correctly.
+ *
+ * When the handler is called, calls that were in progress have ended: it may call
+ * cork_mempool_check, cork_mempool_stats, cork_mempool_owns and cork_mempool_foreach on a pool that
+ * is live, and where it leaves by longjmp, the pool is open for use.
  */
 
 #include <stdbool.h>
@@ -40,16 +51,18 @@ extern "C" {
 
 /* enum cork_mempool_violation_kind numbers the kinds. A number never changes its meaning. */
 enum cork_mempool_violation_kind {
-    CORK_MEMPOOL_DOUBLE_FREE = 1,      /* "double free" */
-    CORK_MEMPOOL_INTERIOR_POINTER = 2, /* "free of an interior pointer" */
-    CORK_MEMPOOL_FOREIGN_POINTER = 3,  /* "free of a foreign pointer" */
-    CORK_MEMPOOL_NEVER_ISSUED = 4,     /* "free of a slot never issued" */
-    CORK_MEMPOOL_LEAK = 5,             /* "leak at done" */
-    CORK_MEMPOOL_USE_AFTER_DONE = 6,   /* "use after done" */
-    CORK_MEMPOOL_USE_BEFORE_INIT = 7,  /* "use before init" */
-    CORK_MEMPOOL_NOT_A_POOL = 8,       /* "not a pool" */
-    CORK_MEMPOOL_CANARY_DAMAGED = 9,   /* "canary damaged" */
-    CORK_MEMPOOL_WRITE_AFTER_FREE = 10 /* "write after free" */
+    CORK_MEMPOOL_DOUBLE_FREE = 1,       /* "double free" */
+    CORK_MEMPOOL_INTERIOR_POINTER = 2,  /* "free of an interior pointer" */
+    CORK_MEMPOOL_FOREIGN_POINTER = 3,   /* "free of a foreign pointer" */
+    CORK_MEMPOOL_NEVER_ISSUED = 4,      /* "free of a slot never issued" */
+    CORK_MEMPOOL_LEAK = 5,              /* "leak at done" */
+    CORK_MEMPOOL_USE_AFTER_DONE = 6,    /* "use after done" */
+    CORK_MEMPOOL_USE_BEFORE_INIT = 7,   /* "use before init" */
+    CORK_MEMPOOL_NOT_A_POOL = 8,        /* "not a pool" */
+    CORK_MEMPOOL_CANARY_DAMAGED = 9,    /* "canary damaged" */
+    CORK_MEMPOOL_WRITE_AFTER_FREE = 10, /* "write after free" */
+    CORK_MEMPOOL_BUSY = 11,             /* "use during another call" */
+    CORK_MEMPOOL_BAD_SOURCE = 12        /* "misaligned memory from a source" */
 };
 
 /* The value of slot where no slot is known. */
@@ -67,7 +80,8 @@ struct cork_mempool_violation {
     enum cork_mempool_violation_kind kind; /* what was done wrong */
     const char *message;                   /* cork_mempool_violation_message(kind) */
     const struct cork_mempool *pool;       /* the pool that was misused */
-    const char *pool_name;                 /* its name, or NULL where it has none */
+    const char *pool_name;                 /* its name, or NULL where it has none; of a name longer
+                                              than 39 bytes, 36 of them and "..." */
     size_t element_size;                   /* 0 where the pool is not live */
     const void *pointer; /* the pointer that was passed, or the object that is damaged;
                             NULL where there is none */
@@ -102,7 +116,9 @@ typedef void cork_mempool_violation_handler(const struct cork_mempool_violation 
 /*
  * cork_mempool_on_violation installs the handler of all pools of the process; NULL, the default,
  * stands for none. A handler may leave by longjmp: the refused call has then changed nothing.
- * It may be called from any thread at any time; the handler runs on the thread that misused a pool.
+ * One that misuses a pool is called for that too, up to 32 calls deep; the violation after that is
+ * reported behind the first one, and the process aborts.
+ * It may be installed from any thread at any time; it runs on the thread that misused a pool.
  * Returns: the handler that was installed before, or NULL.
  */
 cork_mempool_violation_handler *cork_mempool_on_violation(cork_mempool_violation_handler *handler);

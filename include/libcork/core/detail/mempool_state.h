@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef LIBCORK_CORE_DETAIL_MEMPOOL_STATE_H
+#define LIBCORK_CORE_DETAIL_MEMPOOL_STATE_H
+
+/*
+ * Private: what a pool is made of. It is here so that a pool can stand on the stack, in other
+ * structs and in static storage; nothing outside of src/ may use a field. docs/design.md explains.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Freed slots that are issued again before any group is looked at. */
+#define CORK_MEMPOOL_STACK_SLOTS_ 64
+
+/* The bytes of a pool's name that are kept for reports, the zero at the end included. */
+#define CORK_MEMPOOL_NAME_SIZE_ 40
+
+struct cork_mempool;
+struct cork_mempool_hooks;
+struct cork_mempool_source;
+
+/* The sizes of a pool; src/geometry.h explains. */
+struct cork_mempool_geometry {
+    size_t stride;       /* from slot to slot: odd << shift; 0: no memory could hold an element */
+    uintptr_t inverse;   /* odd * inverse == 1 modulo the word size */
+    size_t shift;        /* bits that stride ends with as zeros */
+    size_t element_size; /* at least 1 */
+    size_t alignment;    /* of every slot; a power of two that divides stride */
+    size_t block_slots;  /* slots in a block; at least 1 */
+    size_t block_pitch;  /* with guards: slots from a block to the next, in whole pages; else 0 */
+    size_t redzone_size; /* the pool's own bytes before a first slot; a multiple of alignment */
+    unsigned tables;     /* bit t: regions have table t, an enum region_table */
+};
+
+/* Up to 64 neighbouring slots of a region, and which of them are free. */
+struct cork_mempool_group {
+    uint64_t free;                   /* bit i: slot i is free */
+    struct cork_mempool_group *next; /* NULL: not on the free list; itself: the list ends here */
+};
+
+/* Return addresses of the calls that issued and freed a slot's object; NULL: no such call. */
+struct cork_mempool_sites {
+    const void *new_site;
+    const void *free_site; /* NULL also while the object is live */
+};
+
+/* Contiguous memory whose slots stand in one line; src/region.h explains. */
+struct cork_mempool_region {
+    char *base;                           /* slot i starts at base + i * stride */
+    struct cork_mempool_group *groups;    /* slot i belongs to groups[i / 64] */
+    uint64_t *held;                       /* of each group: slots neither live nor free; or NULL */
+    uint64_t *fresh;                      /* of each group: slots never issued; or NULL */
+    uint64_t *checksums;                  /* of each slot's freed contents, 0: none; or NULL */
+    struct cork_mempool_sites *sites;     /* of each slot; or NULL */
+    size_t extended_count;                /* slots below this belong to a group */
+    size_t committed_count;               /* slots below this may be read and written */
+    size_t reserved_count;                /* slots in the region's address space */
+    size_t first_number;                  /* of slot 0, counted over the pool */
+    struct cork_mempool_region *older;    /* the region made before this one, or NULL */
+    struct cork_mempool_region *newer;    /* and after it */
+    struct cork_mempool_region *lower;    /* in the tree of regions: those at lower addresses */
+    struct cork_mempool_region *higher;   /* and at higher ones */
+    struct cork_mempool_group *free_list; /* groups with free slots, and perhaps some without */
+    struct cork_mempool_region *next_linked; /* the next on the pool's list of those with such */
+    void *memory;                            /* what the source gave, to be given back */
+    size_t memory_size;                      /* of memory, in bytes */
+    int origin;                              /* an enum region_origin: how to give it back */
+};
+
+/*
+ * What new and free touch on their fast paths, lent to them by slots_lend and taken back by
+ * slots_recall, which alone write to it besides. While it is not lent, owner is NULL, all counts
+ * and bits are 0, and both take their slow paths.
+ */
+struct cork_mempool_lent {
+    const struct cork_mempool *owner; /* the pool that this is part of; a copy of it has no right */
+    void *kept;                       /* an object freed last, whose group does not know; or NULL */
+    uint64_t bits;                    /* of the active group: bit i: slot i is free, and next */
+    char *base;                       /* its slot 0 */
+    struct cork_mempool_group *group;
+    uint32_t stack_count;
+    char *split; /* objects from here on lie in lookup region 1, others in 0, if in either */
+    /* Copies of what these regions say. */
+    char *bases[2];
+    struct cork_mempool_group *groups[2];
+    size_t counts[2]; /* extended_count, where free may find objects by itself; or 0 */
+    /* Free slots, as their groups know: twice the index, plus the number of the lookup region. */
+    uint32_t stack[CORK_MEMPOOL_STACK_SLOTS_];
+};
+
+/* The active group, which new takes from; none where region is NULL. */
+struct cork_mempool_cursor {
+    uint64_t bits; /* bit i: slot i is free, and next; 0 while the bits are lent */
+    size_t group;  /* its index in the region */
+    struct cork_mempool_region *region;
+    bool is_fresh; /* no slot in bits has ever been issued */
+};
+
+/* Slots that were freed last, none of which is issued again soon. */
+struct cork_mempool_quarantine {
+    void **objects; /* a ring; NULL: there is none yet */
+    size_t capacity;
+    size_t first; /* where the object is that leaves next */
+    size_t count;
+};
+
+/* A memory pool. Below it, in the order of use: what every call needs stands first and last. */
+struct cork_mempool {
+    struct cork_mempool_geometry geometry;
+    uint32_t state;                         /* 0: never initialized; else a mark of src/slots.h */
+    uint32_t protections;                   /* CORK_MEMPOOL_CANARY | ... */
+    bool under_valgrind;                    /* Valgrind must be told of each object */
+    bool is_named;                          /* name is there for reports; else it has none */
+    const struct cork_mempool_hooks *hooks; /* of protections, src/hooks.h; NULL: there are none */
+    const struct cork_mempool *self;        /* where the pool was at its first new */
+    struct cork_mempool_cursor cursor;
+    struct cork_mempool_region *oldest;    /* NULL before the first new */
+    struct cork_mempool_region *newest;    /* the only region that grows */
+    struct cork_mempool_region *root;      /* of the tree that finds a region by an address */
+    struct cork_mempool_region *linked;    /* regions with groups on their free lists */
+    struct cork_mempool_region *lookup[2]; /* the two newest, the lower one first; or NULL */
+    size_t objects_left;                   /* slots that may still be extended to */
+    struct cork_mempool_quarantine quarantine;
+    uint64_t seed;   /* as reports give it */
+    uint64_t random; /* the state of the generator that starts at seed */
+    uint64_t key;    /* of canaries and checksums; no byte of it is 0 */
+    struct {
+        const struct cork_mempool_source *source; /* of all memory that is not reserved */
+        void *data;                               /* what its functions get */
+        void *buffer;                             /* NULL: none; else the pool's only memory */
+        size_t buffer_size;
+    } memory;
+    struct {
+        int (*construct)(void *data, void *object);
+        void (*destruct)(void *data, void *object);
+        void *data;
+    } callbacks;
+    char name[CORK_MEMPOOL_NAME_SIZE_]; /* as much of it as there is room for */
+    struct cork_mempool_lent lent;
+    /* From the stack in lent on, nothing is cleared at init. */
+    struct cork_mempool_region first_region; /* a small first region needs no memory for itself */
+    struct cork_mempool_group first_group;
+};
+
+#endif /* LIBCORK_CORE_DETAIL_MEMPOOL_STATE_H */

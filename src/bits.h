@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef CORK_MEMPOOL_BITS_H
+#define CORK_MEMPOOL_BITS_H
+
+/*
+ * Bits: arithmetic that every room needs. A unit and an alignment are powers of two.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+static inline size_t bits_larger(size_t one, size_t other)
+{
+    return one > other ? one : other;
+}
+
+static inline size_t bits_smaller(size_t one, size_t other)
+{
+    return one < other ? one : other;
+}
+
+static inline size_t bits_lowest(size_t size)
+{
+    return size & (~size + 1);
+}
+
+/* size is not 0. */
+static inline size_t bits_highest(size_t size)
+{
+    return (size_t)(UINT64_C(1) << (63 - __builtin_clzll(size)));
+}
+
+static inline size_t bits_round_up(size_t size, size_t unit)
+{
+    return (size + unit - 1) & ~(unit - 1);
+}
+
+static inline size_t bits_round_down(size_t size, size_t unit)
+{
+    return size & ~(unit - 1);
+}
+
+static inline bool bits_is_aligned(const void *memory, size_t alignment)
+{
+    return ((uintptr_t)memory & (alignment - 1)) == 0;
+}
+
+/* bits_align returns the first address from this one on that is a multiple of alignment. */
+static inline char *bits_align(char *address, size_t alignment)
+{
+    return address + ((~(uintptr_t)address + 1) & (alignment - 1));
+}
+
+#endif /* CORK_MEMPOOL_BITS_H */

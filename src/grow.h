@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef CORK_MEMPOOL_GROW_H
+#define CORK_MEMPOOL_GROW_H
+
+/*
+ * Grow: which memory a pool takes next. Of the heap first, in a few pieces each several times as
+ * large as the last, so that a small pool costs no more than its objects; then of address space,
+ * whose pages are committed as they are needed.
+ */
+
+#include <stdbool.h>
+
+#include "internal.h"
+#include "libcork/core/mempool.h"
+
+/*
+ * grow_open makes a group with free slots the active one, with new memory where it must be.
+ * Requires: nothing is lent, and the active group has no bits.
+ * Returns: false where memory cannot be had; the pool is as it was.
+ */
+INTERNAL bool grow_open(struct cork_mempool *mp);
+
+/* grow_shrink takes a region out of the pool, which is not to know of it when its memory is given
+ * back. Requires: all of its slots are free or guards; slots_relink follows. */
+INTERNAL void grow_shrink(struct cork_mempool *mp, struct cork_mempool_region *region);
+
+#endif /* CORK_MEMPOOL_GROW_H */

@@ -1,0 +1,420 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "hooks.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "bits.h"
+#include "damage.h"
+#include "grow.h"
+#include "random.h"
+#include "region.h"
+#include "report.h"
+#include "tools.h"
+
+/*
+ * What a call does depends on the pool's protections, and on whether Valgrind is told. The usual
+ * sets of these are constants to the functions that are always inline, so that each such set has
+ * code of its own, without a choice to make.
+ */
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
+/* In a set, beside the protections. */
+#define UNDER_VALGRIND (UINT32_C(1) << 31)
+
+static inline bool has(uint32_t set, uint32_t members)
+{
+    return (set & members) != 0;
+}
+
+static inline uint32_t set_of(const struct cork_mempool *mp)
+{
+    return mp->protections | (mp->under_valgrind ? UNDER_VALGRIND : 0);
+}
+
+unsigned hooks_tables(uint32_t protections, bool has_buffer)
+{
+    unsigned tables = 1u << REGION_FRESH;
+
+    if (has(protections, CORK_MEMPOOL_QUARANTINE | CORK_MEMPOOL_GUARD)) {
+        tables |= 1u << REGION_HELD;
+    }
+    if (has(protections, CORK_MEMPOOL_SEAL) && !has(protections, CORK_MEMPOOL_WIPE)) {
+        tables |= 1u << REGION_CHECKSUMS;
+    }
+    if (has(protections, CORK_MEMPOOL_CALLSITES)) {
+        tables |= 1u << REGION_SITES;
+    }
+    if (has(protections, CORK_MEMPOOL_QUARANTINE) && has_buffer) {
+        tables |= 1u << REGION_RING;
+    }
+    return tables;
+}
+
+ALWAYS_INLINE void verify_contents(const struct cork_mempool *mp, struct slot slot, uint32_t set)
+{
+    if (has(set, CORK_MEMPOOL_WIPE | CORK_MEMPOOL_SEAL)) {
+        damage_verify_contents(mp, slot, has(set, CORK_MEMPOOL_WIPE), has(set, UNDER_VALGRIND));
+    }
+}
+
+static void quarantine_pop(struct cork_mempool *mp)
+{
+    struct cork_mempool_quarantine *quarantine = &mp->quarantine;
+    const struct slot slot = slots_of(mp, quarantine->objects[quarantine->first]);
+
+    quarantine->first = quarantine->first + 1 == quarantine->capacity ? 0 : quarantine->first + 1;
+    quarantine->count--;
+    slot.region->held[slot.index / GROUP_SLOTS] &= ~slot_bit(slot);
+    slots_release(mp, slot);
+}
+
+ALWAYS_INLINE void quarantine_push(struct cork_mempool *mp, struct slot slot, void *object)
+{
+    struct cork_mempool_quarantine *quarantine = &mp->quarantine;
+
+    if (quarantine->count == quarantine->capacity) {
+        quarantine_pop(mp);
+    }
+
+    const size_t last = quarantine->first + quarantine->count;
+    quarantine->objects[last < quarantine->capacity ? last : last - quarantine->capacity] = object;
+    quarantine->count++;
+    slot.region->held[slot.index / GROUP_SLOTS] |= slot_bit(slot);
+}
+
+void hooks_empty_quarantine(struct cork_mempool *mp)
+{
+    while (mp->quarantine.count > 0) {
+        quarantine_pop(mp);
+    }
+}
+
+#define RING_SIZE (QUARANTINE_MAX * sizeof(void *))
+
+/* The ring is there before anything can be freed. */
+static bool make_ring(struct cork_mempool *mp)
+{
+    const struct cork_mempool_source *source = mp->memory.source;
+    const size_t alignment = _Alignof(max_align_t);
+    void *ring;
+    {
+        SLOTS_CALL call = slots_enter(mp);
+
+        (void)call;
+        ring = source->acquire(mp->memory.data, RING_SIZE, alignment);
+        if (!bits_is_aligned(ring, alignment)) {
+            source->release(mp->memory.data, ring, RING_SIZE);
+        }
+    }
+    if (!bits_is_aligned(ring, alignment)) {
+        report_refuse(report_violation(mp, CORK_MEMPOOL_BAD_SOURCE));
+    }
+    mp->quarantine.objects = ring;
+    mp->quarantine.capacity = QUARANTINE_MAX;
+    return ring != NULL;
+}
+
+size_t hooks_memory_size(const struct cork_mempool *mp)
+{
+    return mp->quarantine.objects != NULL && mp->memory.buffer == NULL ? RING_SIZE : 0;
+}
+
+void hooks_done(struct cork_mempool *mp)
+{
+    void *ring = mp->quarantine.objects;
+
+    if (hooks_memory_size(mp) != 0) {
+        mp->quarantine.objects = NULL;
+        mp->memory.source->release(mp->memory.data, ring, RING_SIZE);
+    }
+}
+
+/* Makes a group with free slots the active one; where there is no other memory, of quarantine. */
+static NOINLINE bool open_next(struct cork_mempool *mp)
+{
+    const int saved_errno = errno;
+
+    if (has(mp->protections, CORK_MEMPOOL_QUARANTINE) && mp->quarantine.objects == NULL &&
+        mp->memory.buffer == NULL && !make_ring(mp)) {
+        errno = ENOMEM;
+        return false;
+    }
+    while (!grow_open(mp)) {
+        struct cork_mempool_quarantine *quarantine = &mp->quarantine;
+
+        if (quarantine->count == 0) {
+            if (mp->newest == NULL) {
+                hooks_done(mp);
+            }
+            errno = ENOMEM;
+            return false;
+        }
+        /* This will be issued next. What is wrong with it must be found while it still rests. */
+        verify_contents(mp, slots_of(mp, quarantine->objects[quarantine->first]), set_of(mp));
+        quarantine_pop(mp);
+    }
+    errno = saved_errno;
+    return true;
+}
+
+/* One of the active group's slots that may be issued: the lowest, or any. */
+ALWAYS_INLINE struct slot choose(struct cork_mempool *mp, uint32_t set)
+{
+    uint64_t bits = mp->cursor.bits;
+    unsigned skip = 0;
+
+    if (has(set, CORK_MEMPOOL_SHUFFLE)) {
+        skip = random_mix(mp->random) & 63;
+        bits = bits >> skip | bits << (-skip & 63);
+    }
+    return (struct slot){mp->cursor.region, mp->cursor.group * GROUP_SLOTS +
+                                                (((unsigned)__builtin_ctzll(bits) + skip) & 63)};
+}
+
+/* Makes a fresh slot's object what the first owner expects; false where its constructor fails. */
+static NOINLINE bool begin_slot(struct cork_mempool *mp, struct slot slot)
+{
+    void *object = slot_start(mp, slot);
+    const size_t size = mp->geometry.element_size;
+
+    if (has(mp->protections, CORK_MEMPOOL_CANARY)) {
+        damage_set_canaries(mp, slot);
+    }
+    tools_hooked_new(mp, object, size, true, mp->under_valgrind);
+    if (mp->callbacks.construct != NULL &&
+        mp->callbacks.construct(mp->callbacks.data, object) != 0) {
+        tools_hooked_free(mp, object, size, mp->under_valgrind);
+        return false;
+    }
+    slot.region->fresh[slot.index / GROUP_SLOTS] &= ~slot_bit(slot);
+    return true;
+}
+
+/* Whether new may have freed slots without a hook. */
+ALWAYS_INLINE bool lends_new(uint32_t set)
+{
+    return set == CORK_MEMPOOL_CANARY;
+}
+
+ALWAYS_INLINE void *new_with(struct cork_mempool *mp, const void *site, uint32_t set)
+{
+    SLOTS_CALL call = slots_enter(mp);
+
+    (void)call;
+    if (lends_new(set)) {
+        slots_recall(mp);
+    }
+    if (UNLIKELY(mp->cursor.bits == 0) && !open_next(mp)) {
+        return NULL;
+    }
+
+    const struct slot slot = choose(mp, set);
+    void *object = slot_start(mp, slot);
+    if (UNLIKELY((slot.region->fresh[mp->cursor.group] & slot_bit(slot)) != 0)) {
+        if (!begin_slot(mp, slot)) {
+            return NULL;
+        }
+    } else {
+        verify_contents(mp, slot, set);
+        tools_hooked_new(mp, object, mp->geometry.element_size, false, has(set, UNDER_VALGRIND));
+    }
+    if (has(set, CORK_MEMPOOL_CALLSITES)) {
+        slot.region->sites[slot.index] = (struct cork_mempool_sites){site, NULL};
+    }
+    if (has(set, CORK_MEMPOOL_SHUFFLE)) {
+        mp->random = random_next(mp->random);
+    }
+    mp->cursor.bits ^= slot_bit(slot);
+    slot.region->groups[mp->cursor.group].free ^= slot_bit(slot);
+    if (lends_new(set)) {
+        slots_lend(mp);
+    }
+    return object;
+}
+
+/* Whether a slot of a lookup region is live. */
+ALWAYS_INLINE bool is_live(const struct cork_mempool *mp, const void *ptr, struct slot slot,
+                           uint32_t set)
+{
+    if (UNLIKELY(slot.region == NULL || slot.index >= slot.region->extended_count)) {
+        return false;
+    }
+
+    uint64_t not_live = slot.region->groups[slot.index / GROUP_SLOTS].free;
+    if (has(set, CORK_MEMPOOL_QUARANTINE | CORK_MEMPOOL_GUARD)) {
+        not_live |= slot.region->held[slot.index / GROUP_SLOTS];
+    }
+    return (not_live & slot_bit(slot)) == 0 && (!lends_new(set) || ptr != mp->lent.kept);
+}
+
+/* Makes a slot free, and lends it to new where that is cheap. */
+ALWAYS_INLINE void release(struct cork_mempool *mp, struct slot slot, void *object)
+{
+    struct cork_mempool_lent *lent = &mp->lent;
+    struct cork_mempool_group *group = &slot.region->groups[slot.index / GROUP_SLOTS];
+
+    if (lent->kept == NULL) {
+        lent->kept = object;
+        return;
+    }
+    group->free |= slot_bit(slot);
+    if (group == lent->group && !mp->cursor.is_fresh) {
+        lent->bits |= slot_bit(slot);
+    } else {
+        slots_link(mp, slot.region, slot.index / GROUP_SLOTS);
+    }
+}
+
+/* Frees a live object. */
+ALWAYS_INLINE void free_at(struct cork_mempool *mp, void *ptr, struct slot slot, const void *site,
+                           uint32_t set)
+{
+    const size_t size = mp->geometry.element_size;
+    SLOTS_CALL call = slots_enter(mp);
+
+    (void)call;
+    if (has(set, CORK_MEMPOOL_CANARY)) {
+        damage_verify_canaries(mp, slot, ptr, has(set, UNDER_VALGRIND));
+    }
+    tools_unpoison(ptr, size, has(set, UNDER_VALGRIND));
+    if (has(set, CORK_MEMPOOL_WIPE)) {
+        memset(ptr, 0, size);
+    }
+    if (has(set, CORK_MEMPOOL_CALLSITES)) {
+        slot.region->sites[slot.index].free_site = site;
+    }
+    if (has(set, CORK_MEMPOOL_SEAL) && !has(set, CORK_MEMPOOL_WIPE)) {
+        slot.region->checksums[slot.index] = damage_checksum_of(mp, ptr, size);
+    }
+    tools_hooked_free(mp, ptr, size, has(set, UNDER_VALGRIND));
+    if (has(set, CORK_MEMPOOL_QUARANTINE)) {
+        quarantine_push(mp, slot, ptr);
+    } else if (lends_new(set) && LIKELY(mp->lent.owner == mp)) {
+        release(mp, slot, ptr);
+    } else {
+        slots_release(mp, slot);
+    }
+}
+
+/* Frees what is in no lookup region, and refuses what is no live object. */
+static NOINLINE void free_far(struct cork_mempool *mp, void *ptr, const void *site)
+{
+    struct slot slot;
+
+    if (ptr == NULL) {
+        return;
+    }
+    if (!slots_find(mp, ptr, &slot)) {
+        report_refuse_free(mp, ptr);
+    }
+    free_at(mp, ptr, slot, site, set_of(mp));
+}
+
+ALWAYS_INLINE void free_with(struct cork_mempool *mp, void *ptr, uintptr_t index, const void *site,
+                             uint32_t set)
+{
+    const struct slot slot = {slots_lookup(mp, ptr), index};
+
+    /* Look up inline: under Valgrind, each extra frame lengthens its reports. */
+    if (LIKELY(is_live(mp, ptr, slot, set))) {
+        free_at(mp, ptr, slot, site, set);
+    } else {
+        free_far(mp, ptr, site);
+    }
+}
+
+ALWAYS_INLINE void verify_with(const struct cork_mempool *mp, struct slot slot, uint32_t set)
+{
+    if (has(set, CORK_MEMPOOL_CANARY)) {
+        damage_verify_canaries(mp, slot, slot_start(mp, slot), has(set, UNDER_VALGRIND));
+    }
+    if ((slots_not_live(slot.region, slot.index / GROUP_SLOTS) & slot_bit(slot)) != 0) {
+        verify_contents(mp, slot, set);
+    }
+}
+
+/* The hooks of pools with this set of protections, all of them constants. */
+#define HOOKS(name, set)                                                                           \
+    static CACHELINE_ALIGNED void *new_##name(struct cork_mempool *mp, const void *site)           \
+    {                                                                                              \
+        return new_with(mp, site, (set));                                                          \
+    }                                                                                              \
+    static CACHELINE_ALIGNED void free_##name(struct cork_mempool *mp, void *ptr, uintptr_t slot,  \
+                                              const void *site)                                    \
+    {                                                                                              \
+        free_with(mp, ptr, slot, site, (set));                                                     \
+    }                                                                                              \
+    static void verify_##name(const struct cork_mempool *mp, struct slot slot)                     \
+    {                                                                                              \
+        verify_with(mp, slot, (set));                                                              \
+    }                                                                                              \
+    static const struct cork_mempool_hooks name##_hooks = {new_##name, free_##name, verify_##name, \
+                                                           (set) == CORK_MEMPOOL_CANARY};
+
+HOOKS(canary, CORK_MEMPOOL_CANARY)
+HOOKS(seal, CORK_MEMPOOL_SEAL)
+HOOKS(wipe, CORK_MEMPOOL_WIPE)
+HOOKS(paranoid, CORK_MEMPOOL_PARANOID)
+
+/* Any other set, which is looked at in each call. */
+static void *new_any(struct cork_mempool *mp, const void *site)
+{
+    return new_with(mp, site, set_of(mp));
+}
+
+static void free_any(struct cork_mempool *mp, void *ptr, uintptr_t slot, const void *site)
+{
+    free_with(mp, ptr, slot, site, set_of(mp));
+}
+
+static void verify_any(const struct cork_mempool *mp, struct slot slot)
+{
+    verify_with(mp, slot, set_of(mp));
+}
+
+static const struct cork_mempool_hooks any_hooks = {new_any, free_any, verify_any, false};
+
+const struct cork_mempool_hooks *hooks_of(uint32_t protections, bool under_valgrind)
+{
+    switch (under_valgrind ? UNDER_VALGRIND : protections) {
+    case CORK_MEMPOOL_CANARY:
+        return &canary_hooks;
+    case CORK_MEMPOOL_SEAL:
+        return &seal_hooks;
+    case CORK_MEMPOOL_WIPE:
+        return &wipe_hooks;
+    case CORK_MEMPOOL_PARANOID:
+        return &paranoid_hooks;
+    default:
+        return &any_hooks;
+    }
+}
+
+void hooks_verify(const struct cork_mempool *mp)
+{
+    const uint32_t verified = CORK_MEMPOOL_CANARY | CORK_MEMPOOL_SEAL | CORK_MEMPOOL_WIPE;
+    struct slot slot = {has(mp->protections, verified) ? mp->oldest : NULL, 0};
+
+    for (; slot.region != NULL; slot.region = slot.region->newer) {
+        for (slot.index = 0; slot.index < slot.region->extended_count; slot.index++) {
+            if (!slots_is_fresh(mp, slot)) {
+                mp->hooks->verify(mp, slot);
+            }
+        }
+    }
+}
+
+void hooks_destruct(struct cork_mempool *mp, struct cork_mempool_region *region)
+{
+    struct slot slot = {region, 0};
+
+    for (; mp->callbacks.destruct != NULL && slot.index < region->extended_count; slot.index++) {
+        if (!slots_is_fresh(mp, slot)) {
+            region->fresh[slot.index / GROUP_SLOTS] |= slot_bit(slot);
+            tools_unpoison(slot_start(mp, slot), mp->geometry.element_size, mp->under_valgrind);
+            mp->callbacks.destruct(mp->callbacks.data, slot_start(mp, slot));
+        }
+    }
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef CORK_MEMPOOL_HOOKS_H
+#define CORK_MEMPOOL_HOOKS_H
+
+/*
+ * Hooks: what new and free do in pools with protections, with constructed objects, or under
+ * Valgrind. Everything is verified before anything is changed.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "internal.h"
+#include "libcork/core/mempool.h"
+#include "libcork/core/mempool_options.h"
+#include "slots.h"
+
+/* Chosen at init. new and free are those of usable pools; slot is where ptr would be in its lookup
+ * region. verify refuses the current call where an object, or what has been freed, is damaged, in a
+ * slot that has been issued. */
+struct cork_mempool_hooks {
+    void *(*new)(struct cork_mempool *mp, const void *site);
+    void (*free)(struct cork_mempool *mp, void *ptr, uintptr_t slot, const void *site);
+    void (*verify)(const struct cork_mempool *mp, struct slot slot);
+    bool lends_new; /* new needs to hear of fresh slots alone */
+};
+
+/* hooks_of returns the hooks of a pool that needs some. */
+INTERNAL const struct cork_mempool_hooks *hooks_of(uint32_t protections, bool under_valgrind);
+
+/* hooks_tables returns which tables the regions of such a pool have, never none, as in struct
+ * cork_mempool_geometry. */
+INTERNAL unsigned hooks_tables(uint32_t protections, bool has_buffer);
+
+/* hooks_verify refuses the current call where any object or freed slot of a pool is damaged. */
+INTERNAL void hooks_verify(const struct cork_mempool *mp);
+
+/* hooks_empty_quarantine makes all slots in quarantine free. */
+INTERNAL void hooks_empty_quarantine(struct cork_mempool *mp);
+
+/* hooks_destruct runs the destructor on every object that is constructed in a region. Should it
+ * throw, those that it has been run on are not destructed again. */
+INTERNAL void hooks_destruct(struct cork_mempool *mp, struct cork_mempool_region *region);
+
+/* hooks_memory_size returns the bytes that a pool has besides its regions and its buffer;
+ * hooks_done gives them back. */
+INTERNAL size_t hooks_memory_size(const struct cork_mempool *mp);
+INTERNAL void hooks_done(struct cork_mempool *mp);
+
+#endif /* CORK_MEMPOOL_HOOKS_H */

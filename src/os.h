@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef CORK_MEMPOOL_OS_H
+#define CORK_MEMPOOL_OS_H
+
+/*
+ * OS: all that the library asks the system for. Address space, with pages committed one by one;
+ * pieces of the heap; and what reports, seeds and options need. os_posix.c is a system; os_none.c,
+ * for CORK_MEMPOOL_NO_OS_MEMORY, is none: it refuses every request.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "internal.h"
+#include "libcork/core/mempool_options.h"
+
+/* os_heap is the heap. Alignments are at most that of max_align_t. */
+INTERNAL extern const struct cork_mempool_source os_heap;
+
+/* os_is_there says whether there is a system. */
+INTERNAL extern const bool os_is_there;
+
+/* os_page_size returns the unit of os_commit; a power of two. */
+INTERNAL size_t os_page_size(void);
+
+/* os_is_scarce says whether address space is limited, or counts as locked memory, of which there is
+ * a limit; so that little should be reserved. */
+INTERNAL bool os_is_scarce(void);
+
+/* os_reserve returns size bytes of address space that nobody may touch, or NULL. They are left out
+ * of core dumps until they are committed. */
+INTERNAL void *os_reserve(size_t size);
+
+/* os_commit makes whole pages of a reservation of memory_size bytes usable, for good; those that
+ * are stay so. */
+INTERNAL bool os_commit(void *pages, size_t size, size_t memory_size);
+
+/*
+ * os_guard makes whole pages of a reservation inaccessible for good, though they are committed
+ * together with others later.
+ * Returns: false where the system has no such guards.
+ */
+INTERNAL bool os_guard(void *pages, size_t size);
+
+/* os_purge gives the memory of committed pages back; they read as zeros from then on. */
+INTERNAL void os_purge(void *pages, size_t size);
+
+/* os_no_huge_pages keeps the system from making huge pages of committed ones. */
+INTERNAL void os_no_huge_pages(void *pages, size_t size);
+
+/* os_release gives a whole reservation back. */
+INTERNAL void os_release(void *memory, size_t size);
+
+/* os_random_word returns what the system has chosen at random for this process, or 0. */
+INTERNAL uint64_t os_random_word(void);
+
+/* os_environment returns a variable of the environment, or NULL; always NULL in a program that runs
+ * with another user's rights. */
+INTERNAL const char *os_environment(const char *name);
+
+/* os_write_report writes a line of a report, newline included. */
+INTERNAL void os_write_report(const char *text, size_t size);
+
+/*
+ * os_symbol says what a call's return address belongs to: a function, or where that is not known a
+ * file. Returns: its name, or NULL; *start is where it starts.
+ */
+INTERNAL const char *os_symbol(const void *site, uintptr_t *start);
+
+#endif /* CORK_MEMPOOL_OS_H */

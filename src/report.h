@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef CORK_MEMPOOL_REPORT_H
+#define CORK_MEMPOOL_REPORT_H
+
+/*
+ * Reports: the end of a refused call. Callers have changed nothing yet, because a handler may leave
+ * by longjmp; calls that were in progress have ended then.
+ */
+
+#include <stddef.h>
+
+#include "internal.h"
+#include "libcork/core/mempool_violation.h"
+#include "slots.h"
+
+/* Live objects that a leak report lists at most. */
+#define REPORT_LISTED_MAX 16
+
+/* Damaged bytes that a report shows at most. */
+#define REPORT_DUMP_MAX 16
+
+/* report_violation says what is known of any violation of a live pool; report_violation_at, also of
+ * a slot. */
+INTERNAL struct cork_mempool_violation report_violation(const struct cork_mempool *mp,
+                                                        enum cork_mempool_violation_kind kind);
+INTERNAL struct cork_mempool_violation report_violation_at(const struct cork_mempool *mp,
+                                                           enum cork_mempool_violation_kind kind,
+                                                           struct slot slot);
+
+/* report_refuse refuses the current call: it calls the handler, reports and aborts. It fills in
+ * violation.message. */
+_Noreturn INTERNAL void report_refuse(struct cork_mempool_violation violation);
+
+/* report_refuse_state refuses a call on what is no live pool, or busy with another call. pointer is
+ * what the call was given besides the pool, or NULL. */
+_Noreturn INTERNAL void report_refuse_state(const struct cork_mempool *mp, const void *pointer);
+
+/* report_refuse_free refuses a pointer that is not a live object, and says what it is instead. */
+_Noreturn INTERNAL void report_refuse_free(const struct cork_mempool *mp, const void *ptr);
+
+/* report_refuse_leak refuses done, and lists the first live objects. */
+_Noreturn INTERNAL void report_refuse_leak(const struct cork_mempool *mp, size_t live_count);
+
+/* report_warning writes a line about a word of an environment variable, and returns. */
+INTERNAL void report_warning(const char *message, const char *word, size_t length);
+
+/* report_require refuses any call but on a live pool, in no other call; report_require_usable lets
+ * visitors of foreach call too. A pool that is neither lends nothing, so that every fast path ends
+ * on a slow one, which asks. */
+static inline void report_require(const struct cork_mempool *mp, const void *pointer)
+{
+    if (UNLIKELY(mp->state != POOL_IS_LIVE || slots_is_moved(mp))) {
+        report_refuse_state(mp, pointer);
+    }
+}
+
+static inline void report_require_usable(const struct cork_mempool *mp, const void *pointer)
+{
+    if (UNLIKELY((mp->state != POOL_IS_LIVE && mp->state != POOL_IS_VISITED) ||
+                 slots_is_moved(mp))) {
+        report_refuse_state(mp, pointer);
+    }
+}
+
+#endif /* CORK_MEMPOOL_REPORT_H */

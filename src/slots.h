@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef CORK_MEMPOOL_SLOTS_H
+#define CORK_MEMPOOL_SLOTS_H
+
+/*
+ * Slots: in which state each one is, and which is issued next.
+ *
+ * A slot that a group has been extended to is free, held or live: its bit is set in the group's
+ * word; or in the group's held word, because it is in quarantine or a guard; or in neither. One
+ * exception: an object kept aside by free is free, and its group does not know.
+ *
+ * new takes, in this order: the kept object; a slot of the stack; a slot of the active group. A
+ * group with a free slot is the active one, or on its region's free list, or all of its free slots
+ * are on the stack. Whatever the active group's bits do not name is left to the next look at it.
+ *
+ * The fast paths work on what slots_lend lends them. Every call that calls back, or looks at a pool
+ * as a whole in order to change it, first takes that back by slots_recall. So a callback that uses
+ * its pool ends on a slow path, and is refused there.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "geometry.h"
+#include "internal.h"
+#include "libcork/core/mempool.h"
+#include "random.h"
+#include "region.h"
+
+/* The marks of a pool's field state; numbers that stray writes are unlikely to leave. */
+#define POOL_IS_LIVE    0x506f6f6cU
+#define POOL_IS_VISITED 0x56697369U /* by foreach: only new and free may be called */
+#define POOL_IS_BUSY    0x42757379U /* in another call: none may be */
+#define POOL_IS_DONE    0x446f6e65U
+
+#if !defined(STACK_SLOTS)
+#define STACK_SLOTS CORK_MEMPOOL_STACK_SLOTS_
+#endif
+
+/* A slot of a pool: its region, and its number there. */
+struct slot {
+    struct cork_mempool_region *region;
+    size_t index;
+};
+
+/* slots_is_moved says whether a pool is a copy, made when it was too late for one. */
+static inline bool slots_is_moved(const struct cork_mempool *mp)
+{
+    return mp->self != mp && mp->newest != NULL;
+}
+
+/* slots_lend gives the fast paths what they may use, slots_recall takes it back. Hooks that need
+ * not hear of each new let new have all but fresh slots, and free nothing. */
+INTERNAL void slots_lend(struct cork_mempool *mp);
+INTERNAL void slots_recall(struct cork_mempool *mp);
+
+/* slots_set_lookup is for a pool whose regions are others than they were; nothing is lent. */
+INTERNAL void slots_set_lookup(struct cork_mempool *mp);
+
+/* slots_lookup returns the region where an object is, if it is in one of the two newest; there are
+ * regions. */
+static inline struct cork_mempool_region *slots_lookup(const struct cork_mempool *mp,
+                                                       const void *object)
+{
+    return mp->lookup[(uintptr_t)object >= (uintptr_t)mp->lent.split];
+}
+
+/* slots_open_freed makes a group with freed slots the active one. Returns: false: there is none.
+ * slots_extend makes one with fresh slots of the newest region the active one; guards may leave
+ * none. Both require that nothing is lent and that the active group has no bits; slots_extend, that
+ * slots_has_more. */
+INTERNAL bool slots_open_freed(struct cork_mempool *mp);
+INTERNAL void slots_extend(struct cork_mempool *mp);
+
+static inline bool slots_has_more(const struct cork_mempool *mp)
+{
+    return mp->newest != NULL && mp->newest->extended_count != mp->newest->committed_count;
+}
+
+/* slots_find finds the live object that starts at ptr. Returns: false where there is none. */
+INTERNAL bool slots_find(const struct cork_mempool *mp, const void *ptr, struct slot *slot);
+
+/* slots_region_at returns the region with the highest base that is not above ptr, or NULL. */
+INTERNAL struct cork_mempool_region *slots_region_at(const struct cork_mempool *mp,
+                                                     const void *ptr);
+
+/*
+ * The tree is a treap (Seidel and Aragon, "Randomized Search Trees", Algorithmica 16, 1996):
+ * ordered by addresses from side to side, and from top to bottom by a number that addresses are
+ * mixed to. So its depth is logarithmic, in whatever order regions come.
+ */
+static inline uint64_t slots_priority(const struct cork_mempool_region *region)
+{
+    return random_mix((uintptr_t)region->base);
+}
+
+/* slots_insert adds a region to the tree that finds it, slots_remove takes it out. */
+INTERNAL void slots_insert(struct cork_mempool *mp, struct cork_mempool_region *region);
+INTERNAL void slots_remove(struct cork_mempool *mp, struct cork_mempool_region *region);
+
+/* slots_relink makes numbers and free lists anew, from the regions and groups that there are.
+ * Requires: nothing is lent. */
+INTERNAL void slots_relink(struct cork_mempool *mp);
+
+/* slots_live_count returns how many objects of a pool are live. */
+INTERNAL size_t slots_live_count(const struct cork_mempool *mp);
+
+/* slots_next_live finds the next live object from a slot on. Returns: false where there is none. */
+INTERNAL bool slots_next_live(const struct cork_mempool *mp, struct slot *slot);
+
+/* A call during which no other may be made; slots_leave ends it, also where C++ throws. */
+struct slots_call {
+    struct cork_mempool *mp;
+    uint32_t state; /* before the call */
+};
+
+static inline struct slots_call slots_enter(struct cork_mempool *mp)
+{
+    const struct slots_call call = {mp, mp->state};
+
+    /* A signal handler may look. */
+    *(volatile uint32_t *)&mp->state = POOL_IS_BUSY;
+    return call;
+}
+
+static inline void slots_leave(struct slots_call *call)
+{
+    *(volatile uint32_t *)&call->mp->state = call->state;
+}
+
+/* A call that takes regions out of a pool: it begins with a recall, and ends with what makes the
+ * rest a pool again. */
+static inline struct slots_call slots_begin_change(struct cork_mempool *mp)
+{
+    slots_recall(mp);
+    return slots_enter(mp);
+}
+
+static inline void slots_end_change(struct slots_call *call)
+{
+    slots_relink(call->mp);
+    slots_lend(call->mp);
+    slots_leave(call);
+}
+
+/* The types of local variables that these begin, and that end with their block. */
+#define SLOTS_CALL   __attribute__((cleanup(slots_leave))) struct slots_call
+#define SLOTS_CHANGE __attribute__((cleanup(slots_end_change))) struct slots_call
+
+/* slots_of returns the slot of an object that is known to be the pool's. */
+static inline struct slot slots_of(const struct cork_mempool *mp, const void *object)
+{
+    struct cork_mempool_region *region = slots_lookup(mp, object);
+    uintptr_t index = geometry_slot_of(&mp->geometry, (uintptr_t)object - (uintptr_t)region->base);
+
+    if (UNLIKELY(index >= region->extended_count)) {
+        region = slots_region_at(mp, object);
+        index = geometry_slot_of(&mp->geometry, (uintptr_t)object - (uintptr_t)region->base);
+    }
+    return (struct slot){region, index};
+}
+
+static inline uint64_t slot_bit(struct slot slot)
+{
+    return UINT64_C(1) << slot.index % GROUP_SLOTS;
+}
+
+static inline void *slot_start(const struct cork_mempool *mp, struct slot slot)
+{
+    return slot.region->base + slot.index * mp->geometry.stride;
+}
+
+/* slot_number returns the number of a slot, counted over the pool. */
+static inline size_t slot_number(struct slot slot)
+{
+    return slot.region->first_number + slot.index;
+}
+
+/* slots_not_live returns the slots of a group that are free or held, as far as the group knows. */
+static inline uint64_t slots_not_live(const struct cork_mempool_region *region, size_t group)
+{
+    return region->groups[group].free | (region->held != NULL ? region->held[group] : 0);
+}
+
+/* slots_extended returns the slots that a group has been extended to. */
+static inline uint64_t slots_extended(const struct cork_mempool_region *region, size_t group)
+{
+    const size_t count = region->extended_count - group * GROUP_SLOTS;
+
+    return count >= GROUP_SLOTS ? GROUP_BITS : (UINT64_C(1) << count) - 1;
+}
+
+/* slots_is_fresh says whether a slot has never been issued. */
+static inline bool slots_is_fresh(const struct cork_mempool *mp, struct slot slot)
+{
+    const size_t group = slot.index / GROUP_SLOTS;
+
+    if (slot.index >= slot.region->extended_count) {
+        return true;
+    }
+    /* Guards are among these for ever. */
+    if (slot.region->fresh != NULL) {
+        return (slot.region->fresh[group] & slot_bit(slot)) != 0;
+    }
+    return mp->cursor.is_fresh && mp->cursor.region == slot.region && mp->cursor.group == group &&
+           ((mp->cursor.bits | mp->lent.bits) & slot_bit(slot)) != 0;
+}
+
+/* slots_link sees to it that a group with free slots is found, unless it is the active one. */
+static inline void slots_link(struct cork_mempool *mp, struct cork_mempool_region *region,
+                              size_t index)
+{
+    struct cork_mempool_group *group = &region->groups[index];
+
+    if (group->next != NULL || (mp->cursor.region == region && mp->cursor.group == index)) {
+        return;
+    }
+    if (region->free_list == NULL) {
+        region->next_linked = mp->linked;
+        mp->linked = region;
+    }
+    group->next = region->free_list == NULL ? group : region->free_list;
+    region->free_list = group;
+}
+
+/* slots_release makes a slot free that was live or held. */
+static inline void slots_release(struct cork_mempool *mp, struct slot slot)
+{
+    slot.region->groups[slot.index / GROUP_SLOTS].free |= slot_bit(slot);
+    slots_link(mp, slot.region, slot.index / GROUP_SLOTS);
+}
+
+#endif /* CORK_MEMPOOL_SLOTS_H */

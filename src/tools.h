@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef CORK_MEMPOOL_TOOLS_H
+#define CORK_MEMPOOL_TOOLS_H
+
+/*
+ * Tools: what AddressSanitizer, MemorySanitizer and Valgrind are told, so that they see the objects
+ * of a pool as they see those of malloc. Without these tools all of this is nothing, except that a
+ * pool asks once, at init, whether it runs under Valgrind; it has hooks then.
+ *
+ * An object that is issued again keeps the contents that it was freed with, and what was known of
+ * them: only a slot's first object is uninitialized.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "internal.h"
+#include "libcork/core/mempool.h"
+
+#if !defined(__has_feature)
+#define __has_feature(feature) 0
+#endif
+
+#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
+#include <sanitizer/asan_interface.h>
+#include <sanitizer/lsan_interface.h>
+#define TOOLS_ASAN(statement) statement
+/* One shadow byte stands for eight bytes, so no two objects may share eight; and there must be room
+ * between them that no object may touch. */
+#define TOOLS_ALIGNMENT    8
+#define TOOLS_REDZONE_SIZE 16
+/* Address space has its price where every eighth of it is shadowed. */
+#define TOOLS_SPACE_IS_SCARCE true
+#define TOOLS_HEAR_OF_OBJECTS true
+#else
+#define TOOLS_ASAN(statement)
+#define TOOLS_ALIGNMENT       1
+#define TOOLS_REDZONE_SIZE    0
+#define TOOLS_SPACE_IS_SCARCE false
+#define TOOLS_HEAR_OF_OBJECTS false
+#endif
+
+#if __has_feature(memory_sanitizer)
+#include <sanitizer/msan_interface.h>
+#define TOOLS_MSAN(statement) statement
+/* For functions that may read contents nobody has written yet. */
+#define MAY_READ_UNINITIALIZED __attribute__((no_sanitize("memory")))
+#else
+#define TOOLS_MSAN(statement)
+#define MAY_READ_UNINITIALIZED
+#endif
+
+#if defined(__has_include)
+#if __has_include(<valgrind/memcheck.h>)
+#include <valgrind/memcheck.h>
+#define TOOLS_VALGRIND(statement) statement
+#endif
+#endif
+#if !defined(TOOLS_VALGRIND)
+#define TOOLS_VALGRIND(statement)
+#define RUNNING_ON_VALGRIND 0
+#endif
+
+TOOLS_VALGRIND(static inline void tools_defined(const void *memory, size_t size) {
+    (void)memory;
+    (void)size;
+    (void)VALGRIND_MAKE_MEM_DEFINED(memory, size);
+})
+
+/* tools_under_valgrind says whether the process runs under Valgrind, which only hooks can tell. */
+static inline bool tools_under_valgrind(void)
+{
+    return RUNNING_ON_VALGRIND != 0;
+}
+
+/* tools_pool_begins registers a pool with Valgrind, when it can no longer move; tools_pool_ends
+ * unregisters it. A pool re-initialized without done is still registered; unregister it first. */
+static inline void tools_pool_ends(const struct cork_mempool *mp)
+{
+    (void)mp;
+    TOOLS_VALGRIND(if (UNLIKELY(mp->under_valgrind) && VALGRIND_MEMPOOL_EXISTS(mp))
+                       VALGRIND_DESTROY_MEMPOOL(mp));
+}
+
+static inline void tools_pool_begins(const struct cork_mempool *mp)
+{
+    tools_pool_ends(mp);
+    TOOLS_VALGRIND(if (UNLIKELY(mp->under_valgrind)) VALGRIND_CREATE_MEMPOOL(mp, 0, 0));
+}
+
+/* tools_reserved has LeakSanitizer look for pointers in a reservation, tools_unreserved no more. */
+static inline void tools_reserved(const void *memory, size_t size)
+{
+    (void)memory;
+    (void)size;
+    TOOLS_ASAN(__lsan_register_root_region(memory, size));
+}
+
+static inline void tools_unreserved(const void *memory, size_t size)
+{
+    (void)memory;
+    (void)size;
+    TOOLS_ASAN(__lsan_unregister_root_region(memory, size));
+}
+
+/* tools_acquired poisons memory just acquired: it holds no live object yet. */
+static inline void tools_acquired(const void *memory, size_t size)
+{
+    (void)memory;
+    (void)size;
+    TOOLS_ASAN(__asan_poison_memory_region(memory, size));
+    TOOLS_VALGRIND((void)VALGRIND_MAKE_MEM_NOACCESS(memory, size));
+}
+
+/* tools_released unpoisons memory that is given back: what is in it is not the pool's any more. */
+static inline void tools_released(const void *memory, size_t size)
+{
+    (void)memory;
+    (void)size;
+    TOOLS_ASAN(__asan_unpoison_memory_region(memory, size));
+    TOOLS_VALGRIND((void)VALGRIND_MAKE_MEM_UNDEFINED(memory, size));
+}
+
+/* tools_new says that an object is issued; is_new: for the first time from its slot. */
+static inline void tools_new(const void *object, size_t size, bool is_new)
+{
+    (void)object;
+    (void)size;
+    (void)is_new;
+    TOOLS_ASAN(__asan_unpoison_memory_region(object, size));
+    TOOLS_MSAN(if (is_new) __msan_allocated_memory(object, size));
+}
+
+/* tools_hooked_new is tools_new for a pool with hooks, tools_hooked_free tools_free;
+ * under_valgrind: what the pool's field says, where that is known to the compiler. */
+static inline void tools_hooked_new(const struct cork_mempool *mp, const void *object, size_t size,
+                                    bool is_new, bool under_valgrind)
+{
+    (void)mp;
+    (void)under_valgrind;
+    tools_new(object, size, is_new);
+    TOOLS_VALGRIND(if (UNLIKELY(under_valgrind)) VALGRIND_MEMPOOL_ALLOC(mp, object, size));
+    TOOLS_VALGRIND(if (UNLIKELY(under_valgrind) && !is_new) tools_defined(object, size));
+}
+
+/* tools_free says that an object is freed. */
+static inline void tools_free(const void *object, size_t size)
+{
+    (void)object;
+    (void)size;
+    TOOLS_ASAN(__asan_poison_memory_region(object, size));
+}
+
+static inline void tools_hooked_free(const struct cork_mempool *mp, const void *object, size_t size,
+                                     bool under_valgrind)
+{
+    (void)mp;
+    (void)under_valgrind;
+    tools_free(object, size);
+    TOOLS_VALGRIND(if (UNLIKELY(under_valgrind)) VALGRIND_MEMPOOL_FREE(mp, object));
+}
+
+/* Between tools_unpoison and tools_repoison a hook itself touches memory that nobody else may. */
+static inline void tools_unpoison(const void *memory, size_t size, bool under_valgrind)
+{
+    (void)memory;
+    (void)size;
+    (void)under_valgrind;
+    TOOLS_ASAN(__asan_unpoison_memory_region(memory, size));
+    TOOLS_VALGRIND(if (UNLIKELY(under_valgrind)) tools_defined(memory, size));
+}
+
+static inline void tools_repoison(const void *memory, size_t size, bool under_valgrind)
+{
+    (void)memory;
+    (void)size;
+    (void)under_valgrind;
+    TOOLS_ASAN(__asan_poison_memory_region(memory, size));
+    TOOLS_VALGRIND(if (UNLIKELY(under_valgrind))(void) VALGRIND_MAKE_MEM_NOACCESS(memory, size));
+}
+
+#endif /* CORK_MEMPOOL_TOOLS_H */
