@@ -74,6 +74,9 @@
 #define LIKELY(condition)   __builtin_expect(!!(condition), 1)
 #define UNLIKELY(condition) __builtin_expect(!!(condition), 0)
 
+/* Tells analyzers what must hold, where they cannot know that it does. */
+#define KNOWN(condition) ((condition) ? (void)0 : __builtin_unreachable())
+
 /* So that the speed of a function does not depend on what precedes it. */
 #define CACHELINE_ALIGNED __attribute__((aligned(64)))
 

@@ -510,6 +510,7 @@ void region_release(struct cork_mempool_region *region,
         os_heap.release(NULL, region->memory, region->memory_size);
         break;
     default:
+        KNOWN(source != NULL);
         tools_released(region->memory, region->memory_size);
         source->release(source_data, region->memory, region->memory_size);
         source->release(source_data, region, head_of(geometry, region->reserved_count, unit).size);

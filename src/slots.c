@@ -51,7 +51,10 @@ void slots_recall(struct cork_mempool *mp)
         return;
     }
     for (size_t i = 0; i < lent->stack_count; i++) {
-        slots_link(mp, mp->lookup[lent->stack[i] & 1], lent->stack[i] / 2 / GROUP_SLOTS);
+        struct cork_mempool_region *region = mp->lookup[lent->stack[i] & 1];
+
+        KNOWN(region != NULL);
+        slots_link(mp, region, lent->stack[i] / 2 / GROUP_SLOTS);
     }
     if (lent->kept != NULL) {
         slots_release(mp, slots_of(mp, lent->kept));

@@ -156,6 +156,7 @@ static inline struct slot slots_of(const struct cork_mempool *mp, const void *ob
 
     if (UNLIKELY(index >= region->extended_count)) {
         region = slots_region_at(mp, object);
+        KNOWN(region != NULL);
         index = geometry_slot_of(&mp->geometry, (uintptr_t)object - (uintptr_t)region->base);
     }
     return (struct slot){region, index};

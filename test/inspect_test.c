@@ -259,7 +259,7 @@ TEST(check_sees_damage_to_the_tree_of_regions)
     CHECK_SEES(*place, root);
     CHECK_SEES(root->lower, root);
     CHECK_SEES(root->higher, root);
-    copy = (struct cork_mempool_region){.base = (char *)root->base + 1, .reserved_count = 1};
+    copy = (struct cork_mempool_region){.base = root->base + 1, .reserved_count = 1};
     CHECK_SEES(root->lower, &copy);
     copy.base = NULL;
     for (place = &pool.root; *place != NULL;) {

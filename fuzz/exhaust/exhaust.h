@@ -89,7 +89,7 @@ size_t memory_size(bool with_reserved);
     CALL(OWNS, "owns", cork_mempool_owns(pool, pointer))                                           \
     CALL(FOREACH, "foreach", cork_mempool_foreach(pool, free_visited, NULL))
 #define CALL_NUMBER(name, text, call) CALL_##name,
-enum call { CALLS(CALL_NUMBER) CALL_COUNT, CALL_INIT = CALL_COUNT };
+enum call { CALLS(CALL_NUMBER) CALL_INIT };
 
 /* What pool to search. */
 struct profile {
@@ -102,6 +102,7 @@ struct profile {
     struct piece pieces[PIECE_MAX + 1]; /* one of no pages is last */
 };
 extern const struct profile *profile;
+extern size_t exhaust_group_slots;
 
 /* The last call that was to change nothing, and the violation that it ended in. */
 extern struct probe {

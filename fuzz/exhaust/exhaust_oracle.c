@@ -456,7 +456,7 @@ static void probe_calls(void)
     const unsigned kind = CORK_MEMPOOL_NOT_A_POOL;
     unsigned char unchanged;
 
-    for (unsigned call = CALL_NEW; call < CALL_COUNT; call++) {
+    for (unsigned call = CALL_NEW; call < CALL_INIT; call++) {
         moved = *mp;
         if (mp->newest != NULL) {
             expect(attempt(&moved, false, call, &moved, kind) == kind, "a moved pool is refused");
@@ -494,7 +494,7 @@ void oracle_probe(void)
     size_t number = 0;
 
     if (world.life != LIFE_IS_LIVE) {
-        for (unsigned call = CALL_NEW; call < CALL_COUNT; call++) {
+        for (unsigned call = CALL_NEW; call < CALL_INIT; call++) {
             refuse(call, &world, dead_kind);
         }
         return;

@@ -242,7 +242,8 @@ static void release(void *source_data, void *memory, size_t size)
 static void *acquire_misaligned(void *source_data, size_t size, size_t alignment)
 {
     (void)source_data;
-    return (char *)malloc(size + alignment) + 1;
+    char *memory = malloc(size + alignment);
+    return memory == NULL ? NULL : memory + 1;
 }
 
 static void release_misaligned(void *source_data, void *memory, size_t size)
