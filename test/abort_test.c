@@ -197,7 +197,7 @@ static void leak(void)
     cork_mempool_done(&mp);
 }
 
-/* What is called 32 times must be said as often; then comes the first violation's line, and the
+/* What is called 64 times must be said as often; then comes the first violation's line, and the
  * report of the last. */
 static void misuses_of_a_handler_end(void (*misuse)(void), int kind, const char *last_report)
 {
