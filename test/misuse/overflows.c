@@ -197,7 +197,9 @@ void underflow_is_there_when_the_object_before_is_freed(struct scene *s)
  * pages, and then no memory. */
 void byte_before_all_slots_is_written(struct scene *s)
 {
-    const size_t left = scene_has(s, CORK_MEMPOOL_CANARY) ? 0 : s->mp.geometry.redzone_size;
+    const bool has_canary = scene_has(s, CORK_MEMPOOL_CANARY);
+    const bool is_guarded = scene_has(s, CORK_MEMPOOL_GUARD);
+    const size_t left = is_guarded && !has_canary ? s->mp.geometry.redzone_size : 0;
     char *before = object(s, 0) - left - 1;
 
     expect_fault(s, before, 1);
