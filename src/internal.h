@@ -75,7 +75,11 @@
 #define UNLIKELY(condition) __builtin_expect(!!(condition), 0)
 
 /* Tells analyzers what must hold, where they cannot know that it does. */
+#if defined(__clang__)
+#define KNOWN(condition) __builtin_assume(condition)
+#else
 #define KNOWN(condition) ((condition) ? (void)0 : __builtin_unreachable())
+#endif
 
 /* So that the speed of a function does not depend on what precedes it. */
 #define CACHELINE_ALIGNED __attribute__((aligned(64)))

@@ -19,7 +19,7 @@ import gdb.printing
 GROUP_SLOTS = 64  # as in src/geometry.h
 STATES = {0: "before init", 0x506F6F6C: "live", 0x446F6E65: "after done"}  # as in src/slots.h
 PROTECTIONS = ["CANARY", "SEAL", "WIPE", "SHUFFLE", "QUARANTINE", "GUARD", "CALLSITES"]
-ORIGINS = {1: "nursery", 2: "reserved", 3: "acquired", 4: "buffer"}  # enum region_origin
+ORIGINS = {1: "first", 2: "reserved", 3: "acquired", 4: "buffer"}  # enum region_origin
 POINTER_MASK = (1 << 64) - 1
 
 
@@ -48,27 +48,22 @@ class Slot:
 
     @property
     def record(self):
-        records = self.region.value["records"]
-        return records[self.index] if int(records) and self.index < self.region.carved else None
+        sites = self.region.value["sites"]
+        return sites[self.index] if int(sites) and self.index < self.region.extended else None
 
     @property
     def state(self):
         pool, region = self.region.pool, self.region
         group, bit = divmod(self.index, GROUP_SLOTS)
-        period = int(pool.geometry["period_slots"])
-        if period and self.index % period >= int(pool.geometry["block_slots"]):
+        pitch = int(pool.geometry["block_pitch"])
+        if pitch and self.index % pitch >= int(pool.geometry["block_slots"]):
             return "guard"
-        if self.index >= region.carved:
+        if self.index >= region.extended or region.fresh_slots(group) >> bit & 1:
             return "never issued"
-        descriptor = region.value["groups"][group]
-        is_open = int(pool.value["open_group"]) == int(descriptor.address)
-        unissued = int(pool.value["open"]) | int(pool.value["veiled"])
-        if is_open and bool(pool.value["open_is_new"]) and unissued >> bit & 1:
-            return "never issued"
-        if int(descriptor["free"]) >> bit & 1:
+        if int(region.value["groups"][group]["free"]) >> bit & 1 or self.start == pool.kept:
             return "free"
-        withheld = region.value["withheld"]
-        if int(withheld) and int(withheld[group]) >> bit & 1:
+        held = region.value["held"]
+        if int(held) and int(held[group]) >> bit & 1:
             return "in quarantine"
         return "live"
 
@@ -100,29 +95,41 @@ class Region:
         self.value = value
         self.first = first
         self.base = int(value["base"])
-        self.carved = int(value["carved_count"])
-        self.capacity = int(value["capacity"])
+        self.extended = int(value["extended_count"])
+        self.reserved = int(value["reserved_count"])
+
+    def fresh_slots(self, group):
+        """Returns the slots of a group that were never issued, as the pool knows them."""
+        cursor = self.pool.value["cursor"]
+        if int(self.value["fresh"]):
+            return int(self.value["fresh"][group])
+        if bool(cursor["is_fresh"]) and int(cursor["region"]) == int(self.value.address):
+            if int(cursor["group"]) == group:
+                return int(cursor["bits"]) | int(self.pool.value["lent"]["bits"])
+        return 0
 
     def groups(self):
-        """Yields each group's words: its free slots, and those that are withheld."""
-        has_withheld = int(self.value["withheld"]) != 0
-        for group in range((self.carved + GROUP_SLOTS - 1) // GROUP_SLOTS):
+        """Yields each group's words: its free slots, and those that are held."""
+        has_held = int(self.value["held"]) != 0
+        for group in range((self.extended + GROUP_SLOTS - 1) // GROUP_SLOTS):
             yield (int(self.value["groups"][group]["free"]),
-                   int(self.value["withheld"][group]) if has_withheld else 0)
+                   int(self.value["held"][group]) if has_held else 0)
 
     def live_slots(self):
-        for group, (free, withheld) in enumerate(self.groups()):
+        for group, (free, held) in enumerate(self.groups()):
             first = group * GROUP_SLOTS
-            for bit in range(min(GROUP_SLOTS, self.carved - first)):
-                if not (free | withheld) >> bit & 1:
-                    yield Slot(self, first + bit)
+            for bit in range(min(GROUP_SLOTS, self.extended - first)):
+                slot = Slot(self, first + bit)
+                if not (free | held) >> bit & 1 and slot.start != self.pool.kept:
+                    yield slot
 
     def counts(self):
-        """Returns how many slots of the carved ones are live, free, and withheld."""
+        """Returns how many slots of the extended ones are live, free, and held."""
         words = list(self.groups())
         free = sum(bin(word).count("1") for word, _ in words)
-        withheld = sum(bin(word).count("1") for _, word in words)
-        return self.carved - free - withheld, free, withheld
+        free += 0 <= self.pool.kept - self.base < self.reserved * self.pool.stride
+        held = sum(bin(word).count("1") for _, word in words)
+        return self.extended - free - held, free, held
 
     def memory_of(self):
         """Returns the first address of all its memory, and the one behind."""
@@ -138,6 +145,8 @@ class Pool:
         self.geometry = value["geometry"]
         self.stride = int(self.geometry["stride"])
         self.state = STATES.get(int(value["state"]), "no pool, or overwritten")
+        # The object that was freed last, of which its group does not know.
+        self.kept = int(value["lent"]["kept"])
         self.protections = [name for bit, name in enumerate(PROTECTIONS)
                             if int(value["protections"]) >> bit & 1]
 
@@ -154,13 +163,13 @@ class Pool:
         regions, first = [], 0
         for value in reversed(values):
             regions.append(Region(self, value, first))
-            first += regions[-1].capacity
+            first += regions[-1].reserved
         return regions
 
     def name(self):
         address = self.value.address
         text = f"pool {int(address):#x}" if address is not None else "pool"
-        if int(self.value["name"]):
+        if bool(self.value["is_named"]):
             text += f" \"{self.value['name'].string()}\""
         return text
 
@@ -276,7 +285,7 @@ def owner(pool, address):
     """Returns what is known of an address in a pool's memory, or None."""
     for region in pool.regions():
         offset = address - region.base
-        if 0 <= offset < region.capacity * pool.stride:
+        if 0 <= offset < region.reserved * pool.stride:
             slot = Slot(region, offset // pool.stride)
             inside = offset % pool.stride
             text = f"slot {slot.number}, {slot.state}, object {slot.start:#x}"
@@ -307,11 +316,11 @@ class Show(gdb.Command):
         if not pool.is_live:
             return
         for region in pool.regions():
-            live, free, withheld = region.counts()
-            withheld_text = f", {withheld} withheld" if withheld else ""
+            live, free, held = region.counts()
+            held_text = f", {held} held" if held else ""
             print(f"region {region.base:#x}: {ORIGINS.get(int(region.value['origin']), '?')}, "
-                  f"slots from {region.first}, {live} live, {free} free{withheld_text}, "
-                  f"{region.capacity - region.carved} never carved")
+                  f"slots from {region.first}, {live} live, {free} free{held_text}, "
+                  f"{region.reserved - region.extended} never used")
         self.show_live(pool, count)
 
     @staticmethod
