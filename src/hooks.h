@@ -19,7 +19,7 @@
  * region. verify refuses the current call where an object, or what has been freed, is damaged, in a
  * slot that has been issued. */
 struct cork_mempool_hooks {
-    void *(*new)(struct cork_mempool *mp, const void *site);
+    void *(*new_object)(struct cork_mempool *mp, const void *site);
     void (*free)(struct cork_mempool *mp, void *ptr, uintptr_t slot, const void *site);
     void (*verify)(const struct cork_mempool *mp, struct slot slot);
     bool lends_new; /* new needs to hear of fresh slots alone */

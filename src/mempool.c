@@ -49,7 +49,7 @@ static CACHELINE_ALIGNED NOINLINE void *new_slow(struct cork_mempool *mp, const 
 {
     report_require_usable(mp, NULL);
     if (mp->hooks != NULL) {
-        return mp->hooks->new(mp, site);
+        return mp->hooks->new_object(mp, site);
     }
 
     const int saved_errno = errno;
