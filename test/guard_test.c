@@ -17,7 +17,7 @@
 #include "pools.h"
 #include "requests.h"
 
-static void *objects[20000];
+static void *objects[200000]; /* six blocks of a page of 64 KiB, of the smallest objects, fit in */
 
 static void init(struct cork_mempool *mp, struct cork_mempool_options options)
 {
