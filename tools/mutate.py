@@ -15,6 +15,7 @@ import os
 import pathlib
 import random
 import re
+import select
 import shutil
 import signal
 import subprocess
@@ -27,9 +28,10 @@ from mutate_source import FLAGS, Refusal, Sources, describe
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 COMPILER = os.environ.get("CC", "clang-19")
 
-# The builds of the tests, with the library's options. What survives in the plain one is judged in the
-# others where it may change what these tools are told.
-BUILDS = {"plain": (), "asan": ("-fsanitize=address",), "msan": ("-fsanitize=memory",), "valgrind": ()}
+# The builds of the tests, with the library's options. What survives in the plain one is judged in those
+# others in which it is other code: what only Valgrind is told is no code for the sanitizers.
+BUILDS = {"plain": (), "valgrind": (), "asan": ("-fsanitize=address", "-DNVALGRIND"),
+          "msan": ("-fsanitize=memory", "-DNVALGRIND")}
 UNDER_VALGRIND = {  # what runs them, and with what
     "//test:watched_test": (["valgrind", "-q", "--error-exitcode=1"], []),
     "//test/misuse:misuse_program": (["python3", "-B", ROOT / "test/misuse/valgrind_test.py"],
@@ -73,24 +75,24 @@ def end(group):
         os.killpg(group, signal.SIGKILL)
 
 
-def run(command, seconds, output=subprocess.DEVNULL, **environment):
-    """Runs a program within limits, in a group of processes that ends with it. Returns its exit code,
-    None where it took too long, and what it wrote."""
-    process = subprocess.Popen(
-        ["prlimit", "--core=0", "--fsize=67108864", f"--cpu={seconds}", *command], stdin=subprocess.DEVNULL,
-        stdout=output, stderr=subprocess.DEVNULL, start_new_session=True, errors="replace",
-        env={**os.environ, **environment})
-    groups.add(process.pid)
-    try:
+def run(command, seconds, **environment):
+    """Runs a program within limits; returns its exit code, None where it took too long, and its output."""
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(
+            ["prlimit", "--core=0", "--fsize=67108864", f"--cpu={seconds}", *command], start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.DEVNULL,
+            env={**os.environ, **environment})
+        groups.add(process.pid)
+        ended = os.pidfd_open(process.pid)
         # The limit is one of the processor's time, so that a busy machine kills nothing that works.
-        text, _ = process.communicate(timeout=15 * seconds)
-        return process.returncode, text
-    except subprocess.TimeoutExpired:
-        return None, ""
-    finally:
+        is_over = select.select([ended], [], [], 15 * seconds)[0]
+        os.close(ended)
+        # The group ends before its leader is waited for: from then on, its number may be another's.
         end(process.pid)
         groups.discard(process.pid)
-        process.wait()
+        code = process.wait()
+        output.seek(0)
+        return code if is_over else None, output.read().decode(errors="replace")
 
 
 def bazel(command, *arguments):
@@ -102,9 +104,8 @@ def programs_of(build):
     """Has Bazel build the library's tests, and returns them."""
     suffix = "" if build == "plain" else f"_{build}"
     # Each test is a program; embedded_test's is built without the operating system.
-    programs = "attr(src, '_program', kind('script_test rule', //test/...))"
-    tags = "except attr(tags, '[a-z]', //test/...)" if build == "plain" else f"intersect attr(tags, {build}, //test/...)"
-    tests = bazel("query", f"{programs} {tags} except filter(embedded, //test/...)")[:-1]
+    tests = bazel("query", f"attr(tags, '\\[{suffix[1:]}\\]', attr(src, '_program', kind('script_test rule', "
+                           "//test/...))) except filter(embedded, //test/...)")[:-1]
     drivers = {f"//fuzz:{path.name}{suffix}": [path] for path in (ROOT / "fuzz/corpus").iterdir()}
     labels = UNDER_VALGRIND if build == "valgrind" else [*tests, *drivers]
     bazel("build", *labels)
@@ -129,8 +130,7 @@ class Run:
     def __init__(self, sources, mutants, jobs, scratch):
         self.sources, self.mutants, self.jobs, self.scratch = sources, mutants, jobs, scratch
         self.verdicts = dict.fromkeys(range(len(mutants)))  # and the cases that killed
-        # The cases that have failed for a function's mutants, the latest first.
-        self.killers = collections.defaultdict(list)
+        self.killers = collections.defaultdict(list)  # per function, the cases that failed, the latest first
         # What the compiler makes of the library, per build and unit; and mutants by what it makes of them.
         self.library, self.classes = {}, collections.defaultdict(list)
 
@@ -201,7 +201,7 @@ class Run:
             # Sanitizers map terabytes; but what they judge has lived with 4 GiB in the plain build.
             limits = ["prlimit", "--data=4294967296"] if build == "plain" else []
             command = (*limits, *program.runner, binary, *arguments)
-            code, text = run(command, 600, subprocess.PIPE, MUTATE_REACHED=str(notes))
+            code, text = run(command, 600, MUTATE_REACHED=str(notes))
             if code != 0:
                 raise Refusal(f"{build}: {name} fails without mutation: exit code {code}\n{text[-2000:]}")
             return Case(f"{build}: {name}", command, time.monotonic() - begin, notes.read_bytes()), text
@@ -307,18 +307,18 @@ def main(arguments=None):
     try:
         sources = Sources(COMPILER, ROOT)
         mutants = chosen(sources.mutants, options)
+        if not any(mutant.is_told for mutant in sources.mutants):
+            raise Refusal("src/ tells tools nothing, or by other names than mutate_source.py knows")
         if options.list:
             print(*map(describe, mutants), sep="\n")
             return 0
         with tempfile.TemporaryDirectory(prefix="mutate-") as scratch:
             tool = Run(sources, mutants, options.jobs, scratch)
-            try:
-                tool.work()
-            finally:
-                if options.json:
-                    results = [mutant._asdict() | dict(zip(("verdict", "case"), tool.verdicts[number] or ()))
-                               for number, mutant in enumerate(mutants)]
-                    pathlib.Path(options.json).write_text(json.dumps(results, indent=1) + "\n")
+            tool.work()
+        if options.json:
+            results = [mutant._asdict() | dict(zip(("verdict", "case"), tool.verdicts[number]))
+                       for number, mutant in enumerate(mutants)]
+            pathlib.Path(options.json).write_text(json.dumps(results, indent=1) + "\n")
         return tool.report(options.floor)
     except (Refusal, OSError, subprocess.CalledProcessError) as error:
         print(f"mutate: {str(error)[:2000]}", file=sys.stderr)

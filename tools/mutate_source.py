@@ -30,7 +30,7 @@ PARTS = {
 CONSTANT = re.compile(r"\d|U?INT\d+_C|true$|false$")
 NUMBERS = re.compile(r"_Bool|bool|u?int\w*|(un)?signed.*|s?size_t|long.*|char|ptrdiff_t")
 # What tells AddressSanitizer, MemorySanitizer or Valgrind something, or asks for the latter.
-TOLD = re.compile(r"annotate_|watched", re.IGNORECASE)
+TOLD = re.compile(r"tools_|valgrind", re.IGNORECASE)
 
 # In file, text stands instead of the bytes from begin up to end. original and mutated are the lines that
 # this touches; ordinal counts those that agree in all that names them, from 1. body is the begin and end of
@@ -199,7 +199,7 @@ class Source:
             counts[named] += 1
             around = [span for span in self.bodies[body] if span[0] <= begin and end <= span[1]]
             innermost = min(around, key=lambda span: span[1] - span[0])
-            is_told = self.file == "src/annotate.h" or TOLD.search(text, *innermost) is not None
+            is_told = self.file == "src/tools.h" or TOLD.search(text, *innermost) is not None
             yield Mutant(self.file, begin, end, new, text.count("\n", 0, begin) + 1, begin - first + 1,
                          *named, counts[named], body, self.bodies[body][innermost], is_told)
 

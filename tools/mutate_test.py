@@ -4,21 +4,19 @@
 import contextlib
 import io
 import json
-import os
 import pathlib
 import shutil
 import tempfile
-import unittest
 import unittest.mock
 
 import mutate
 
 # Any that writes its syntax tree as JSON will do here.
-mutate.COMPILER = next(filter(shutil.which, (os.environ.get("CC", ""), "clang-19", "clang")), "clang-19")
+mutate.COMPILER = next(filter(shutil.which, ("clang-19", "clang")), "clang-19")
 
 LIBRARY = """\
-#ifndef annotate_sum
-#define annotate_sum(n) (void)0
+#ifndef tools_sum
+#define tools_sum(n) (void)0
 #endif
 #define LIKELY(condition) __builtin_expect(!!(condition), 1)
 int sum;
@@ -32,11 +30,11 @@ int count(int n, const int *end) {
         n -= 1;
         result++;
     }
-    annotate_sum(result);
+    tools_sum(result);
     return result;
 }
 long between(const int *begin, const int *end) {
-    annotate_sum(2);
+    tools_sum(2);
     return end - begin;
 }
 """
@@ -60,7 +58,7 @@ class Mutate(unittest.TestCase):
             (self.root / name).write_text(text)
         words = {"plain": ["test.c", "-DIS_TOLD=0"], "told": ["test.c", "-DIS_TOLD=1"]}
         self.enterContext(unittest.mock.patch.multiple(
-            mutate, ROOT=self.root, BUILDS={"plain": (), "told": ("-Dannotate_sum(n)=sum += n",)},
+            mutate, ROOT=self.root, BUILDS={"plain": (), "told": ("-Dtools_sum(n)=sum += n",)},
             programs_of=lambda build: [mutate.Program("test", self.root, words[build], [], [])]))
 
     def check(self, status, said, *arguments):
@@ -79,8 +77,8 @@ class Mutate(unittest.TestCase):
             ("return n > most ? most : n;", "return n >= most ? most : n;", "same code", ""),
             ("return n > most ? most : n;", "return 0 ? most : n;", "killed", "plain: test all"),
             ("n -= 1;", "n -= 0;", "killed", "plain: test all"),  # It never ends.
-            ("annotate_sum(result);", "(void)0;", "killed", "told: test"),
-            ("annotate_sum(2);", "(void)0;", "survived", ""),
+            ("tools_sum(result);", "(void)0;", "killed", "told: test"),
+            ("tools_sum(2);", "(void)0;", "survived", ""),
             ("return end - begin;", "return end + begin;", "does not compile", ""),
         ):
             self.assertEqual(found[original, mutated], tuple(verdict), mutated)
@@ -101,7 +99,7 @@ class Mutate(unittest.TestCase):
             ("n -= 1;", {"n += 1;", "n -= 2;", "n -= 0;", "(void)0;"}),
             ("result++;", {"result--;", "(void)0;"}),
             ("return end - begin;", {"return 0;", "return 1;", "return end + begin;"}),
-            ("#define annotate_sum(n) (void)0", set()),
+            ("#define tools_sum(n) (void)0", set()),
         ):
             self.assertEqual({mutant.mutated for mutant in mutants if mutant.original == line}, changed)
 
