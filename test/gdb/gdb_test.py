@@ -29,7 +29,7 @@ def gdb(*arguments, commands):
 def is_right(title, output):
     """Says whether the judge was heard, and had nothing to say."""
     match = re.search(r"^judged (\d+) addresses, (\d+) pools: 0 wrong$", output, re.MULTILINE)
-    if match and int(match[1]) > 20 and int(match[2]) == 5:
+    if match and int(match[1]) > 20 and int(match[2]) == 4:
         print(f"{title}: {match[0]}")
         return True
     print(f"{title}:\n{output}")

@@ -73,7 +73,8 @@ static void count(const struct cork_mempool *pool)
     counts[pool_count++].live_count = stats.live_count;
 }
 
-/* Frees every third of many objects, which lie in several regions. */
+/* Frees every third of many objects, which lie in three regions: the first one freed is kept aside,
+ * and so many are that some are on the stack, and some in groups on free lists. */
 static void fill(struct cork_mempool *pool, char *objects[OBJECT_COUNT])
 {
     for (size_t i = 0; i < OBJECT_COUNT; i++) {
@@ -101,7 +102,7 @@ static void make_plain(struct cork_mempool *pool)
     expect(pool, objects[64] + 5, "5 bytes into it");
     expect(pool, objects[OBJECT_COUNT - 1], "slot 299, live, object");
     expect(pool, objects[OBJECT_COUNT - 1] + ELEMENT_SIZE, "slot 300, never issued, object");
-    expect(pool, objects[OBJECT_COUNT - 1] + 500 * ELEMENT_SIZE, "never issued, object");
+    expect(pool, objects[OBJECT_COUNT - 1] + 1000 * ELEMENT_SIZE, "never issued, object");
 }
 
 static void make_paranoid(struct cork_mempool *pool)
@@ -144,6 +145,27 @@ static void make_buffered(struct cork_mempool *pool)
     count(pool);
 }
 
+/* Of two objects one has been freed, and the slot behind them is fresh. */
+static void make_sealed(struct cork_mempool *pool)
+{
+    char *object;
+
+    init(pool, CORK_MEMPOOL_SEAL);
+    object = cork_mempool_new(pool);
+    expect(pool, object, "slot 0, free, object");
+    expect(pool, cork_mempool_new(pool), "slot 1, live, object");
+    expect(pool, object + 2 * ELEMENT_SIZE, "slot 2, never issued, object");
+    cork_mempool_free(pool, object);
+    count(pool);
+}
+
+static void visit(void *user_data, void *object)
+{
+    (void)user_data;
+    (void)object;
+    stop();
+}
+
 int main(void)
 {
     struct cork_mempool local;
@@ -155,15 +177,13 @@ int main(void)
     make_plain(&plain);
     make_paranoid(&nested.pools[0]);
     make_buffered(&local);
-    init(pointer, CORK_MEMPOOL_SEAL);
-    expect(pointer, cork_mempool_new(pointer), "slot 0, live, object");
-    count(pointer);
+    make_sealed(pointer);
     init(&finalized, 0);
     cork_mempool_done(&finalized);
     expect(&finalized, &finalized, NULL);
     expect(&zeroed, &local, NULL);
     expect(&zeroed, NULL, NULL);
-    stop();
+    cork_mempool_foreach(&local, visit, NULL);
     printf("%zu expectations of %zu pools\n", expected_count, pool_count);
     return pointer == NULL;
 }

@@ -17,7 +17,9 @@ import gdb
 import gdb.printing
 
 GROUP_SLOTS = 64  # as in src/geometry.h
-STATES = {0: "before init", 0x506F6F6C: "live", 0x446F6E65: "after done"}  # as in src/slots.h
+# As in src/slots.h.
+STATES = {0: "before init", 0x506F6F6C: "live", 0x56697369: "live, visited by foreach",
+          0x42757379: "live, in a call", 0x446F6E65: "after done"}
 PROTECTIONS = ["CANARY", "SEAL", "WIPE", "SHUFFLE", "QUARANTINE", "GUARD", "CALLSITES"]
 ORIGINS = {1: "first", 2: "reserved", 3: "acquired", 4: "buffer"}  # enum region_origin
 POINTER_MASK = (1 << 64) - 1
@@ -47,32 +49,25 @@ class Slot:
         self.start = region.base + index * region.pool.stride
 
     @property
-    def record(self):
-        sites = self.region.value["sites"]
-        return sites[self.index] if int(sites) and self.index < self.region.extended else None
-
-    @property
     def state(self):
         pool, region = self.region.pool, self.region
         group, bit = divmod(self.index, GROUP_SLOTS)
         pitch = int(pool.geometry["block_pitch"])
         if pitch and self.index % pitch >= int(pool.geometry["block_slots"]):
             return "guard"
-        if self.index >= region.extended or region.fresh_slots(group) >> bit & 1:
+        if self.index >= region.extended or region.fresh(group) >> bit & 1:
             return "never issued"
-        if int(region.value["groups"][group]["free"]) >> bit & 1 or self.start == pool.kept:
+        free, held = region.words(group)
+        if free >> bit & 1:
             return "free"
-        held = region.value["held"]
-        if int(held) and int(held[group]) >> bit & 1:
-            return "in quarantine"
-        return "live"
+        return "in quarantine" if held >> bit & 1 else "live"
 
     def sites(self):
         """Returns ", issued at ..." as far as it is known."""
-        record, text = self.record, ""
+        sites, text = self.region.value["sites"], ""
         for field, verb in (("new_site", "issued"), ("free_site", "freed")):
-            if record is not None and int(record[field]):
-                text += f", {verb} at {place_of(int(record[field]))}"
+            if int(sites) and self.index < self.region.extended and int(sites[self.index][field]):
+                text += f", {verb} at {place_of(int(sites[self.index][field]))}"
         return text
 
 
@@ -88,46 +83,50 @@ def place_of(site):
 
 
 class Region:
-    """A region of a pool; first is the number that its first slot has in the pool."""
+    """A region of a pool."""
 
-    def __init__(self, pool, value, first):
+    def __init__(self, pool, value):
         self.pool = pool
         self.value = value
-        self.first = first
+        self.first = int(value["first_number"])
         self.base = int(value["base"])
         self.extended = int(value["extended_count"])
         self.reserved = int(value["reserved_count"])
 
-    def fresh_slots(self, group):
-        """Returns the slots of a group that were never issued, as the pool knows them."""
+    def word(self, table, group):
+        return int(self.value[table][group]) if int(self.value[table]) else 0
+
+    def fresh(self, group):
+        """Returns the slots of a group that were never issued: a table, or else the cursor tells."""
         cursor = self.pool.value["cursor"]
-        if int(self.value["fresh"]):
-            return int(self.value["fresh"][group])
-        if bool(cursor["is_fresh"]) and int(cursor["region"]) == int(self.value.address):
-            if int(cursor["group"]) == group:
-                return int(cursor["bits"]) | int(self.pool.value["lent"]["bits"])
-        return 0
+        if int(self.value["fresh"]) or not bool(cursor["is_fresh"]):
+            return self.word("fresh", group)
+        is_active = int(cursor["region"]) == int(self.value.address) and int(cursor["group"]) == group
+        return int(cursor["bits"]) | int(self.pool.value["lent"]["bits"]) if is_active else 0
+
+    def words(self, group):
+        """Returns a group's free slots, with the one that is kept aside, and those that are held."""
+        free = int(self.value["groups"][group]["free"])
+        kept, remainder = divmod(self.pool.kept - self.base, self.pool.stride)
+        if remainder == 0 and kept < self.extended and kept // GROUP_SLOTS == group:
+            free |= 1 << kept % GROUP_SLOTS
+        return free, self.word("held", group)
 
     def groups(self):
-        """Yields each group's words: its free slots, and those that are held."""
-        has_held = int(self.value["held"]) != 0
         for group in range((self.extended + GROUP_SLOTS - 1) // GROUP_SLOTS):
-            yield (int(self.value["groups"][group]["free"]),
-                   int(self.value["held"][group]) if has_held else 0)
+            yield self.words(group)
 
     def live_slots(self):
         for group, (free, held) in enumerate(self.groups()):
             first = group * GROUP_SLOTS
             for bit in range(min(GROUP_SLOTS, self.extended - first)):
-                slot = Slot(self, first + bit)
-                if not (free | held) >> bit & 1 and slot.start != self.pool.kept:
-                    yield slot
+                if not (free | held) >> bit & 1:
+                    yield Slot(self, first + bit)
 
     def counts(self):
-        """Returns how many slots of the extended ones are live, free, and held."""
+        """Returns how many slots are live, free, and held, of those that belong to groups."""
         words = list(self.groups())
         free = sum(bin(word).count("1") for word, _ in words)
-        free += 0 <= self.pool.kept - self.base < self.reserved * self.pool.stride
         held = sum(bin(word).count("1") for _, word in words)
         return self.extended - free - held, free, held
 
@@ -144,27 +143,21 @@ class Pool:
         self.value = value
         self.geometry = value["geometry"]
         self.stride = int(self.geometry["stride"])
-        self.state = STATES.get(int(value["state"]), "no pool, or overwritten")
-        # The object that was freed last, of which its group does not know.
         self.kept = int(value["lent"]["kept"])
+        self.state = STATES.get(int(value["state"]), "no pool, or overwritten")
         self.protections = [name for bit, name in enumerate(PROTECTIONS)
                             if int(value["protections"]) >> bit & 1]
 
     @property
     def is_live(self):
-        return self.state == "live"
+        return self.state.startswith("live")
 
     def regions(self):
-        """Returns them from the oldest on, with which the slots' numbers begin."""
-        values, region = [], self.value["newest"]
+        """Yields them in the order of their slots' numbers."""
+        region = self.value["oldest"]
         while int(region):
-            values.append(region.dereference())
-            region = values[-1]["older"]
-        regions, first = [], 0
-        for value in reversed(values):
-            regions.append(Region(self, value, first))
-            first += regions[-1].reserved
-        return regions
+            yield Region(self, region.dereference())
+            region = region["newer"]
 
     def name(self):
         address = self.value.address
