@@ -144,5 +144,5 @@ MAY_READ_UNINITIALIZED uint64_t damage_checksum_of(const struct cork_mempool *mp
     odd = fold(last[0] ^ other_key, last[1] ^ odd);
 
     const uint64_t checksum = fold(even ^ other_key, odd ^ key);
-    return checksum == 0 ? 1 : checksum;
+    return checksum + (checksum == 0);
 }

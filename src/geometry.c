@@ -45,9 +45,10 @@ static void add_guards(struct cork_mempool_geometry *geometry, size_t page_size)
     const size_t unit_size = unit_slots * geometry->stride;
     const size_t extra = geometry->redzone_size + guard_size + unit_size - 1;
     size_t size;
+    bool overflows = __builtin_mul_overflow(geometry->block_slots, geometry->stride, &size);
 
-    if (__builtin_mul_overflow(geometry->block_slots, geometry->stride, &size) ||
-        __builtin_add_overflow(size, extra, &size) || size > PTRDIFF_MAX) {
+    overflows |= __builtin_add_overflow(size, extra, &size);
+    if (overflows || size > PTRDIFF_MAX) {
         geometry->stride = 0;
         return;
     }

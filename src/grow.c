@@ -25,7 +25,7 @@
 /* A reservation is so many times what there is, or as large where address space is scarce. */
 #if !defined(RESERVED_FACTOR)
 #define RESERVED_FACTOR   32
-#define RESERVED_MIN_SIZE ((size_t)64 * 1024)
+#define RESERVED_MIN_SIZE (16 * os_page_size())
 #endif
 
 /* What a source is asked for at most. Sanitizers' heaps abort at absurd sizes instead of refusing;
@@ -88,9 +88,9 @@ static struct cork_mempool_region *from_os(struct cork_mempool *mp)
     const size_t first = RESERVED_MIN_SIZE / mp->geometry.stride;
     const size_t factor =
         older <= HEAP_MAX_SIZE / mp->geometry.stride / 4 || !os_is_scarce() ? RESERVED_FACTOR : 1;
-    size_t capacity = older > most / factor ? most : bits_larger(factor * older, first);
+    size_t capacity = factor * bits_smaller(older, most / factor);
 
-    capacity = bits_larger(capacity, least);
+    capacity = bits_larger(capacity, bits_larger(first, least));
     if (least > most) {
         return NULL;
     }

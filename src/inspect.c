@@ -15,10 +15,21 @@
 #include "report.h"
 #include "slots.h"
 
-static bool geometry_is_valid(const struct cork_mempool *mp)
+static bool pitch_is_valid(const struct cork_mempool *mp)
 {
     const struct cork_mempool_geometry *geometry = &mp->geometry;
     const size_t pitch_size = geometry->block_pitch * geometry->stride;
+
+    if ((mp->protections & CORK_MEMPOOL_GUARD) == 0) {
+        return geometry->block_pitch == 0;
+    }
+    return geometry->block_slots < geometry->block_pitch &&
+           (pitch_size & (os_page_size() - 1)) == 0;
+}
+
+static bool geometry_is_valid(const struct cork_mempool *mp)
+{
+    const struct cork_mempool_geometry *geometry = &mp->geometry;
 
     if (geometry->stride == 0) {
         return true;
@@ -28,11 +39,7 @@ static bool geometry_is_valid(const struct cork_mempool *mp)
            bits_lowest(geometry->alignment) == geometry->alignment &&
            ((geometry->stride | geometry->redzone_size) & (geometry->alignment - 1)) == 0 &&
            geometry->element_size > 0 && geometry->element_size <= geometry->stride &&
-           geometry->block_slots > 0 &&
-           ((mp->protections & CORK_MEMPOOL_GUARD) != 0
-                ? geometry->block_slots < geometry->block_pitch &&
-                      (pitch_size & (os_page_size() - 1)) == 0
-                : geometry->block_pitch == 0);
+           geometry->block_slots > 0 && pitch_is_valid(mp);
 }
 
 /* Whether hooks and tables are those of the options. */

@@ -28,7 +28,6 @@
 #define os_guard               cork_mempool_os_guard_
 #define os_heap                cork_mempool_os_heap_
 #define os_is_scarce           cork_mempool_os_is_scarce_
-#define os_is_there            cork_mempool_os_is_there_
 #define os_no_huge_pages       cork_mempool_os_no_huge_pages_
 #define os_page_size           cork_mempool_os_page_size_
 #define os_purge               cork_mempool_os_purge_

@@ -21,9 +21,14 @@
 
 #define ALL_PROTECTIONS (CORK_MEMPOOL_PARANOID | CORK_MEMPOOL_SEAL)
 
-static bool has_own_memory(const struct cork_mempool_options *options)
+static bool has_pages(const struct cork_mempool_options *options)
 {
-    return options->buffer != NULL || options->source != NULL;
+#if defined(CORK_MEMPOOL_NO_OS_MEMORY)
+    (void)options;
+    return false;
+#else
+    return options->buffer == NULL && options->source == NULL;
+#endif
 }
 
 static bool has_constructed(const struct cork_mempool_options *options)
@@ -36,7 +41,7 @@ static uint32_t contradicted(const struct cork_mempool_options *options)
 {
     uint32_t contradicted = ~(uint32_t)ALL_PROTECTIONS;
 
-    if (!os_is_there || has_own_memory(options)) {
+    if (!has_pages(options)) {
         contradicted |= CORK_MEMPOOL_GUARD;
     }
     if (has_constructed(options)) {

@@ -18,9 +18,6 @@
 /* os_heap is the heap. Alignments are at most that of max_align_t. */
 INTERNAL extern const struct cork_mempool_source os_heap;
 
-/* os_is_there says whether there is a system. */
-INTERNAL extern const bool os_is_there;
-
 /* os_page_size returns the unit of os_commit; a power of two. */
 INTERNAL size_t os_page_size(void);
 

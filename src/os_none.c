@@ -9,8 +9,6 @@
 #include "libcork/core/mempool_violation.h"
 #include "os.h"
 
-const bool os_is_there = false;
-
 static void *no_acquire(void *source_data, size_t size, size_t alignment)
 {
     (void)source_data;

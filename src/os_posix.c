@@ -24,8 +24,6 @@
 /* Reservations up to this may be in core dumps: to keep them out takes two calls of the system. */
 #define DUMPED_MAX_SIZE ((size_t)256 * 1024)
 
-const bool os_is_there = true;
-
 static void *heap_acquire(void *source_data, size_t size, size_t alignment)
 {
     (void)source_data;
@@ -47,16 +45,24 @@ size_t os_page_size(void)
     return (size_t)sysconf(_SC_PAGESIZE);
 }
 
+#if TOOLS_SPACE_IS_SCARCE || SIZE_MAX <= UINT32_MAX
+bool os_is_scarce(void)
+{
+    return true;
+}
+#else
 /* Whether mappings are locked from the start, by mlockall(MCL_FUTURE). POSIX has msync tell. */
 static bool is_locked(void)
 {
     const int saved_errno = errno;
     const size_t size = os_page_size();
     void *page = os_reserve(size);
-    const bool is_locked =
-        page == NULL || (msync(page, size, MS_ASYNC | MS_INVALIDATE) != 0 && errno == EBUSY);
+    bool is_locked = true;
 
     if (page != NULL) {
+        errno = 0;
+        (void)msync(page, size, MS_ASYNC | MS_INVALIDATE);
+        is_locked = errno == EBUSY;
         os_release(page, size);
     }
     errno = saved_errno;
@@ -71,9 +77,9 @@ bool os_is_scarce(void)
 
     getrlimit(RLIMIT_AS, &space);
     getrlimit(RLIMIT_MEMLOCK, &locked);
-    return TOOLS_SPACE_IS_SCARCE || SIZE_MAX <= UINT32_MAX || space.rlim_cur != RLIM_INFINITY ||
-           (locked.rlim_cur != RLIM_INFINITY && is_locked());
+    return space.rlim_cur != RLIM_INFINITY || (locked.rlim_cur != RLIM_INFINITY && is_locked());
 }
+#endif
 
 /* errno is not the caller's concern where an advice is refused. */
 static void advise(void *pages, size_t size, int advice)

@@ -378,7 +378,8 @@ static bool guard_blocks(const struct cork_mempool_region *region, size_t first,
     return true;
 }
 
-/* Slots of guarded pools are those of whole blocks, each with its guard. */
+/* Slots of guarded pools are those of whole blocks, each with its guard. There is always a page to
+ * commit: the last commit ended with the last slot that its last page holds as a whole. */
 static bool commit_slots(struct cork_mempool_region *region, size_t first, size_t end,
                          const struct cork_mempool_geometry *geometry)
 {
@@ -386,7 +387,7 @@ static bool commit_slots(struct cork_mempool_region *region, size_t first, size_
     /* Where the last block ends; or without guards, the pitch being 0, where no more slots do. */
     const uintptr_t to = next_pages(region, end - geometry->block_pitch, end, geometry).to;
 
-    if (from < to && !os_commit(address_in(region, from), to - from, region->memory_size)) {
+    if (!os_commit(address_in(region, from), to - from, region->memory_size)) {
         return false;
     }
     while (first < end) {

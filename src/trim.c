@@ -14,12 +14,13 @@
 /* Frees all live objects of a pool without hooks, a group at a time. */
 static void clear_region(struct cork_mempool *mp, struct cork_mempool_region *region)
 {
+#if TOOLS_HEAR_OF_OBJECTS
     struct slot slot = {region, 0};
 
-    for (; TOOLS_HEAR_OF_OBJECTS && slots_next_live(mp, &slot) && slot.region == region;
-         slot.index++) {
+    for (; slots_next_live(mp, &slot) && slot.region == region; slot.index++) {
         tools_free(slot_start(mp, slot), mp->geometry.element_size);
     }
+#endif
     for (size_t i = 0; i < region_group_count(region->extended_count); i++) {
         region->groups[i].free = slots_extended(region, i);
         slots_link(mp, region, i);

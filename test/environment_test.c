@@ -90,17 +90,21 @@ static size_t slots_of_a_block(void)
     return stats_of(&subject.mp).block_size / stats_of(&subject.mp).slot_size;
 }
 
-static bool is_gap_before(size_t i)
-{
-    return (uintptr_t)objects[i] - (uintptr_t)objects[i - 1] >= page_size();
-}
-
-/* Whether there are pages without objects behind the first block and behind the second; a region
- * that is no larger than a block may end at one of these places, but not at both. */
+/* Whether no more objects than those of a block stand without a page between them; there are more
+ * than that in some region. */
 static bool is_guarded(void)
 {
+    size_t run = 1;
+    size_t longest = 1;
+
     qsort(objects, object_count, sizeof(*objects), compare);
-    return is_gap_before(slots_of_a_block()) && is_gap_before(2 * slots_of_a_block());
+    for (size_t i = 1; i < object_count; i++) {
+        const size_t distance = (uintptr_t)objects[i] - (uintptr_t)objects[i - 1];
+
+        run = distance < page_size() ? run + 1 : 1;
+        longest = run > longest ? run : longest;
+    }
+    return longest <= slots_of_a_block();
 }
 
 static unsigned contents_after_free(char *object)

@@ -498,6 +498,26 @@ TEST(a_pool_reserves_little_where_memory_is_locked_and_what_can_be_is_limited)
     check_locked_pool();
 }
 
+TEST(a_pool_reserves_much_where_all_memory_may_be_locked)
+{
+    const size_t count = 25000;
+    struct rlimit space;
+    struct cork_mempool mp;
+
+    CHECK_EQUAL(getrlimit(RLIMIT_AS, &space), 0);
+    if (TEST_UNDER_ASAN || SIZE_MAX <= UINT32_MAX || space.rlim_cur != RLIM_INFINITY) {
+        test_skip("address space is scarce");
+    }
+    cork_mempool_init_size(&mp, 64);
+    requests_start();
+    requests_let_all_be_locked();
+    take_objects(&mp, objects, count);
+    requests_stop();
+    CHECK(stats_of(&mp).reserved_size > 8 * count * 64);
+    give_objects(&mp, objects, count);
+    cork_mempool_done(&mp);
+}
+
 /* Of objects of this size, no piece of the heap has one. */
 #define LARGER_THAN_HEAP ((size_t)1100000)
 
@@ -656,16 +676,16 @@ TEST(mappings_are_as_many_after_done_as_before)
 /* What is left at the end of a region is no block with its guard, and is left over. */
 TEST(guarded_blocks_fill_one_small_region_after_another)
 {
-    const struct cork_mempool_options options = {.element_size = 100,
+    const struct cork_mempool_options options = {.element_size = 96,
                                                  .protections = CORK_MEMPOOL_GUARD};
     struct cork_mempool mp;
 
     make_regions_small();
     CHECK(cork_mempool_init_with(&mp, &options));
-    take_objects(&mp, objects, 25000);
+    take_objects(&mp, objects, 70000);
     CHECK(stats_of(&mp).region_count > 2);
     CHECK(cork_mempool_check(&mp));
-    give_objects(&mp, objects, 25000);
+    give_objects(&mp, objects, 70000);
     CHECK(cork_mempool_check(&mp));
     cork_mempool_done(&mp);
 }
@@ -673,7 +693,7 @@ TEST(guarded_blocks_fill_one_small_region_after_another)
 /* Small objects, with tables that are committed at once, or with call sites as they are needed. */
 static bool refuse_once_between_guards(unsigned protections, size_t number)
 {
-    const struct cork_mempool_options options = {.element_size = 1, .protections = protections};
+    const struct cork_mempool_options options = {.element_size = 16, .protections = protections};
     const size_t count = 30000;
     struct cork_mempool mp;
     bool was_refused;
@@ -684,7 +704,7 @@ static bool refuse_once_between_guards(unsigned protections, size_t number)
     for (size_t i = 0; i < count; i++) {
         while ((objects[i] = try_new(&mp)) == NULL) {
         }
-        mark(i, 1);
+        mark(i, 16);
     }
     was_refused = requests_reached();
     finish(&mp, count);

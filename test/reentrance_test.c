@@ -302,6 +302,31 @@ static void each_call_is_refused(void (*is_refused)(enum place, unsigned, bool),
     }
 }
 
+static struct cork_mempool moved;
+
+static int construct_in_a_copy(void *user_data, void *object)
+{
+    (void)user_data;
+    (void)object;
+    moved = mp;
+    CHECK(cork_mempool_new(&moved) != NULL);
+    return 0;
+}
+
+/* That it was moved is the graver mistake, and its regions are not those of the copy. */
+TEST(a_pool_that_was_moved_during_a_call_is_no_pool)
+{
+    const struct cork_mempool_options options = {.element_size = SIZE,
+                                                 .init_object = construct_in_a_copy};
+    char text[64];
+
+    CHECK(cork_mempool_init_with(&mp, &options));
+    snprintf(text, sizeof(text), "cork_mempool: not a pool: pool 0x%" PRIxPTR "\n",
+             (uintptr_t)&moved);
+    CHECK_ABORTS(text, cork_mempool_new(&mp));
+    cork_mempool_done(&mp);
+}
+
 TEST(a_constructor_that_calls_its_pool_is_refused)
 {
     each_call_is_refused(new_is_refused, CONSTRUCTOR, true);

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 struct requests requests;
@@ -20,6 +21,7 @@ static size_t seen_count;
 static bool mappings_are_refused;
 static bool guards_are_refused;
 static bool advice_is_ignored;
+static bool all_may_be_locked;
 static uintptr_t newest_mapping;
 static size_t newest_size;
 
@@ -30,6 +32,7 @@ void requests_start(void)
     mappings_are_refused = false;
     guards_are_refused = false;
     advice_is_ignored = false;
+    all_may_be_locked = false;
     newest_size = 0;
     are_counted = true;
 }
@@ -55,6 +58,11 @@ void requests_refuse_guards(void)
 void requests_ignore_advice(void)
 {
     advice_is_ignored = true;
+}
+
+void requests_let_all_be_locked(void)
+{
+    all_may_be_locked = true;
 }
 
 bool requests_reached(void)
@@ -143,6 +151,22 @@ void *__wrap_mmap(void *hint, size_t size, int access, int flags, int file, off_
 int __wrap_munmap(void *memory, size_t size);
 int __wrap_mprotect(void *memory, size_t size, int access);
 int __wrap_madvise(void *memory, size_t size, int advice);
+int __real_getrlimit(int resource, struct rlimit *found);
+int __wrap_getrlimit(int resource, struct rlimit *found);
+
+/* MemorySanitizer asks before it is initialized. */
+#if defined(__clang__)
+__attribute__((disable_sanitizer_instrumentation))
+#endif
+int __wrap_getrlimit(int resource, struct rlimit *found)
+{
+    const int result = __real_getrlimit(resource, found);
+
+    if (are_counted && all_may_be_locked && resource == RLIMIT_MEMLOCK) {
+        found->rlim_cur = RLIM_INFINITY;
+    }
+    return result;
+}
 
 void *__wrap_malloc(size_t size)
 {

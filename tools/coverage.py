@@ -177,7 +177,7 @@ def run(name, command, raw):
 
 
 def report(options, profile, workspace, caller):
-    """Prints the gaps and the table, and writes what was asked for; returns how many gaps there are."""
+    """Prints the gaps and the table, and writes what was asked for; returns whether all was reached."""
     library = next((str(RUNFILES / path) for path in options.library if path.endswith(".so")), None)
     if library is None:
         raise Refusal(f"no shared library among {options.library}")
@@ -193,13 +193,12 @@ def report(options, profile, workspace, caller):
         llvm("llvm-cov", "show", library, f"-instr-profile={profile}", "-format=html", "-show-mcdc",
              "-show-branches=count", "-ignore-filename-regex=(^|/)(bazel-out|include)/",
              f"-output-dir={(caller / options.html).absolute()}", cwd=workspace)
-    return len(lines)
+    return not lines
 
 
 def main(arguments):
     parser = argparse.ArgumentParser(prog="coverage", allow_abbrev=False)
     parser.add_argument("--html", metavar="DIR", help="write llvm-cov's pages of the source here")
-    parser.add_argument("--gaps", metavar="N", type=int, default=0, help="fail where there are more gaps (0)")
     only = parser.add_mutually_exclusive_group()
     only.add_argument("--tests-only", action="store_true", help="replay no corpora")
     only.add_argument("--corpus-only", action="store_true", help="run no tests")
@@ -216,9 +215,9 @@ def main(arguments):
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
             wrong = [*filter(None, pool.map(lambda item: run(*item, raw), runs_of(options).items()))]
         llvm("llvm-profdata", "merge", "-o", f"{raw}/all.profdata", *map(str, raw.glob("*.profraw")))
-        gap_count = report(options, f"{raw}/all.profdata", pathlib.Path(workspace), caller)
+        is_complete = report(options, f"{raw}/all.profdata", pathlib.Path(workspace), caller)
     print("\n".join(wrong), end="\n" if wrong else "")
-    return 1 if wrong or (gap_count > options.gaps and not (options.tests_only or options.corpus_only)) else 0
+    return 1 if wrong or not (is_complete or options.tests_only or options.corpus_only) else 0
 
 
 if __name__ == "__main__":

@@ -150,7 +150,6 @@ static void heap_release(void *source_data, void *memory, size_t size)
 
 const struct cork_mempool_source os_heap = {.acquire = heap_acquire, .release = heap_release};
 const struct cork_mempool_source memory_source = {.acquire = heap_acquire, .release = heap_release};
-const bool os_is_there = true;
 
 size_t os_page_size(void)
 {

@@ -269,7 +269,7 @@ static char *address_behind_a_block(struct scene *s)
     char *end = object(s, 0) + stats.block_size;
     char *page = end + (~(uintptr_t)end + 1) % page_size();
     char *address = page + page_size() / 2;
-    take_beyond(s, page + 4 * page_size());
+    take_beyond(s, page + page_size());
     expect_fault(s, page, page_size());
     if (!scene_has(s, CORK_MEMPOOL_GUARD)) {
         address -= (size_t)(address - object(s, 0)) % s->slot_size;
