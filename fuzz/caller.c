@@ -85,7 +85,7 @@ static void release(void *source_data, void *memory, size_t size)
 static void *acquire_little(void *source_data, size_t size, size_t alignment)
 {
     const struct cork_mempool_options *options = &run.pools[run.pool].init.options;
-    return size <= 2048 + 4 * (options->element_size + options->alignment)
+    return size <= 4096 + 4 * (options->element_size + options->alignment)
                ? acquire(source_data, size, alignment)
                : NULL;
 }

@@ -133,9 +133,9 @@ static struct cork_mempool_region *next_region(struct cork_mempool *mp, bool *is
     struct cork_mempool_region *region = NULL;
 
     if (mp->memory.buffer != NULL) {
-        return mp->newest != NULL ? NULL
-                                  : region_from_buffer(mp->memory.buffer, mp->memory.buffer_size,
-                                                       &mp->geometry, &mp->quarantine);
+        return mp->newest != NULL
+                   ? NULL
+                   : region_from_buffer(mp->memory.buffer, mp->memory.buffer_size, &mp->geometry);
     }
     if (mp->memory.source == &os_heap) {
         region = from_heap(mp);
@@ -144,11 +144,22 @@ static struct cork_mempool_region *next_region(struct cork_mempool *mp, bool *is
     return region == NULL ? from_source(mp, is_misaligned) : region;
 }
 
+/* The quarantine, which is empty, rests in the oldest region. */
+static void use_ring(struct cork_mempool *mp)
+{
+    const struct cork_mempool_region *oldest = mp->oldest;
+
+    mp->quarantine = (struct cork_mempool_quarantine){
+        .objects = oldest == NULL ? NULL : oldest->ring,
+        .capacity = oldest == NULL ? 0 : region_ring_capacity(oldest, &mp->geometry)};
+}
+
 static void add_region(struct cork_mempool *mp, struct cork_mempool_region *region)
 {
     if (mp->newest == NULL) {
         tools_pool_begins(mp);
         mp->oldest = region;
+        use_ring(mp);
     } else {
         mp->newest->newer = region;
     }
@@ -223,5 +234,6 @@ void grow_shrink(struct cork_mempool *mp, struct cork_mempool_region *region)
     }
     *(older != NULL ? &older->newer : &mp->oldest) = newer;
     *(newer != NULL ? &newer->older : &mp->newest) = older;
+    use_ring(mp);
     slots_remove(mp, region);
 }

@@ -46,8 +46,8 @@ unsigned hooks_tables(uint32_t protections, bool has_buffer)
     if (has(protections, CORK_MEMPOOL_CALLSITES)) {
         tables |= 1u << REGION_SITES;
     }
-    if (has(protections, CORK_MEMPOOL_QUARANTINE) && has_buffer) {
-        tables |= 1u << REGION_RING;
+    if (has(protections, CORK_MEMPOOL_QUARANTINE)) {
+        tables |= 1u << (has_buffer ? REGION_SHORT_RING : REGION_RING);
     }
     return tables;
 }
@@ -91,63 +91,15 @@ void hooks_empty_quarantine(struct cork_mempool *mp)
     }
 }
 
-#define RING_SIZE (QUARANTINE_MAX * sizeof(void *))
-
-/* The ring is there before anything can be freed. */
-static bool make_ring(struct cork_mempool *mp)
-{
-    const struct cork_mempool_source *source = mp->memory.source;
-    const size_t alignment = _Alignof(max_align_t);
-    void *ring;
-    {
-        SLOTS_CALL call = slots_enter(mp);
-
-        (void)call;
-        ring = source->acquire(mp->memory.data, RING_SIZE, alignment);
-        if (!bits_is_aligned(ring, alignment)) {
-            source->release(mp->memory.data, ring, RING_SIZE);
-        }
-    }
-    if (!bits_is_aligned(ring, alignment)) {
-        report_refuse(report_violation(mp, CORK_MEMPOOL_BAD_SOURCE));
-    }
-    mp->quarantine.objects = ring;
-    mp->quarantine.capacity = QUARANTINE_MAX;
-    return ring != NULL;
-}
-
-size_t hooks_memory_size(const struct cork_mempool *mp)
-{
-    return mp->quarantine.objects != NULL && mp->memory.buffer == NULL ? RING_SIZE : 0;
-}
-
-void hooks_done(struct cork_mempool *mp)
-{
-    void *ring = mp->quarantine.objects;
-
-    if (hooks_memory_size(mp) != 0) {
-        mp->quarantine.objects = NULL;
-        mp->memory.source->release(mp->memory.data, ring, RING_SIZE);
-    }
-}
-
 /* Makes a group with free slots the active one; where there is no other memory, of quarantine. */
 static NOINLINE bool open_next(struct cork_mempool *mp)
 {
     const int saved_errno = errno;
 
-    if (has(mp->protections, CORK_MEMPOOL_QUARANTINE) && mp->quarantine.objects == NULL &&
-        mp->memory.buffer == NULL && !make_ring(mp)) {
-        errno = ENOMEM;
-        return false;
-    }
     while (!grow_open(mp)) {
         struct cork_mempool_quarantine *quarantine = &mp->quarantine;
 
         if (quarantine->count == 0) {
-            if (mp->newest == NULL) {
-                hooks_done(mp);
-            }
             errno = ENOMEM;
             return false;
         }

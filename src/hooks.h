@@ -42,9 +42,4 @@ INTERNAL void hooks_empty_quarantine(struct cork_mempool *mp);
  * throw, those that it has been run on are not destructed again. */
 INTERNAL void hooks_destruct(struct cork_mempool *mp, struct cork_mempool_region *region);
 
-/* hooks_memory_size returns the bytes that a pool has besides its regions and its buffer;
- * hooks_done gives them back. */
-INTERNAL size_t hooks_memory_size(const struct cork_mempool *mp);
-INTERNAL void hooks_done(struct cork_mempool *mp);
-
 #endif /* CORK_MEMPOOL_HOOKS_H */

@@ -170,14 +170,11 @@ static bool copies_are_valid(const struct cork_mempool *mp, int number)
 static bool kept_is_valid(const struct cork_mempool *mp)
 {
     const char *kept = mp->lent.kept;
-    struct slot slot = {slots_region_at(mp, kept), 0};
+    const struct slot slot = slots_of(mp, kept);
 
-    if (kept == NULL || slot.region == NULL) {
-        return kept == NULL;
-    }
-    slot.index = geometry_slot_of(&mp->geometry, (uintptr_t)kept - (uintptr_t)slot.region->base);
-    return slot.index < slot.region->extended_count &&
-           (slots_not_live(slot.region, slot.index / GROUP_SLOTS) & slot_bit(slot)) == 0;
+    return kept == NULL ||
+           (slot.region != NULL &&
+            (slots_not_live(slot.region, slot.index / GROUP_SLOTS) & slot_bit(slot)) == 0);
 }
 
 /* What is lent is what there is; or nothing is. */
@@ -304,15 +301,17 @@ static bool linked_regions_are_valid(const struct cork_mempool *mp, size_t count
 static bool quarantine_is_valid(const struct cork_mempool *mp, const struct totals *totals)
 {
     const struct cork_mempool_quarantine *quarantine = &mp->quarantine;
+    const struct cork_mempool_region *oldest = mp->oldest;
+    const size_t capacity = oldest == NULL ? 0 : region_ring_capacity(oldest, &mp->geometry);
     uint64_t sum = 0;
 
-    if (quarantine->objects == NULL || quarantine->count > quarantine->capacity ||
-        quarantine->first >= quarantine->capacity) {
-        return quarantine->objects == NULL && quarantine->count == 0;
+    if (quarantine->objects != (oldest == NULL ? NULL : oldest->ring) ||
+        quarantine->capacity != capacity || quarantine->count > capacity ||
+        (quarantine->first >= capacity && quarantine->first != 0)) {
+        return false;
     }
     for (size_t i = 0; i < quarantine->count; i++) {
-        sum += random_mix(
-            (uintptr_t)quarantine->objects[(quarantine->first + i) % quarantine->capacity]);
+        sum += random_mix((uintptr_t)quarantine->objects[(quarantine->first + i) % capacity]);
     }
     return sum == totals->quarantine;
 }
@@ -376,8 +375,6 @@ void cork_mempool_stats(const struct cork_mempool *mp, struct cork_mempool_stats
         .block_size = geometry->block_slots * geometry->stride,
         .live_count = slots_live_count(mp),
         .free_count = mp->lent.kept != NULL,
-        .memory_size = hooks_memory_size(mp),
-        .reserved_size = hooks_memory_size(mp),
     };
     for (const struct cork_mempool_region *region = mp->oldest; region != NULL;
          region = region->newer) {

@@ -16,11 +16,9 @@
 #define geometry_init          cork_mempool_geometry_init_
 #define grow_open              cork_mempool_grow_open_
 #define grow_shrink            cork_mempool_grow_shrink_
-#define hooks_done             cork_mempool_hooks_done_
 #define hooks_destruct         cork_mempool_hooks_destruct_
 #define hooks_empty_quarantine cork_mempool_hooks_empty_quarantine_
 #define hooks_tables           cork_mempool_hooks_tables_
-#define hooks_memory_size      cork_mempool_hooks_memory_size_
 #define hooks_of               cork_mempool_hooks_of_
 #define hooks_verify           cork_mempool_hooks_verify_
 #define os_commit              cork_mempool_os_commit_
@@ -46,6 +44,7 @@
 #define region_memory_size     cork_mempool_region_memory_size_
 #define region_no_huge_pages   cork_mempool_region_no_huge_pages_
 #define region_purge           cork_mempool_region_purge_
+#define region_ring_capacity   cork_mempool_region_ring_capacity_
 #define region_release         cork_mempool_region_release_
 #define region_reserve         cork_mempool_region_reserve_
 #define report_refuse          cork_mempool_report_refuse_
@@ -61,6 +60,7 @@
 #define slots_lend             cork_mempool_slots_lend_
 #define slots_live_count       cork_mempool_slots_live_count_
 #define slots_next_live        cork_mempool_slots_next_live_
+#define slots_of               cork_mempool_slots_of_
 #define slots_open_freed       cork_mempool_slots_open_freed_
 #define slots_relink           cork_mempool_slots_relink_
 #define slots_remove           cork_mempool_slots_remove_

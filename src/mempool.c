@@ -189,7 +189,6 @@ static void release_all(struct cork_mempool *mp)
         grow_shrink(mp, region);
         region_release(region, &mp->geometry, mp->memory.source, mp->memory.data);
     }
-    hooks_done(mp);
 }
 
 void cork_mempool_done(struct cork_mempool *mp)

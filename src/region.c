@@ -16,10 +16,18 @@
 /* Stacks of slots hold twice an index in 32 bits. */
 #define INDEX_MAX_COUNT ((size_t)1 << 31)
 
-/* Where the tables of a region stand, in bytes from the first. */
+/* The head of a reserved region that is no larger than this is committed at once, because each
+ * table that has pages of its own costs a small pool a call of the system and a page fault. */
+#define HEAD_WHOLE_MAX_SIZE ((size_t)64 * 1024)
+
+/* Of tables, and of heads in memory that is not reserved. */
+#define UNIT _Alignof(max_align_t)
+
+/* Where the tables of a region stand, in bytes from the first, which begins with the region. */
 struct head {
     size_t tables[REGION_TABLE_COUNT];
     size_t size;
+    bool is_whole; /* committed at once */
 };
 
 struct first_table {
@@ -43,6 +51,8 @@ static size_t table_size(const struct cork_mempool_geometry *geometry, int table
     case REGION_SITES:
         return slot_count * sizeof(struct cork_mempool_sites);
     case REGION_RING:
+        return slot_count == 0 ? 0 : QUARANTINE_MAX * sizeof(void *);
+    case REGION_SHORT_RING:
         return bits_smaller(slot_count, QUARANTINE_MAX) * sizeof(void *);
     default:
         return region_group_count(slot_count) * sizeof(uint64_t);
@@ -53,32 +63,24 @@ static size_t table_size(const struct cork_mempool_geometry *geometry, int table
 static struct head head_of(const struct cork_mempool_geometry *geometry, size_t slot_count,
                            size_t unit)
 {
-    struct head head;
-    size_t size = 0;
+    struct head head = {.is_whole = true};
 
     for (int table = 0; table < REGION_TABLE_COUNT; table++) {
-        head.tables[table] = size;
-        size = bits_round_up(size + table_size(geometry, table, slot_count), unit);
+        head.tables[table] = head.size;
+        head.size += bits_round_up(table_size(geometry, table, slot_count), unit);
     }
-    head.size = size;
     return head;
-}
-
-/* The head of a reserved region. One that is small is committed at once, because each table that
- * has pages of its own costs a small pool a call of the system and a page fault. */
-#define HEAD_WHOLE_MAX_SIZE ((size_t)64 * 1024)
-
-static bool is_head_whole(const struct cork_mempool_geometry *geometry, size_t capacity)
-{
-    return head_of(geometry, capacity, _Alignof(max_align_t)).size <= HEAD_WHOLE_MAX_SIZE;
 }
 
 static struct head reserved_head(const struct cork_mempool_geometry *geometry, size_t capacity)
 {
     const size_t page = os_page_size();
-    const bool is_whole = is_head_whole(geometry, capacity);
-    struct head head = head_of(geometry, capacity, is_whole ? _Alignof(max_align_t) : page);
+    struct head head = head_of(geometry, capacity, UNIT);
 
+    if (head.size > HEAD_WHOLE_MAX_SIZE) {
+        head = head_of(geometry, capacity, page);
+        head.is_whole = false;
+    }
     head.size = bits_round_up(head.size, page);
     return head;
 }
@@ -89,22 +91,31 @@ static void *table_at(void *memory, const struct head *head, int table,
     return (geometry->tables >> table & 1) != 0 ? (char *)memory + head->tables[table] : NULL;
 }
 
-static struct cork_mempool_region *region_init(void *memory, const struct head *head, char *base,
-                                               size_t capacity,
-                                               const struct cork_mempool_geometry *geometry)
+/* Makes a region, at the begin of its head, or with its one group elsewhere. */
+static void region_init(struct cork_mempool_region *region, struct cork_mempool_group *groups,
+                        const struct head *head, size_t capacity,
+                        const struct cork_mempool_geometry *geometry)
 {
-    struct first_table *table = memory;
+    const int ring = (geometry->tables >> REGION_RING & 1) != 0 ? REGION_RING : REGION_SHORT_RING;
 
-    table->region = (struct cork_mempool_region){
-        .base = base,
-        .groups = table->groups,
-        .held = table_at(memory, head, REGION_HELD, geometry),
-        .fresh = table_at(memory, head, REGION_FRESH, geometry),
-        .checksums = table_at(memory, head, REGION_CHECKSUMS, geometry),
-        .sites = table_at(memory, head, REGION_SITES, geometry),
+    *region = (struct cork_mempool_region){
+        .groups = groups,
+        .held = table_at(region, head, REGION_HELD, geometry),
+        .fresh = table_at(region, head, REGION_FRESH, geometry),
+        .checksums = table_at(region, head, REGION_CHECKSUMS, geometry),
+        .sites = table_at(region, head, REGION_SITES, geometry),
+        .ring = table_at(region, head, ring, geometry),
         .reserved_count = capacity,
     };
-    return &table->region;
+}
+
+size_t region_ring_capacity(const struct cork_mempool_region *region,
+                            const struct cork_mempool_geometry *geometry)
+{
+    const size_t size = table_size(geometry, REGION_RING, region->reserved_count) +
+                        table_size(geometry, REGION_SHORT_RING, region->reserved_count);
+
+    return size / sizeof(void *);
 }
 
 /* A slot costs its stride, than which neither the alignment nor the redzone is larger, but for
@@ -124,7 +135,6 @@ struct cork_mempool_region *region_reserve(size_t capacity, size_t committed,
 {
     const size_t page = os_page_size();
     const struct head head = reserved_head(geometry, capacity);
-    const size_t head_size = is_head_whole(geometry, capacity) ? head.size : page;
     /* A reservation starts at a page; its first slot may have to start further on. */
     const size_t slack = geometry->alignment > page ? geometry->alignment : 0;
     const size_t slots_size = geometry->redzone_size + capacity * geometry->stride + slack;
@@ -134,60 +144,67 @@ struct cork_mempool_region *region_reserve(size_t capacity, size_t committed,
     if (memory == NULL) {
         return NULL;
     }
-    if (!os_commit(memory + page, head_size, memory_size)) {
+    if (!os_commit(memory + page, head.is_whole ? head.size : page, memory_size)) {
         os_release(memory, memory_size);
         return NULL;
     }
 
+    struct first_table *table = (void *)(memory + page);
+    struct cork_mempool_region *region = &table->region;
     char *slots = memory + page + head.size + page;
-    char *base = bits_align(slots, geometry->alignment) + geometry->redzone_size;
-    struct cork_mempool_region *region =
-        region_init(memory + page, &head, base, capacity, geometry);
+    region_init(region, table->groups, &head, capacity, geometry);
+    region->base = bits_align(slots, geometry->alignment) + geometry->redzone_size;
     region->memory = memory;
     region->memory_size = memory_size;
     region->origin = REGION_IS_RESERVED;
-    tools_reserved(memory, memory_size);
     if (!region_commit(region, committed, geometry)) {
-        region_release(region, geometry, NULL, NULL);
+        os_release(memory, memory_size);
         return NULL;
     }
+    tools_reserved(memory, memory_size);
     return region;
 }
 
 /* The heap is asked for more than it aligns, and for a lead before the first slot. */
-static size_t heap_slots_size(size_t count, const struct cork_mempool_geometry *geometry)
+static size_t acquired_size(size_t capacity, const struct cork_mempool_geometry *geometry,
+                            bool is_heap)
 {
-    return HEAP_LEAD_SIZE + geometry->redzone_size + geometry->alignment + count * geometry->stride;
+    const size_t extra = is_heap ? HEAP_LEAD_SIZE + geometry->alignment : 0;
+
+    return extra + geometry->redzone_size + capacity * geometry->stride;
 }
 
-static char *heap_base(char *memory, const struct cork_mempool_geometry *geometry)
+/* Has a region's slots stand in memory that a source has given. */
+static void use_acquired(struct cork_mempool_region *region, char *memory,
+                         const struct cork_mempool_geometry *geometry, bool is_heap, int origin)
 {
-    char *base = bits_align(memory + HEAP_LEAD_SIZE, geometry->alignment) + geometry->redzone_size;
+    char *slots = memory;
 
-    memset(base - HEAP_LEAD_SIZE, 0, HEAP_LEAD_SIZE);
-    return base;
+    if (is_heap) {
+        slots = bits_align(memory + HEAP_LEAD_SIZE, geometry->alignment);
+        memset(slots + geometry->redzone_size - HEAP_LEAD_SIZE, 0, HEAP_LEAD_SIZE);
+    }
+    region->base = slots + geometry->redzone_size;
+    region->committed_count = region->reserved_count;
+    region->memory = memory;
+    region->memory_size = acquired_size(region->reserved_count, geometry, is_heap);
+    region->origin = origin;
+    tools_acquired(memory, region->memory_size);
 }
 
 struct cork_mempool_region *region_from_heap(struct cork_mempool_region *region,
                                              struct cork_mempool_group *group, size_t count,
                                              const struct cork_mempool_geometry *geometry)
 {
-    const size_t size = heap_slots_size(count, geometry);
-    char *memory = os_heap.acquire(NULL, size, _Alignof(max_align_t));
+    static const struct head no_head;
+    char *memory = os_heap.acquire(NULL, acquired_size(count, geometry, true), UNIT);
 
     if (memory == NULL) {
         return NULL;
     }
-    *region = (struct cork_mempool_region){
-        .base = heap_base(memory, geometry),
-        .groups = group,
-        .committed_count = count,
-        .reserved_count = count,
-        .memory = memory,
-        .memory_size = size,
-        .origin = REGION_IS_FIRST,
-    };
-    tools_acquired(memory, size);
+    *group = (struct cork_mempool_group){0, NULL};
+    region_init(region, group, &no_head, count, geometry);
+    use_acquired(region, memory, geometry, true, REGION_IS_FIRST);
     return region;
 }
 
@@ -196,35 +213,29 @@ struct cork_mempool_region *region_acquire(size_t capacity,
                                            const struct cork_mempool_source *source,
                                            void *source_data, bool *is_misaligned)
 {
-    const size_t unit = _Alignof(max_align_t);
     const bool is_heap = source == &os_heap;
-    const size_t alignment = is_heap ? unit : geometry->alignment;
-    const struct head head = head_of(geometry, capacity, unit);
-    const size_t slots_size = is_heap ? heap_slots_size(capacity, geometry)
-                                      : geometry->redzone_size + capacity * geometry->stride;
-    char *slots = source->acquire(source_data, slots_size, alignment);
-    if (slots == NULL) {
+    const size_t alignment = is_heap ? UNIT : geometry->alignment;
+    const size_t size = acquired_size(capacity, geometry, is_heap);
+    const struct head head = head_of(geometry, capacity, UNIT);
+    char *memory = source->acquire(source_data, size, alignment);
+
+    if (memory == NULL) {
         return NULL;
     }
 
-    void *memory = source->acquire(source_data, head.size, unit);
-    *is_misaligned = !bits_is_aligned(slots, alignment) || !bits_is_aligned(memory, unit);
-    if (memory == NULL || *is_misaligned) {
-        source->release(source_data, slots, slots_size);
-        if (memory != NULL) {
-            source->release(source_data, memory, head.size);
+    struct first_table *table = source->acquire(source_data, head.size, UNIT);
+    *is_misaligned = !bits_is_aligned(memory, alignment) || !bits_is_aligned(table, UNIT);
+    if (table == NULL || *is_misaligned) {
+        source->release(source_data, memory, size);
+        if (table != NULL) {
+            source->release(source_data, table, head.size);
         }
         return NULL;
     }
-
-    char *base = is_heap ? heap_base(slots, geometry) : slots + geometry->redzone_size;
-    struct cork_mempool_region *region = region_init(memory, &head, base, capacity, geometry);
-    region->committed_count = capacity;
-    region->memory = slots;
-    region->memory_size = slots_size;
-    region->origin = REGION_IS_ACQUIRED;
-    tools_acquired(slots, slots_size);
-    return region;
+    memset(table, 0, head.size);
+    region_init(&table->region, table->groups, &head, capacity, geometry);
+    use_acquired(&table->region, memory, geometry, is_heap, REGION_IS_ACQUIRED);
+    return &table->region;
 }
 
 /* There is always room for fresh slots' table, because the environment may ask for protections of
@@ -234,26 +245,22 @@ static struct head buffer_head(const struct cork_mempool_geometry *geometry, siz
     struct cork_mempool_geometry hooked = *geometry;
 
     hooked.tables |= 1u << REGION_FRESH;
-    return head_of(&hooked, capacity, _Alignof(max_align_t));
+    return head_of(&hooked, capacity, UNIT);
 }
 
-/* The bytes that a region of this capacity takes of a buffer; *slots: where its slots start. */
-static size_t buffer_use(char *buffer, size_t capacity,
-                         const struct cork_mempool_geometry *geometry, char **slots)
+/* Where the first slot of a region of this capacity is in a buffer. */
+static char *buffer_base(char *buffer, size_t capacity,
+                         const struct cork_mempool_geometry *geometry)
 {
-    char *head = bits_align(buffer, _Alignof(max_align_t));
-    char *head_end = head + buffer_head(geometry, capacity).size;
+    char *head_end = bits_align(buffer, UNIT) + buffer_head(geometry, capacity).size;
 
-    *slots = bits_align(head_end, geometry->alignment) + geometry->redzone_size;
-    return (size_t)(*slots - buffer) + capacity * geometry->stride;
+    return bits_align(head_end, geometry->alignment) + geometry->redzone_size;
 }
 
-size_t region_buffer_capacity(const void *buffer, size_t buffer_size,
+size_t region_buffer_capacity(void *buffer, size_t buffer_size,
                               const struct cork_mempool_geometry *geometry)
 {
     size_t capacity = buffer_size / geometry->stride;
-    size_t used;
-    char *slots;
 
     if (capacity > max_count(geometry)) {
         return 0;
@@ -261,36 +268,35 @@ size_t region_buffer_capacity(const void *buffer, size_t buffer_size,
     capacity = bits_smaller(capacity, INDEX_MAX_COUNT);
     /* Each round gives up no more slots than it takes to save what is too much: a slot saves its
      * stride, what tables say of it, and once the gap that aligns the slots. */
-    while (capacity > 0 && (used = buffer_use((char *)(uintptr_t)buffer, capacity, geometry,
-                                              &slots)) > buffer_size) {
+    while (capacity > 0) {
+        const char *base = buffer_base(buffer, capacity, geometry);
+        const size_t used = (size_t)(base - (char *)buffer) + capacity * geometry->stride;
         const size_t slot_size = 2 * geometry->stride + 3 * sizeof(struct cork_mempool_sites);
+
+        if (used <= buffer_size) {
+            break;
+        }
         capacity -= bits_smaller((used - buffer_size) / slot_size + 1, capacity);
     }
     return capacity;
 }
 
 struct cork_mempool_region *region_from_buffer(void *buffer, size_t buffer_size,
-                                               const struct cork_mempool_geometry *geometry,
-                                               struct cork_mempool_quarantine *quarantine)
+                                               const struct cork_mempool_geometry *geometry)
 {
-    const size_t unit = _Alignof(max_align_t);
     const size_t capacity = region_buffer_capacity(buffer, buffer_size, geometry);
     const struct head head = buffer_head(geometry, capacity);
-    char *slots;
+    struct first_table *table = (void *)bits_align(buffer, UNIT);
+    struct cork_mempool_region *region = &table->region;
 
-    buffer_use(buffer, capacity, geometry, &slots);
-
-    struct cork_mempool_region *region =
-        region_init(bits_align(buffer, unit), &head, slots, capacity, geometry);
-    *quarantine = (struct cork_mempool_quarantine){
-        .objects = table_at(region, &head, REGION_RING, geometry),
-        .capacity = bits_smaller(capacity, QUARANTINE_MAX),
-    };
+    memset(table, 0, head.size);
+    region_init(region, table->groups, &head, capacity, geometry);
+    region->base = buffer_base(buffer, capacity, geometry);
     region->committed_count = capacity;
     region->memory = buffer;
     region->memory_size = buffer_size;
     region->origin = REGION_IS_BUFFER;
-    tools_acquired(slots - geometry->redzone_size,
+    tools_acquired(region->base - geometry->redzone_size,
                    geometry->redzone_size + capacity * geometry->stride);
     return region;
 }
@@ -302,10 +308,7 @@ static bool commit_head(struct cork_mempool_region *region, size_t end,
     const size_t page = os_page_size();
     const struct head head = reserved_head(geometry, region->reserved_count);
 
-    if (is_head_whole(geometry, region->reserved_count)) {
-        return true;
-    }
-    for (int table = 0; table < REGION_TABLE_COUNT; table++) {
+    for (int table = 0; table < REGION_TABLE_COUNT && !head.is_whole; table++) {
         const size_t committed = table_size(geometry, table, region->committed_count);
         const size_t used = bits_round_up(committed, page);
         const size_t needed = bits_round_up(table_size(geometry, table, end), page);
@@ -318,47 +321,34 @@ static bool commit_head(struct cork_mempool_region *region, size_t end,
     return true;
 }
 
-/* Pages, as addresses. */
+static char *address_in(const struct cork_mempool_region *region, uintptr_t address)
+{
+    return region->base + (ptrdiff_t)(address - (uintptr_t)region->base);
+}
+
+/* Pages of a region. */
 struct pages {
-    uintptr_t from;
-    uintptr_t to;
+    char *start;
+    size_t size;
 };
 
-/* The pages that slots [first, end) are the first to need, with the redzone before them; with
- * guards, those of a block that begins with first. */
+/* The pages that slots [first, end) are the first to need, with the redzone before them. Slots of
+ * guarded pools are those of whole blocks, each with its guard; a redzone and a block fill pages,
+ * and the last guard is left out. */
 static struct pages pages_of(const struct cork_mempool_region *region, size_t first, size_t end,
                              const struct cork_mempool_geometry *geometry)
 {
     const size_t page = os_page_size();
+    const size_t pitch = geometry->block_pitch;
+    const size_t last = pitch != 0 ? end - pitch + geometry->block_slots : end;
     const uintptr_t base = (uintptr_t)region->base;
     const uintptr_t start = base + first * geometry->stride;
-    const bool is_begun = first != 0 && geometry->block_pitch == 0;
+    const uintptr_t from = first == 0 || pitch != 0
+                               ? bits_round_down(start - geometry->redzone_size, page)
+                               : bits_round_up(start, page);
+    const uintptr_t to = bits_round_up(base + last * geometry->stride, page);
 
-    return (struct pages){
-        .from = is_begun ? bits_round_up(start, page)
-                         : bits_round_down(start - geometry->redzone_size, page),
-        .to = bits_round_up(base + end * geometry->stride, page),
-    };
-}
-
-/* pages_of what lies between two guards: a block, or all slots up to end. */
-static struct pages next_pages(const struct cork_mempool_region *region, size_t first, size_t end,
-                               const struct cork_mempool_geometry *geometry)
-{
-    const bool is_guarded = geometry->block_pitch != 0;
-
-    return pages_of(region, first, is_guarded ? first + geometry->block_slots : end, geometry);
-}
-
-/* The slot behind those pages and the guard that follows, or end. */
-static size_t next_first(size_t first, size_t end, const struct cork_mempool_geometry *geometry)
-{
-    return geometry->block_pitch != 0 ? first + geometry->block_pitch : end;
-}
-
-static char *address_in(const struct cork_mempool_region *region, uintptr_t address)
-{
-    return region->base + (ptrdiff_t)(address - (uintptr_t)region->base);
+    return (struct pages){address_in(region, from), to - from};
 }
 
 /* Guards the blocks of slots [first, end) from each other, before they are committed. */
@@ -367,34 +357,12 @@ static bool guard_blocks(const struct cork_mempool_region *region, size_t first,
 {
     const size_t pitch = geometry->block_pitch;
 
-    for (size_t next = first + pitch; next < end; next += pitch) {
-        const uintptr_t from = next_pages(region, next - pitch, end, geometry).to;
-        const uintptr_t to = next_pages(region, next, end, geometry).from;
+    for (; first + pitch < end; first += pitch) {
+        const struct pages block = pages_of(region, first, first + pitch, geometry);
 
-        if (!os_guard(address_in(region, from), to - from)) {
+        if (!os_guard(block.start + block.size, pitch * geometry->stride - block.size)) {
             return false;
         }
-    }
-    return true;
-}
-
-/* Slots of guarded pools are those of whole blocks, each with its guard. There is always a page to
- * commit: the last commit ended with the last slot that its last page holds as a whole. */
-static bool commit_slots(struct cork_mempool_region *region, size_t first, size_t end,
-                         const struct cork_mempool_geometry *geometry)
-{
-    const uintptr_t from = next_pages(region, first, end, geometry).from;
-    /* Where the last block ends; or without guards, the pitch being 0, where no more slots do. */
-    const uintptr_t to = next_pages(region, end - geometry->block_pitch, end, geometry).to;
-
-    if (!os_commit(address_in(region, from), to - from, region->memory_size)) {
-        return false;
-    }
-    while (first < end) {
-        const struct pages pages = next_pages(region, first, end, geometry);
-
-        tools_acquired(address_in(region, pages.from), pages.to - pages.from);
-        first = next_first(first, end, geometry);
     }
     return true;
 }
@@ -403,17 +371,15 @@ static bool commit_slots(struct cork_mempool_region *region, size_t first, size_
 static size_t committed_size(const struct cork_mempool_region *region,
                              const struct cork_mempool_geometry *geometry)
 {
-    const size_t end = region->committed_count;
-    size_t size = 0;
+    const size_t count = region->committed_count;
+    const size_t pitch = geometry->block_pitch;
 
-    for (size_t first = 0; first < end; first = next_first(first, end, geometry)) {
-        const struct pages pages = next_pages(region, first, end, geometry);
-
-        size += pages.to - pages.from;
-    }
-    return size;
+    return pitch != 0 ? count / pitch * pages_of(region, 0, pitch, geometry).size
+                      : pages_of(region, 0, count, geometry).size;
 }
 
+/* There is always a page to commit: the last commit ended with the last slot that its last page
+ * holds as a whole. */
 static bool commit(struct cork_mempool_region *region, size_t count,
                    const struct cork_mempool_geometry *geometry)
 {
@@ -423,7 +389,7 @@ static bool commit(struct cork_mempool_region *region, size_t count,
 
     if (pitch != 0) {
         end = first + count / pitch * pitch;
-        if (end > first + pitch && !guard_blocks(region, first, end, geometry)) {
+        if (!guard_blocks(region, first, end, geometry)) {
             /* What is not committed is a guard too, at the price of a mapping for each. */
             end = first + pitch;
         }
@@ -435,9 +401,13 @@ static bool commit(struct cork_mempool_region *region, size_t count,
 
         end = bits_smaller(size / geometry->stride, region->reserved_count);
     }
-    if (!commit_head(region, end, geometry) || !commit_slots(region, first, end, geometry)) {
+
+    const struct pages pages = pages_of(region, first, end, geometry);
+    if (!commit_head(region, end, geometry) ||
+        !os_commit(pages.start, pages.size, region->memory_size)) {
         return false;
     }
+    tools_acquired(pages.start, pages.size);
     region->committed_count = end;
     return true;
 }
@@ -480,25 +450,22 @@ size_t region_purge(struct cork_mempool_region *region, size_t first, size_t end
 void region_no_huge_pages(struct cork_mempool_region *region,
                           const struct cork_mempool_geometry *geometry)
 {
-    const struct pages pages = next_pages(region, 0, region->committed_count, geometry);
+    const struct pages pages = pages_of(region, 0, region->committed_count, geometry);
 
     region_purge(region, region->extended_count, region->committed_count, geometry);
-    os_no_huge_pages(address_in(region, pages.from), pages.to - pages.from);
+    os_no_huge_pages(pages.start, pages.size);
 }
 
 void region_release(struct cork_mempool_region *region,
                     const struct cork_mempool_geometry *geometry,
                     const struct cork_mempool_source *source, void *source_data)
 {
-    const size_t unit = _Alignof(max_align_t);
+    struct pages pages;
 
     switch (region->origin) {
     case REGION_IS_RESERVED:
-        for (size_t first = 0; first < region->committed_count;
-             first = next_first(first, region->committed_count, geometry)) {
-            const struct pages pages = next_pages(region, first, region->committed_count, geometry);
-            tools_released(address_in(region, pages.from), pages.to - pages.from);
-        }
+        pages = pages_of(region, 0, region->committed_count, geometry);
+        tools_released(pages.start, pages.size);
         tools_unreserved(region->memory, region->memory_size);
         os_release(region->memory, region->memory_size);
         break;
@@ -506,15 +473,15 @@ void region_release(struct cork_mempool_region *region,
         tools_released(region->base - geometry->redzone_size,
                        geometry->redzone_size + region->reserved_count * geometry->stride);
         break;
-    case REGION_IS_FIRST:
-        tools_released(region->memory, region->memory_size);
-        os_heap.release(NULL, region->memory, region->memory_size);
-        break;
     default:
         KNOWN(source != NULL);
         tools_released(region->memory, region->memory_size);
         source->release(source_data, region->memory, region->memory_size);
-        source->release(source_data, region, head_of(geometry, region->reserved_count, unit).size);
+        if (region->origin == REGION_IS_ACQUIRED) {
+            const struct head head = head_of(geometry, region->reserved_count, UNIT);
+
+            source->release(source_data, region, head.size);
+        }
         break;
     }
 }
@@ -523,16 +490,15 @@ void region_release(struct cork_mempool_region *region,
 static size_t committed_head_size(const struct cork_mempool_region *region,
                                   const struct cork_mempool_geometry *geometry)
 {
-    const size_t page = os_page_size();
+    const struct head head = reserved_head(geometry, region->reserved_count);
     size_t size = 0;
 
-    if (is_head_whole(geometry, region->reserved_count)) {
-        return reserved_head(geometry, region->reserved_count).size;
-    }
     for (int table = 0; table < REGION_TABLE_COUNT; table++) {
-        size += bits_round_up(table_size(geometry, table, region->committed_count), page);
+        const size_t used = table_size(geometry, table, region->committed_count);
+
+        size += bits_round_up(used, os_page_size());
     }
-    return size;
+    return head.is_whole ? head.size : size;
 }
 
 size_t region_memory_size(const struct cork_mempool_region *region,
@@ -542,8 +508,7 @@ size_t region_memory_size(const struct cork_mempool_region *region,
     case REGION_IS_RESERVED:
         return committed_head_size(region, geometry) + committed_size(region, geometry);
     case REGION_IS_ACQUIRED:
-        return region->memory_size +
-               head_of(geometry, region->reserved_count, _Alignof(max_align_t)).size;
+        return region->memory_size + head_of(geometry, region->reserved_count, UNIT).size;
     default:
         return region->memory_size;
     }

@@ -37,14 +37,16 @@ enum region_origin {
     REGION_IS_BUFFER
 };
 
-/* The tables of a region; the first begins with the region's own struct, and all have it. */
+/* The tables of a region; the first begins with the region's own struct, and all have it. What
+ * small pools use stands before what grows with each slot. */
 enum region_table {
     REGION_GROUPS,
     REGION_HELD,
     REGION_FRESH,
+    REGION_RING,       /* the quarantine's, if the region is the oldest */
+    REGION_SHORT_RING, /* in its place, with no more room than for all slots */
     REGION_CHECKSUMS,
     REGION_SITES,
-    REGION_RING, /* of a buffer: the quarantine's */
     REGION_TABLE_COUNT
 };
 
@@ -76,15 +78,17 @@ INTERNAL struct cork_mempool_region *region_acquire(size_t capacity,
                                                     const struct cork_mempool_source *source,
                                                     void *source_data, bool *is_misaligned);
 
-/* region_from_buffer makes a region of all of a buffer that has room for one slot at least, and an
- * empty quarantine. */
+/* region_from_buffer makes a region of all of a buffer that has room for one slot at least. */
 INTERNAL struct cork_mempool_region *
-region_from_buffer(void *buffer, size_t buffer_size, const struct cork_mempool_geometry *geometry,
-                   struct cork_mempool_quarantine *quarantine);
+region_from_buffer(void *buffer, size_t buffer_size, const struct cork_mempool_geometry *geometry);
 
 /* region_buffer_capacity returns how many slots a buffer has room for. */
-INTERNAL size_t region_buffer_capacity(const void *buffer, size_t buffer_size,
+INTERNAL size_t region_buffer_capacity(void *buffer, size_t buffer_size,
                                        const struct cork_mempool_geometry *geometry);
+
+/* region_ring_capacity returns how many objects the ring of an oldest region has room for. */
+INTERNAL size_t region_ring_capacity(const struct cork_mempool_region *region,
+                                     const struct cork_mempool_geometry *geometry);
 
 /* region_max_capacity returns an upper bound on capacity: no size computed from it, even doubled,
  * overflows size_t. */

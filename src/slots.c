@@ -50,12 +50,6 @@ void slots_recall(struct cork_mempool *mp)
     if (lent->owner == NULL) {
         return;
     }
-    for (size_t i = 0; i < lent->stack_count; i++) {
-        struct cork_mempool_region *region = mp->lookup[lent->stack[i] & 1];
-
-        KNOWN(region != NULL);
-        slots_link(mp, region, lent->stack[i] / 2 / GROUP_SLOTS);
-    }
     if (lent->kept != NULL) {
         slots_release(mp, slots_of(mp, lent->kept));
     }
@@ -141,30 +135,20 @@ static uint64_t lowest_bits(uint64_t bits, size_t count)
     return lowest;
 }
 
-/* What the tables say of slots from first up to extended_count, all of one group. */
+/* What the tables, which begin as zeros, say of slots from first up to extended_count, all of one
+ * group. */
 static void begin_tables(struct cork_mempool_region *region, size_t first, uint64_t bits,
                          uint64_t guards)
 {
     const size_t group = first / GROUP_SLOTS;
-    const size_t count = region->extended_count - first;
 
-    if (first % GROUP_SLOTS == 0) {
-        region->groups[group] = (struct cork_mempool_group){0, NULL};
-    }
+    guards &= slots_extended(region, group);
     region->groups[group].free |= bits;
     if (region->held != NULL) {
-        region->held[group] = first % GROUP_SLOTS == 0 ? 0 : region->held[group];
-        region->held[group] |= guards & slots_extended(region, group);
+        region->held[group] |= guards;
     }
     if (region->fresh != NULL) {
-        region->fresh[group] = first % GROUP_SLOTS == 0 ? 0 : region->fresh[group];
-        region->fresh[group] |= bits | (guards & slots_extended(region, group));
-    }
-    if (region->checksums != NULL) {
-        memset(&region->checksums[first], 0, count * sizeof(*region->checksums));
-    }
-    if (region->sites != NULL) {
-        memset(&region->sites[first], 0, count * sizeof(*region->sites));
+        region->fresh[group] |= bits | guards;
     }
 }
 
@@ -212,16 +196,23 @@ struct cork_mempool_region *slots_region_at(const struct cork_mempool *mp, const
     return found;
 }
 
-void slots_insert(struct cork_mempool *mp, struct cork_mempool_region *region)
+/* Where a region is in the tree, or belongs. No two regions have the same priority. */
+static struct cork_mempool_region **place_of(struct cork_mempool *mp,
+                                             const struct cork_mempool_region *region)
 {
     struct cork_mempool_region **place = &mp->root;
 
-    while (*place != NULL && slots_priority(*place) >= slots_priority(region)) {
+    while (*place != NULL && slots_priority(*place) > slots_priority(region)) {
         const bool is_lower = (uintptr_t)region->base < (uintptr_t)(*place)->base;
         place = is_lower ? &(*place)->lower : &(*place)->higher;
     }
+    return place;
+}
 
+void slots_insert(struct cork_mempool *mp, struct cork_mempool_region *region)
+{
     /* The tree below is split at the region's address. */
+    struct cork_mempool_region **place = place_of(mp, region);
     struct cork_mempool_region *rest = *place;
     struct cork_mempool_region **lower = &region->lower;
     struct cork_mempool_region **higher = &region->higher;
@@ -244,17 +235,13 @@ void slots_insert(struct cork_mempool *mp, struct cork_mempool_region *region)
 
 void slots_remove(struct cork_mempool *mp, struct cork_mempool_region *region)
 {
-    struct cork_mempool_region **place = &mp->root;
+    /* The trees below it become one. */
+    struct cork_mempool_region **place = place_of(mp, region);
     struct cork_mempool_region *lower = region->lower;
     struct cork_mempool_region *higher = region->higher;
 
-    while (*place != region) {
-        const bool is_lower = (uintptr_t)region->base < (uintptr_t)(*place)->base;
-        place = is_lower ? &(*place)->lower : &(*place)->higher;
-    }
-    /* The trees below it become one. */
     while (lower != NULL && higher != NULL) {
-        if (slots_priority(lower) >= slots_priority(higher)) {
+        if (slots_priority(lower) > slots_priority(higher)) {
             *place = lower;
             place = &lower->higher;
             lower = *place;
@@ -286,14 +273,22 @@ void slots_relink(struct cork_mempool *mp)
     }
 }
 
+struct slot slots_of(const struct cork_mempool *mp, const void *ptr)
+{
+    struct cork_mempool_region *region = slots_region_at(mp, ptr);
+    uintptr_t index = 0;
+
+    if (region != NULL) {
+        index = geometry_slot_of(&mp->geometry, (uintptr_t)ptr - (uintptr_t)region->base);
+        region = index < region->extended_count ? region : NULL;
+    }
+    return (struct slot){region, index};
+}
+
 bool slots_find(const struct cork_mempool *mp, const void *ptr, struct slot *slot)
 {
-    slot->region = slots_region_at(mp, ptr);
-    if (slot->region == NULL) {
-        return false;
-    }
-    slot->index = geometry_slot_of(&mp->geometry, (uintptr_t)ptr - (uintptr_t)slot->region->base);
-    return slot->index < slot->region->extended_count && ptr != mp->lent.kept &&
+    *slot = slots_of(mp, ptr);
+    return slot->region != NULL && ptr != mp->lent.kept &&
            (slots_not_live(slot->region, slot->index / GROUP_SLOTS) & slot_bit(*slot)) == 0;
 }
 

@@ -51,7 +51,8 @@ static inline bool slots_is_moved(const struct cork_mempool *mp)
 }
 
 /* slots_lend gives the fast paths what they may use, slots_recall takes it back. Hooks that need
- * not hear of each new let new have all but fresh slots, and free nothing. */
+ * not hear of each new let new have all but fresh slots, and free nothing. Who recalls while slots
+ * are on the stack links all groups anew. */
 INTERNAL void slots_lend(struct cork_mempool *mp);
 INTERNAL void slots_recall(struct cork_mempool *mp);
 
@@ -78,7 +79,9 @@ static inline bool slots_has_more(const struct cork_mempool *mp)
     return mp->newest != NULL && mp->newest->extended_count != mp->newest->committed_count;
 }
 
-/* slots_find finds the live object that starts at ptr. Returns: false where there is none. */
+/* slots_of returns the slot that starts at ptr and belongs to a group; its region is NULL where
+ * there is none. slots_find finds the live object there. Returns: false where there is none. */
+INTERNAL struct slot slots_of(const struct cork_mempool *mp, const void *ptr);
 INTERNAL bool slots_find(const struct cork_mempool *mp, const void *ptr, struct slot *slot);
 
 /* slots_region_at returns the region with the highest base that is not above ptr, or NULL. */
@@ -147,20 +150,6 @@ static inline void slots_end_change(struct slots_call *call)
 /* The types of local variables that these begin, and that end with their block. */
 #define SLOTS_CALL   __attribute__((cleanup(slots_leave))) struct slots_call
 #define SLOTS_CHANGE __attribute__((cleanup(slots_end_change))) struct slots_call
-
-/* slots_of returns the slot of an object that is known to be the pool's. */
-static inline struct slot slots_of(const struct cork_mempool *mp, const void *object)
-{
-    struct cork_mempool_region *region = slots_lookup(mp, object);
-    uintptr_t index = geometry_slot_of(&mp->geometry, (uintptr_t)object - (uintptr_t)region->base);
-
-    if (UNLIKELY(index >= region->extended_count)) {
-        region = slots_region_at(mp, object);
-        KNOWN(region != NULL);
-        index = geometry_slot_of(&mp->geometry, (uintptr_t)object - (uintptr_t)region->base);
-    }
-    return (struct slot){region, index};
-}
 
 static inline uint64_t slot_bit(struct slot slot)
 {

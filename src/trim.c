@@ -123,9 +123,5 @@ size_t cork_mempool_trim(struct cork_mempool *mp)
             size += purge_groups(mp, region);
         }
     }
-    if (mp->oldest == NULL) {
-        size += hooks_memory_size(mp);
-        hooks_done(mp);
-    }
     return size;
 }

@@ -215,7 +215,7 @@ TEST(all_requests_from_any_on_may_be_refused)
     }
 }
 
-/* Tables are refused too, and the quarantine's ring. */
+/* Tables are refused too. */
 TEST(each_request_of_a_protected_pool_may_be_refused)
 {
     static const unsigned protections[] = {CORK_MEMPOOL_SEAL, CORK_MEMPOOL_QUARANTINE,

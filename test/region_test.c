@@ -80,6 +80,7 @@ static size_t tables_size(const struct cork_mempool_region *region, size_t slot_
     size += region->held != NULL ? words_size : 0;
     size += region->fresh != NULL ? words_size : 0;
     size += region->checksums != NULL ? in_units(slot_count * sizeof(uint64_t), unit) : 0;
+    size += region->ring != NULL ? in_units(256 * sizeof(void *), unit) : 0;
     size += region->sites != NULL ? in_units(slot_count * sizeof(*region->sites), unit) : 0;
     return size;
 }
@@ -141,17 +142,16 @@ enum lack { NO_LACK, NO_HEAP, NO_GUARDS, LACK_COUNT };
 /* Takes objects, and says how many regions they are in. */
 static size_t compare_memory(size_t element_size, unsigned protection, size_t count, enum lack lack)
 {
-    const bool has_ring = (protection & CORK_MEMPOOL_QUARANTINE) != 0;
     struct cork_mempool mp;
-    size_t memory_size = has_ring ? 256 * sizeof(void *) : 0;
-    size_t reserved_size = memory_size;
+    size_t memory_size = 0;
+    size_t reserved_size = 0;
     size_t region_count = 0;
 
     init(&mp,
          (struct cork_mempool_options){.element_size = element_size, .protections = protection});
     requests_start();
     if (lack == NO_HEAP) {
-        requests_refuse(HEAP, REFUSE_FROM, has_ring ? 2 : 1);
+        requests_refuse(HEAP, REFUSE_FROM, 1);
     } else if (lack == NO_GUARDS) {
         requests_refuse_guards();
     }

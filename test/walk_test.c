@@ -13,9 +13,9 @@
 #include "pools.h"
 
 #define SIZE         64
-#define GRANT_SIZE   2048
+#define GRANT_SIZE   4096
 #define GRANT_COUNT  2048
-#define OBJECT_COUNT 9000
+#define OBJECT_COUNT 18000
 
 /* A source that grants little at a time, and memory in an order of its own. */
 struct grants {

@@ -54,6 +54,7 @@ struct cork_mempool_region {
     uint64_t *fresh;                      /* of each group: slots never issued; or NULL */
     uint64_t *checksums;                  /* of each slot's freed contents, 0: none; or NULL */
     struct cork_mempool_sites *sites;     /* of each slot; or NULL */
+    void **ring;                          /* of the quarantine, if this is the oldest; or NULL */
     size_t extended_count;                /* slots below this belong to a group */
     size_t committed_count;               /* slots below this may be read and written */
     size_t reserved_count;                /* slots in the region's address space */
@@ -100,7 +101,7 @@ struct cork_mempool_cursor {
 
 /* Slots that were freed last, none of which is issued again soon. */
 struct cork_mempool_quarantine {
-    void **objects; /* a ring; NULL: there is none yet */
+    void **objects; /* the ring of the oldest region; or NULL */
     size_t capacity;
     size_t first; /* where the object is that leaves next */
     size_t count;
