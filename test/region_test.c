@@ -101,7 +101,7 @@ static size_t measure(const struct cork_mempool *mp, const struct cork_mempool_r
     const char *const lead = region->base - geometry->redzone_size;
     const char *const slots = lead - (uintptr_t)lead % page_size();
     const size_t tables = usable_size(mappings, region->memory, slots);
-    const size_t whole = tables_size(region, region->reserved_count, 16);
+    const size_t whole = tables_size(region, region->reserved_count, _Alignof(max_align_t));
     const size_t used = usable_size(mappings, slots, end);
 
     CHECK_EQUAL(tables, whole <= 65536 ? in_pages(whole)
@@ -126,7 +126,8 @@ static size_t measure_heap(const struct cork_mempool *mp, const struct cork_memp
     const struct cork_mempool_geometry *geometry = &mp->geometry;
     const char *const start = region->memory;
     const bool is_first = region == &mp->first_region;
-    const size_t tables = is_first ? 0 : tables_size(region, region->reserved_count, 16);
+    const size_t tables =
+        is_first ? 0 : tables_size(region, region->reserved_count, _Alignof(max_align_t));
 
     CHECK_EQUAL(region->committed_count, region->reserved_count);
     CHECK(region->base >= start + geometry->redzone_size + 16);
@@ -186,6 +187,9 @@ static void compare_memory_of_all(void)
         size_t element_size, count;
     } cases[] = {{1, 4200}, {16, 300}, {100, 300}, {5000, 10}};
 
+    if (TEST_UNDER_QEMU) {
+        test_skip("the emulator tells of mappings otherwise");
+    }
     for (size_t i = 0; i < PROTECTIONS_COUNT; i++) {
         for (size_t j = 0; j < COUNT_OF(cases); j++) {
             for (enum lack lack = 0; lack < LACK_COUNT; lack++) {
