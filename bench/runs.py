@@ -43,11 +43,11 @@ def parse(name, text):
     return found
 
 
-def _executed(function, variant, count):
+def _executed(function, path, count):
     """Returns how many instructions were executed in a function, by all of its calls."""
     command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]
     command += ["--collect-atstart=no", f"--toggle-collect=cork_mempool_{function}"]
-    command += [HERE / "instructions", function, variant, str(count)]
+    command += [HERE / "instructions", function, path, str(count)]
     process = subprocess.run(command, capture_output=True, text=True, check=False)
     collected = re.search(r"^==\d+== Collected : (\d+)$", process.stderr, re.MULTILINE)
     if process.returncode != 0 or collected is None:
@@ -55,12 +55,12 @@ def _executed(function, variant, count):
     return int(collected[1])
 
 
-def instructions(function, variant):
+def instructions(function, path):
     """Returns how many instructions a call executes, itself and its return included. What comes
-    before and after is the same in two runs that differ in the number of calls alone. By default
-    all take the same path, within one group of slots. With PARANOID no two are alike."""
-    few, many = (1000, 2000) if variant == "paranoid" else (10, 40)
-    extra = _executed(function, variant, many) - _executed(function, variant, few)
+    before and after is the same in two runs that differ in the number of calls alone; of these no
+    two are alike with PARANOID, and all on any other path."""
+    few, many = (1000, 2000) if path == "paranoid" else (10, 40)
+    extra = _executed(function, path, many) - _executed(function, path, few)
     # The call itself is its caller's.
     return 1 + extra / (many - few)
 

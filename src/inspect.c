@@ -170,7 +170,7 @@ static bool copies_are_valid(const struct cork_mempool *mp, int number)
 static bool kept_is_valid(const struct cork_mempool *mp)
 {
     const char *kept = mp->lent.kept;
-    const struct slot slot = slots_of(mp, kept);
+    const struct slot slot = slots_search(mp, kept);
 
     return kept == NULL ||
            (slot.region != NULL &&

@@ -60,10 +60,10 @@
 #define slots_lend             cork_mempool_slots_lend_
 #define slots_live_count       cork_mempool_slots_live_count_
 #define slots_next_live        cork_mempool_slots_next_live_
-#define slots_of               cork_mempool_slots_of_
 #define slots_open_freed       cork_mempool_slots_open_freed_
 #define slots_relink           cork_mempool_slots_relink_
 #define slots_remove           cork_mempool_slots_remove_
+#define slots_search           cork_mempool_slots_search_
 #define slots_set_lookup       cork_mempool_slots_set_lookup_
 #define slots_recall           cork_mempool_slots_recall_
 #define slots_region_at        cork_mempool_slots_region_at_

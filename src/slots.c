@@ -273,7 +273,7 @@ void slots_relink(struct cork_mempool *mp)
     }
 }
 
-struct slot slots_of(const struct cork_mempool *mp, const void *ptr)
+struct slot slots_search(const struct cork_mempool *mp, const void *ptr)
 {
     struct cork_mempool_region *region = slots_region_at(mp, ptr);
     uintptr_t index = 0;
@@ -287,7 +287,7 @@ struct slot slots_of(const struct cork_mempool *mp, const void *ptr)
 
 bool slots_find(const struct cork_mempool *mp, const void *ptr, struct slot *slot)
 {
-    *slot = slots_of(mp, ptr);
+    *slot = slots_search(mp, ptr);
     return slot->region != NULL && ptr != mp->lent.kept &&
            (slots_not_live(slot->region, slot->index / GROUP_SLOTS) & slot_bit(*slot)) == 0;
 }

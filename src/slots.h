@@ -79,10 +79,21 @@ static inline bool slots_has_more(const struct cork_mempool *mp)
     return mp->newest != NULL && mp->newest->extended_count != mp->newest->committed_count;
 }
 
-/* slots_of returns the slot that starts at ptr and belongs to a group; its region is NULL where
+/* slots_search returns the slot that starts at ptr and belongs to a group; its region is NULL where
  * there is none. slots_find finds the live object there. Returns: false where there is none. */
-INTERNAL struct slot slots_of(const struct cork_mempool *mp, const void *ptr);
+INTERNAL struct slot slots_search(const struct cork_mempool *mp, const void *ptr);
 INTERNAL bool slots_find(const struct cork_mempool *mp, const void *ptr, struct slot *slot);
+
+/* slots_of is slots_search for an object that is known to be the pool's. */
+static inline struct slot slots_of(const struct cork_mempool *mp, const void *object)
+{
+    struct cork_mempool_region *region = slots_lookup(mp, object);
+    const uintptr_t offset = (uintptr_t)object - (uintptr_t)region->base;
+    const uintptr_t index = geometry_slot_of(&mp->geometry, offset);
+
+    return LIKELY(index < region->extended_count) ? (struct slot){region, index}
+                                                  : slots_search(mp, object);
+}
 
 /* slots_region_at returns the region with the highest base that is not above ptr, or NULL. */
 INTERNAL struct cork_mempool_region *slots_region_at(const struct cork_mempool *mp,
