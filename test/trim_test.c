@@ -14,7 +14,7 @@
 #define GROUP_SLOTS 64
 #define GROUP_COUNT 6
 
-static void *objects[32768];
+static void *objects[33 * 1024];
 
 static void init(struct cork_mempool *mp, size_t element_size, size_t max_objects, unsigned set)
 {
@@ -96,6 +96,36 @@ TEST(trim_gives_back_no_more_than_was_used)
     exercise(&mp, count);
 }
 
+/* Pieces of the heap are given back as a whole or not at all. */
+TEST(trim_gives_back_the_pieces_of_the_heap_without_live_objects)
+{
+    static const size_t counts[] = {64, 128, 2048, 100};
+
+    for (size_t kept = 0; kept < COUNT_OF(counts); kept++) {
+        struct cork_mempool mp;
+        size_t sizes[COUNT_OF(counts)];
+        size_t count = 0, kept_object = 0, memory_size = 0;
+
+        init(&mp, 16, 0, 0);
+        for (size_t piece = 0; piece < COUNT_OF(counts); piece++) {
+            take_objects(&mp, objects + count, counts[piece]);
+            CHECK_EQUAL(stats_of(&mp).region_count, piece + 1);
+            sizes[piece] = stats_of(&mp).memory_size - memory_size;
+            memory_size += sizes[piece];
+            kept_object = piece == kept ? count + 7 : kept_object;
+            count += counts[piece];
+        }
+        free_some(&mp, 0, kept_object);
+        free_some(&mp, kept_object + 1, count);
+        CHECK_EQUAL(cork_mempool_trim(&mp), memory_size - sizes[kept]);
+        CHECK(cork_mempool_check(&mp));
+        CHECK_EQUAL(stats_of(&mp).memory_size, sizes[kept]);
+        CHECK(is_filled(objects[kept_object], 16, 7));
+        cork_mempool_free(&mp, objects[kept_object]);
+        exercise(&mp, count);
+    }
+}
+
 /* Where slots must be found as they were freed, each region with a live object keeps its pages. */
 TEST(trim_of_a_pool_that_is_bound_to_its_memory_says_that_it_gives_nothing_back)
 {
@@ -117,14 +147,20 @@ TEST(trim_of_a_pool_that_is_bound_to_its_memory_says_that_it_gives_nothing_back)
     }
 }
 
-/* 512 words of withheld slots fill a page, behind which there is none. */
+/* Without a heap, the second region has 32 times as many slots as
+ * the first; where pages have 4096 bytes, the words for its groups fill whole pages. */
 TEST(trim_and_clear_look_at_no_table_beyond_its_end)
 {
+    const size_t count = COUNT_OF(objects);
     struct cork_mempool mp;
 
     init(&mp, page_size() / GROUP_SLOTS, 0, CORK_MEMPOOL_QUARANTINE);
-    take_objects(&mp, objects, COUNT_OF(objects));
-    free_some(&mp, 1, COUNT_OF(objects));
+    requests_start();
+    requests_refuse(HEAP, REFUSE_FROM, 1);
+    take_objects(&mp, objects, count);
+    requests_stop();
+    CHECK(TEST_UNDER_ASAN || page_size() != 4096 || mp.newest->extended_count == 512 * GROUP_SLOTS);
+    free_some(&mp, 0, count - 1);
     CHECK(cork_mempool_trim(&mp) > 0);
     CHECK_EQUAL(stats_of(&mp).live_count, 1);
     cork_mempool_clear(&mp);
