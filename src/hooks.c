@@ -186,7 +186,7 @@ ALWAYS_INLINE void *new_with(struct cork_mempool *mp, const void *site, uint32_t
     return object;
 }
 
-/* Whether a slot of a lookup region is live. */
+/* slots_is_live, for protections that are known. */
 ALWAYS_INLINE bool is_live(const struct cork_mempool *mp, const void *ptr, struct slot slot,
                            uint32_t set)
 {
@@ -219,13 +219,20 @@ ALWAYS_INLINE void release(struct cork_mempool *mp, struct slot slot, void *obje
     }
 }
 
-/* Frees a live object. */
-ALWAYS_INLINE void free_at(struct cork_mempool *mp, void *ptr, struct slot slot, const void *site,
-                           uint32_t set)
+ALWAYS_INLINE void free_with(struct cork_mempool *mp, void *ptr, struct slot slot, const void *site,
+                             uint32_t set)
 {
     const size_t size = mp->geometry.element_size;
-    SLOTS_CALL call = slots_enter(mp);
 
+    /* Looked up inline: under Valgrind, each extra frame lengthens its reports. */
+    if (UNLIKELY(!is_live(mp, ptr, slot, set))) {
+        if (ptr == NULL) {
+            return;
+        }
+        slot = report_require_live(mp, ptr);
+    }
+
+    SLOTS_CALL call = slots_enter(mp);
     (void)call;
     if (has(set, CORK_MEMPOOL_CANARY)) {
         damage_verify_canaries(mp, slot, ptr, has(set, UNDER_VALGRIND));
@@ -250,33 +257,6 @@ ALWAYS_INLINE void free_at(struct cork_mempool *mp, void *ptr, struct slot slot,
     }
 }
 
-/* Frees what is in no lookup region, and refuses what is no live object. */
-static NOINLINE void free_far(struct cork_mempool *mp, void *ptr, const void *site)
-{
-    struct slot slot;
-
-    if (ptr == NULL) {
-        return;
-    }
-    if (!slots_find(mp, ptr, &slot)) {
-        report_refuse_free(mp, ptr);
-    }
-    free_at(mp, ptr, slot, site, set_of(mp));
-}
-
-ALWAYS_INLINE void free_with(struct cork_mempool *mp, void *ptr, uintptr_t index, const void *site,
-                             uint32_t set)
-{
-    const struct slot slot = {slots_lookup(mp, ptr), index};
-
-    /* Look up inline: under Valgrind, each extra frame lengthens its reports. */
-    if (LIKELY(is_live(mp, ptr, slot, set))) {
-        free_at(mp, ptr, slot, site, set);
-    } else {
-        free_far(mp, ptr, site);
-    }
-}
-
 ALWAYS_INLINE void verify_with(const struct cork_mempool *mp, struct slot slot, uint32_t set)
 {
     if (has(set, CORK_MEMPOOL_CANARY)) {
@@ -293,8 +273,8 @@ ALWAYS_INLINE void verify_with(const struct cork_mempool *mp, struct slot slot, 
     {                                                                                              \
         return new_with(mp, site, (set));                                                          \
     }                                                                                              \
-    static CACHELINE_ALIGNED void free_##name(struct cork_mempool *mp, void *ptr, uintptr_t slot,  \
-                                              const void *site)                                    \
+    static CACHELINE_ALIGNED void free_##name(struct cork_mempool *mp, void *ptr,                  \
+                                              struct slot slot, const void *site)                  \
     {                                                                                              \
         free_with(mp, ptr, slot, site, (set));                                                     \
     }                                                                                              \
@@ -316,7 +296,7 @@ static void *new_any(struct cork_mempool *mp, const void *site)
     return new_with(mp, site, set_of(mp));
 }
 
-static void free_any(struct cork_mempool *mp, void *ptr, uintptr_t slot, const void *site)
+static void free_any(struct cork_mempool *mp, void *ptr, struct slot slot, const void *site)
 {
     free_with(mp, ptr, slot, site, set_of(mp));
 }

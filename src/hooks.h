@@ -15,12 +15,12 @@
 #include "libcork/core/mempool_options.h"
 #include "slots.h"
 
-/* Chosen at init. new and free are those of usable pools; slot is where ptr would be in its lookup
- * region. verify refuses the current call where an object, or what has been freed, is damaged, in a
- * slot that has been issued. */
+/* Chosen at init. new and free are those of usable pools; slot is where ptr is, if in a lookup
+ * region or known to be live. verify refuses the current call where an object, or what has been
+ * freed, is damaged, in a slot that has been issued. */
 struct cork_mempool_hooks {
     void *(*new_object)(struct cork_mempool *mp, const void *site);
-    void (*free)(struct cork_mempool *mp, void *ptr, uintptr_t slot, const void *site);
+    void (*free)(struct cork_mempool *mp, void *ptr, struct slot slot, const void *site);
     void (*verify)(const struct cork_mempool *mp, struct slot slot);
     bool lends_new; /* new needs to hear of fresh slots alone */
 };

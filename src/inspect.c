@@ -170,11 +170,8 @@ static bool copies_are_valid(const struct cork_mempool *mp, int number)
 static bool kept_is_valid(const struct cork_mempool *mp)
 {
     const char *kept = mp->lent.kept;
-    const struct slot slot = slots_search(mp, kept);
 
-    return kept == NULL ||
-           (slot.region != NULL &&
-            (slots_not_live(slot.region, slot.index / GROUP_SLOTS) & slot_bit(slot)) == 0);
+    return kept == NULL || slots_is_live(mp, slots_search(mp, kept), NULL);
 }
 
 /* What is lent is what there is; or nothing is. */
@@ -389,10 +386,8 @@ void cork_mempool_stats(const struct cork_mempool *mp, struct cork_mempool_stats
 
 bool cork_mempool_owns(const struct cork_mempool *mp, const void *ptr)
 {
-    struct slot slot;
-
     report_require(mp, ptr);
-    return slots_find(mp, ptr, &slot);
+    return slots_is_live(mp, slots_search(mp, ptr), ptr);
 }
 
 void cork_mempool_foreach(struct cork_mempool *mp, void (*visit)(void *user_data, void *object),

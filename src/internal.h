@@ -48,14 +48,13 @@
 #define region_release         cork_mempool_region_release_
 #define region_reserve         cork_mempool_region_reserve_
 #define report_refuse          cork_mempool_report_refuse_
-#define report_refuse_free     cork_mempool_report_refuse_free_
 #define report_refuse_leak     cork_mempool_report_refuse_leak_
+#define report_require_live    cork_mempool_report_require_live_
 #define report_refuse_state    cork_mempool_report_refuse_state_
 #define report_violation       cork_mempool_report_violation_
 #define report_violation_at    cork_mempool_report_violation_at_
 #define report_warning         cork_mempool_report_warning_
 #define slots_extend           cork_mempool_slots_extend_
-#define slots_find             cork_mempool_slots_find_
 #define slots_insert           cork_mempool_slots_insert_
 #define slots_lend             cork_mempool_slots_lend_
 #define slots_live_count       cork_mempool_slots_live_count_

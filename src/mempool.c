@@ -95,14 +95,11 @@ CACHELINE_ALIGNED NOINLINE void *cork_mempool_new(struct cork_mempool *mp)
 /* Frees what no lookup region holds, and refuses what is no live object. */
 static NOINLINE void free_far(struct cork_mempool *mp, void *ptr)
 {
-    struct slot slot;
-
     if (ptr == NULL) {
         return;
     }
-    if (!slots_find(mp, ptr, &slot)) {
-        report_refuse_free(mp, ptr);
-    }
+
+    const struct slot slot = report_require_live(mp, ptr);
     tools_free(ptr, mp->geometry.element_size);
     if (mp->lent.owner == mp && mp->lent.kept == NULL) {
         mp->lent.kept = ptr;
@@ -111,15 +108,15 @@ static NOINLINE void free_far(struct cork_mempool *mp, void *ptr)
     }
 }
 
-static CACHELINE_ALIGNED NOINLINE void free_slow(struct cork_mempool *mp, void *ptr, uintptr_t slot,
-                                                 const void *site)
+static CACHELINE_ALIGNED NOINLINE void free_slow(struct cork_mempool *mp, void *ptr,
+                                                 uintptr_t index, const void *site)
 {
     /* Nothing is lent to others. */
     if (mp->lent.owner != mp) {
         report_require_usable(mp, ptr);
     }
     if (mp->hooks != NULL) {
-        mp->hooks->free(mp, ptr, slot, site);
+        mp->hooks->free(mp, ptr, (struct slot){slots_lookup(mp, ptr), index}, site);
     } else {
         free_far(mp, ptr);
     }

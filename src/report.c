@@ -338,7 +338,7 @@ void report_refuse_state(const struct cork_mempool *mp, const void *pointer)
     report_refuse(violation);
 }
 
-void report_refuse_free(const struct cork_mempool *mp, const void *ptr)
+static _Noreturn void refuse_free(const struct cork_mempool *mp, const void *ptr)
 {
     struct cork_mempool_violation violation = report_violation(mp, CORK_MEMPOOL_FOREIGN_POINTER);
     struct cork_mempool_region *region = slots_region_at(mp, ptr);
@@ -360,6 +360,16 @@ void report_refuse_free(const struct cork_mempool *mp, const void *ptr)
     }
     violation.pointer = ptr;
     report_refuse(violation);
+}
+
+struct slot report_require_live(const struct cork_mempool *mp, const void *ptr)
+{
+    const struct slot slot = slots_search(mp, ptr);
+
+    if (!slots_is_live(mp, slot, ptr)) {
+        refuse_free(mp, ptr);
+    }
+    return slot;
 }
 
 void report_refuse_leak(const struct cork_mempool *mp, size_t live_count)

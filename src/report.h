@@ -35,8 +35,9 @@ _Noreturn INTERNAL void report_refuse(struct cork_mempool_violation violation);
  * what the call was given besides the pool, or NULL. */
 _Noreturn INTERNAL void report_refuse_state(const struct cork_mempool *mp, const void *pointer);
 
-/* report_refuse_free refuses a pointer that is not a live object, and says what it is instead. */
-_Noreturn INTERNAL void report_refuse_free(const struct cork_mempool *mp, const void *ptr);
+/* report_require_live refuses a pointer that is not a live object, and says what it is instead.
+ * Returns: the object's slot. */
+INTERNAL struct slot report_require_live(const struct cork_mempool *mp, const void *ptr);
 
 /* report_refuse_leak refuses done, and lists the first live objects. */
 _Noreturn INTERNAL void report_refuse_leak(const struct cork_mempool *mp, size_t live_count);

@@ -275,21 +275,14 @@ void slots_relink(struct cork_mempool *mp)
 
 struct slot slots_search(const struct cork_mempool *mp, const void *ptr)
 {
-    struct cork_mempool_region *region = slots_region_at(mp, ptr);
-    uintptr_t index = 0;
+    struct slot slot = {slots_region_at(mp, ptr), 0};
 
-    if (region != NULL) {
-        index = geometry_slot_of(&mp->geometry, (uintptr_t)ptr - (uintptr_t)region->base);
-        region = index < region->extended_count ? region : NULL;
+    if (slot.region != NULL) {
+        const uintptr_t offset = (uintptr_t)ptr - (uintptr_t)slot.region->base;
+
+        slot.index = geometry_slot_of(&mp->geometry, offset);
     }
-    return (struct slot){region, index};
-}
-
-bool slots_find(const struct cork_mempool *mp, const void *ptr, struct slot *slot)
-{
-    *slot = slots_search(mp, ptr);
-    return slot->region != NULL && ptr != mp->lent.kept &&
-           (slots_not_live(slot->region, slot->index / GROUP_SLOTS) & slot_bit(*slot)) == 0;
+    return slot;
 }
 
 static uint64_t live_bits(const struct cork_mempool_region *region, size_t group)

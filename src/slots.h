@@ -59,14 +59,6 @@ INTERNAL void slots_recall(struct cork_mempool *mp);
 /* slots_set_lookup is for a pool whose regions are others than they were; nothing is lent. */
 INTERNAL void slots_set_lookup(struct cork_mempool *mp);
 
-/* slots_lookup returns the region where an object is, if it is in one of the two newest; there are
- * regions. */
-static inline struct cork_mempool_region *slots_lookup(const struct cork_mempool *mp,
-                                                       const void *object)
-{
-    return mp->lookup[(uintptr_t)object >= (uintptr_t)mp->lent.split];
-}
-
 /* slots_open_freed makes a group with freed slots the active one. Returns: false: there is none.
  * slots_extend makes one with fresh slots of the newest region the active one; guards may leave
  * none. Both require that nothing is lent and that the active group has no bits; slots_extend, that
@@ -77,22 +69,6 @@ INTERNAL void slots_extend(struct cork_mempool *mp);
 static inline bool slots_has_more(const struct cork_mempool *mp)
 {
     return mp->newest != NULL && mp->newest->extended_count != mp->newest->committed_count;
-}
-
-/* slots_search returns the slot that starts at ptr and belongs to a group; its region is NULL where
- * there is none. slots_find finds the live object there. Returns: false where there is none. */
-INTERNAL struct slot slots_search(const struct cork_mempool *mp, const void *ptr);
-INTERNAL bool slots_find(const struct cork_mempool *mp, const void *ptr, struct slot *slot);
-
-/* slots_of is slots_search for an object that is known to be the pool's. */
-static inline struct slot slots_of(const struct cork_mempool *mp, const void *object)
-{
-    struct cork_mempool_region *region = slots_lookup(mp, object);
-    const uintptr_t offset = (uintptr_t)object - (uintptr_t)region->base;
-    const uintptr_t index = geometry_slot_of(&mp->geometry, offset);
-
-    return LIKELY(index < region->extended_count) ? (struct slot){region, index}
-                                                  : slots_search(mp, object);
 }
 
 /* slots_region_at returns the region with the highest base that is not above ptr, or NULL. */
@@ -190,6 +166,36 @@ static inline uint64_t slots_extended(const struct cork_mempool_region *region, 
     const size_t count = region->extended_count - group * GROUP_SLOTS;
 
     return count >= GROUP_SLOTS ? GROUP_BITS : (UINT64_C(1) << count) - 1;
+}
+
+/* slots_lookup returns the region where an object is, if it is in one of the two newest; or NULL.
+ */
+static inline struct cork_mempool_region *slots_lookup(const struct cork_mempool *mp,
+                                                       const void *object)
+{
+    return mp->lookup[(uintptr_t)object >= (uintptr_t)mp->lent.split];
+}
+
+/* slots_search returns the slot that starts at ptr, if there is one that belongs to a group. */
+INTERNAL struct slot slots_search(const struct cork_mempool *mp, const void *ptr);
+
+/* slots_of is slots_search for an object of the pool's. */
+static inline struct slot slots_of(const struct cork_mempool *mp, const void *object)
+{
+    struct cork_mempool_region *region = slots_lookup(mp, object);
+    const uintptr_t offset = (uintptr_t)object - (uintptr_t)region->base;
+    const uintptr_t index = geometry_slot_of(&mp->geometry, offset);
+
+    return LIKELY(index < region->extended_count) ? (struct slot){region, index}
+                                                  : slots_search(mp, object);
+}
+
+/* slots_is_live says whether an object is live, which is in a slot if in any of the pool's. */
+static inline bool slots_is_live(const struct cork_mempool *mp, struct slot slot, const void *ptr)
+{
+    return slot.region != NULL && slot.index < slot.region->extended_count &&
+           (slots_not_live(slot.region, slot.index / GROUP_SLOTS) & slot_bit(slot)) == 0 &&
+           ptr != mp->lent.kept;
 }
 
 /* slots_is_fresh says whether a slot has never been issued. */

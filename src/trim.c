@@ -36,7 +36,7 @@ NOINLINE void cork_mempool_clear(struct cork_mempool *mp)
     hooks_verify(mp);
     if (mp->hooks != NULL) {
         for (; slots_next_live(mp, &slot); slot.index++) {
-            mp->hooks->free(mp, slot_start(mp, slot), UINTPTR_MAX, site);
+            mp->hooks->free(mp, slot_start(mp, slot), slot, site);
         }
         return;
     }
