@@ -111,7 +111,7 @@ struct environment environment_options(void)
         const char *text = os_environment("CORK_MEMPOOL_OPTIONS");
         const struct environment environment = parse(text != NULL ? text : "");
 
-        known = environment.protections | IS_READ | (tools_under_valgrind() ? UNDER_VALGRIND : 0);
+        known = environment.protections | IS_READ | (RUNNING_ON_VALGRIND != 0 ? UNDER_VALGRIND : 0);
         atomic_store(&known_seed[0], (uint32_t)environment.seed);
         atomic_store(&known_seed[1], (uint32_t)(environment.seed >> 32));
         atomic_store(&known_protections, known);
