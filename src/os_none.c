@@ -3,7 +3,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "environment.h"
 #include "libcork/core/mempool_violation.h"
 #include "os.h"
 
@@ -29,7 +28,6 @@ ANSWERS(void os_no_huge_pages(void *pages, size_t size), )
 ANSWERS(void os_release(void *memory, size_t size), )
 ANSWERS(uint64_t os_random_word(void), 0)
 ANSWERS(const char *os_symbol(const void *site, uintptr_t *start), NULL)
-ANSWERS(struct environment environment_options(void), (struct environment){.protections = 0})
 
 const struct cork_mempool_source os_heap = {.acquire = acquire, .release = release};
 
