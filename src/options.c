@@ -109,7 +109,7 @@ static struct environment parse(const char *text)
         const size_t length = strcspn(text, ":");
 
         if (length > 0 && !apply(&environment, text, length)) {
-            report_warning("CORK_MEMPOOL_OPTIONS: left out", text, length);
+            report_warning(text, length);
         }
         text += length;
         text += *text == ':';

@@ -139,13 +139,11 @@ static void report(const struct cork_mempool_violation *violation)
     }
 }
 
-void report_warning(const char *message, const char *word, size_t length)
+void report_warning(const char *word, size_t length)
 {
     struct line line = {.length = 0};
 
-    add(&line, "cork_mempool: ");
-    add(&line, message);
-    add(&line, " \"");
+    add(&line, "cork_mempool: CORK_MEMPOOL_OPTIONS: left out \"");
     while (length-- > 0 && line.length < sizeof(line.text) / 2) {
         line.text[line.length++] = *word++;
     }
