@@ -15,82 +15,55 @@
 #include "report.h"
 #include "slots.h"
 
-static bool pitch_is_valid(const struct cork_mempool *mp)
-{
-    const struct cork_mempool_geometry *geometry = &mp->geometry;
-    const size_t pitch_size = geometry->block_pitch * geometry->stride;
-
-    if ((mp->protections & CORK_MEMPOOL_GUARD) == 0) {
-        return geometry->block_pitch == 0;
-    }
-    return geometry->block_slots < geometry->block_pitch &&
-           (pitch_size & (os_page_size() - 1)) == 0;
-}
-
 static bool geometry_is_valid(const struct cork_mempool *mp)
 {
     const struct cork_mempool_geometry *geometry = &mp->geometry;
+    const bool has_guards = (mp->protections & CORK_MEMPOOL_GUARD) != 0;
+    const size_t pitch = geometry->block_pitch;
 
     if (geometry->stride == 0) {
         return true;
     }
-    return geometry->shift == (size_t)__builtin_ctzll(geometry->stride) &&
+    if (has_guards && (geometry->block_slots >= pitch ||
+                       (pitch * geometry->stride & (os_page_size() - 1)) != 0)) {
+        return false;
+    }
+    return (has_guards || pitch == 0) &&
+           geometry->shift == (size_t)__builtin_ctzll(geometry->stride) &&
            (geometry->stride >> geometry->shift) * geometry->inverse == 1 &&
            bits_lowest(geometry->alignment) == geometry->alignment &&
            ((geometry->stride | geometry->redzone_size) & (geometry->alignment - 1)) == 0 &&
            geometry->element_size > 0 && geometry->element_size <= geometry->stride &&
-           geometry->block_slots > 0 && pitch_is_valid(mp);
+           geometry->block_slots > 0;
 }
 
 /* Whether hooks and tables are those of the options. */
 static bool hooks_are_valid(const struct cork_mempool *mp)
 {
     const bool has_buffer = mp->memory.buffer != NULL;
+    const bool is_hooked = mp->protections != 0 || mp->under_valgrind ||
+                           mp->callbacks.construct != NULL || mp->callbacks.destruct != NULL;
 
-    if (mp->hooks == NULL) {
-        return mp->geometry.tables == 0 && mp->protections == 0 && !mp->under_valgrind &&
-               mp->callbacks.construct == NULL && mp->callbacks.destruct == NULL;
-    }
-    return mp->hooks == hooks_of(mp->protections, mp->under_valgrind) &&
-           mp->geometry.tables == hooks_tables(mp->protections, has_buffer);
+    return mp->hooks == (is_hooked ? hooks_of(mp->protections, mp->under_valgrind) : NULL) &&
+           mp->geometry.tables == (is_hooked ? hooks_tables(mp->protections, has_buffer) : 0);
 }
 
-/* The regions from the oldest to the newest; no such number where they do not know each other. */
-static size_t listed_count(const struct cork_mempool *mp)
-{
-    const struct cork_mempool_region *region = mp->oldest;
-    const struct cork_mempool_region *older = NULL;
-    size_t count = 0;
-
-    for (; region != NULL && region->older == older; region = region->newer) {
-        older = region;
-        count++;
-    }
-    return region == NULL && older == mp->newest ? count : SIZE_MAX / 2;
-}
-
-/* The regions of a subtree, less one for each place where there is one that should not be there:
- * they are between two addresses, and below a priority. */
-static size_t tree_count(const struct cork_mempool *mp, const struct cork_mempool_region *region,
-                         uintptr_t from, uintptr_t to, uint64_t most)
+/* Whether the regions of a subtree are between two addresses, and below a priority; counts them. */
+static bool tree_is_valid(const struct cork_mempool *mp, const struct cork_mempool_region *region,
+                          uintptr_t from, uintptr_t to, uint64_t most, size_t *count)
 {
     if (region == NULL) {
-        return 0;
+        return true;
     }
 
     const uintptr_t base = (uintptr_t)region->base;
     const uintptr_t end = base + region->reserved_count * mp->geometry.stride;
     const uint64_t priority = slots_priority(region);
-    if (base < from || base >= end || end > to || priority > most) {
-        return SIZE_MAX;
-    }
-    return tree_count(mp, region->lower, from, base, priority) + 1 +
-           tree_count(mp, region->higher, end, to, priority);
-}
 
-static bool has_table(const struct cork_mempool *mp, int table, const void *address)
-{
-    return (mp->geometry.tables >> table & 1) == (address != NULL);
+    ++*count;
+    return base >= from && base < end && end <= to && priority <= most &&
+           tree_is_valid(mp, region->lower, from, base, priority, count) &&
+           tree_is_valid(mp, region->higher, end, to, priority, count);
 }
 
 /* Nothing but the newest region has slots left to extend to. */
@@ -101,6 +74,12 @@ static bool region_is_valid(const struct cork_mempool *mp, const struct cork_mem
     const uintptr_t memory = (uintptr_t)region->memory;
     const uintptr_t base = (uintptr_t)region->base;
     const uintptr_t end = base + region->reserved_count * mp->geometry.stride;
+    const int ring = mp->memory.buffer != NULL ? REGION_SHORT_RING : REGION_RING;
+    const unsigned tables = (unsigned)(region->held != NULL) << REGION_HELD |
+                            (unsigned)(region->fresh != NULL) << REGION_FRESH |
+                            (unsigned)(region->checksums != NULL) << REGION_CHECKSUMS |
+                            (unsigned)(region->sites != NULL) << REGION_SITES |
+                            (unsigned)(region->ring != NULL) << ring;
 
     return slots_region_at(mp, region->base) == region && region->first_number == number &&
            region->extended_count <= region->committed_count &&
@@ -108,22 +87,25 @@ static bool region_is_valid(const struct cork_mempool *mp, const struct cork_mem
            region->committed_count <= region->reserved_count &&
            (base & (mp->geometry.alignment - 1)) == 0 &&
            memory <= base - mp->geometry.redzone_size && end <= memory + region->memory_size &&
-           has_table(mp, REGION_HELD, region->held) && has_table(mp, REGION_FRESH, region->fresh) &&
-           has_table(mp, REGION_CHECKSUMS, region->checksums) &&
-           has_table(mp, REGION_SITES, region->sites);
+           tables == mp->geometry.tables;
 }
 
+/* The regions of the tree are those from the oldest to the newest. */
 static bool regions_are_valid(const struct cork_mempool *mp)
 {
     const struct cork_mempool_region *region = mp->oldest;
+    const struct cork_mempool_region *older = NULL;
+    size_t count = 0;
 
-    if (tree_count(mp, mp->root, 0, UINTPTR_MAX, UINT64_MAX) != listed_count(mp)) {
+    if (!tree_is_valid(mp, mp->root, 0, UINTPTR_MAX, UINT64_MAX, &count)) {
         return false;
     }
-    while (region != NULL && region_is_valid(mp, region)) {
-        region = region->newer;
+    for (; region != NULL; older = region, region = region->newer, count--) {
+        if (region->older != older || !region_is_valid(mp, region)) {
+            return false;
+        }
     }
-    return region == NULL;
+    return older == mp->newest && count == 0;
 }
 
 /* Fresh slots that no table tells of are those of the group that was extended last. */
@@ -142,55 +124,36 @@ static bool cursor_is_valid(const struct cork_mempool *mp)
             (cursor->region == mp->newest && cursor->group + 1 == group_count));
 }
 
-/* The lookup regions are the two newest, the lower one first. */
-static bool lookup_is_valid(const struct cork_mempool *mp)
-{
-    const struct cork_mempool_region *newest = mp->newest;
-    const struct cork_mempool_region *older = newest == NULL ? NULL : newest->older;
-    const bool is_higher = older != NULL && (uintptr_t)newest->base > (uintptr_t)older->base;
-
-    return mp->lookup[is_higher] == newest && mp->lookup[!is_higher] == older &&
-           (newest == NULL ||
-            mp->lent.split == (older == NULL ? (char *)UINTPTR_MAX : mp->lookup[1]->base));
-}
-
-/* Whether a lookup region's fields are copied as they are; free has them where owner has. */
-static bool copies_are_valid(const struct cork_mempool *mp, int number)
-{
-    const struct cork_mempool_lent *lent = &mp->lent;
-    const struct cork_mempool_region *region = mp->lookup[number];
-    const bool is_lent = lent->owner != NULL && mp->hooks == NULL && region != NULL;
-
-    return lent->counts[number] == (is_lent ? region->extended_count : 0) &&
-           (region == NULL ||
-            (lent->bases[number] == region->base && lent->groups[number] == region->groups));
-}
-
-/* Whether the kept object is one that its group takes for live. */
-static bool kept_is_valid(const struct cork_mempool *mp)
-{
-    const char *kept = mp->lent.kept;
-
-    return kept == NULL || slots_is_live(mp, slots_search(mp, kept), NULL);
-}
-
-/* What is lent is what there is; or nothing is. */
+/* Takes back what a copy of the pool has lent, and lends it again, which must change nothing. The
+ * kept object is left out, because taking it back changes its group. */
 static bool lent_is_valid(const struct cork_mempool *mp)
 {
     const struct cork_mempool_lent *lent = &mp->lent;
-    const struct cork_mempool_cursor *cursor = &mp->cursor;
+    struct cork_mempool copy = *mp;
 
-    if (lent->owner == NULL) {
-        return lent->kept == NULL && lent->bits == 0 && lent->stack_count == 0;
+    copy.lent.owner = mp;
+    copy.lent.kept = NULL;
+    slots_recall(&copy);
+    slots_set_lookup(&copy);
+    if (lent->owner != NULL) {
+        slots_lend(&copy);
     }
-    if (lent->owner != mp || cursor->region == NULL ||
-        (mp->hooks == NULL ? cursor->bits != 0 : !mp->hooks->lends_new)) {
+    for (int i = 0; i < 2; i++) {
+        if (mp->lookup[i] != copy.lookup[i] || lent->bases[i] != copy.lent.bases[i] ||
+            lent->groups[i] != copy.lent.groups[i] || lent->counts[i] != copy.lent.counts[i]) {
+            return false;
+        }
+    }
+    if (lent->bits != copy.lent.bits || mp->cursor.bits != copy.cursor.bits ||
+        lent->base != copy.lent.base || lent->group != copy.lent.group ||
+        (lent->split != copy.lent.split && mp->newest != NULL)) {
         return false;
     }
-    return lent->group == &cursor->region->groups[cursor->group] &&
-           lent->base ==
-               (char *)slot_start(mp, (struct slot){cursor->region, cursor->group * GROUP_SLOTS}) &&
-           lent->stack_count <= STACK_SLOTS && kept_is_valid(mp);
+    if (copy.lent.owner == NULL) {
+        return lent->owner == NULL && lent->kept == NULL && lent->stack_count == 0;
+    }
+    return lent->owner == mp && lent->stack_count <= STACK_SLOTS &&
+           (lent->kept == NULL || slots_is_live(&copy, slots_search(mp, lent->kept), lent->kept));
 }
 
 /* What is counted on a way through all groups, and must come to what is said elsewhere. */
@@ -220,18 +183,17 @@ static uint64_t stacked_bits(const struct cork_mempool *mp,
 static bool held_is_valid(const struct cork_mempool *mp, const struct cork_mempool_region *region,
                           size_t index, struct totals *totals)
 {
-    struct slot slot = {(struct cork_mempool_region *)(uintptr_t)region, index * GROUP_SLOTS};
-    uint64_t extended = slots_extended(region, index);
+    const size_t end = bits_smaller(region->extended_count, (index + 1) * GROUP_SLOTS);
 
-    for (; extended != 0; extended >>= 1, slot.index++) {
-        const bool is_held = (region->held[index] & slot_bit(slot)) != 0;
+    for (size_t slot = index * GROUP_SLOTS; slot < end; slot++) {
+        const bool is_guard = geometry_is_guard(&mp->geometry, slot);
+        const bool is_held = (region->held[index] >> slot % GROUP_SLOTS & 1) != 0;
 
-        if (geometry_is_guard(&mp->geometry, slot.index)) {
-            if (!is_held) {
-                return false;
-            }
-        } else if (is_held) {
-            totals->quarantine += random_mix((uintptr_t)slot_start(mp, slot));
+        if (is_guard && !is_held) {
+            return false;
+        }
+        if (is_held && !is_guard) {
+            totals->quarantine += random_mix((uintptr_t)region->base + slot * mp->geometry.stride);
         }
     }
     return true;
@@ -320,8 +282,7 @@ bool cork_mempool_check(const struct cork_mempool *mp)
 
     report_require(mp, NULL);
     if (mp->name[sizeof(mp->name) - 1] != '\0' || !geometry_is_valid(mp) || !hooks_are_valid(mp) ||
-        !regions_are_valid(mp) || !cursor_is_valid(mp) || !lookup_is_valid(mp) ||
-        !copies_are_valid(mp, 0) || !copies_are_valid(mp, 1) || !lent_is_valid(mp)) {
+        !regions_are_valid(mp) || !cursor_is_valid(mp) || !lent_is_valid(mp)) {
         return false;
     }
     for (region = mp->oldest; region != NULL; region = region->newer) {
@@ -337,23 +298,16 @@ bool cork_mempool_check(const struct cork_mempool *mp)
     return true;
 }
 
-/* Slots of a region that could be extended to. */
-static size_t fresh_count(const struct cork_mempool *mp, const struct cork_mempool_region *region)
-{
-    size_t count = region->committed_count - region->extended_count;
-
-    if (mp->geometry.block_pitch != 0) {
-        for (size_t slot = region->extended_count; slot < region->committed_count; slot++) {
-            count -= geometry_is_guard(&mp->geometry, slot);
-        }
-    }
-    return bits_smaller(count, mp->objects_left);
-}
-
+/* Slots of a region that are free, or could be extended to. */
 static size_t free_count(const struct cork_mempool *mp, const struct cork_mempool_region *region)
 {
-    size_t count = fresh_count(mp, region);
+    const bool has_guards = mp->geometry.block_pitch != 0;
+    size_t count = region->committed_count - region->extended_count;
 
+    for (size_t i = region->extended_count; has_guards && i < region->committed_count; i++) {
+        count -= geometry_is_guard(&mp->geometry, i);
+    }
+    count = bits_smaller(count, mp->objects_left);
     for (size_t i = 0; i < region_group_count(region->extended_count); i++) {
         count += (size_t)__builtin_popcountll(region->groups[i].free);
     }

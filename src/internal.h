@@ -12,7 +12,6 @@
 #define damage_refuse_contents cork_mempool_damage_refuse_contents_
 #define damage_checksum_of     cork_mempool_damage_checksum_of_
 #define damage_set_canaries    cork_mempool_damage_set_canaries_
-#define environment_options    cork_mempool_environment_options_
 #define geometry_init          cork_mempool_geometry_init_
 #define grow_open              cork_mempool_grow_open_
 #define grow_shrink            cork_mempool_grow_shrink_

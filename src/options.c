@@ -4,11 +4,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "bits.h"
 #include "damage.h"
-#include "environment.h"
 #include "geometry.h"
 #include "hooks.h"
 #include "libcork/core/mempool.h"
@@ -16,20 +16,137 @@
 #include "os.h"
 #include "random.h"
 #include "region.h"
+#include "report.h"
 #include "slots.h"
 #include "tools.h"
 
-#define ALL_PROTECTIONS (CORK_MEMPOOL_PARANOID | CORK_MEMPOOL_SEAL)
+/* What the user of a program asks for by an environment variable, and runs it under. */
+struct environment {
+    uint32_t protections;
+    bool under_valgrind;
+    uint64_t seed; /* 0: none */
+};
+
+#if defined(CORK_MEMPOOL_NO_OS_MEMORY)
+
+static struct environment environment_options(void)
+{
+    return (struct environment){.protections = 0};
+}
 
 static bool has_pages(const struct cork_mempool_options *options)
 {
-#if defined(CORK_MEMPOOL_NO_OS_MEMORY)
     (void)options;
     return false;
-#else
-    return options->buffer == NULL && options->source == NULL;
-#endif
 }
+
+#else
+
+/* Beside protections. */
+#define IS_READ        0x80000000u
+#define UNDER_VALGRIND 0x40000000u
+
+static const struct {
+    const char *word;
+    uint32_t protections;
+} words[] = {
+    {"canary=", CORK_MEMPOOL_CANARY},
+    {"seal=", CORK_MEMPOOL_SEAL},
+    {"wipe=", CORK_MEMPOOL_WIPE},
+    {"shuffle=", CORK_MEMPOOL_SHUFFLE},
+    {"quarantine=", CORK_MEMPOOL_QUARANTINE},
+    {"guard=", CORK_MEMPOOL_GUARD},
+    {"callsites=", CORK_MEMPOOL_CALLSITES},
+    {"paranoid=", CORK_MEMPOOL_PARANOID},
+};
+
+static bool apply_seed(struct environment *environment, const char *value, const char *end)
+{
+    const int saved_errno = errno;
+    const bool is_hexadecimal = value[0] == '0' && value[1] == 'x';
+    char *rest;
+
+    errno = 0;
+    const uint64_t seed = strtoull(value, &rest, is_hexadecimal ? 16 : 10);
+    const bool is_seed = *value >= '0' && rest == end && errno == 0;
+    errno = saved_errno;
+    if (is_seed) {
+        environment->seed = seed;
+    }
+    return is_seed;
+}
+
+static bool apply(struct environment *environment, const char *text, size_t length)
+{
+    static const char seed[] = "seed=";
+    const size_t seed_length = sizeof(seed) - 1;
+
+    if (length > seed_length && memcmp(text, seed, seed_length) == 0) {
+        return apply_seed(environment, text + seed_length, text + length);
+    }
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        const size_t last = strlen(words[i].word);
+
+        if (length != last + 1 || memcmp(text, words[i].word, last) != 0 ||
+            (text[last] != '0' && text[last] != '1')) {
+            continue;
+        }
+        if (text[last] == '1') {
+            environment->protections |= words[i].protections;
+        } else {
+            environment->protections &= ~words[i].protections;
+        }
+        return true;
+    }
+    return false;
+}
+
+static struct environment parse(const char *text)
+{
+    struct environment environment = {.protections = 0};
+
+    while (*text != '\0') {
+        const size_t length = strcspn(text, ":");
+
+        if (length > 0 && !apply(&environment, text, length)) {
+            report_warning(text, length);
+        }
+        text += length;
+        text += *text == ':';
+    }
+    return environment;
+}
+
+static struct environment environment_options(void)
+{
+    /* Threads that come here at the same time, before any has finished, all find the same. */
+    static _Atomic(uint32_t) known_protections;
+    /* In halves, which no machine needs a lock for. */
+    static _Atomic(uint32_t) known_seed[2];
+    uint32_t known = atomic_load(&known_protections);
+
+    if (UNLIKELY((known & IS_READ) == 0)) {
+        const char *text = os_environment("CORK_MEMPOOL_OPTIONS");
+        const struct environment environment = parse(text != NULL ? text : "");
+
+        known = environment.protections | IS_READ | (RUNNING_ON_VALGRIND != 0 ? UNDER_VALGRIND : 0);
+        atomic_store(&known_seed[0], (uint32_t)environment.seed);
+        atomic_store(&known_seed[1], (uint32_t)(environment.seed >> 32));
+        atomic_store(&known_protections, known);
+    }
+    return (struct environment){
+        .protections = known & ~(IS_READ | UNDER_VALGRIND),
+        .under_valgrind = (known & UNDER_VALGRIND) != 0,
+        .seed = (uint64_t)atomic_load(&known_seed[1]) << 32 | atomic_load(&known_seed[0]),
+    };
+}
+
+static bool has_pages(const struct cork_mempool_options *options)
+{
+    return options->buffer == NULL && options->source == NULL;
+}
+
+#endif
 
 static bool has_constructed(const struct cork_mempool_options *options)
 {
@@ -39,15 +156,9 @@ static bool has_constructed(const struct cork_mempool_options *options)
 /* The protections that options cannot be combined with. Guards need the system's pages. */
 static uint32_t contradicted(const struct cork_mempool_options *options)
 {
-    uint32_t contradicted = ~(uint32_t)ALL_PROTECTIONS;
-
-    if (!has_pages(options)) {
-        contradicted |= CORK_MEMPOOL_GUARD;
-    }
-    if (has_constructed(options)) {
-        contradicted |= CORK_MEMPOOL_WIPE;
-    }
-    return contradicted;
+    return ~(uint32_t)(CORK_MEMPOOL_PARANOID | CORK_MEMPOOL_SEAL) |
+           (has_pages(options) ? 0 : CORK_MEMPOOL_GUARD) |
+           (has_constructed(options) ? CORK_MEMPOOL_WIPE : 0);
 }
 
 /* Canaries need a redzone; and Valgrind sees a run over an object's end only where there is one. Of
@@ -66,19 +177,16 @@ static void geometry_from(struct cork_mempool_geometry *geometry,
     geometry->tables = is_hooked ? hooks_tables(protections, options->buffer != NULL) : 0;
 }
 
-/* A seed that differs from process to process, from place to place, and from time to time. */
-static uint64_t seed_of(const void *place)
-{
-    static _Atomic(uintptr_t) made_count;
-    uint64_t seed = random_mix((uintptr_t)place) + atomic_fetch_add(&made_count, 1);
-
-    seed = random_mix(random_mix(seed) ^ os_random_word());
-    return seed == 0 ? 1 : seed;
-}
-
 static void init_random(struct cork_mempool *mp, uint64_t seed)
 {
-    mp->seed = seed != 0 ? seed : seed_of(mp);
+    static _Atomic(uintptr_t) made_count;
+
+    if (seed == 0) {
+        /* One that differs from process to process, from place to place, and from time to time. */
+        seed = random_mix((uintptr_t)mp) + atomic_fetch_add(&made_count, 1);
+        seed = random_mix(random_mix(seed) ^ os_random_word());
+    }
+    mp->seed = seed == 0 ? 1 : seed;
     mp->random = random_next(mp->seed);
     /* A string that is one byte too long ends in a zero, which must be seen as damage. */
     mp->key = random_mix(mp->random) | UINT64_C(0x0101010101010101);
@@ -161,9 +269,7 @@ void cork_mempool_init_type_(struct cork_mempool *mp, size_t type_size, size_t a
 
 void cork_mempool_init_size_ex(struct cork_mempool *mp, size_t element_size, size_t block_size)
 {
-    struct cork_mempool_options options = {.element_size = element_size, .block_size = block_size};
-
-    init_in_environment(mp, &options);
+    cork_mempool_init_type_(mp, element_size, 0, block_size, NULL);
 }
 
 void cork_mempool_init_size(struct cork_mempool *mp, size_t element_size)
@@ -171,29 +277,23 @@ void cork_mempool_init_size(struct cork_mempool *mp, size_t element_size)
     cork_mempool_init_size_ex(mp, element_size, CORK_MEMPOOL_DEFAULT_BLOCK_SIZE);
 }
 
-static bool is_source_valid(const struct cork_mempool_options *options)
-{
-    const struct cork_mempool_source *source = options->source;
-
-    if ((options->buffer != NULL) != (options->buffer_size != 0)) {
-        return false;
-    }
-    if (source == NULL) {
-        return options->source_data == NULL;
-    }
-    return options->buffer == NULL && source->acquire != NULL && source->release != NULL;
-}
-
 static bool is_valid(const struct cork_mempool_options *options)
 {
+    const struct cork_mempool_source *source = options->source;
+    const bool has_buffer = options->buffer != NULL;
     struct cork_mempool_geometry geometry;
 
-    if ((options->protections & contradicted(options)) != 0 || !is_source_valid(options) ||
-        (options->alignment & (options->alignment - 1)) != 0) {
+    if ((options->protections & contradicted(options)) != 0 ||
+        (options->alignment & (options->alignment - 1)) != 0 ||
+        has_buffer != (options->buffer_size != 0) ||
+        (source == NULL && options->source_data != NULL)) {
+        return false;
+    }
+    if (source != NULL && (has_buffer || source->acquire == NULL || source->release == NULL)) {
         return false;
     }
     geometry_from(&geometry, options, environment_options().under_valgrind);
-    if (geometry.stride == 0 || options->buffer == NULL) {
+    if (geometry.stride == 0 || !has_buffer) {
         return geometry.stride != 0;
     }
     return options->buffer_size <= PTRDIFF_MAX &&

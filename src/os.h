@@ -33,11 +33,8 @@ INTERNAL void *os_reserve(size_t size);
  * are stay so. */
 INTERNAL bool os_commit(void *pages, size_t size, size_t memory_size);
 
-/*
- * os_guard makes whole pages of a reservation inaccessible for good, though they are committed
- * together with others later.
- * Returns: false where the system has no such guards.
- */
+/* os_guard makes whole pages of a reservation inaccessible for good, though they are committed
+ * together with others later. Returns: false where the system has no such guards. */
 INTERNAL bool os_guard(void *pages, size_t size);
 
 /* os_purge gives the memory of committed pages back; they read as zeros from then on. */
@@ -59,10 +56,8 @@ INTERNAL const char *os_environment(const char *name);
 /* os_write_report writes a line of a report, newline included. */
 INTERNAL void os_write_report(const char *text, size_t size);
 
-/*
- * os_symbol says what a call's return address belongs to: a function, or where that is not known a
- * file. Returns: its name, or NULL; *start is where it starts.
- */
+/* os_symbol says what a call's return address belongs to: a function, or where that is not known a
+ * file. Returns: its name, or NULL; *start is where it starts. */
 INTERNAL const char *os_symbol(const void *site, uintptr_t *start);
 
 #endif /* CORK_MEMPOOL_OS_H */

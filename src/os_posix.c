@@ -98,11 +98,9 @@ void *os_reserve(size_t size)
     if (memory == MAP_FAILED) {
         return NULL;
     }
-#if defined(MADV_DONTDUMP)
     if (size > DUMPED_MAX_SIZE) {
         advise(memory, size, MADV_DONTDUMP);
     }
-#endif
     return memory;
 }
 
@@ -111,24 +109,16 @@ bool os_commit(void *pages, size_t size, size_t memory_size)
     if (mprotect(pages, size, PROT_READ | PROT_WRITE) != 0) {
         return false;
     }
-#if defined(MADV_DODUMP)
     if (memory_size > DUMPED_MAX_SIZE) {
         advise(pages, size, MADV_DODUMP);
     }
-#endif
     return true;
 }
 
 bool os_guard(void *pages, size_t size)
 {
-#if defined(__linux__)
     /* qemu-user accepts every advice and ignores it. An advice that no kernel knows tells. */
     return madvise(NULL, 0, NO_ADVICE) != 0 && madvise(pages, size, ADVICE_GUARD) == 0;
-#else
-    (void)pages;
-    (void)size;
-    return false;
-#endif
 }
 
 void os_purge(void *pages, size_t size)
@@ -138,12 +128,7 @@ void os_purge(void *pages, size_t size)
 
 void os_no_huge_pages(void *pages, size_t size)
 {
-#if defined(MADV_NOHUGEPAGE)
     advise(pages, size, MADV_NOHUGEPAGE);
-#else
-    (void)pages;
-    (void)size;
-#endif
 }
 
 void os_release(void *memory, size_t size)
@@ -192,10 +177,5 @@ const char *os_symbol(const void *site, uintptr_t *start)
     *start = (uintptr_t)(info.dli_sname != NULL ? info.dli_saddr : info.dli_fbase);
     return info.dli_sname != NULL ? info.dli_sname : info.dli_fname;
 }
-
-#else
-
-/* An empty file is no C. */
-typedef int os_posix_is_not_used;
 
 #endif

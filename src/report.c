@@ -18,14 +18,14 @@ struct line {
     size_t length;
 };
 
-static void add_string(struct line *line, const char *string)
+static void add(struct line *line, const char *string)
 {
     while (*string != '\0' && line->length < sizeof(line->text) - 1) {
         line->text[line->length++] = *string++;
     }
 }
 
-static void add_number(struct line *line, uint64_t number, unsigned base)
+static void add_number(struct line *line, const char *before, uint64_t number, unsigned base)
 {
     char digits[sizeof(number) * 8 + 1];
     char *digit = &digits[sizeof(digits) - 1];
@@ -35,183 +35,140 @@ static void add_number(struct line *line, uint64_t number, unsigned base)
         *--digit = "0123456789abcdef"[number % base];
         number /= base;
     } while (number != 0);
-    add_string(line, digit);
+    add(line, before);
+    add(line, digit);
 }
 
-static void add_pointer(struct line *line, const void *pointer)
+static void add_pointer(struct line *line, const char *before, const void *pointer)
 {
-    add_string(line, "0x");
-    add_number(line, (uintptr_t)pointer, 16);
+    add(line, before);
+    add_number(line, "0x", (uintptr_t)pointer, 16);
 }
 
-static void send(struct line *line)
-{
-    line->text[line->length++] = '\n';
-    os_write_report(line->text, line->length);
-}
-
-/* The function that a call is in, where the program tells. */
-static void add_function(struct line *line, const void *site)
+/* A call's return address, and the function that it is in, where the program tells. */
+static void add_site(struct line *line, const char *before, const void *site)
 {
     uintptr_t start;
     const char *symbol = os_symbol(site, &start);
 
+    add_pointer(line, before, site);
     if (symbol != NULL) {
-        add_string(line, " (");
-        add_string(line, symbol);
-        add_string(line, "+0x");
-        add_number(line, (uintptr_t)site - start, 16);
-        add_string(line, ")");
+        add(line, " (");
+        add(line, symbol);
+        add_number(line, "+0x", (uintptr_t)site - start, 16);
+        add(line, ")");
     }
 }
 
-static void add_site(struct line *line, const char *before, const void *site)
+/* Sends a line, and begins the next. */
+static void send(struct line *line)
 {
-    add_string(line, before);
-    add_pointer(line, site);
-    add_function(line, site);
+    line->text[line->length++] = '\n';
+    os_write_report(line->text, line->length);
+    line->length = 0;
 }
 
-static void report_what(const struct cork_mempool_violation *violation)
+static void report_what(struct line *line, const struct cork_mempool_violation *violation)
 {
-    struct line line = {.length = 0};
-
-    add_string(&line, "cork_mempool: ");
-    add_string(&line, violation->message);
-    add_string(&line, ": pool ");
-    add_pointer(&line, violation->pool);
+    add(line, "cork_mempool: ");
+    add(line, violation->message);
+    add_pointer(line, ": pool ", violation->pool);
     if (violation->pool_name != NULL) {
-        add_string(&line, " \"");
-        add_string(&line, violation->pool_name);
-        add_string(&line, "\"");
+        add(line, " \"");
+        add(line, violation->pool_name);
+        add(line, "\"");
     }
     if (violation->pointer != NULL) {
-        add_string(&line, ", pointer ");
-        add_pointer(&line, violation->pointer);
+        add_pointer(line, ", pointer ", violation->pointer);
     }
     if (violation->slot != CORK_MEMPOOL_NO_SLOT) {
-        add_string(&line, ", slot ");
-        add_number(&line, violation->slot, 10);
+        add_number(line, ", slot ", violation->slot, 10);
     }
     if (violation->kind == CORK_MEMPOOL_LEAK) {
-        add_string(&line, ", ");
-        add_number(&line, violation->live_count, 10);
-        add_string(&line, violation->live_count == 1 ? " live object" : " live objects");
+        add_number(line, ", ", violation->live_count, 10);
+        add(line, violation->live_count == 1 ? " live object" : " live objects");
     }
     if (violation->element_size != 0) {
-        add_string(&line, ", element size ");
-        add_number(&line, violation->element_size, 10);
+        add_number(line, ", element size ", violation->element_size, 10);
     }
     if (violation->is_seeded) {
-        add_string(&line, ", seed 0x");
-        add_number(&line, violation->seed, 16);
+        add_number(line, ", seed 0x", violation->seed, 16);
     }
-    send(&line);
+    send(line);
 }
 
-static void report_sites(const struct cork_mempool_violation *violation)
+static void report_bytes(struct line *line, const char *before, const unsigned char *bytes,
+                         size_t size)
 {
-    struct line line = {.length = 0};
-
-    if (violation->new_site == NULL) {
-        return;
-    }
-    add_site(&line, "cork_mempool: issued at ", violation->new_site);
-    if (violation->free_site != NULL) {
-        add_site(&line, ", freed at ", violation->free_site);
-    }
-    send(&line);
-}
-
-static void report_bytes(const char *before, const unsigned char *bytes, size_t size)
-{
-    struct line line = {.length = 0};
-
-    add_string(&line, before);
+    add(line, before);
     for (size_t i = 0; i < size; i++) {
-        add_string(&line, bytes[i] < 16 ? " 0" : " ");
-        add_number(&line, bytes[i], 16);
+        add_number(line, bytes[i] < 16 ? " 0" : " ", bytes[i], 16);
     }
-    send(&line);
-}
-
-static void report_live_object(const struct cork_mempool_object *object)
-{
-    struct line line = {.length = 0};
-
-    add_string(&line, "cork_mempool: live object ");
-    add_pointer(&line, object->pointer);
-    add_string(&line, ", slot ");
-    add_number(&line, object->slot, 10);
-    if (object->new_site != NULL) {
-        add_site(&line, ", issued at ", object->new_site);
-    }
-    send(&line);
+    send(line);
 }
 
 static void report(const struct cork_mempool_violation *violation)
 {
-    report_what(violation);
-    report_sites(violation);
-    if (violation->damaged != NULL) {
-        struct line line = {.length = 0};
+    struct line line = {.length = 0};
 
-        add_string(&line, "cork_mempool: damage at ");
-        add_pointer(&line, violation->damaged);
+    report_what(&line, violation);
+    if (violation->new_site != NULL) {
+        add_site(&line, "cork_mempool: issued at ", violation->new_site);
+        if (violation->free_site != NULL) {
+            add_site(&line, ", freed at ", violation->free_site);
+        }
         send(&line);
-        report_bytes("cork_mempool: found   ", violation->found, violation->damaged_size);
+    }
+    if (violation->damaged != NULL) {
+        add_pointer(&line, "cork_mempool: damage at ", violation->damaged);
+        send(&line);
+        report_bytes(&line, "cork_mempool: found   ", violation->found, violation->damaged_size);
     }
     if (violation->expected != NULL) {
-        report_bytes("cork_mempool: expected", violation->expected, violation->damaged_size);
+        report_bytes(&line, "cork_mempool: expected", violation->expected, violation->damaged_size);
     }
     for (size_t i = 0; i < violation->listed_count; i++) {
-        report_live_object(&violation->listed[i]);
+        const struct cork_mempool_object *object = &violation->listed[i];
+
+        add_pointer(&line, "cork_mempool: live object ", object->pointer);
+        add_number(&line, ", slot ", object->slot, 10);
+        if (object->new_site != NULL) {
+            add_site(&line, ", issued at ", object->new_site);
+        }
+        send(&line);
     }
 }
 
-void report_warning(const char *message, const char *word, size_t length)
+void report_warning(const char *word, size_t length)
 {
     struct line line = {.length = 0};
 
-    add_string(&line, "cork_mempool: ");
-    add_string(&line, message);
-    add_string(&line, " \"");
+    add(&line, "cork_mempool: CORK_MEMPOOL_OPTIONS: left out \"");
     while (length-- > 0 && line.length < sizeof(line.text) / 2) {
         line.text[line.length++] = *word++;
     }
-    add_string(&line, "\"");
+    add(&line, "\"");
     send(&line);
 }
 
+static const char *const messages[] = {
+    [CORK_MEMPOOL_DOUBLE_FREE] = "double free",
+    [CORK_MEMPOOL_INTERIOR_POINTER] = "free of an interior pointer",
+    [CORK_MEMPOOL_FOREIGN_POINTER] = "free of a foreign pointer",
+    [CORK_MEMPOOL_NEVER_ISSUED] = "free of a slot never issued",
+    [CORK_MEMPOOL_LEAK] = "leak at done",
+    [CORK_MEMPOOL_USE_AFTER_DONE] = "use after done",
+    [CORK_MEMPOOL_USE_BEFORE_INIT] = "use before init",
+    [CORK_MEMPOOL_NOT_A_POOL] = "not a pool",
+    [CORK_MEMPOOL_CANARY_DAMAGED] = "canary damaged",
+    [CORK_MEMPOOL_WRITE_AFTER_FREE] = "write after free",
+    [CORK_MEMPOOL_BUSY] = "use during another call",
+    [CORK_MEMPOOL_BAD_SOURCE] = "misaligned memory from a source",
+};
+
 const char *cork_mempool_violation_message(enum cork_mempool_violation_kind kind)
 {
-    switch (kind) {
-    case CORK_MEMPOOL_DOUBLE_FREE:
-        return "double free";
-    case CORK_MEMPOOL_INTERIOR_POINTER:
-        return "free of an interior pointer";
-    case CORK_MEMPOOL_FOREIGN_POINTER:
-        return "free of a foreign pointer";
-    case CORK_MEMPOOL_NEVER_ISSUED:
-        return "free of a slot never issued";
-    case CORK_MEMPOOL_LEAK:
-        return "leak at done";
-    case CORK_MEMPOOL_USE_AFTER_DONE:
-        return "use after done";
-    case CORK_MEMPOOL_USE_BEFORE_INIT:
-        return "use before init";
-    case CORK_MEMPOOL_NOT_A_POOL:
-        return "not a pool";
-    case CORK_MEMPOOL_CANARY_DAMAGED:
-        return "canary damaged";
-    case CORK_MEMPOOL_WRITE_AFTER_FREE:
-        return "write after free";
-    case CORK_MEMPOOL_BUSY:
-        return "use during another call";
-    case CORK_MEMPOOL_BAD_SOURCE:
-        return "misaligned memory from a source";
-    }
-    return NULL;
+    return (size_t)kind < sizeof(messages) / sizeof(messages[0]) ? messages[kind] : NULL;
 }
 
 cork_mempool_violation_handler *cork_mempool_on_violation(cork_mempool_violation_handler *handler)
@@ -322,7 +279,6 @@ void report_refuse_state(const struct cork_mempool *mp, const void *pointer)
     struct cork_mempool_violation violation = {
         .kind = CORK_MEMPOOL_NOT_A_POOL,
         .pool = mp,
-        .pointer = pointer,
         .slot = CORK_MEMPOOL_NO_SLOT,
     };
 
@@ -333,8 +289,8 @@ void report_refuse_state(const struct cork_mempool *mp, const void *pointer)
         violation.kind = CORK_MEMPOOL_USE_BEFORE_INIT;
     } else if ((mp->state == POOL_IS_BUSY || mp->state == POOL_IS_VISITED) && !slots_is_moved(mp)) {
         violation = report_violation(mp, CORK_MEMPOOL_BUSY);
-        violation.pointer = pointer;
     }
+    violation.pointer = pointer;
     report_refuse(violation);
 }
 
@@ -348,14 +304,12 @@ static _Noreturn void refuse_free(const struct cork_mempool *mp, const void *ptr
         const struct slot slot = {region, offset / mp->geometry.stride};
 
         if (slot.index < region->reserved_count) {
-            enum cork_mempool_violation_kind kind = CORK_MEMPOOL_DOUBLE_FREE;
-
+            violation = report_violation_at(mp, CORK_MEMPOOL_DOUBLE_FREE, slot);
             if (offset % mp->geometry.stride != 0) {
-                kind = CORK_MEMPOOL_INTERIOR_POINTER;
+                violation.kind = CORK_MEMPOOL_INTERIOR_POINTER;
             } else if (slots_is_fresh(mp, slot)) {
-                kind = CORK_MEMPOOL_NEVER_ISSUED;
+                violation.kind = CORK_MEMPOOL_NEVER_ISSUED;
             }
-            violation = report_violation_at(mp, kind, slot);
         }
     }
     violation.pointer = ptr;

@@ -42,8 +42,8 @@ INTERNAL struct slot report_require_live(const struct cork_mempool *mp, const vo
 /* report_refuse_leak refuses done, and lists the first live objects. */
 _Noreturn INTERNAL void report_refuse_leak(const struct cork_mempool *mp, size_t live_count);
 
-/* report_warning writes a line about a word of an environment variable, and returns. */
-INTERNAL void report_warning(const char *message, const char *word, size_t length);
+/* report_warning says that a word of CORK_MEMPOOL_OPTIONS is left out, and returns. */
+INTERNAL void report_warning(const char *word, size_t length);
 
 /* report_require refuses any call but on a live pool, in no other call; report_require_usable lets
  * visitors of foreach call too. A pool that is neither lends nothing, so that every fast path ends

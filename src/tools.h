@@ -50,34 +50,26 @@
 #define MAY_READ_UNINITIALIZED
 #endif
 
-#if defined(__has_include)
 #if __has_include(<valgrind/memcheck.h>)
 #include <valgrind/memcheck.h>
 #define TOOLS_VALGRIND(statement) statement
-#endif
-#endif
-#if !defined(TOOLS_VALGRIND)
+#else
 #define TOOLS_VALGRIND(statement)
 #define RUNNING_ON_VALGRIND 0
 #endif
 
+/* Without a tool, what it would be told is unused. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wunused-parameter"
+
 TOOLS_VALGRIND(static inline void tools_defined(const void *memory, size_t size) {
-    (void)memory;
-    (void)size;
     (void)VALGRIND_MAKE_MEM_DEFINED(memory, size);
 })
-
-/* tools_under_valgrind says whether the process runs under Valgrind, which only hooks can tell. */
-static inline bool tools_under_valgrind(void)
-{
-    return RUNNING_ON_VALGRIND != 0;
-}
 
 /* tools_pool_begins registers a pool with Valgrind, when it can no longer move; tools_pool_ends
  * unregisters it. A pool re-initialized without done is still registered; unregister it first. */
 static inline void tools_pool_ends(const struct cork_mempool *mp)
 {
-    (void)mp;
     TOOLS_VALGRIND(if (UNLIKELY(mp->under_valgrind) && VALGRIND_MEMPOOL_EXISTS(mp))
                        VALGRIND_DESTROY_MEMPOOL(mp));
 }
@@ -91,23 +83,17 @@ static inline void tools_pool_begins(const struct cork_mempool *mp)
 /* tools_reserved has LeakSanitizer look for pointers in a reservation, tools_unreserved no more. */
 static inline void tools_reserved(const void *memory, size_t size)
 {
-    (void)memory;
-    (void)size;
     TOOLS_ASAN(__lsan_register_root_region(memory, size));
 }
 
 static inline void tools_unreserved(const void *memory, size_t size)
 {
-    (void)memory;
-    (void)size;
     TOOLS_ASAN(__lsan_unregister_root_region(memory, size));
 }
 
 /* tools_acquired poisons memory just acquired: it holds no live object yet. */
 static inline void tools_acquired(const void *memory, size_t size)
 {
-    (void)memory;
-    (void)size;
     TOOLS_ASAN(__asan_poison_memory_region(memory, size));
     TOOLS_VALGRIND((void)VALGRIND_MAKE_MEM_NOACCESS(memory, size));
 }
@@ -115,20 +101,21 @@ static inline void tools_acquired(const void *memory, size_t size)
 /* tools_released unpoisons memory that is given back: what is in it is not the pool's any more. */
 static inline void tools_released(const void *memory, size_t size)
 {
-    (void)memory;
-    (void)size;
     TOOLS_ASAN(__asan_unpoison_memory_region(memory, size));
     TOOLS_VALGRIND((void)VALGRIND_MAKE_MEM_UNDEFINED(memory, size));
 }
 
-/* tools_new says that an object is issued; is_new: for the first time from its slot. */
+/* tools_new says that an object is issued; is_new: for the first time from its slot. tools_free
+ * says that it is freed. */
 static inline void tools_new(const void *object, size_t size, bool is_new)
 {
-    (void)object;
-    (void)size;
-    (void)is_new;
     TOOLS_ASAN(__asan_unpoison_memory_region(object, size));
     TOOLS_MSAN(if (is_new) __msan_allocated_memory(object, size));
+}
+
+static inline void tools_free(const void *object, size_t size)
+{
+    TOOLS_ASAN(__asan_poison_memory_region(object, size));
 }
 
 /* tools_hooked_new is tools_new for a pool with hooks, tools_hooked_free tools_free;
@@ -136,26 +123,14 @@ static inline void tools_new(const void *object, size_t size, bool is_new)
 static inline void tools_hooked_new(const struct cork_mempool *mp, const void *object, size_t size,
                                     bool is_new, bool under_valgrind)
 {
-    (void)mp;
-    (void)under_valgrind;
     tools_new(object, size, is_new);
     TOOLS_VALGRIND(if (UNLIKELY(under_valgrind)) VALGRIND_MEMPOOL_ALLOC(mp, object, size));
     TOOLS_VALGRIND(if (UNLIKELY(under_valgrind) && !is_new) tools_defined(object, size));
 }
 
-/* tools_free says that an object is freed. */
-static inline void tools_free(const void *object, size_t size)
-{
-    (void)object;
-    (void)size;
-    TOOLS_ASAN(__asan_poison_memory_region(object, size));
-}
-
 static inline void tools_hooked_free(const struct cork_mempool *mp, const void *object, size_t size,
                                      bool under_valgrind)
 {
-    (void)mp;
-    (void)under_valgrind;
     tools_free(object, size);
     TOOLS_VALGRIND(if (UNLIKELY(under_valgrind)) VALGRIND_MEMPOOL_FREE(mp, object));
 }
@@ -163,20 +138,16 @@ static inline void tools_hooked_free(const struct cork_mempool *mp, const void *
 /* Between tools_unpoison and tools_repoison a hook itself touches memory that nobody else may. */
 static inline void tools_unpoison(const void *memory, size_t size, bool under_valgrind)
 {
-    (void)memory;
-    (void)size;
-    (void)under_valgrind;
     TOOLS_ASAN(__asan_unpoison_memory_region(memory, size));
     TOOLS_VALGRIND(if (UNLIKELY(under_valgrind)) tools_defined(memory, size));
 }
 
 static inline void tools_repoison(const void *memory, size_t size, bool under_valgrind)
 {
-    (void)memory;
-    (void)size;
-    (void)under_valgrind;
     TOOLS_ASAN(__asan_poison_memory_region(memory, size));
     TOOLS_VALGRIND(if (UNLIKELY(under_valgrind))(void) VALGRIND_MAKE_MEM_NOACCESS(memory, size));
 }
+
+#pragma GCC diagnostic pop
 
 #endif /* CORK_MEMPOOL_TOOLS_H */

@@ -35,10 +35,8 @@ extern "C" {
 /* What frees user_data. This and the next two are as in libcork/core/callbacks.h, which may be
  * included as well. */
 typedef void (*cork_free_f)(void *value);
-/* A constructor of objects. */
-typedef void (*cork_init_f)(void *user_data, void *value);
-/* A destructor of objects. */
-typedef void (*cork_done_f)(void *user_data, void *value);
+typedef void (*cork_init_f)(void *user_data, void *value); /* a constructor of objects */
+typedef void (*cork_done_f)(void *user_data, void *value); /* a destructor of objects */
 
 /* Private: a pool that cork_mempool_new has made. */
 struct cork_mempool_1_0_ {
@@ -50,14 +48,12 @@ struct cork_mempool_1_0_ {
     cork_done_f done_object;
 };
 
-/* Private. */
 static inline __attribute__((noreturn)) void cork_mempool_1_0_fail_(const char *message)
 {
     fprintf(stderr, "cork_mempool: %s\n", message);
     abort();
 }
 
-/* Private. */
 static inline struct cork_mempool_1_0_ *cork_mempool_1_0_of_(struct cork_mempool *mp)
 {
     if (mp->callbacks.data != mp) {
@@ -139,11 +135,9 @@ static inline struct cork_mempool *cork_mempool_new_size(size_t element_size)
     return cork_mempool_new_size_ex(element_size, CORK_MEMPOOL_DEFAULT_BLOCK_SIZE);
 }
 
-/*
- * cork_mempool_new_ex makes a pool of objects of a type. It is a macro:
+/* cork_mempool_new_ex makes a pool of objects of a type. It is a macro:
  * struct cork_mempool *cork_mempool_new_ex(TYPE type, size_t block_size). Whatever is not the name
- * of a complete type does not compile.
- */
+ * of a complete type does not compile. */
 #define cork_mempool_new_ex(type, block_size)                                                      \
     cork_mempool_1_0_new_(cork_mempool_sizeof_type_(type), cork_mempool_alignof_type_(type),       \
                           (block_size), #type)
@@ -212,7 +206,6 @@ static inline void cork_mempool_set_callbacks(struct cork_mempool *mp, void *use
     cork_mempool_set_done_object(mp, done_object);
 }
 
-/* Private: what cork_mempool_free is here. */
 static inline void cork_mempool_1_0_free_(struct cork_mempool *mp)
 {
     struct cork_mempool_1_0_ *made = cork_mempool_1_0_of_(mp);
@@ -228,10 +221,8 @@ static inline void cork_mempool_1_0_free_(struct cork_mempool *mp)
 } /* extern "C" */
 #endif
 
-/*
- * cork_mempool_new makes a pool of objects of a type, with blocks of the default size. It is a
- * macro: struct cork_mempool *cork_mempool_new(TYPE type).
- */
+/* cork_mempool_new makes a pool of objects of a type, with blocks of the default size. It is a
+ * macro: struct cork_mempool *cork_mempool_new(TYPE type). */
 #define cork_mempool_new(type) cork_mempool_new_ex(type, CORK_MEMPOOL_DEFAULT_BLOCK_SIZE)
 
 /*
