@@ -124,6 +124,18 @@ static bool cursor_is_valid(const struct cork_mempool *mp)
             (cursor->region == mp->newest && cursor->group + 1 == group_count));
 }
 
+/* The lookup regions are the two newest, the lower one first. */
+static bool lookup_is_valid(const struct cork_mempool *mp)
+{
+    const struct cork_mempool_region *newest = mp->newest;
+    const struct cork_mempool_region *older = newest == NULL ? NULL : newest->older;
+    const bool is_higher = older != NULL && (uintptr_t)newest->base > (uintptr_t)older->base;
+
+    return mp->lookup[is_higher] == newest && mp->lookup[!is_higher] == older &&
+           (newest == NULL ||
+            mp->lent.split == (older == NULL ? (char *)UINTPTR_MAX : mp->lookup[1]->base));
+}
+
 /* Takes back what a copy of the pool has lent, and lends it again, which must change nothing. The
  * kept object is left out, because taking it back changes its group. */
 static bool lent_is_valid(const struct cork_mempool *mp)
@@ -139,14 +151,13 @@ static bool lent_is_valid(const struct cork_mempool *mp)
         slots_lend(&copy);
     }
     for (int i = 0; i < 2; i++) {
-        if (mp->lookup[i] != copy.lookup[i] || lent->bases[i] != copy.lent.bases[i] ||
-            lent->groups[i] != copy.lent.groups[i] || lent->counts[i] != copy.lent.counts[i]) {
+        if (lent->bases[i] != copy.lent.bases[i] || lent->groups[i] != copy.lent.groups[i] ||
+            lent->counts[i] != copy.lent.counts[i]) {
             return false;
         }
     }
     if (lent->bits != copy.lent.bits || mp->cursor.bits != copy.cursor.bits ||
-        lent->base != copy.lent.base || lent->group != copy.lent.group ||
-        (lent->split != copy.lent.split && mp->newest != NULL)) {
+        lent->base != copy.lent.base || lent->group != copy.lent.group) {
         return false;
     }
     if (copy.lent.owner == NULL) {
@@ -282,7 +293,8 @@ bool cork_mempool_check(const struct cork_mempool *mp)
 
     report_require(mp, NULL);
     if (mp->name[sizeof(mp->name) - 1] != '\0' || !geometry_is_valid(mp) || !hooks_are_valid(mp) ||
-        !regions_are_valid(mp) || !cursor_is_valid(mp) || !lent_is_valid(mp)) {
+        !regions_are_valid(mp) || !cursor_is_valid(mp) || !lookup_is_valid(mp) ||
+        !lent_is_valid(mp)) {
         return false;
     }
     for (region = mp->oldest; region != NULL; region = region->newer) {
