@@ -156,6 +156,7 @@ static void use_ring(struct cork_mempool *mp)
 
 static void add_region(struct cork_mempool *mp, struct cork_mempool_region *region)
 {
+    KNOWN(region != NULL);
     if (mp->newest == NULL) {
         tools_pool_begins(mp);
         mp->oldest = region;

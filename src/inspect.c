@@ -136,35 +136,43 @@ static bool lookup_is_valid(const struct cork_mempool *mp)
             mp->lent.split == (older == NULL ? (char *)UINTPTR_MAX : mp->lookup[1]->base));
 }
 
-/* Takes back what a copy of the pool has lent, and lends it again, which must change nothing. The
- * kept object is left out, because taking it back changes its group. */
+/* Whether a lookup region's fields are copied as they are; free has them where owner has. */
+static bool copies_are_valid(const struct cork_mempool *mp, int number)
+{
+    const struct cork_mempool_lent *lent = &mp->lent;
+    const struct cork_mempool_region *region = mp->lookup[number];
+    const bool is_lent = lent->owner != NULL && mp->hooks == NULL && region != NULL;
+
+    return lent->counts[number] == (is_lent ? region->extended_count : 0) &&
+           (region == NULL ||
+            (lent->bases[number] == region->base && lent->groups[number] == region->groups));
+}
+
+/* Whether the kept object is one that its group takes for live. */
+static bool kept_is_valid(const struct cork_mempool *mp)
+{
+    const char *kept = mp->lent.kept;
+
+    return kept == NULL || slots_is_live(mp, slots_search(mp, kept), NULL);
+}
+
+/* What is lent is what there is; or nothing is. */
 static bool lent_is_valid(const struct cork_mempool *mp)
 {
     const struct cork_mempool_lent *lent = &mp->lent;
-    struct cork_mempool copy = *mp;
+    const struct cork_mempool_cursor *cursor = &mp->cursor;
 
-    copy.lent.owner = mp;
-    copy.lent.kept = NULL;
-    slots_recall(&copy);
-    slots_set_lookup(&copy);
-    if (lent->owner != NULL) {
-        slots_lend(&copy);
+    if (lent->owner == NULL) {
+        return lent->kept == NULL && lent->bits == 0 && lent->stack_count == 0;
     }
-    for (int i = 0; i < 2; i++) {
-        if (lent->bases[i] != copy.lent.bases[i] || lent->groups[i] != copy.lent.groups[i] ||
-            lent->counts[i] != copy.lent.counts[i]) {
-            return false;
-        }
-    }
-    if (lent->bits != copy.lent.bits || mp->cursor.bits != copy.cursor.bits ||
-        lent->base != copy.lent.base || lent->group != copy.lent.group) {
+    if (lent->owner != mp || cursor->region == NULL ||
+        (mp->hooks == NULL ? cursor->bits != 0 : !mp->hooks->lends_new)) {
         return false;
     }
-    if (copy.lent.owner == NULL) {
-        return lent->owner == NULL && lent->kept == NULL && lent->stack_count == 0;
-    }
-    return lent->owner == mp && lent->stack_count <= STACK_SLOTS &&
-           (lent->kept == NULL || slots_is_live(&copy, slots_search(mp, lent->kept), lent->kept));
+    return lent->group == &cursor->region->groups[cursor->group] &&
+           lent->base ==
+               (char *)slot_start(mp, (struct slot){cursor->region, cursor->group * GROUP_SLOTS}) &&
+           lent->stack_count <= STACK_SLOTS && kept_is_valid(mp);
 }
 
 /* What is counted on a way through all groups, and must come to what is said elsewhere. */
@@ -294,7 +302,7 @@ bool cork_mempool_check(const struct cork_mempool *mp)
     report_require(mp, NULL);
     if (mp->name[sizeof(mp->name) - 1] != '\0' || !geometry_is_valid(mp) || !hooks_are_valid(mp) ||
         !regions_are_valid(mp) || !cursor_is_valid(mp) || !lookup_is_valid(mp) ||
-        !lent_is_valid(mp)) {
+        !copies_are_valid(mp, 0) || !copies_are_valid(mp, 1) || !lent_is_valid(mp)) {
         return false;
     }
     for (region = mp->oldest; region != NULL; region = region->newer) {

@@ -186,8 +186,10 @@ static inline struct slot slots_of(const struct cork_mempool *mp, const void *ob
     const uintptr_t offset = (uintptr_t)object - (uintptr_t)region->base;
     const uintptr_t index = geometry_slot_of(&mp->geometry, offset);
 
-    return LIKELY(index < region->extended_count) ? (struct slot){region, index}
-                                                  : slots_search(mp, object);
+    const struct slot slot = LIKELY(index < region->extended_count) ? (struct slot){region, index}
+                                                                    : slots_search(mp, object);
+    KNOWN(slot.region != NULL);
+    return slot;
 }
 
 /* slots_is_live says whether an object is live, which is in a slot if in any of the pool's. */
