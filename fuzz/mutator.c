@@ -39,6 +39,9 @@ static bool cut(void)
 {
     struct driver_run run;
     struct operation operation;
+    if (__msan_unpoison != NULL) {
+        __msan_unpoison(work.bytes, work.size);
+    }
     while (!driver_decode(work.driver, NULL, work.bytes, work.size, 0, &run)) {
         if (work.size == work.max_size) {
             return false;
@@ -171,6 +174,18 @@ static void step(void)
     }
 }
 
+/* Leaves out operations until the input has the size that libFuzzer allows, which is less than it
+ * has under -minimize_crash. Cutting its end off instead would mostly lose what fails. */
+static void leave_out(size_t max_size)
+{
+    while (work.size > max_size && cut() && work.count > 0) {
+        const size_t first = below(work.count);
+        const size_t count = 1 + below((size_t)1 << below(10));
+        replace(first, count < work.count - first ? first + count : work.count, 0);
+    }
+    work.size = work.size < max_size ? work.size : max_size;
+}
+
 size_t mutator_mutate(const struct driver *driver, uint8_t *data, size_t size, size_t max_size,
                       unsigned seed)
 {
@@ -179,15 +194,16 @@ size_t mutator_mutate(const struct driver *driver, uint8_t *data, size_t size, s
     if (below(LARGE_ONE_IN) != 0 && max_size > size + GROWTH) {
         max_size = size + GROWTH;
     }
-    work.max_size = max_size < RUN_MAX_SIZE ? max_size : RUN_MAX_SIZE;
-    work.size = size < work.max_size ? size : work.max_size;
+    work.max_size = RUN_MAX_SIZE;
+    work.size = size < RUN_MAX_SIZE ? size : RUN_MAX_SIZE;
     memcpy(work.bytes, data, work.size);
-    do {
-        if (__msan_unpoison != NULL) {
-            __msan_unpoison(work.bytes, work.size);
-        }
+    leave_out(max_size);
+    work.max_size = max_size < RUN_MAX_SIZE ? max_size : RUN_MAX_SIZE;
+    bool is_done = size > max_size && below(2) == 0;
+    while (!is_done) {
         step();
-    } while (below(4) == 0);
+        is_done = below(4) != 0;
+    }
     if (work.size == 0) {
         work.bytes[work.size++] = 0;
     }

@@ -10,7 +10,8 @@
 /*
  * mutator_mutate changes an input of a driver of programs by whole operations, so that what follows
  * keeps its meaning. The same seed makes the same of the same input, but for one time of 8, which
- * is libFuzzer's own mutation of bytes. Returns: the new size, from 1 to max_size, which is not 0.
+ * is libFuzzer's own mutation of bytes. Of an input larger than max_size, it leaves out
+ * operations. Returns: the new size, from 1 to max_size, which is not 0.
  */
 size_t mutator_mutate(const struct driver *driver, uint8_t *data, size_t size, size_t max_size,
                       unsigned seed);

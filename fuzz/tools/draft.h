@@ -3,7 +3,7 @@
 #define FUZZ_DRAFT_H
 
 /*
- * Drafts: inputs of drivers of programs, taken apart so that they can be shown and changed.
+ * Drafts: inputs of drivers of programs, taken apart so that they can be shown as text.
  *
  * As text, a draft has an operation on each line, as operation_print writes it. Three other lines
  * may stand anywhere:

@@ -44,7 +44,7 @@ static void explain_options(const struct input *input)
 {
     printf("# %s: %s, %zu bytes\n", input->path, input->driver->name, input->size);
     options_print(input->data, input->size);
-    trial_run(run_input, (void *)(uintptr_t)input, TRIAL_SECONDS, &trial);
+    trial_run(run_input, (void *)(uintptr_t)input, &trial);
     if (trial.is_failing) {
         printf("# fails: %s\n%s", trial.kind, trial.report);
         wanted.has_failed = true;
@@ -81,10 +81,10 @@ static void explain(const struct input *input)
     if (!driver_decode(input->driver, input_subject, input->data, input->size, 0, &run)) {
         input_fail(input->path, "too short for an input of %s", input->driver->name);
     }
-    trial_run(run_input, (void *)(uintptr_t)input, TRIAL_SECONDS, &trial);
+    trial_run(run_input, (void *)(uintptr_t)input, &trial);
     const bool is_failing = trial.is_failing;
     do {
-        trial_run(run_traced, &run, TRIAL_SECONDS, &trial);
+        trial_run(run_traced, &run, &trial);
     } while (is_failing && !trial.is_failing &&
              driver_decode(input->driver, input_subject, input->data, input->size, ++index, &run));
     if (is_failing && !trial.is_failing) {
@@ -128,7 +128,7 @@ int main(int argc, char **argv)
 {
     struct input input;
     int i = parse_arguments(argc, argv);
-    input_start("explain");
+    input_start();
     trace = trace_make();
     if (trace == NULL) {
         input_fail(NULL, "no memory for a trace");

@@ -125,6 +125,16 @@ class Explanations(Scratch):
         self.assertEqual(code, 1)
         self.assertRegex(shown, r"\n# fails at free_twice 0 0: expected: misuse is refused for what it is")
 
+    def test_a_hang_is_charged_to_its_operation(self):
+        path = self.write("hanging", "driver mempool_model_fuzzer\nnew 0\nnew_many 0 2\nnew 0\n")
+        self.assertRegex(run(DEFECTIVE, path, DEFECT="2").stdout.decode(), r"\n# fails at new_many 0 2: timeout\n")
+
+    def test_what_a_sanitizer_finds_is_told(self):
+        has_sanitizer = b"__asan_init" in pathlib.Path(DEFECTIVE).read_bytes()
+        code, shown = self.show("4", "mempool_misuse_fuzzer", "new 0\nnew_many 0 2\n")
+        self.assertEqual(code, 1 if has_sanitizer else 0)
+        self.assertEqual("# fails at new_many 0 2: AddressSanitizer: heap-buffer-overflow" in shown, has_sanitizer)
+
     def test_objects_are_named_by_birth(self):
         code, shown = self.show("0", "mempool_misuse_fuzzer",
                                 "new_many 2 5\nfree 2 1\nfree_twice 2 0\nnew 2\n")

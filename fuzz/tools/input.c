@@ -15,24 +15,21 @@
 /* No input of a fuzzer is longer than this. */
 #define SIZE_MAX_OF_INPUT ((size_t)1 << 24)
 
-static const char *tool_name;
-
 void input_fail(const char *path, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
     fflush(stdout);
-    fprintf(stderr, "%s: %s%s", tool_name, path != NULL ? path : "", path != NULL ? ": " : "");
+    fprintf(stderr, "explain: %s%s", path != NULL ? path : "", path != NULL ? ": " : "");
     vfprintf(stderr, format, arguments);
     fputc('\n', stderr);
     va_end(arguments);
     exit(INPUT_EXIT_UNUSABLE);
 }
 
-void input_start(const char *tool)
+void input_start(void)
 {
     const char *directory = getenv("BUILD_WORKING_DIRECTORY");
-    tool_name = tool;
     if (directory != NULL && chdir(directory) != 0) {
         input_fail(directory, "%s", strerror(errno));
     }

@@ -3,9 +3,9 @@
 #define FUZZ_INPUT_H
 
 /*
- * The files that explain and minimize are given: an input of a driver as bytes, or as draft.h's
- * text, whose first line, if not empty or a comment, is "driver NAME". Where a file cannot be used,
- * both tools say why and end.
+ * The files that explain is given: an input of a driver as bytes, or as draft.h's text, whose first
+ * line, if not empty or a comment, is "driver NAME". Where a file cannot be used, explain says why
+ * and ends.
  */
 
 #include <stdbool.h>
@@ -24,11 +24,11 @@ struct input {
     size_t size;
 };
 
-/* The tools' subject; each tool is linked with one. */
+/* What runs the programs; the tests link explain with a defective one. */
 extern const struct subject *const input_subject;
 
-/* input_start goes to where the user is, who may have had the tool started by bazel run. */
-void input_start(const char *tool);
+/* input_start goes to where the user is, who may have had explain started by bazel run. */
+void input_start(void);
 
 /* input_fail says what is wrong with a file, or NULL, and ends the process. */
 __attribute__((format(printf, 2, 3))) _Noreturn void input_fail(const char *path,

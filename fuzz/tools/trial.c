@@ -3,7 +3,6 @@
 
 #include "trial.h"
 
-#include <ctype.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,40 +34,6 @@ static const struct {
  * machine that is busy; what sleeps gets so many times more. */
 #define SLEEP_FACTOR 10
 
-/* A violation's kind and the call are told by numbers, which are kept. */
-static bool is_kept(const char *start, const char *position)
-{
-    return position - start >= 5 &&
-           (strncmp(position - 5, "kind ", 5) == 0 || strncmp(position - 5, "call ", 5) == 0);
-}
-
-/* Copies what stands between two places in one line, with a # for each number. */
-static void copy(const char *start, const char *end, char *kind, size_t size)
-{
-    size_t length = 0;
-    for (const char *position = start; position < end && length < size - 1;) {
-        const bool is_nil = strncmp(position, "(nil)", 5) == 0;
-        if ((isdigit((unsigned char)*position) == 0 && !is_nil) || is_kept(start, position)) {
-            kind[length++] = (char)(*position == '\n' ? ';' : *position);
-            position++;
-            continue;
-        }
-        kind[length++] = '#';
-        position += is_nil ? 5 : 1;
-        while (position < end && isxdigit((unsigned char)*position) != 0) {
-            position++;
-        }
-        /* Behind the 0 of 0x stand digits too. */
-        if (*position == 'x') {
-            position++;
-            while (position < end && isxdigit((unsigned char)*position) != 0) {
-                position++;
-            }
-        }
-    }
-    kind[length] = '\0';
-}
-
 /* Returns: whether a finding has been found. */
 static bool classify(const char *report, char *kind, size_t size)
 {
@@ -79,22 +44,25 @@ static bool classify(const char *report, char *kind, size_t size)
             const char *line = strchr(start, '\n');
             end = end != NULL && (line == NULL || end < line || *findings[i].end == '\n') ? end
                                                                                           : line;
-            copy(start, end != NULL ? end : start + strlen(start), kind, size);
+            const size_t length = end != NULL ? (size_t)(end - start) : strlen(start);
+            snprintf(kind, size, "%.*s", (int)length, start);
+            for (char *newline = kind; (newline = strchr(newline, '\n')) != NULL;) {
+                *newline = ';';
+            }
             return true;
         }
     }
     return false;
 }
 
-_Noreturn static void be_child(void (*function)(void *argument), void *argument, unsigned seconds,
-                               FILE *report)
+_Noreturn static void be_child(void (*function)(void *argument), void *argument, FILE *report)
 {
     const struct rlimit none = {0, 0};
-    const struct rlimit time = {seconds, seconds + 1};
+    const struct rlimit time = {TRIAL_SECONDS, TRIAL_SECONDS + 1};
     setrlimit(RLIMIT_CORE, &none);
     setrlimit(RLIMIT_CPU, &time);
     dup2(fileno(report), STDERR_FILENO);
-    alarm(SLEEP_FACTOR * seconds);
+    alarm(SLEEP_FACTOR * TRIAL_SECONDS);
     function(argument);
     _exit(0);
 }
@@ -113,8 +81,7 @@ static void read_report(FILE *file, struct trial *trial)
     fclose(file);
 }
 
-void trial_run(void (*function)(void *argument), void *argument, unsigned seconds,
-               struct trial *trial)
+void trial_run(void (*function)(void *argument), void *argument, struct trial *trial)
 {
     int status;
     FILE *report = tmpfile();
@@ -124,7 +91,7 @@ void trial_run(void (*function)(void *argument), void *argument, unsigned second
         give_up("a child process");
     }
     if (child == 0) {
-        be_child(function, argument, seconds, report);
+        be_child(function, argument, report);
     }
     if (waitpid(child, &status, 0) != child) {
         give_up("waitpid");

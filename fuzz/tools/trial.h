@@ -7,18 +7,16 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define TRIAL_SECONDS 10 /* a child that uses the processor for longer hangs */
+#define TRIAL_SECONDS 5 /* a child that uses the processor for longer hangs */
 
 struct trial {
     bool is_failing;
-    /* In one line how it failed: what a sanitizer, the model or the pool found, or the signal.
-     * Numbers are left out, so that programs that fail the same way have the same. */
+    /* In one line how it failed: what a sanitizer, the model or the pool found, or the signal. */
     char kind[256];
     char report[1 << 18]; /* what it wrote to standard error, as far as there is room */
 };
 
-/* trial_run calls function in a child and waits for its end; it hangs after so many seconds. */
-void trial_run(void (*function)(void *argument), void *argument, unsigned seconds,
-               struct trial *trial);
+/* trial_run calls function in a child and waits for its end. */
+void trial_run(void (*function)(void *argument), void *argument, struct trial *trial);
 
 #endif /* FUZZ_TRIAL_H */

@@ -19,7 +19,7 @@ _SOURCES = [
     (r"//fuzz:coverage", "tools/coverage.py"),
     (r"//fuzz:exhaust", "fuzz/exhaust/exhaust.c"),
     (r"//fuzz:explain", "fuzz/tools/explain.c"),
-    (r"//fuzz:minimize", "fuzz/tools/minimize_main.c"),
+    (r"//fuzz:minimize", "fuzz/tools/minimize.py"),
     (r"//fuzz:\w+_run", "tools/fuzz_run.py"),
 ]
 
