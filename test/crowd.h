@@ -29,7 +29,7 @@ struct crowd {
     struct cork_mempool mp;
     size_t count;
     /* In the order in which they were issued, which is that of their slots; NULL: freed since. */
-    void *objects[1000];
+    void *objects[1200];
     size_t places[CROWD_PLACE_COUNT];
     size_t unissued_count; /* slots behind that of the last object, up to the end of the memory */
 };

@@ -143,7 +143,7 @@ TEST(a_region_is_no_smaller_than_a_32nd_of_what_can_be_had)
     if (regions_are_small()) {
         test_skip("regions begin small where address space is scarce");
     }
-    for (size_t limit = (size_t)1 << 18; limit < (size_t)1 << 25; limit *= 2) {
+    for (size_t limit = 64 * page_size(); limit < (size_t)1 << 25; limit *= 2) {
         struct cork_mempool mp;
 
         cork_mempool_init_size(&mp, 64);

@@ -171,16 +171,18 @@ TEST(objects_aligned_to_more_than_a_page_have_guards)
 /* A region has room for one block and its guard alone then. */
 TEST(guarded_blocks_larger_than_a_small_region_are_guarded)
 {
+    const size_t scale = page_size() / 4096;
     struct cork_mempool mp;
 
-    init(&mp, (struct cork_mempool_options){
-                  .element_size = 30000, .block_size = 120064, .protections = CORK_MEMPOOL_GUARD});
+    init(&mp, (struct cork_mempool_options){.element_size = 30000 * scale,
+                                            .block_size = 120064 * scale,
+                                            .protections = CORK_MEMPOOL_GUARD});
     requests_start();
     take_objects(&mp, objects, 1);
     CHECK(requests.mapped_size > 0);
     CHECK_EQUAL(requests.heap_count, 0);
     CHECK_EQUAL(mp.newest->reserved_count, mp.geometry.block_pitch);
-    CHECK(stats_of(&mp).block_size > 120064 - stats_of(&mp).slot_size);
+    CHECK(stats_of(&mp).block_size > 120064 * scale - stats_of(&mp).slot_size);
     give_objects(&mp, objects, 1);
     cork_mempool_done(&mp);
     requests_stop();
@@ -193,7 +195,7 @@ TEST(guards_between_blocks_are_inaccessible_before_and_after_trim)
     for (size_t i = 0; i < 2 * GUARDS_COUNT; i++) {
         struct cork_mempool mp;
 
-        init(&mp, (struct cork_mempool_options){.element_size = 64,
+        init(&mp, (struct cork_mempool_options){.element_size = page_size() / 64,
                                                 .protections = with_canaries(i / GUARDS_COUNT)});
         const size_t block_count = 5000 / mp.geometry.block_slots;
 
