@@ -33,7 +33,7 @@ CORPUS = ROOT / "fuzz/corpus"
 ANEW = "make it anew, by docs/fuzzing/planted.md"
 
 # -w: a bug may well be one that compilers warn of. The rest is as in tools/sanitizers.bzl, less -g.
-FLAGS = ["-std=c11", "-w", "-O1", "-fno-omit-frame-pointer", "-U_FORTIFY_SOURCE", f"-I{ROOT}/include"]
+FLAGS = ["-std=c11", "-w", "-fno-omit-frame-pointer", "-U_FORTIFY_SOURCE", f"-I{ROOT}/include"]
 
 MAX_REPLAY_SECONDS = 120  # the replay's own limit is for one input, and comes first
 GRACE_SECONDS = 60  # libFuzzer's, to start and to write down the last input

@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define TRIAL_SECONDS 5 /* a child that uses the processor for longer hangs */
+#define TRIAL_SECONDS 2 /* a child that uses the processor for longer hangs */
 
 struct trial {
     bool is_failing;
