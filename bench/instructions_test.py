@@ -24,13 +24,13 @@ CEILINGS = {
     ("new", "kept"): 8,
     ("new", "default"): 26,
     ("new", "group"): 22,
-    ("new", "paranoid"): 140,
+    ("new", "paranoid"): 129,
     ("free", "kept"): 25,
     ("free", "older"): 115,  # a search whose length depends on addresses: 93, 100...
     ("free", "default"): 35,
     ("free", "group"): 33,
     ("free", "link"): 53,
-    ("free", "paranoid"): 162,
+    ("free", "paranoid"): 156,
 }
 
 

@@ -75,6 +75,7 @@ static void release(void *source_data, void *memory, size_t size)
     expect(source_data == &numbers[run.pool], "a source gets its source_data", "another");
     expect(acquired[1] == size, "memory is released by the size it was acquired with", "another");
     free((uint8_t *)memory - acquired[0]);
+    run.pools[run.pool].released_size += size;
     /* The first of two is of a region's slots, and its tables still wait to be released. */
     if (run.misuse.has_releases && run.misuse.passed_count++ % 2 == 1) {
         caller_misuse();

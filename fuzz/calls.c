@@ -55,9 +55,49 @@ static bool may_issue(const struct model_pool *pool)
             run.live_size <= RUN_MAX_LIVE_SIZE - pool->object_size);
 }
 
+/* Whether what stats says of free objects holds, after a call that was not refused: it is more than
+ * 0 exactly where new asks for no memory, and changes by one with each object. */
+static void expect_count(struct run_pool *pool, enum subject_call call, const void *pointer,
+                         bool has_asked)
+{
+    const bool is_new = call == SUBJECT_NEW;
+    if (pool->is_counted && is_new && run.result.object != NULL &&
+        (pool->free_count != 0) == has_asked) {
+        run_failed("new asks for memory where no object is free, and only there",
+                   has_asked ? "it does" : "it does not");
+    }
+    if (pool->is_counted && call == SUBJECT_STATS &&
+        run.result.stats.free_count != pool->free_count) {
+        run_failed("a pool counts its free objects", "it does not");
+    }
+    switch (call) {
+    case SUBJECT_STATS:
+        pool->is_counted = run.settings->subject->keeps_freed &&
+                           !run.settings->subject->is_unseen && run.result.stats.region_count > 0;
+        pool->free_count = run.result.stats.free_count;
+        break;
+    case SUBJECT_NEW:
+        pool->is_counted &= run.result.object != NULL && !has_asked;
+        pool->free_count--;
+        break;
+    case SUBJECT_FREE:
+        /* What is put into quarantine is not free, and may let another out. */
+        pool->is_counted &= (pool->init.options.protections & CORK_MEMPOOL_QUARANTINE) == 0;
+        pool->free_count += pointer != NULL;
+        break;
+    case SUBJECT_CHECK:
+    case SUBJECT_OWNS:
+        break;
+    default:
+        pool->is_counted = false;
+        break;
+    }
+}
+
 const struct subject_result *run_call(enum subject_call call, void *pointer)
 {
     struct run_pool *pool = &run.pools[run.pool];
+    const size_t request_count = pool->memory.request_count;
     memory_enter(&pool->memory);
     run.settings->subject->call(&pool->storage, call, pointer, &run.result);
     memory_leave();
@@ -68,6 +108,11 @@ const struct subject_result *run_call(enum subject_call call, void *pointer)
                 run.result.violation.kind != CORK_MEMPOOL_WRITE_AFTER_FREE ||
                 run.result.violation.pointer != run.damaged)) {
         run_failed("a call is not refused", run.result.violation.message);
+    }
+    if (run.result.violation.kind == 0) {
+        expect_count(pool, call, pointer, pool->memory.request_count != request_count);
+    } else {
+        pool->is_counted = false;
     }
     return &run.result;
 }
@@ -265,7 +310,9 @@ void run_init(struct run_pool *pool)
     pool->is_initialized = true;
     pool->is_trimmed = false;
     pool->base = 0;
+    pool->is_counted = false;
     pool->source_count = 0;
+    pool->released_size = 0;
     pool->construct_count = 0;
     pool->memory = (struct memory_account){.failing_mask = run.settings->failing_mask};
     memory_enter(&pool->memory);
@@ -362,7 +409,15 @@ void run_clear(struct run_pool *pool)
 
 void run_trim(struct run_pool *pool)
 {
+    const size_t memory_size = run_stats()->memory_size;
+    const size_t released_size = pool->released_size;
     run_call(SUBJECT_TRIM, NULL);
+    if (run.result.violation.kind == 0 &&
+        (run.result.size > memory_size ||
+         (pool->init.options.source != NULL &&
+          run.result.size != pool->released_size - released_size))) {
+        run_failed("trim says how much it has given back", "more, or less");
+    }
     model_trim(&run.model, run.pool);
     run.work += 16;
     pool->is_trimmed = true;

@@ -35,6 +35,7 @@ ENGINE_BEGIN
 
 void *__real_mmap(void *address, size_t size, int protection, int flags, int file, off_t offset);
 int __real_mprotect(void *address, size_t size, int protection);
+int __real_mincore(void *address, size_t size, unsigned char *is_resident);
 
 #define ADVICE_GUARD 102 /* MADV_GUARD_INSTALL, which C libraries may not know */
 
@@ -120,7 +121,7 @@ static void hide(uint8_t *pages, size_t count)
 {
     static unsigned char is_touched[IS_SIMULATED ? SPACE_PAGES : 1];
     uint8_t *address = simulated.start + (size_t)(pages - simulated.pages) * PAGE;
-    bool is_known = count > 2 && mincore(address, count * PAGE, is_touched) == 0;
+    bool is_known = count > 2 && __real_mincore(address, count * PAGE, is_touched) == 0;
     __asan_unpoison_memory_region(address, count * PAGE);
     for (size_t i = 0; i < count; i++) {
         if (!is_known || is_touched[i]) {
@@ -257,6 +258,17 @@ WRAP(int, madvise, (void *address, size_t size, int advice))
         return -1;
     }
     return __real_madvise(address, size, advice);
+}
+
+/* What is hidden is resident, but not the program's. */
+WRAP(int, mincore, (void *address, size_t size, unsigned char *is_resident))
+{
+    const int result = __real_mincore(address, size, is_resident);
+    for (size_t i = 0; is_simulated(address) && result == 0 && i * PAGE < size; i++) {
+        const size_t page = ((size_t)((uint8_t *)address - simulated.start) / PAGE) + i;
+        is_resident[i] &= simulated.pages[page] == PAGE_ACCESSIBLE;
+    }
+    return result;
 }
 
 WRAP(int, munmap, (void *address, size_t size))

@@ -19,7 +19,10 @@ struct run_pool {
     bool is_initialized;
     bool is_trimmed; /* since its init, so that not all slots are known */
     struct memory_account memory;
+    bool is_counted; /* free_count is how many objects need no more memory */
+    size_t free_count;
     size_t source_count;    /* requests that came through the caller's source */
+    size_t released_size;   /* bytes that the source got back */
     size_t construct_count; /* calls of the constructor */
     uintptr_t base;         /* of slot 0, where there is one region; 0: not known */
     /* The live objects, about from the oldest to the youngest, somewhere in an array. */

@@ -94,6 +94,13 @@ static bool is_plausible(const struct cork_mempool_stats *stats)
     return stats->slot_size >= stats->element_size && stats->slot_size % stats->alignment == 0;
 }
 
+/* For a foreach that is refused. */
+static void visit_nothing(void *user_data, void *object)
+{
+    (void)user_data;
+    (void)object;
+}
+
 static void make(struct cork_mempool *mp, enum subject_call call, void *pointer,
                  struct subject_result *result)
 {
@@ -120,7 +127,7 @@ static void make(struct cork_mempool *mp, enum subject_call call, void *pointer,
         result->is_true = cork_mempool_owns(mp, pointer);
         break;
     case SUBJECT_FOREACH:
-        cork_mempool_foreach(mp, result->visit, mp);
+        cork_mempool_foreach(mp, result->visit != NULL ? result->visit : visit_nothing, mp);
         break;
     case SUBJECT_CLEAR:
         cork_mempool_clear(mp);

@@ -14,21 +14,21 @@ static void set_canary(const struct cork_mempool *mp, char *address)
     tools_repoison(address, CANARY_SIZE, mp->under_valgrind);
 }
 
-static bool is_issued(const struct cork_mempool *mp, struct cork_mempool_region *region,
-                      size_t index)
+static bool is_made(struct cork_mempool_region *region, size_t index)
 {
-    return !slots_is_fresh(mp, (struct slot){region, index});
+    return index < region->extended_count &&
+           (slots_made(region, index / GROUP_SLOTS) & slot_bit((struct slot){region, index})) != 0;
 }
 
 void damage_set_canaries(const struct cork_mempool *mp, struct slot slot)
 {
     char *object = slot_start(mp, slot);
 
-    if (slot.index == 0 || !is_issued(mp, slot.region, slot.index - 1)) {
+    if (slot.index == 0 || !is_made(slot.region, slot.index - 1)) {
         set_canary(mp, object - CANARY_SIZE);
     }
     set_canary(mp, object + mp->geometry.element_size);
-    if (!is_issued(mp, slot.region, slot.index + 1)) {
+    if (!is_made(slot.region, slot.index + 1)) {
         set_canary(mp, object + mp->geometry.stride - CANARY_SIZE);
     }
 }
@@ -143,6 +143,5 @@ MAY_READ_UNINITIALIZED uint64_t damage_checksum_of(const struct cork_mempool *mp
     }
     odd = fold(last[0] ^ other_key, last[1] ^ odd);
 
-    const uint64_t checksum = fold(even ^ other_key, odd ^ key);
-    return checksum + (checksum == 0);
+    return fold(even ^ other_key, odd ^ key);
 }

@@ -34,10 +34,10 @@ _Noreturn INTERNAL void damage_refuse_canaries(const struct cork_mempool *mp, st
 _Noreturn INTERNAL void damage_refuse_contents(const struct cork_mempool *mp, struct slot slot);
 
 /* damage_set_canaries writes the canaries around a fresh slot's object, but for those that it
- * shares with a neighbour that has been issued, which may be damaged. */
+ * shares with a neighbour that has canaries, which may be damaged. */
 INTERNAL void damage_set_canaries(const struct cork_mempool *mp, struct slot slot);
 
-/* damage_checksum_of returns a keyed checksum of contents, never 0. */
+/* damage_checksum_of returns a keyed checksum of contents. */
 INTERNAL uint64_t damage_checksum_of(const struct cork_mempool *mp, const char *contents,
                                      size_t size);
 
@@ -95,7 +95,7 @@ static inline bool damage_is_wiped(const char *contents, size_t size)
 }
 
 /* damage_verify_contents refuses the current call where a slot, which is free or in quarantine and
- * was issued before, does not hold what it held after its free. */
+ * not fresh, does not hold what it held after its free. */
 static inline void damage_verify_contents(const struct cork_mempool *mp, struct slot slot,
                                           bool is_wiped, bool under_valgrind)
 {
@@ -107,8 +107,7 @@ static inline void damage_verify_contents(const struct cork_mempool *mp, struct 
     if (is_wiped) {
         is_intact = damage_is_wiped(contents, size);
     } else {
-        const uint64_t checksum = slot.region->checksums[slot.index];
-        is_intact = checksum == 0 || checksum == damage_checksum_of(mp, contents, size);
+        is_intact = slot.region->checksums[slot.index] == damage_checksum_of(mp, contents, size);
     }
     tools_repoison(contents, size, under_valgrind);
     if (UNLIKELY(!is_intact)) {

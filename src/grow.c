@@ -83,7 +83,9 @@ static struct cork_mempool_region *from_heap(struct cork_mempool *mp)
 static struct cork_mempool_region *from_os(struct cork_mempool *mp)
 {
     const size_t least = unit_count(&mp->geometry);
-    const size_t most = region_max_capacity(&mp->geometry);
+    const size_t quiet =
+        mp->under_valgrind ? bits_larger(TOOLS_RANGE_MAX / mp->geometry.stride, least) : SIZE_MAX;
+    const size_t most = bits_smaller(region_max_capacity(&mp->geometry), quiet);
     const size_t older = reserved_count(mp);
     const size_t first = RESERVED_MIN_SIZE / mp->geometry.stride;
     const size_t factor =
@@ -188,9 +190,11 @@ static bool grow(struct cork_mempool *mp)
     }
     {
         SLOTS_CALL call = slots_enter(mp);
+        const void *site = report_call_site; /* a source may be made of other pools */
 
         (void)call;
         region = next_region(mp, &is_misaligned);
+        report_call_site = site;
     }
     if (is_misaligned) {
         report_refuse(report_violation(mp, CORK_MEMPOOL_BAD_SOURCE));

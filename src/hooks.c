@@ -131,6 +131,10 @@ static NOINLINE bool begin_slot(struct cork_mempool *mp, struct slot slot)
     void *object = slot_start(mp, slot);
     const size_t size = mp->geometry.element_size;
 
+    if (has(mp->protections, CORK_MEMPOOL_WIPE) && slots_was_issued(mp, slot)) {
+        /* What has been purged is wiped too. */
+        verify_contents(mp, slot, set_of(mp));
+    }
     if (has(mp->protections, CORK_MEMPOOL_CANARY)) {
         damage_set_canaries(mp, slot);
     }
@@ -150,7 +154,7 @@ ALWAYS_INLINE bool lends_new(uint32_t set)
     return set == CORK_MEMPOOL_CANARY;
 }
 
-ALWAYS_INLINE void *new_with(struct cork_mempool *mp, const void *site, uint32_t set)
+ALWAYS_INLINE void *new_with(struct cork_mempool *mp, uint32_t set)
 {
     SLOTS_CALL call = slots_enter(mp);
 
@@ -173,7 +177,7 @@ ALWAYS_INLINE void *new_with(struct cork_mempool *mp, const void *site, uint32_t
         tools_hooked_new(mp, object, mp->geometry.element_size, false, has(set, UNDER_VALGRIND));
     }
     if (has(set, CORK_MEMPOOL_CALLSITES)) {
-        slot.region->sites[slot.index] = (struct cork_mempool_sites){site, NULL};
+        slot.region->sites[slot.index] = (struct cork_mempool_sites){report_call_site, NULL};
     }
     if (has(set, CORK_MEMPOOL_SHUFFLE)) {
         mp->random = random_next(mp->random);
@@ -219,8 +223,7 @@ ALWAYS_INLINE void release(struct cork_mempool *mp, struct slot slot, void *obje
     }
 }
 
-ALWAYS_INLINE void free_with(struct cork_mempool *mp, void *ptr, struct slot slot, const void *site,
-                             uint32_t set)
+ALWAYS_INLINE void free_with(struct cork_mempool *mp, void *ptr, struct slot slot, uint32_t set)
 {
     const size_t size = mp->geometry.element_size;
 
@@ -242,7 +245,7 @@ ALWAYS_INLINE void free_with(struct cork_mempool *mp, void *ptr, struct slot slo
         memset(ptr, 0, size);
     }
     if (has(set, CORK_MEMPOOL_CALLSITES)) {
-        slot.region->sites[slot.index].free_site = site;
+        slot.region->sites[slot.index].free_site = report_call_site;
     }
     if (has(set, CORK_MEMPOOL_SEAL) && !has(set, CORK_MEMPOOL_WIPE)) {
         slot.region->checksums[slot.index] = damage_checksum_of(mp, ptr, size);
@@ -269,14 +272,14 @@ ALWAYS_INLINE void verify_with(const struct cork_mempool *mp, struct slot slot, 
 
 /* The hooks of pools with this set of protections, all of them constants. */
 #define HOOKS(name, set)                                                                           \
-    static CACHELINE_ALIGNED void *new_##name(struct cork_mempool *mp, const void *site)           \
+    static CACHELINE_ALIGNED void *new_##name(struct cork_mempool *mp)                             \
     {                                                                                              \
-        return new_with(mp, site, (set));                                                          \
+        return new_with(mp, (set));                                                                \
     }                                                                                              \
     static CACHELINE_ALIGNED void free_##name(struct cork_mempool *mp, void *ptr,                  \
-                                              struct slot slot, const void *site)                  \
+                                              struct slot slot)                                    \
     {                                                                                              \
-        free_with(mp, ptr, slot, site, (set));                                                     \
+        free_with(mp, ptr, slot, (set));                                                           \
     }                                                                                              \
     static void verify_##name(const struct cork_mempool *mp, struct slot slot)                     \
     {                                                                                              \
@@ -291,14 +294,14 @@ HOOKS(wipe, CORK_MEMPOOL_WIPE)
 HOOKS(paranoid, CORK_MEMPOOL_PARANOID)
 
 /* Any other set, which is looked at in each call. */
-static void *new_any(struct cork_mempool *mp, const void *site)
+static void *new_any(struct cork_mempool *mp)
 {
-    return new_with(mp, site, set_of(mp));
+    return new_with(mp, set_of(mp));
 }
 
-static void free_any(struct cork_mempool *mp, void *ptr, struct slot slot, const void *site)
+static void free_any(struct cork_mempool *mp, void *ptr, struct slot slot)
 {
-    free_with(mp, ptr, slot, site, set_of(mp));
+    free_with(mp, ptr, slot, set_of(mp));
 }
 
 static void verify_any(const struct cork_mempool *mp, struct slot slot)
@@ -330,23 +333,39 @@ void hooks_verify(const struct cork_mempool *mp)
     struct slot slot = {has(mp->protections, verified) ? mp->oldest : NULL, 0};
 
     for (; slot.region != NULL; slot.region = slot.region->newer) {
-        for (slot.index = 0; slot.index < slot.region->extended_count; slot.index++) {
-            if (!slots_is_fresh(mp, slot)) {
-                mp->hooks->verify(mp, slot);
-            }
+        const size_t end = slot.region->extended_count;
+
+        for (slot.index = slots_next(slot.region, slots_made, 0, end); slot.index < end;
+             slot.index = slots_next(slot.region, slots_made, slot.index + 1, end)) {
+            mp->hooks->verify(mp, slot);
         }
     }
 }
 
-void hooks_destruct(struct cork_mempool *mp, struct cork_mempool_region *region)
+static bool has_callbacks(const struct cork_mempool *mp)
 {
-    struct slot slot = {region, 0};
+    return mp->callbacks.construct != NULL || mp->callbacks.destruct != NULL;
+}
 
-    for (; mp->callbacks.destruct != NULL && slot.index < region->extended_count; slot.index++) {
-        if (!slots_is_fresh(mp, slot)) {
-            region->fresh[slot.index / GROUP_SLOTS] |= slot_bit(slot);
-            tools_unpoison(slot_start(mp, slot), mp->geometry.element_size, mp->under_valgrind);
-            mp->callbacks.destruct(mp->callbacks.data, slot_start(mp, slot));
+void hooks_unmake(struct cork_mempool *mp, struct cork_mempool_region *region, size_t first,
+                  size_t end)
+{
+    const uint32_t lost = CORK_MEMPOOL_CANARY | CORK_MEMPOOL_SEAL | CORK_MEMPOOL_WIPE |
+                          CORK_MEMPOOL_CALLSITES;
+    const size_t size = mp->geometry.element_size;
+    struct slot slot = {region, first};
+
+    if (!has(mp->protections, lost) && !has_callbacks(mp)) {
+        return;
+    }
+    for (; (slot.index = slots_next(region, slots_made, slot.index, end)) < end; slot.index++) {
+        void *object = slot_start(mp, slot);
+
+        region->fresh[slot.index / GROUP_SLOTS] |= slot_bit(slot);
+        if (mp->callbacks.destruct != NULL) {
+            tools_unpoison(object, size, mp->under_valgrind);
+            mp->callbacks.destruct(mp->callbacks.data, object);
+            tools_repoison(object, size, mp->under_valgrind);
         }
     }
 }

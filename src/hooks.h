@@ -17,10 +17,10 @@
 
 /* Chosen at init. new and free are those of usable pools; slot is where ptr is, if in a lookup
  * region or known to be live. verify refuses the current call where an object, or what has been
- * freed, is damaged, in a slot that has been issued. */
+ * freed, is damaged, in a slot that is made of something. */
 struct cork_mempool_hooks {
-    void *(*new_object)(struct cork_mempool *mp, const void *site);
-    void (*free)(struct cork_mempool *mp, void *ptr, struct slot slot, const void *site);
+    void *(*new_object)(struct cork_mempool *mp);
+    void (*free)(struct cork_mempool *mp, void *ptr, struct slot slot);
     void (*verify)(const struct cork_mempool *mp, struct slot slot);
     bool lends_new; /* new needs to hear of fresh slots alone */
 };
@@ -38,8 +38,10 @@ INTERNAL void hooks_verify(const struct cork_mempool *mp);
 /* hooks_empty_quarantine makes all slots in quarantine free. */
 INTERNAL void hooks_empty_quarantine(struct cork_mempool *mp);
 
-/* hooks_destruct runs the destructor on every object that is constructed in a region. Should it
- * throw, those that it has been run on are not destructed again. */
-INTERNAL void hooks_destruct(struct cork_mempool *mp, struct cork_mempool_region *region);
+/* hooks_unmake is for slots [first, end) of a region whose memory is about to be lost. Where they
+ * would lose anything by that, it makes them fresh, and runs the destructor on every object that is
+ * constructed there. Should it throw, those that it has been run on are not destructed again. */
+INTERNAL void hooks_unmake(struct cork_mempool *mp, struct cork_mempool_region *region,
+                           size_t first, size_t end);
 
 #endif /* CORK_MEMPOOL_HOOKS_H */

@@ -165,8 +165,12 @@ static bool lent_is_valid(const struct cork_mempool *mp)
     if (lent->owner == NULL) {
         return lent->kept == NULL && lent->bits == 0 && lent->stack_count == 0;
     }
-    if (lent->owner != mp || cursor->region == NULL ||
-        (mp->hooks == NULL ? cursor->bits != 0 : !mp->hooks->lends_new)) {
+    if (lent->owner != mp || cursor->region == NULL) {
+        return false;
+    }
+    if (mp->hooks == NULL
+            ? cursor->bits != 0
+            : !mp->hooks->lends_new || (lent->bits & cursor->region->fresh[cursor->group]) != 0) {
         return false;
     }
     return lent->group == &cursor->region->groups[cursor->group] &&
@@ -294,12 +298,12 @@ static bool quarantine_is_valid(const struct cork_mempool *mp, const struct tota
     return sum == totals->quarantine;
 }
 
-bool cork_mempool_check(const struct cork_mempool *mp)
+NOINLINE bool cork_mempool_check(const struct cork_mempool *mp)
 {
     const struct cork_mempool_region *region;
     struct totals totals = {.stacked = 0};
 
-    report_require(mp, NULL);
+    report_require(mp, NULL, __builtin_return_address(0));
     if (mp->name[sizeof(mp->name) - 1] != '\0' || !geometry_is_valid(mp) || !hooks_are_valid(mp) ||
         !regions_are_valid(mp) || !cursor_is_valid(mp) || !lookup_is_valid(mp) ||
         !copies_are_valid(mp, 0) || !copies_are_valid(mp, 1) || !lent_is_valid(mp)) {
@@ -318,58 +322,68 @@ bool cork_mempool_check(const struct cork_mempool *mp)
     return true;
 }
 
-/* Slots of a region that are free, or could be extended to. */
-static size_t free_count(const struct cork_mempool *mp, const struct cork_mempool_region *region)
+/* Slots of a region that are free. */
+static size_t free_count(const struct cork_mempool_region *region)
 {
-    const bool has_guards = mp->geometry.block_pitch != 0;
-    size_t count = region->committed_count - region->extended_count;
+    size_t count = 0;
 
-    for (size_t i = region->extended_count; has_guards && i < region->committed_count; i++) {
-        count -= geometry_is_guard(&mp->geometry, i);
-    }
-    count = bits_smaller(count, mp->objects_left);
     for (size_t i = 0; i < region_group_count(region->extended_count); i++) {
         count += (size_t)__builtin_popcountll(region->groups[i].free);
     }
     return count;
 }
 
-void cork_mempool_stats(const struct cork_mempool *mp, struct cork_mempool_stats *stats)
+/* Objects that a pool which has memory can issue without more, besides free slots: those that it
+ * can extend to; and where it may have no more, those in quarantine. */
+static size_t further_count(const struct cork_mempool *mp)
+{
+    const struct cork_mempool_region *newest = mp->newest;
+    size_t count = newest->committed_count - newest->extended_count;
+
+    for (size_t i = newest->extended_count; i < newest->committed_count; i++) {
+        count -= geometry_is_guard(&mp->geometry, i);
+    }
+    return count >= mp->objects_left || mp->memory.buffer != NULL
+               ? bits_smaller(count, mp->objects_left) + mp->quarantine.count
+               : count;
+}
+
+NOINLINE void cork_mempool_stats(const struct cork_mempool *mp, struct cork_mempool_stats *stats)
 {
     const struct cork_mempool_geometry *geometry = &mp->geometry;
 
-    report_require(mp, NULL);
+    report_require(mp, NULL, __builtin_return_address(0));
     *stats = (struct cork_mempool_stats){
         .element_size = geometry->element_size,
         .alignment = geometry->alignment,
         .slot_size = geometry->stride,
         .block_size = geometry->block_slots * geometry->stride,
         .live_count = slots_live_count(mp),
-        .free_count = mp->lent.kept != NULL,
+        .free_count = mp->newest == NULL ? 0 : further_count(mp) + (mp->lent.kept != NULL),
     };
     for (const struct cork_mempool_region *region = mp->oldest; region != NULL;
          region = region->newer) {
         const size_t memory_size = region_memory_size(region, geometry);
 
-        stats->free_count += free_count(mp, region);
+        stats->free_count += free_count(region);
         stats->region_count++;
         stats->memory_size += memory_size;
         stats->reserved_size += bits_larger(memory_size, region->memory_size);
     }
 }
 
-bool cork_mempool_owns(const struct cork_mempool *mp, const void *ptr)
+NOINLINE bool cork_mempool_owns(const struct cork_mempool *mp, const void *ptr)
 {
-    report_require(mp, ptr);
+    report_require(mp, ptr, __builtin_return_address(0));
     return slots_is_live(mp, slots_search(mp, ptr), ptr);
 }
 
-void cork_mempool_foreach(struct cork_mempool *mp, void (*visit)(void *user_data, void *object),
-                          void *user_data)
+NOINLINE void cork_mempool_foreach(struct cork_mempool *mp,
+                                   void (*visit)(void *user_data, void *object), void *user_data)
 {
     struct slot slot = {mp->oldest, 0};
 
-    report_require(mp, NULL);
+    report_require(mp, NULL, __builtin_return_address(0));
 
     SLOTS_CALL call = slots_enter(mp);
 

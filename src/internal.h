@@ -15,10 +15,10 @@
 #define geometry_init          cork_mempool_geometry_init_
 #define grow_open              cork_mempool_grow_open_
 #define grow_shrink            cork_mempool_grow_shrink_
-#define hooks_destruct         cork_mempool_hooks_destruct_
 #define hooks_empty_quarantine cork_mempool_hooks_empty_quarantine_
 #define hooks_tables           cork_mempool_hooks_tables_
 #define hooks_of               cork_mempool_hooks_of_
+#define hooks_unmake           cork_mempool_hooks_unmake_
 #define hooks_verify           cork_mempool_hooks_verify_
 #define os_commit              cork_mempool_os_commit_
 #define os_environment         cork_mempool_os_environment_
@@ -31,6 +31,7 @@
 #define os_random_word         cork_mempool_os_random_word_
 #define os_release             cork_mempool_os_release_
 #define os_reserve             cork_mempool_os_reserve_
+#define os_resident_size       cork_mempool_os_resident_size_
 #define os_symbol              cork_mempool_os_symbol_
 #define os_write_report        cork_mempool_os_write_report_
 #define random_seed            cork_mempool_random_seed_
@@ -41,11 +42,12 @@
 #define region_from_heap       cork_mempool_region_from_heap_
 #define region_max_capacity    cork_mempool_region_max_capacity_
 #define region_memory_size     cork_mempool_region_memory_size_
-#define region_no_huge_pages   cork_mempool_region_no_huge_pages_
-#define region_purge           cork_mempool_region_purge_
+#define region_pages           cork_mempool_region_pages_
 #define region_ring_capacity   cork_mempool_region_ring_capacity_
 #define region_release         cork_mempool_region_release_
+#define region_release_size    cork_mempool_region_release_size_
 #define region_reserve         cork_mempool_region_reserve_
+#define report_call_site       cork_mempool_report_call_site_
 #define report_refuse          cork_mempool_report_refuse_
 #define report_refuse_leak     cork_mempool_report_refuse_leak_
 #define report_require_live    cork_mempool_report_require_live_

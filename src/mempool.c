@@ -45,13 +45,9 @@ static inline void *pop(struct cork_mempool *mp, uint32_t count)
     return object;
 }
 
-static CACHELINE_ALIGNED NOINLINE void *new_slow(struct cork_mempool *mp, const void *site)
+/* Issues a slot of the next group. */
+static NOINLINE void *issue_next(struct cork_mempool *mp)
 {
-    report_require_usable(mp, NULL);
-    if (mp->hooks != NULL) {
-        return mp->hooks->new_object(mp, site);
-    }
-
     const int saved_errno = errno;
 
     slots_recall(mp);
@@ -63,6 +59,12 @@ static CACHELINE_ALIGNED NOINLINE void *new_slow(struct cork_mempool *mp, const 
     slots_lend(mp);
     errno = saved_errno;
     return issue(mp, mp->lent.bits);
+}
+
+static CACHELINE_ALIGNED NOINLINE void *new_slow(struct cork_mempool *mp, const void *site)
+{
+    report_require_usable(mp, NULL, site);
+    return mp->hooks != NULL ? mp->hooks->new_object(mp) : issue_next(mp);
 }
 
 CACHELINE_ALIGNED NOINLINE void *cork_mempool_new(struct cork_mempool *mp)
@@ -108,15 +110,13 @@ static NOINLINE void free_far(struct cork_mempool *mp, void *ptr)
     }
 }
 
+/* index is the slot's, if ptr is in the lookup region of this number. */
 static CACHELINE_ALIGNED NOINLINE void free_slow(struct cork_mempool *mp, void *ptr,
-                                                 uintptr_t index, const void *site)
+                                                 uint32_t number, uintptr_t index, const void *site)
 {
-    /* Nothing is lent to others. */
-    if (mp->lent.owner != mp) {
-        report_require_usable(mp, ptr);
-    }
+    report_require_usable(mp, ptr, site);
     if (mp->hooks != NULL) {
-        mp->hooks->free(mp, ptr, (struct slot){slots_lookup(mp, ptr), index}, site);
+        mp->hooks->free(mp, ptr, (struct slot){mp->lookup[number], index});
     } else {
         free_far(mp, ptr);
     }
@@ -139,7 +139,7 @@ CACHELINE_ALIGNED NOINLINE void cork_mempool_free(struct cork_mempool *mp, void 
     const uintptr_t slot = geometry_slot_of(&mp->geometry, offset);
 
     if (UNLIKELY(slot >= lent->counts[number])) {
-        free_slow(mp, ptr, slot, __builtin_return_address(0));
+        free_slow(mp, ptr, number, slot, __builtin_return_address(0));
         return;
     }
 
@@ -147,7 +147,7 @@ CACHELINE_ALIGNED NOINLINE void cork_mempool_free(struct cork_mempool *mp, void 
     const uint64_t before = group->free;
     const uint64_t after = before | UINT64_C(1) << slot % GROUP_SLOTS;
     if (UNLIKELY(after == before)) {
-        free_slow(mp, ptr, slot, __builtin_return_address(0));
+        free_slow(mp, ptr, number, slot, __builtin_return_address(0));
         return;
     }
 
@@ -158,7 +158,7 @@ CACHELINE_ALIGNED NOINLINE void cork_mempool_free(struct cork_mempool *mp, void 
         return;
     }
     if (UNLIKELY(ptr == kept)) {
-        free_slow(mp, ptr, slot, __builtin_return_address(0));
+        free_slow(mp, ptr, number, slot, __builtin_return_address(0));
         return;
     }
     tools_free(ptr, mp->geometry.element_size);
@@ -182,17 +182,17 @@ static void release_all(struct cork_mempool *mp)
     (void)change;
     hooks_empty_quarantine(mp);
     while ((region = mp->oldest) != NULL) {
-        hooks_destruct(mp, region);
+        hooks_unmake(mp, region, 0, region->extended_count);
         grow_shrink(mp, region);
         region_release(region, &mp->geometry, mp->memory.source, mp->memory.data);
     }
 }
 
-void cork_mempool_done(struct cork_mempool *mp)
+NOINLINE void cork_mempool_done(struct cork_mempool *mp)
 {
     struct cork_mempool_region *region, *newer;
 
-    report_require(mp, NULL);
+    report_require(mp, NULL, __builtin_return_address(0));
 
     const size_t live_count = slots_live_count(mp);
     if (live_count != 0) {

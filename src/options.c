@@ -104,15 +104,22 @@ static bool apply(struct environment *environment, const char *text, size_t leng
 static struct environment parse(const char *text)
 {
     struct environment environment = {.protections = 0};
+    bool is_complete = true;
 
     while (*text != '\0') {
         const size_t length = strcspn(text, ":");
 
         if (length > 0 && !apply(&environment, text, length)) {
-            report_warning(text, length);
+            is_complete = false;
+            report_warning("left out \"", text, length,
+                           "\"; the words are canary, seal, wipe, shuffle, quarantine, guard, "
+                           "callsites and paranoid, each with =1 or =0, and seed=NUMBER");
         }
         text += length;
         text += *text == ':';
+    }
+    if (!is_complete && environment.protections == 0) {
+        report_warning("turns no protection on", "", 0, "");
     }
     return environment;
 }
@@ -184,10 +191,10 @@ static void init_random(struct cork_mempool *mp, uint64_t seed)
     if (seed == 0) {
         /* One that differs from process to process, from place to place, and from time to time. */
         seed = random_mix((uintptr_t)mp) + atomic_fetch_add(&made_count, 1);
-        seed = random_mix(random_mix(seed) ^ os_random_word());
+        seed = random_mix(random_mix(seed) ^ os_random_word()) | 1;
     }
-    mp->seed = seed == 0 ? 1 : seed;
-    mp->random = random_next(mp->seed);
+    mp->seed = seed;
+    mp->random = random_next(seed);
     /* A string that is one byte too long ends in a zero, which must be seen as damage. */
     mp->key = random_mix(mp->random) | UINT64_C(0x0101010101010101);
 }

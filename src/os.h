@@ -37,8 +37,14 @@ INTERNAL bool os_commit(void *pages, size_t size, size_t memory_size);
  * together with others later. Returns: false where the system has no such guards. */
 INTERNAL bool os_guard(void *pages, size_t size);
 
-/* os_purge gives the memory of committed pages back; they read as zeros from then on. */
-INTERNAL void os_purge(void *pages, size_t size);
+/* os_purge gives the memory of whole pages back, of which those that are committed read as zeros
+ * from then on. Returns: how many bytes the system had there, and has taken; 0 where it refuses, or
+ * does not tell. */
+INTERNAL size_t os_purge(void *pages, size_t size);
+
+/* os_resident_size returns how many bytes of whole pages are in memory; 0 where the system does not
+ * tell. */
+INTERNAL size_t os_resident_size(const void *pages, size_t size);
 
 /* os_no_huge_pages keeps the system from making huge pages of committed ones. */
 INTERNAL void os_no_huge_pages(void *pages, size_t size);
@@ -46,7 +52,8 @@ INTERNAL void os_no_huge_pages(void *pages, size_t size);
 /* os_release gives a whole reservation back. */
 INTERNAL void os_release(void *memory, size_t size);
 
-/* os_random_word returns what the system has chosen at random for this process, or 0. */
+/* os_random_word returns what differs from process to process, also after fork, and from time to
+ * time; or 0. */
 INTERNAL uint64_t os_random_word(void);
 
 /* os_environment returns a variable of the environment, or NULL; always NULL in a program that runs
@@ -56,8 +63,8 @@ INTERNAL const char *os_environment(const char *name);
 /* os_write_report writes a line of a report, newline included. */
 INTERNAL void os_write_report(const char *text, size_t size);
 
-/* os_symbol says what a call's return address belongs to: a function, or where that is not known a
- * file. Returns: its name, or NULL; *start is where it starts. */
-INTERNAL const char *os_symbol(const void *site, uintptr_t *start);
+/* os_symbol says what an address belongs to: a function, or where that is not known a file.
+ * Returns: its name, or NULL; *start is where it starts. */
+INTERNAL const char *os_symbol(const void *address, uintptr_t *start);
 
 #endif /* CORK_MEMPOOL_OS_H */

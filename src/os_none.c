@@ -23,11 +23,12 @@ ANSWERS(bool os_is_scarce(void), true)
 ANSWERS(void *os_reserve(size_t size), NULL)
 ANSWERS(bool os_commit(void *pages, size_t size, size_t memory_size), false)
 ANSWERS(bool os_guard(void *pages, size_t size), false)
-ANSWERS(void os_purge(void *pages, size_t size), )
+ANSWERS(size_t os_purge(void *pages, size_t size), 0)
+ANSWERS(size_t os_resident_size(const void *pages, size_t size), 0)
 ANSWERS(void os_no_huge_pages(void *pages, size_t size), )
 ANSWERS(void os_release(void *memory, size_t size), )
 ANSWERS(uint64_t os_random_word(void), 0)
-ANSWERS(const char *os_symbol(const void *site, uintptr_t *start), NULL)
+ANSWERS(const char *os_symbol(const void *address, uintptr_t *start), NULL)
 
 const struct cork_mempool_source os_heap = {.acquire = acquire, .release = release};
 

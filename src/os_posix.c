@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#define _GNU_SOURCE 1 /* MAP_ANONYMOUS, MADV_..., secure_getenv, dladdr */
+#define _GNU_SOURCE 1 /* MAP_ANONYMOUS, MADV_..., mincore, secure_getenv, dladdr */
 
 #include "os.h"
 
@@ -7,13 +7,17 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "bits.h"
+#include "random.h"
 #include "tools.h"
 
 /* MADV_GUARD_INSTALL of Linux 6.13, which is younger than most C libraries; and an advice that no
@@ -117,13 +121,51 @@ bool os_commit(void *pages, size_t size, size_t memory_size)
 
 bool os_guard(void *pages, size_t size)
 {
-    /* qemu-user accepts every advice and ignores it. An advice that no kernel knows tells. */
-    return madvise(NULL, 0, NO_ADVICE) != 0 && madvise(pages, size, ADVICE_GUARD) == 0;
+    /* Who looks for leaks reads what the system's list of mappings says is readable. qemu-user
+     * accepts every advice and ignores it: one that no kernel knows tells. */
+    return !tools_seek_leaks() && madvise(NULL, 0, NO_ADVICE) != 0 &&
+           madvise(pages, size, ADVICE_GUARD) == 0;
 }
 
-void os_purge(void *pages, size_t size)
+/* Returns: false where the system does not tell. */
+static bool count_resident(const void *pages, size_t size, size_t *resident_size)
 {
+    const size_t page = os_page_size();
+    unsigned char is_resident[1024];
+    char *start = (char *)(uintptr_t)pages;
+
+    *resident_size = 0;
+    for (size_t done = 0; done < size; done += sizeof(is_resident) * page) {
+        const size_t count = bits_smaller((size - done) / page, sizeof(is_resident));
+
+        if (mincore(start + done, count * page, is_resident) != 0) {
+            *resident_size = 0;
+            return false;
+        }
+        for (size_t i = 0; i < count; i++) {
+            *resident_size += (is_resident[i] & 1) * page;
+        }
+    }
+    return true;
+}
+
+size_t os_resident_size(const void *pages, size_t size)
+{
+    size_t resident_size;
+
+    count_resident(pages, size, &resident_size);
+    return resident_size;
+}
+
+size_t os_purge(void *pages, size_t size)
+{
+    size_t before, after;
+
+    if (count_resident(pages, size, &before) && before == 0) {
+        return 0;
+    }
     advise(pages, size, MADV_DONTNEED);
+    return count_resident(pages, size, &after) && after < before ? before - after : 0;
 }
 
 void os_no_huge_pages(void *pages, size_t size)
@@ -139,12 +181,16 @@ void os_release(void *memory, size_t size)
 uint64_t os_random_word(void)
 {
     const void *bytes = (const void *)getauxval(AT_RANDOM);
+    struct timespec now = {.tv_nsec = 0};
     uint64_t word = 0;
 
     if (bytes != NULL) {
         memcpy(&word, bytes, sizeof(word));
     }
-    return word;
+    /* Children of one process have the same bytes. */
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    word ^= random_mix((uint64_t)now.tv_sec << 32 ^ (uint64_t)now.tv_nsec);
+    return random_mix(word) ^ (uint64_t)getpid();
 }
 
 const char *os_environment(const char *name)
@@ -152,7 +198,33 @@ const char *os_environment(const char *name)
     return secure_getenv(name);
 }
 
-void os_write_report(const char *text, size_t size)
+/* Where nobody reads a pipe any more, SIGPIPE would end the process before abort() does. It is
+ * blocked for the calling thread: systems with threads have sigprocmask mean no other, and older C
+ * libraries have no pthread_sigmask without a library of threads. */
+static bool block_sigpipe(sigset_t *before)
+{
+    sigset_t pending, sigpipe;
+
+    sigemptyset(&sigpipe);
+    sigaddset(&sigpipe, SIGPIPE);
+    return sigpending(&pending) == 0 && !sigismember(&pending, SIGPIPE) &&
+           sigprocmask(SIG_BLOCK, &sigpipe, before) == 0;
+}
+
+static void unblock_sigpipe(const sigset_t *before)
+{
+    sigset_t pending, sigpipe;
+    int signal;
+
+    sigemptyset(&sigpipe);
+    sigaddset(&sigpipe, SIGPIPE);
+    if (sigpending(&pending) == 0 && sigismember(&pending, SIGPIPE)) {
+        sigwait(&sigpipe, &signal);
+    }
+    sigprocmask(SIG_SETMASK, before, NULL);
+}
+
+static void write_all(const char *text, size_t size)
 {
     size_t sent = 0;
 
@@ -166,12 +238,22 @@ void os_write_report(const char *text, size_t size)
     }
 }
 
-const char *os_symbol(const void *site, uintptr_t *start)
+void os_write_report(const char *text, size_t size)
+{
+    sigset_t before;
+    const bool is_blocked = block_sigpipe(&before);
+
+    write_all(text, size);
+    if (is_blocked) {
+        unblock_sigpipe(&before);
+    }
+}
+
+const char *os_symbol(const void *address, uintptr_t *start)
 {
     Dl_info info;
 
-    /* A return address may be the first one behind a function that never returns. */
-    if (dladdr((const char *)site - 1, &info) == 0) {
+    if (dladdr(address, &info) == 0) {
         return NULL;
     }
     *start = (uintptr_t)(info.dli_sname != NULL ? info.dli_saddr : info.dli_fbase);

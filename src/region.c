@@ -232,7 +232,7 @@ struct cork_mempool_region *region_acquire(size_t capacity,
         }
         return NULL;
     }
-    memset(table, 0, head.size);
+    memset(table, 0, head.tables[REGION_RING]);
     region_init(&table->region, table->groups, &head, capacity, geometry);
     use_acquired(&table->region, memory, geometry, is_heap, REGION_IS_ACQUIRED);
     return &table->region;
@@ -289,7 +289,7 @@ struct cork_mempool_region *region_from_buffer(void *buffer, size_t buffer_size,
     struct first_table *table = (void *)bits_align(buffer, UNIT);
     struct cork_mempool_region *region = &table->region;
 
-    memset(table, 0, head.size);
+    memset(table, 0, head.tables[REGION_RING]);
     region_init(region, table->groups, &head, capacity, geometry);
     region->base = buffer_base(buffer, capacity, geometry);
     region->committed_count = capacity;
@@ -321,22 +321,8 @@ static bool commit_head(struct cork_mempool_region *region, size_t end,
     return true;
 }
 
-static char *address_in(const struct cork_mempool_region *region, uintptr_t address)
-{
-    return region->base + (ptrdiff_t)(address - (uintptr_t)region->base);
-}
-
-/* Pages of a region. */
-struct pages {
-    char *start;
-    size_t size;
-};
-
-/* The pages that slots [first, end) are the first to need, with the redzone before them. Slots of
- * guarded pools are those of whole blocks, each with its guard; a redzone and a block fill pages,
- * and the last guard is left out. */
-static struct pages pages_of(const struct cork_mempool_region *region, size_t first, size_t end,
-                             const struct cork_mempool_geometry *geometry)
+struct region_pages region_pages(const struct cork_mempool_region *region, size_t first, size_t end,
+                                 const struct cork_mempool_geometry *geometry)
 {
     const size_t page = os_page_size();
     const size_t pitch = geometry->block_pitch;
@@ -348,7 +334,7 @@ static struct pages pages_of(const struct cork_mempool_region *region, size_t fi
                                : bits_round_up(start, page);
     const uintptr_t to = bits_round_up(base + last * geometry->stride, page);
 
-    return (struct pages){address_in(region, from), to - from};
+    return (struct region_pages){region->base + (ptrdiff_t)(from - base), to - from};
 }
 
 /* Guards the blocks of slots [first, end) from each other, before they are committed. */
@@ -358,7 +344,7 @@ static bool guard_blocks(const struct cork_mempool_region *region, size_t first,
     const size_t pitch = geometry->block_pitch;
 
     for (; first + pitch < end; first += pitch) {
-        const struct pages block = pages_of(region, first, first + pitch, geometry);
+        const struct region_pages block = region_pages(region, first, first + pitch, geometry);
 
         if (!os_guard(block.start + block.size, pitch * geometry->stride - block.size)) {
             return false;
@@ -374,8 +360,8 @@ static size_t committed_size(const struct cork_mempool_region *region,
     const size_t count = region->committed_count;
     const size_t pitch = geometry->block_pitch;
 
-    return pitch != 0 ? count / pitch * pages_of(region, 0, pitch, geometry).size
-                      : pages_of(region, 0, count, geometry).size;
+    return pitch != 0 ? count / pitch * region_pages(region, 0, pitch, geometry).size
+                      : region_pages(region, 0, count, geometry).size;
 }
 
 /* There is always a page to commit: the last commit ended with the last slot that its last page
@@ -402,7 +388,7 @@ static bool commit(struct cork_mempool_region *region, size_t count,
         end = bits_smaller(size / geometry->stride, region->reserved_count);
     }
 
-    const struct pages pages = pages_of(region, first, end, geometry);
+    const struct region_pages pages = region_pages(region, first, end, geometry);
     if (!commit_head(region, end, geometry) ||
         !os_commit(pages.start, pages.size, region->memory_size)) {
         return false;
@@ -432,39 +418,15 @@ bool region_commit(struct cork_mempool_region *region, size_t count,
     return true;
 }
 
-size_t region_purge(struct cork_mempool_region *region, size_t first, size_t end,
-                    const struct cork_mempool_geometry *geometry)
-{
-    const size_t page = os_page_size();
-    const uintptr_t base = (uintptr_t)region->base;
-    const uintptr_t from = bits_round_up(base + first * geometry->stride, page);
-    const uintptr_t to = bits_round_down(base + end * geometry->stride, page);
-
-    if (region->origin != REGION_IS_RESERVED || from >= to) {
-        return 0;
-    }
-    os_purge(address_in(region, from), to - from);
-    return to - from;
-}
-
-void region_no_huge_pages(struct cork_mempool_region *region,
-                          const struct cork_mempool_geometry *geometry)
-{
-    const struct pages pages = pages_of(region, 0, region->committed_count, geometry);
-
-    region_purge(region, region->extended_count, region->committed_count, geometry);
-    os_no_huge_pages(pages.start, pages.size);
-}
-
 void region_release(struct cork_mempool_region *region,
                     const struct cork_mempool_geometry *geometry,
                     const struct cork_mempool_source *source, void *source_data)
 {
-    struct pages pages;
+    struct region_pages pages;
 
     switch (region->origin) {
     case REGION_IS_RESERVED:
-        pages = pages_of(region, 0, region->committed_count, geometry);
+        pages = region_pages(region, 0, region->committed_count, geometry);
         tools_released(pages.start, pages.size);
         tools_unreserved(region->memory, region->memory_size);
         os_release(region->memory, region->memory_size);
@@ -512,4 +474,17 @@ size_t region_memory_size(const struct cork_mempool_region *region,
     default:
         return region->memory_size;
     }
+}
+
+size_t region_release_size(const struct cork_mempool_region *region,
+                           const struct cork_mempool_geometry *geometry)
+{
+    if (region->origin != REGION_IS_RESERVED) {
+        return region_memory_size(region, geometry);
+    }
+
+    const struct region_pages slots = region_pages(region, 0, region->committed_count, geometry);
+    const char *head = (const char *)region;
+    return os_resident_size(head, (size_t)(slots.start - head)) +
+           os_resident_size(slots.start, slots.size);
 }

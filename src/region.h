@@ -37,8 +37,8 @@ enum region_origin {
     REGION_IS_BUFFER
 };
 
-/* The tables of a region; the first begins with the region's own struct, and all have it. What
- * small pools use stands before what grows with each slot. */
+/* The tables of a region; the first begins with the region's own struct, and all have it. Those of
+ * groups begin as zeros; no other is read before it is written. */
 enum region_table {
     REGION_GROUPS,
     REGION_HELD,
@@ -48,6 +48,12 @@ enum region_table {
     REGION_CHECKSUMS,
     REGION_SITES,
     REGION_TABLE_COUNT
+};
+
+/* Pages of a region. */
+struct region_pages {
+    char *start;
+    size_t size;
 };
 
 /*
@@ -102,27 +108,24 @@ INTERNAL size_t region_max_capacity(const struct cork_mempool_geometry *geometry
 INTERNAL bool region_commit(struct cork_mempool_region *region, size_t count,
                             const struct cork_mempool_geometry *geometry);
 
-/*
- * region_purge gives the memory of slots from first up to end back, as far as they fill pages of a
- * reserved region. Returns: the bytes given back.
- */
-INTERNAL size_t region_purge(struct cork_mempool_region *region, size_t first, size_t end,
-                             const struct cork_mempool_geometry *geometry);
-
-/* region_no_huge_pages is for a region of which something has been purged. It also purges
- * committed, unused pages and forbids huge pages: otherwise the kernel refills the holes and undoes
- * the trim. */
-INTERNAL void region_no_huge_pages(struct cork_mempool_region *region,
-                                   const struct cork_mempool_geometry *geometry);
+/* region_pages returns the pages that slots [first, end) of a reserved region are the first to
+ * need, with the redzone before them. Slots of guarded pools are those of whole blocks, each with
+ * its guard; a redzone and a block fill pages, and the last guard is left out. */
+INTERNAL struct region_pages region_pages(const struct cork_mempool_region *region, size_t first,
+                                          size_t end, const struct cork_mempool_geometry *geometry);
 
 /* region_release gives a region's memory back; all but a first region cease to exist. */
 INTERNAL void region_release(struct cork_mempool_region *region,
                              const struct cork_mempool_geometry *geometry,
                              const struct cork_mempool_source *source, void *source_data);
 
-/* region_memory_size returns the bytes of a region that may be read and written. */
+/* region_memory_size returns the bytes of a region that may be read and written;
+ * region_release_size, those that region_release gives back: of reserved regions what is resident.
+ */
 INTERNAL size_t region_memory_size(const struct cork_mempool_region *region,
                                    const struct cork_mempool_geometry *geometry);
+INTERNAL size_t region_release_size(const struct cork_mempool_region *region,
+                                    const struct cork_mempool_geometry *geometry);
 
 /* region_group_count returns how many groups slot_count slots make. */
 static inline size_t region_group_count(size_t slot_count)

@@ -7,10 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libcork/core/mempool_options.h"
 #include "os.h"
 #include "slots.h"
 
 static _Atomic(cork_mempool_violation_handler *) installed_handler;
+
+THREAD_LOCAL const void *report_call_site;
 
 /* A line of a report. What does not fit is cut off; the room at the end is for the newline. */
 struct line {
@@ -45,17 +48,19 @@ static void add_pointer(struct line *line, const char *before, const void *point
     add_number(line, "0x", (uintptr_t)pointer, 16);
 }
 
-/* A call's return address, and the function that it is in, where the program tells. */
+/* A call, and the function that it is in, where the program tells. The return address may be the
+ * first one behind the call's line, or behind its function: the byte before it is the call's. */
 static void add_site(struct line *line, const char *before, const void *site)
 {
+    const char *call = (const char *)site - 1;
     uintptr_t start;
-    const char *symbol = os_symbol(site, &start);
+    const char *symbol = os_symbol(call, &start);
 
-    add_pointer(line, before, site);
+    add_pointer(line, before, call);
     if (symbol != NULL) {
         add(line, " (");
         add(line, symbol);
-        add_number(line, "+0x", (uintptr_t)site - start, 16);
+        add_number(line, "+0x", (uintptr_t)call - start, 16);
         add(line, ")");
     }
 }
@@ -77,6 +82,9 @@ static void report_what(struct line *line, const struct cork_mempool_violation *
         add(line, " \"");
         add(line, violation->pool_name);
         add(line, "\"");
+    }
+    if (violation->moved_from != NULL) {
+        add_pointer(line, ", moved from ", violation->moved_from);
     }
     if (violation->pointer != NULL) {
         add_pointer(line, ", pointer ", violation->pointer);
@@ -107,11 +115,22 @@ static void report_bytes(struct line *line, const char *before, const unsigned c
     send(line);
 }
 
+/* Whether sites of objects would be known with CORK_MEMPOOL_CALLSITES. */
+static bool could_tell_sites(const struct cork_mempool_violation *violation)
+{
+    const bool is_of_object = violation->slot != CORK_MEMPOOL_NO_SLOT || violation->live_count != 0;
+
+    return is_of_object && violation->kind != CORK_MEMPOOL_NEVER_ISSUED &&
+           (violation->protections & CORK_MEMPOOL_CALLSITES) == 0;
+}
+
 static void report(const struct cork_mempool_violation *violation)
 {
     struct line line = {.length = 0};
 
     report_what(&line, violation);
+    add_site(&line, "cork_mempool: called at ", violation->call_site);
+    send(&line);
     if (violation->new_site != NULL) {
         add_site(&line, "cork_mempool: issued at ", violation->new_site);
         if (violation->free_site != NULL) {
@@ -137,17 +156,23 @@ static void report(const struct cork_mempool_violation *violation)
         }
         send(&line);
     }
+    if (could_tell_sites(violation)) {
+        add(&line, "cork_mempool: CORK_MEMPOOL_OPTIONS=callsites=1 tells where objects are issued "
+                   "and freed");
+        send(&line);
+    }
 }
 
-void report_warning(const char *word, size_t length)
+void report_warning(const char *what, const char *word, size_t length, const char *rest)
 {
     struct line line = {.length = 0};
 
-    add(&line, "cork_mempool: CORK_MEMPOOL_OPTIONS: left out \"");
+    add(&line, "cork_mempool: CORK_MEMPOOL_OPTIONS: ");
+    add(&line, what);
     while (length-- > 0 && line.length < sizeof(line.text) / 2) {
         line.text[line.length++] = *word++;
     }
-    add(&line, "\"");
+    add(&line, rest);
     send(&line);
 }
 
@@ -254,7 +279,9 @@ struct cork_mempool_violation report_violation(const struct cork_mempool *mp,
         .pool = mp,
         .pool_name = mp->is_named ? mp->name : NULL,
         .slot = CORK_MEMPOOL_NO_SLOT,
+        .call_site = report_call_site,
         .element_size = mp->geometry.element_size,
+        .protections = mp->protections,
         .is_seeded = mp->protections != 0,
         .seed = mp->seed,
     };
@@ -267,14 +294,14 @@ struct cork_mempool_violation report_violation_at(const struct cork_mempool *mp,
     struct cork_mempool_violation violation = report_violation(mp, kind);
 
     violation.slot = slot_number(slot);
-    if (slot.region->sites != NULL && slot.index < slot.region->extended_count) {
+    if (slot.region->sites != NULL && slots_was_issued(mp, slot)) {
         violation.new_site = slot.region->sites[slot.index].new_site;
         violation.free_site = slot.region->sites[slot.index].free_site;
     }
     return violation;
 }
 
-void report_refuse_state(const struct cork_mempool *mp, const void *pointer)
+void report_refuse_state(const struct cork_mempool *mp, const void *pointer, const void *site)
 {
     struct cork_mempool_violation violation = {
         .kind = CORK_MEMPOOL_NOT_A_POOL,
@@ -287,10 +314,16 @@ void report_refuse_state(const struct cork_mempool *mp, const void *pointer)
         violation.pool_name = mp->is_named ? mp->name : NULL;
     } else if (mp->state == 0) {
         violation.kind = CORK_MEMPOOL_USE_BEFORE_INIT;
-    } else if ((mp->state == POOL_IS_BUSY || mp->state == POOL_IS_VISITED) && !slots_is_moved(mp)) {
-        violation = report_violation(mp, CORK_MEMPOOL_BUSY);
+    } else if (mp->state == POOL_IS_BUSY || mp->state == POOL_IS_VISITED ||
+               mp->state == POOL_IS_LIVE) {
+        if (slots_is_moved(mp)) {
+            violation.moved_from = mp->self;
+        } else {
+            violation = report_violation(mp, CORK_MEMPOOL_BUSY);
+        }
     }
     violation.pointer = pointer;
+    violation.call_site = site;
     report_refuse(violation);
 }
 
@@ -307,7 +340,7 @@ static _Noreturn void refuse_free(const struct cork_mempool *mp, const void *ptr
             violation = report_violation_at(mp, CORK_MEMPOOL_DOUBLE_FREE, slot);
             if (offset % mp->geometry.stride != 0) {
                 violation.kind = CORK_MEMPOOL_INTERIOR_POINTER;
-            } else if (slots_is_fresh(mp, slot)) {
+            } else if (!slots_was_issued(mp, slot)) {
                 violation.kind = CORK_MEMPOOL_NEVER_ISSUED;
             }
         }

@@ -32,8 +32,9 @@ INTERNAL struct cork_mempool_violation report_violation_at(const struct cork_mem
 _Noreturn INTERNAL void report_refuse(struct cork_mempool_violation violation);
 
 /* report_refuse_state refuses a call on what is no live pool, or busy with another call. pointer is
- * what the call was given besides the pool, or NULL. */
-_Noreturn INTERNAL void report_refuse_state(const struct cork_mempool *mp, const void *pointer);
+ * what the call was given besides the pool, or NULL; site, its return address. */
+_Noreturn INTERNAL void report_refuse_state(const struct cork_mempool *mp, const void *pointer,
+                                            const void *site);
 
 /* report_require_live refuses a pointer that is not a live object, and says what it is instead.
  * Returns: the object's slot. */
@@ -42,25 +43,35 @@ INTERNAL struct slot report_require_live(const struct cork_mempool *mp, const vo
 /* report_refuse_leak refuses done, and lists the first live objects. */
 _Noreturn INTERNAL void report_refuse_leak(const struct cork_mempool *mp, size_t live_count);
 
-/* report_warning says that a word of CORK_MEMPOOL_OPTIONS is left out, and returns. */
-INTERNAL void report_warning(const char *word, size_t length);
+/* report_warning says something about CORK_MEMPOOL_OPTIONS, and returns: what, perhaps a word of it
+ * in quotes, and what else. */
+INTERNAL void report_warning(const char *what, const char *word, size_t length, const char *rest);
 
-/* report_require refuses any call but on a live pool, in no other call; report_require_usable lets
- * visitors of foreach call too. A pool that is neither lends nothing, so that every fast path ends
- * on a slow one, which asks. */
-static inline void report_require(const struct cork_mempool *mp, const void *pointer)
-{
-    if (UNLIKELY(mp->state != POOL_IS_LIVE || slots_is_moved(mp))) {
-        report_refuse_state(mp, pointer);
-    }
-}
+/* The return address of this thread's last call that could be refused after report_require. */
+INTERNAL extern THREAD_LOCAL const void *report_call_site;
 
-static inline void report_require_usable(const struct cork_mempool *mp, const void *pointer)
+/* report_require_usable refuses any call but on a live pool, in no other call but foreach; and has
+ * every later refusal of this call say where it was made. report_require refuses visitors of
+ * foreach too. A pool that is neither lends nothing, so that every fast path ends on a slow one,
+ * which asks.
+ */
+static inline void report_require_usable(const struct cork_mempool *mp, const void *pointer,
+                                         const void *site)
 {
     if (UNLIKELY((mp->state != POOL_IS_LIVE && mp->state != POOL_IS_VISITED) ||
                  slots_is_moved(mp))) {
-        report_refuse_state(mp, pointer);
+        report_refuse_state(mp, pointer, site);
     }
+    report_call_site = site;
+}
+
+static inline void report_require(const struct cork_mempool *mp, const void *pointer,
+                                  const void *site)
+{
+    if (UNLIKELY(mp->state == POOL_IS_VISITED)) {
+        report_refuse_state(mp, pointer, site);
+    }
+    report_require_usable(mp, pointer, site);
 }
 
 #endif /* CORK_MEMPOOL_REPORT_H */

@@ -5,7 +5,6 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "bits.h"
 #include "hooks.h"
 
 void slots_set_lookup(struct cork_mempool *mp)
@@ -37,10 +36,11 @@ void slots_lend(struct cork_mempool *mp)
     lent->group = &mp->cursor.region->groups[mp->cursor.group];
     lent->base = slot_start(mp, (struct slot){mp->cursor.region, mp->cursor.group * GROUP_SLOTS});
     lent->owner = mp;
-    if (!is_hooked || !mp->cursor.is_fresh) {
-        lent->bits = mp->cursor.bits;
-        mp->cursor.bits = 0;
+    lent->bits = mp->cursor.bits;
+    if (is_hooked) {
+        lent->bits &= ~mp->cursor.region->fresh[mp->cursor.group];
     }
+    mp->cursor.bits ^= lent->bits;
 }
 
 void slots_recall(struct cork_mempool *mp)
@@ -135,8 +135,8 @@ static uint64_t lowest_bits(uint64_t bits, size_t count)
     return lowest;
 }
 
-/* What the tables, which begin as zeros, say of slots from first up to extended_count, all of one
- * group. */
+/* What tables of groups, which begin as zeros, say of slots from first up to extended_count, all of
+ * one group. */
 static void begin_tables(struct cork_mempool_region *region, size_t first, uint64_t bits,
                          uint64_t guards)
 {
@@ -285,11 +285,6 @@ struct slot slots_search(const struct cork_mempool *mp, const void *ptr)
     return slot;
 }
 
-static uint64_t live_bits(const struct cork_mempool_region *region, size_t group)
-{
-    return slots_extended(region, group) & ~slots_not_live(region, group);
-}
-
 size_t slots_live_count(const struct cork_mempool *mp)
 {
     const struct cork_mempool_region *region = mp->oldest;
@@ -297,37 +292,24 @@ size_t slots_live_count(const struct cork_mempool *mp)
 
     for (; region != NULL; region = region->newer) {
         for (size_t i = 0; i < region_group_count(region->extended_count); i++) {
-            const uint64_t live = live_bits(region, i);
+            const uint64_t live = slots_live(region, i);
             count += live == 0 ? 0 : (size_t)__builtin_popcountll(live);
         }
     }
     return count - (mp->lent.kept != NULL);
 }
 
-static bool next_live_in_region(const struct cork_mempool *mp, struct slot *slot)
-{
-    while (slot->index < slot->region->extended_count) {
-        const size_t group = slot->index / GROUP_SLOTS;
-        const uint64_t from = UINT64_MAX << slot->index % GROUP_SLOTS;
-        const uint64_t live = live_bits(slot->region, group) & from;
-
-        if (live == 0) {
-            slot->index = (group + 1) * GROUP_SLOTS;
-            continue;
-        }
-        slot->index = group * GROUP_SLOTS + (size_t)__builtin_ctzll(live);
-        if (slot_start(mp, *slot) != mp->lent.kept) {
-            return true;
-        }
-        slot->index++;
-    }
-    return false;
-}
-
 bool slots_next_live(const struct cork_mempool *mp, struct slot *slot)
 {
-    for (; slot->region != NULL; *slot = (struct slot){slot->region->newer, 0}) {
-        if (next_live_in_region(mp, slot)) {
+    while (slot->region != NULL) {
+        const size_t end = slot->region->extended_count;
+
+        slot->index = slots_next(slot->region, slots_live, slot->index, end);
+        if (slot->index == end) {
+            *slot = (struct slot){slot->region->newer, 0};
+        } else if (slot_start(mp, *slot) == mp->lent.kept) {
+            slot->index++;
+        } else {
             return true;
         }
     }

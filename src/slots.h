@@ -22,6 +22,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "bits.h"
 #include "geometry.h"
 #include "internal.h"
 #include "libcork/core/mempool.h"
@@ -160,12 +161,41 @@ static inline uint64_t slots_not_live(const struct cork_mempool_region *region, 
     return region->groups[group].free | (region->held != NULL ? region->held[group] : 0);
 }
 
-/* slots_extended returns the slots that a group has been extended to. */
+/* slots_extended returns the slots that a group has been extended to; slots_live, those of them
+ * that are live, as far as the group knows; slots_made, those in a pool with hooks that have
+ * canaries or a constructed object, if any have. */
 static inline uint64_t slots_extended(const struct cork_mempool_region *region, size_t group)
 {
     const size_t count = region->extended_count - group * GROUP_SLOTS;
 
     return count >= GROUP_SLOTS ? GROUP_BITS : (UINT64_C(1) << count) - 1;
+}
+
+static inline uint64_t slots_live(const struct cork_mempool_region *region, size_t group)
+{
+    return slots_extended(region, group) & ~slots_not_live(region, group);
+}
+
+static inline uint64_t slots_made(const struct cork_mempool_region *region, size_t group)
+{
+    return slots_extended(region, group) & ~region->fresh[group];
+}
+
+/* slots_next returns the first slot from index up to end that is one of those that slots_live,
+ * slots_made or the like returns for its group; or end. */
+static inline size_t slots_next(const struct cork_mempool_region *region,
+                                uint64_t (*slots)(const struct cork_mempool_region *, size_t),
+                                size_t index, size_t end)
+{
+    while (index < end) {
+        const uint64_t bits = slots(region, index / GROUP_SLOTS) >> index % GROUP_SLOTS;
+
+        if (bits != 0) {
+            return bits_smaller(index + (size_t)__builtin_ctzll(bits), end);
+        }
+        index = (index / GROUP_SLOTS + 1) * GROUP_SLOTS;
+    }
+    return end;
 }
 
 /* slots_lookup returns the region where an object is, if it is in one of the two newest; or NULL.
@@ -200,20 +230,19 @@ static inline bool slots_is_live(const struct cork_mempool *mp, struct slot slot
            ptr != mp->lent.kept;
 }
 
-/* slots_is_fresh says whether a slot has never been issued. */
-static inline bool slots_is_fresh(const struct cork_mempool *mp, struct slot slot)
+/* slots_was_issued says whether a slot has ever been issued. Slots that were not, though a group
+ * has been extended to them, are guards or the active group's next. */
+static inline bool slots_was_issued(const struct cork_mempool *mp, struct slot slot)
 {
-    const size_t group = slot.index / GROUP_SLOTS;
+    const struct cork_mempool_cursor *cursor = &mp->cursor;
+    uint64_t never = 0;
 
-    if (slot.index >= slot.region->extended_count) {
-        return true;
+    if (cursor->is_fresh && cursor->region == slot.region &&
+        cursor->group == slot.index / GROUP_SLOTS) {
+        never = cursor->bits | mp->lent.bits;
     }
-    /* Guards are among these for ever. */
-    if (slot.region->fresh != NULL) {
-        return (slot.region->fresh[group] & slot_bit(slot)) != 0;
-    }
-    return mp->cursor.is_fresh && mp->cursor.region == slot.region && mp->cursor.group == group &&
-           ((mp->cursor.bits | mp->lent.bits) & slot_bit(slot)) != 0;
+    return slot.index < slot.region->extended_count && (never & slot_bit(slot)) == 0 &&
+           !geometry_is_guard(&mp->geometry, slot.index);
 }
 
 /* slots_link sees to it that a group with free slots is found, unless it is the active one. */

@@ -3,9 +3,10 @@
 #define CORK_MEMPOOL_TOOLS_H
 
 /*
- * Tools: what AddressSanitizer, MemorySanitizer and Valgrind are told, so that they see the objects
- * of a pool as they see those of malloc. Without these tools all of this is nothing, except that a
- * pool asks once, at init, whether it runs under Valgrind; it has hooks then.
+ * Tools: what AddressSanitizer, LeakSanitizer, MemorySanitizer and Valgrind are told, so that they
+ * see the objects of a pool as they see those of malloc. Without these tools all of this is
+ * nothing, except that a pool asks whether it runs under Valgrind, once, at init, and has hooks
+ * then; and whether LeakSanitizer is there, which no macro tells, for each reservation.
  *
  * An object that is issued again keeps the contents that it was freed with, and what was known of
  * them: only a slot's first object is uninitialized.
@@ -23,7 +24,6 @@
 
 #if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
 #include <sanitizer/asan_interface.h>
-#include <sanitizer/lsan_interface.h>
 #define TOOLS_ASAN(statement) statement
 /* One shadow byte stands for eight bytes, so no two objects may share eight; and there must be room
  * between them that no object may touch. */
@@ -66,6 +66,19 @@ TOOLS_VALGRIND(static inline void tools_defined(const void *memory, size_t size)
     (void)VALGRIND_MAKE_MEM_DEFINED(memory, size);
 })
 
+/* Valgrind warns of ranges of a quarter of a GiB, reservations included. */
+#define TOOLS_RANGE_MAX ((size_t)128 * 1024 * 1024)
+
+/* Makes memory accessible to all, or to nobody, a part at a time. */
+static inline void tools_set_access(const char *memory, size_t size, bool is_accessible)
+{
+    for (size_t part; size > 0; memory += part, size -= part) {
+        part = size < TOOLS_RANGE_MAX ? size : TOOLS_RANGE_MAX;
+        TOOLS_VALGRIND(if (is_accessible) tools_defined(memory, part));
+        TOOLS_VALGRIND(if (!is_accessible)(void) VALGRIND_MAKE_MEM_NOACCESS(memory, part));
+    }
+}
+
 /* tools_pool_begins registers a pool with Valgrind, when it can no longer move; tools_pool_ends
  * unregisters it. A pool re-initialized without done is still registered; unregister it first. */
 static inline void tools_pool_ends(const struct cork_mempool *mp)
@@ -80,29 +93,59 @@ static inline void tools_pool_begins(const struct cork_mempool *mp)
     TOOLS_VALGRIND(if (UNLIKELY(mp->under_valgrind)) VALGRIND_CREATE_MEMPOOL(mp, 0, 0));
 }
 
+#if defined(__ELF__) && !defined(CORK_MEMPOOL_NO_OS_MEMORY)
+__attribute__((weak)) void __lsan_register_root_region(const void *memory, size_t size);
+__attribute__((weak)) void __lsan_unregister_root_region(const void *memory, size_t size);
+
+/* tools_seek_leaks says whether something may read all memory that the system lets it read. */
+static inline bool tools_seek_leaks(void)
+{
+    return __lsan_register_root_region != NULL && __lsan_unregister_root_region != NULL;
+}
+
 /* tools_reserved has LeakSanitizer look for pointers in a reservation, tools_unreserved no more. */
 static inline void tools_reserved(const void *memory, size_t size)
 {
-    TOOLS_ASAN(__lsan_register_root_region(memory, size));
+    if (tools_seek_leaks()) {
+        __lsan_register_root_region(memory, size);
+    }
 }
 
 static inline void tools_unreserved(const void *memory, size_t size)
 {
-    TOOLS_ASAN(__lsan_unregister_root_region(memory, size));
+    if (tools_seek_leaks()) {
+        __lsan_unregister_root_region(memory, size);
+    }
 }
+#else
+static inline bool tools_seek_leaks(void)
+{
+    return false;
+}
+
+static inline void tools_reserved(const void *memory, size_t size)
+{
+}
+
+static inline void tools_unreserved(const void *memory, size_t size)
+{
+}
+#endif
 
 /* tools_acquired poisons memory just acquired: it holds no live object yet. */
 static inline void tools_acquired(const void *memory, size_t size)
 {
     TOOLS_ASAN(__asan_poison_memory_region(memory, size));
-    TOOLS_VALGRIND((void)VALGRIND_MAKE_MEM_NOACCESS(memory, size));
+    TOOLS_VALGRIND(tools_set_access(memory, size, false));
 }
 
-/* tools_released unpoisons memory that is given back: what is in it is not the pool's any more. */
+/* tools_released unpoisons memory that is given back: what is in it is not the pool's any more, and
+ * as initialized as when it was the caller's. */
 static inline void tools_released(const void *memory, size_t size)
 {
     TOOLS_ASAN(__asan_unpoison_memory_region(memory, size));
-    TOOLS_VALGRIND((void)VALGRIND_MAKE_MEM_UNDEFINED(memory, size));
+    TOOLS_MSAN(__msan_unpoison(memory, size));
+    TOOLS_VALGRIND(tools_set_access(memory, size, true));
 }
 
 /* tools_new says that an object is issued; is_new: for the first time from its slot. tools_free

@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
+#include "bits.h"
+#include "damage.h"
 #include "geometry.h"
 #include "grow.h"
 #include "hooks.h"
 #include "libcork/core/mempool_inspect.h"
+#include "os.h"
 #include "region.h"
 #include "report.h"
 #include "slots.h"
@@ -29,14 +34,13 @@ static void clear_region(struct cork_mempool *mp, struct cork_mempool_region *re
 
 NOINLINE void cork_mempool_clear(struct cork_mempool *mp)
 {
-    const void *site = __builtin_return_address(0);
     struct slot slot = {mp->oldest, 0};
 
-    report_require(mp, NULL);
+    report_require(mp, NULL, __builtin_return_address(0));
     hooks_verify(mp);
     if (mp->hooks != NULL) {
         for (; slots_next_live(mp, &slot); slot.index++) {
-            mp->hooks->free(mp, slot_start(mp, slot), slot, site);
+            mp->hooks->free(mp, slot_start(mp, slot), slot);
         }
         return;
     }
@@ -63,48 +67,98 @@ static bool region_is_unused(const struct cork_mempool_region *region)
     return i == count;
 }
 
-/* Groups of a region that have no live object give their pages back, side by side at once. */
-static size_t purge_groups(struct cork_mempool *mp, struct cork_mempool_region *region)
+/* Some bytes of each slot of a region. */
+struct records {
+    char *start;   /* of slot 0's */
+    size_t size;   /* from slot to slot */
+    size_t before; /* bytes before a slot's that belong to it too */
+    uint64_t (*needed)(const struct cork_mempool_region *region, size_t group); /* by such slots */
+};
+
+/* The first slot that has bytes behind this address, and the first that has none before it. */
+static size_t first_behind(const struct records *records, const char *address)
 {
-    const size_t group_count = region_group_count(region->extended_count);
-    size_t size = 0;
+    const uintptr_t start = (uintptr_t)records->start;
 
-    for (size_t first = 0, end; first < group_count; first = end + 1) {
-        end = first;
-        while (end < group_count && is_unused(region, end)) {
-            end++;
-        }
-        if (end == first) {
-            continue;
-        }
+    return (uintptr_t)address <= start ? 0 : ((uintptr_t)address - start) / records->size;
+}
 
-        const size_t first_slot = first * GROUP_SLOTS;
-        const size_t end_slot = end == group_count ? region->extended_count : end * GROUP_SLOTS;
-        const size_t purged = region_purge(region, first_slot, end_slot, &mp->geometry);
+static size_t end_before(const struct records *records, const char *address)
+{
+    return first_behind(records, address + records->before + records->size - 1);
+}
 
-        size += purged;
-        for (size_t i = first_slot; region->checksums != NULL && purged != 0 && i < end_slot; i++) {
-            region->checksums[i] = 0;
+/* Gives pages back that no slot needs; what has been made of slots there is lost. */
+static size_t purge_run(struct cork_mempool *mp, struct cork_mempool_region *region,
+                        const struct records *records, char *from, char *to)
+{
+    if (from == to) {
+        return 0;
+    }
+    if (records->needed == slots_live) {
+        const size_t end = bits_smaller(end_before(records, to), region->extended_count);
+
+        hooks_unmake(mp, region, first_behind(records, from), end);
+    }
+    return os_purge(from, (size_t)(to - from));
+}
+
+/* Gives those of a region's pages back, from one address to another, that no slot needs. */
+static size_t purge(struct cork_mempool *mp, struct cork_mempool_region *region,
+                    const struct records *records, char *from, char *to)
+{
+    const size_t page = os_page_size();
+    size_t purged_size = 0;
+
+    for (char *next = from; next < to; next += page) {
+        const size_t end = bits_smaller(end_before(records, next + page), region->extended_count);
+
+        if (slots_next(region, records->needed, first_behind(records, next), end) < end) {
+            purged_size += purge_run(mp, region, records, from, next);
+            from = next + page;
         }
     }
+    return purged_size + purge_run(mp, region, records, from, to);
+}
+
+/* Gives those of a table's whole pages back where no slot is made of anything. */
+static size_t purge_table(struct cork_mempool *mp, struct cork_mempool_region *region, void *table,
+                          size_t record_size)
+{
+    const struct records records = {table, record_size, 0, slots_made};
+
+    if (table == NULL) {
+        return 0;
+    }
+
+    char *end = (char *)table + region->extended_count * record_size;
+    char *from = bits_align(table, os_page_size());
+    char *to = end - ((uintptr_t)end & (os_page_size() - 1));
+    return from < to ? purge(mp, region, &records, from, to) : 0;
+}
+
+static size_t purge_region(struct cork_mempool *mp, struct cork_mempool_region *region)
+{
+    const struct records slots = {region->base, mp->geometry.stride,
+                                  bits_smaller(mp->geometry.redzone_size, CANARY_SIZE), slots_live};
+    const struct region_pages pages =
+        region_pages(region, 0, region->committed_count, &mp->geometry);
+    const size_t size = purge(mp, region, &slots, pages.start, pages.start + pages.size);
+
     if (size != 0) {
-        region_no_huge_pages(region, &mp->geometry);
+        /* The system would fill the holes again. */
+        os_no_huge_pages(pages.start, pages.size);
     }
-    return size;
+    return size + purge_table(mp, region, region->checksums, sizeof(*region->checksums)) +
+           purge_table(mp, region, region->sites, sizeof(*region->sites));
 }
 
-/* Whether a slot that has been issued must be found as it was freed. Guards have no pages. */
-static bool is_bound_to_memory(const struct cork_mempool *mp)
+NOINLINE size_t cork_mempool_trim(struct cork_mempool *mp)
 {
-    return mp->callbacks.construct != NULL || mp->callbacks.destruct != NULL ||
-           mp->geometry.redzone_size != 0 || mp->geometry.block_pitch != 0;
-}
-
-size_t cork_mempool_trim(struct cork_mempool *mp)
-{
+    const int saved_errno = errno;
     size_t size = 0;
 
-    report_require(mp, NULL);
+    report_require(mp, NULL, __builtin_return_address(0));
     hooks_verify(mp);
 
     SLOTS_CHANGE change = slots_begin_change(mp);
@@ -115,13 +169,14 @@ size_t cork_mempool_trim(struct cork_mempool *mp)
     for (region = mp->oldest; region != NULL; region = newer) {
         newer = region->newer;
         if (region_is_unused(region)) {
-            hooks_destruct(mp, region);
-            size += region_memory_size(region, &mp->geometry);
+            hooks_unmake(mp, region, 0, region->extended_count);
+            size += region_release_size(region, &mp->geometry);
             grow_shrink(mp, region);
             region_release(region, &mp->geometry, mp->memory.source, mp->memory.data);
-        } else if (!is_bound_to_memory(mp)) {
-            size += purge_groups(mp, region);
+        } else if (region->origin == REGION_IS_RESERVED) {
+            size += purge_region(mp, region);
         }
     }
+    errno = saved_errno;
     return size;
 }

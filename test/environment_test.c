@@ -303,9 +303,12 @@ TEST(a_seed_may_have_64_bits)
 
 static const char *left_out(const char *word)
 {
-    static char text[512];
+    static char text[1024];
 
-    snprintf(text, sizeof(text), "cork_mempool: %s: left out \"%s\"\n", VARIABLE, word);
+    snprintf(text, sizeof(text),
+             "cork_mempool: %s: left out \"%s\"; the words are canary, seal, wipe, shuffle, "
+             "quarantine, guard, callsites and paranoid, each with =1 or =0, and seed=NUMBER\n",
+             VARIABLE, word);
     return text;
 }
 
@@ -374,7 +377,7 @@ TEST(a_word_that_is_not_known_is_reported_once_and_left_out)
 /* The report of a word ends with its 256th character at the latest, its quotation mark apart. */
 TEST(a_long_word_that_is_not_known_is_cut_off_in_its_report)
 {
-    const size_t shown = 256 - (strlen(left_out("")) - strlen("\"\n"));
+    const size_t shown = 256 - (size_t)(strchr(left_out(""), '"') + 1 - left_out(""));
     char word[3000];
     char start[256];
 

@@ -275,12 +275,12 @@ static void add_site(const char *before, const void *site)
 {
     Dl_info info;
 
-    ADD("%s0x%" PRIxPTR, before, (uintptr_t)site);
+    ADD("%s0x%" PRIxPTR, before, (uintptr_t)site - 1);
     if (dladdr((const char *)site - 1, &info) != 0) {
         const void *const start = info.dli_sname != NULL ? info.dli_saddr : info.dli_fbase;
 
         ADD(" (%s+0x%" PRIxPTR ")", info.dli_sname != NULL ? info.dli_sname : info.dli_fname,
-            (uintptr_t)site - (uintptr_t)start);
+            (uintptr_t)site - 1 - (uintptr_t)start);
     }
 }
 
@@ -323,7 +323,7 @@ static void add_what(const struct cork_mempool_violation *violation)
     ADD("\n");
 }
 
-/* The report of what was seen last. */
+/* The report of what was seen last, less its second line. */
 static const char *expected_report(void)
 {
     const struct cork_mempool_violation *const violation = &seen.violation;
@@ -355,6 +355,10 @@ static const char *expected_report(void)
             add_site(", issued at ", seen.listed[i].new_site);
         }
         end_line(start);
+    }
+    if ((subject.protections & CALLSITES) == 0) {
+        ADD("cork_mempool: CORK_MEMPOOL_OPTIONS=callsites=1 tells where objects are issued and "
+            "freed\n");
     }
     return report;
 }

@@ -190,7 +190,8 @@ TEST(guarded_blocks_larger_than_a_small_region_are_guarded)
 
 TEST(guards_between_blocks_are_inaccessible_before_and_after_trim)
 {
-    const bool are_to_be_had = has_guards();
+    /* Who looks for leaks would fault at them. */
+    const bool are_to_be_had = has_guards() && !TEST_UNDER_ASAN;
 
     for (size_t i = 0; i < 2 * GUARDS_COUNT; i++) {
         struct cork_mempool mp;
@@ -208,6 +209,7 @@ TEST(guards_between_blocks_are_inaccessible_before_and_after_trim)
         for (size_t j = 1; j < 4999; j++) {
             cork_mempool_free(&mp, objects[j]);
         }
+        CHECK_EQUAL(requests.stray_count, 0);
         cork_mempool_trim(&mp);
         CHECK(count_guards(&mp, mp.geometry.block_slots + 1) <= 1);
         cork_mempool_free(&mp, objects[0]);
@@ -216,7 +218,6 @@ TEST(guards_between_blocks_are_inaccessible_before_and_after_trim)
         CHECK_EQUAL(requests.mapped_size, 0);
         take_objects(&mp, objects, 5000);
         CHECK(count_guards(&mp, 5000) + stats_of(&mp).region_count > block_count);
-        CHECK_EQUAL(requests.stray_count, 0);
         give_objects(&mp, objects, 5000);
         cork_mempool_done(&mp);
         requests_stop();

@@ -82,7 +82,8 @@ __attribute__((noreturn)) void test_skip(const char *reason);
 /*
  * CHECK_ABORTS runs a statement in a child process and demands that it ends by abort() and that
  * standard error then holds exactly the text report. The child is a copy of the test's process, so
- * the addresses that the test knows are the addresses in the report.
+ * the addresses that the test knows are the addresses in the report. Where a report does not say at
+ * which address the refused call was made, any will do.
  */
 #define CHECK_ABORTS(report, statement)                                                            \
     do {                                                                                           \
@@ -116,6 +117,10 @@ __attribute__((noreturn)) void test_skip(const char *reason);
 
 /* Takes off what an emulator has added to a process's standard error when a signal ended it. */
 void test_omit_emulator(char *text);
+
+/* Takes off the second line of each report, which says where the refused call was made. Returns:
+ * false where there is none. */
+bool test_omit_call(char *text);
 
 /* What the macros above call. */
 __attribute__((format(printf, 3, 4), noreturn)) void test_fails(const char *file, int line,

@@ -35,7 +35,7 @@ cat >"$scratch/use.c" <<'END'
 int main(int argc, char **argv)
 {
     struct cork_mempool pool;
-    int *number;
+    int *volatile number; /* compilers are not to see what is wrong with it below */
 
     (void)argv;
     cork_mempool_init(&pool, int);

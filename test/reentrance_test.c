@@ -318,12 +318,13 @@ TEST(a_pool_that_was_moved_during_a_call_is_no_pool)
 {
     const struct cork_mempool_options options = {.element_size = SIZE,
                                                  .init_object = construct_in_a_copy};
-    char text[64];
+    char text[128];
 
     CHECK(cork_mempool_init_with(&mp, &options));
-    snprintf(text, sizeof(text), "cork_mempool: not a pool: pool 0x%" PRIxPTR "\n",
-             (uintptr_t)&moved);
-    CHECK_ABORTS(text, cork_mempool_new(&mp));
+    snprintf(text, sizeof(text),
+             "cork_mempool: not a pool: pool 0x%" PRIxPTR ", moved from 0x%" PRIxPTR "\n",
+             (uintptr_t)&moved, (uintptr_t)&mp);
+    CHECK_ABORTS(text, (void)!cork_mempool_new(&mp));
     cork_mempool_done(&mp);
 }
 

@@ -18,6 +18,8 @@ __attribute__((format(printf, 3, 4))) static void add(char *text, size_t size, c
     va_end(arguments);
 }
 
+const struct cork_mempool *reported_origin;
+
 /* The first line of a report, less what stands behind the pool's name. */
 static void begin_report(char *text, size_t size, const char *message,
                          const struct cork_mempool *mp, const char *name)
@@ -26,6 +28,9 @@ static void begin_report(char *text, size_t size, const char *message,
     add(text, size, "cork_mempool: %s: pool 0x%" PRIxPTR, message, (uintptr_t)mp);
     if (name != NULL) {
         add(text, size, " \"%s\"", name);
+    }
+    if (reported_origin != NULL) {
+        add(text, size, ", moved from 0x%" PRIxPTR, (uintptr_t)reported_origin);
     }
 }
 
@@ -79,6 +84,10 @@ const char *pointer_report(const char *message, const struct cork_mempool *mp, c
     return text;
 }
 
+/* What is told of the slot of an object in a pool without CALLSITES. */
+static const char hint[] =
+    "cork_mempool: CORK_MEMPOOL_OPTIONS=callsites=1 tells where objects are issued and freed\n";
+
 const char *slot_report(const char *message, const struct cork_mempool *mp, const char *name,
                         const void *pointer, size_t slot)
 {
@@ -87,6 +96,7 @@ const char *slot_report(const char *message, const struct cork_mempool *mp, cons
     begin_report(text, sizeof(text), message, mp, name);
     add(text, sizeof(text), ", pointer 0x%" PRIxPTR ", slot %zu", (uintptr_t)pointer, slot);
     end_report(text, sizeof(text), mp);
+    add(text, sizeof(text), "%s", strcmp(message, "free of a slot never issued") != 0 ? hint : "");
     return text;
 }
 
@@ -104,5 +114,6 @@ const char *leak_report(const struct cork_mempool *mp, const char *name, size_t 
         add(text, sizeof(text), "cork_mempool: live object 0x%" PRIxPTR ", slot %zu\n",
             (uintptr_t)objects[slot], slot);
     }
+    add(text, sizeof(text), "%s", hint);
     return text;
 }

@@ -14,6 +14,9 @@
 
 #define NO_NAME NULL
 
+/* Where a pool was before it was moved, for pool_report and dead_pointer_report; or NULL. */
+extern const struct cork_mempool *reported_origin;
+
 /* Of what is known no more than the pool. */
 const char *pool_report(const char *message, const struct cork_mempool *mp, const char *name);
 

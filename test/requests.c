@@ -21,6 +21,7 @@ static size_t seen_count;
 static bool mappings_are_refused;
 static bool guards_are_refused;
 static bool advice_is_ignored;
+static bool advice_is_refused;
 static bool all_may_be_locked;
 static uintptr_t newest_mapping;
 static size_t newest_size;
@@ -32,6 +33,7 @@ void requests_start(void)
     mappings_are_refused = false;
     guards_are_refused = false;
     advice_is_ignored = false;
+    advice_is_refused = false;
     all_may_be_locked = false;
     newest_size = 0;
     are_counted = true;
@@ -53,6 +55,11 @@ void requests_refuse_mappings(void)
 void requests_refuse_guards(void)
 {
     guards_are_refused = true;
+}
+
+void requests_refuse_advice(void)
+{
+    advice_is_refused = true;
 }
 
 void requests_ignore_advice(void)
@@ -248,6 +255,11 @@ int __wrap_mprotect(void *memory, size_t size, int access)
     return result;
 }
 
+static bool is_refused_advice(int advice)
+{
+    return advice == ADVICE_GUARD ? guards_are_refused : advice_is_refused;
+}
+
 int __wrap_madvise(void *memory, size_t size, int advice)
 {
     const bool is_whole = (uintptr_t)memory == newest_mapping && size == newest_size;
@@ -259,7 +271,7 @@ int __wrap_madvise(void *memory, size_t size, int advice)
     if (are_counted && advice_is_ignored) {
         return 0;
     }
-    if (are_counted && advice == ADVICE_GUARD && guards_are_refused) {
+    if (are_counted && is_refused_advice(advice)) {
         errno = EINVAL;
         return -1;
     }

@@ -70,6 +70,9 @@ void requests_refuse_guards(void);
 /* Takes any advice and follows none, as emulators do, until requests_start is called again. */
 void requests_ignore_advice(void);
 
+/* Refuses any advice, as sandboxes do, until requests_start is called again. */
+void requests_refuse_advice(void);
+
 /* Says that all memory may be locked, whatever the limit, until requests_start is called again. */
 void requests_let_all_be_locked(void);
 

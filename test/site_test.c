@@ -16,7 +16,7 @@
 #include "refusals.h"
 
 #define LINE_MAX_LENGTH 511
-#define OFFSET          0x1f
+#define OFFSET          0x1e
 
 /* What the dynamic linker says: link with -Wl,--wrap=dladdr. */
 static int is_known;
@@ -25,10 +25,10 @@ static const char *function;
 
 int __wrap_dladdr(const void *address, Dl_info *info);
 
-/* A site is the address behind a call; what is asked for is the call. */
+/* What is asked for is the call, not the address behind it. */
 int __wrap_dladdr(const void *address, Dl_info *info)
 {
-    char *const start = (char *)(uintptr_t)address + 1 - OFFSET;
+    char *const start = (char *)(uintptr_t)address - OFFSET;
 
     *info = (Dl_info){.dli_fname = file, .dli_fbase = start};
     if (function != NULL) {
@@ -49,7 +49,7 @@ static void sites_are_shown_with(const char *shown)
     CHECK(is_refused(FREE, subject.objects[0]));
     snprintf(sites, sizeof(sites),
              "cork_mempool: issued at 0x%" PRIxPTR "%s, freed at 0x%" PRIxPTR "%s",
-             (uintptr_t)violation->new_site, shown, (uintptr_t)violation->free_site, shown);
+             (uintptr_t)violation->new_site - 1, shown, (uintptr_t)violation->free_site - 1, shown);
     snprintf(report, sizeof(report),
              "cork_mempool: double free: pool 0x%" PRIxPTR " \"%s\", pointer 0x%" PRIxPTR
              ", slot 0, element size 16, seed 0x%" PRIx64 "\n%.*s\n",
@@ -63,14 +63,14 @@ TEST(a_site_in_a_function_with_a_name_is_told_by_that)
 {
     is_known = 1;
     function = "its_function";
-    sites_are_shown_with(" (its_function+0x1f)");
+    sites_are_shown_with(" (its_function+0x1e)");
 }
 
 TEST(a_site_in_a_function_without_a_name_is_told_by_its_file)
 {
     is_known = 1;
     file = "/its/file";
-    sites_are_shown_with(" (/its/file+0x1f)");
+    sites_are_shown_with(" (/its/file+0x1e)");
 }
 
 TEST(a_site_in_no_file_is_told_by_its_address)
@@ -87,7 +87,7 @@ TEST(a_line_about_sites_with_long_names_is_cut_off)
     function = name;
     for (size_t length = 150; length < sizeof(name) - 1; length += 25) {
         memset(name, 'n', length);
-        snprintf(shown, sizeof(shown), " (%s+0x1f)", name);
+        snprintf(shown, sizeof(shown), " (%s+0x1e)", name);
         sites_are_shown_with(shown);
     }
 }

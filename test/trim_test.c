@@ -5,10 +5,13 @@
  * figure is right. What trim leaves is whole_test.c's.
  */
 
+#include <errno.h>
+#include <setjmp.h>
 #include <stdint.h>
 
 #include "harness.h"
 #include "pools.h"
+#include "reports.h"
 #include "requests.h"
 
 #define GROUP_SLOTS 64
@@ -49,7 +52,7 @@ static size_t take_all(struct cork_mempool *mp, size_t count)
 }
 
 /* 64 objects of the second region are a page. */
-TEST(trim_gives_back_the_pages_of_each_group_without_live_objects)
+TEST(trim_gives_back_each_page_without_live_objects)
 {
     if (TEST_UNDER_ASAN) {
         test_skip("there are redzones between objects");
@@ -91,7 +94,8 @@ TEST(trim_gives_back_no_more_than_was_used)
     heap_size = take_all(&mp, count);
     free_some(&mp, 0, 20);
     free_some(&mp, 21, count);
-    CHECK_EQUAL(cork_mempool_trim(&mp), heap_size + 2 * page_size());
+    CHECK_EQUAL(cork_mempool_trim(&mp), heap_size + (count / 4 - 2) * page_size());
+    CHECK_EQUAL(cork_mempool_trim(&mp), 0);
     cork_mempool_free(&mp, objects[20]);
     exercise(&mp, count);
 }
@@ -126,25 +130,132 @@ TEST(trim_gives_back_the_pieces_of_the_heap_without_live_objects)
     }
 }
 
-/* Where slots must be found as they were freed, each region with a live object keeps its pages. */
-TEST(trim_of_a_pool_that_is_bound_to_its_memory_says_that_it_gives_nothing_back)
+/* Objects of every size, of which some stay live, in pools that lose something with each page: that
+ * is made anew where it is issued again, and all else is found as it was. */
+static void trim_some(size_t element_size, size_t count, unsigned set, size_t step)
 {
-    static const unsigned sets[] = {CORK_MEMPOOL_CANARY | CORK_MEMPOOL_SEAL, CORK_MEMPOOL_GUARD};
+    struct cork_mempool mp;
+    size_t trimmed_size, live_size = 0;
+
+    init(&mp, element_size, count, set);
+    requests_start();
+    requests_refuse(HEAP, REFUSE_FROM, 1);
+    take_objects(&mp, objects, count);
+    for (size_t i = 0; i < count; i++) {
+        if (i % step == 0) {
+            live_size += element_size + 2 * page_size() + 64;
+        } else {
+            cork_mempool_free(&mp, objects[i]);
+        }
+    }
+    trimmed_size = cork_mempool_trim(&mp);
+    requests_stop();
+    CHECK(trimmed_size + live_size >= count * element_size);
+    CHECK(cork_mempool_check(&mp));
+    CHECK_EQUAL(cork_mempool_trim(&mp), 0);
+    CHECK_EQUAL(stats_of(&mp).live_count, (count + step - 1) / step);
+    for (size_t i = 0; i < count; i += step) {
+        CHECK(is_filled(objects[i], element_size, i));
+        cork_mempool_free(&mp, objects[i]);
+    }
+    CHECK(cork_mempool_check(&mp));
+    exercise(&mp, count);
+}
+
+TEST(trim_gives_back_all_pages_but_those_of_live_objects_whatever_the_protection)
+{
+    static const struct {
+        size_t element_size, count, step;
+    } cases[] = {{64, 20000, 4000}, {40, 20000, 1},  {1000, 3000, 50},
+                 {4096, 500, 7},    {6000, 300, 10}, {70000, 40, 13}};
+    static const unsigned sets[] = {0,
+                                    CORK_MEMPOOL_CANARY,
+                                    CORK_MEMPOOL_SEAL,
+                                    CORK_MEMPOOL_WIPE,
+                                    CORK_MEMPOOL_GUARD,
+                                    CORK_MEMPOOL_CANARY | CORK_MEMPOOL_SEAL | CORK_MEMPOOL_SHUFFLE,
+                                    CORK_MEMPOOL_PARANOID};
 
     if (regions_are_small()) {
         test_skip("regions are small");
     }
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        for (size_t j = 0; j < COUNT_OF(sets); j++) {
+            trim_some(cases[i].element_size, cases[i].count, sets[j], cases[i].step);
+        }
+    }
+}
+
+static jmp_buf refused;
+static enum cork_mempool_violation_kind refused_kind;
+
+static void leave(const struct cork_mempool_violation *violation)
+{
+    refused_kind = violation->kind;
+    longjmp(refused, 1);
+}
+
+/* What a free is refused for. */
+static enum cork_mempool_violation_kind kind_of_free(struct cork_mempool *mp, void *pointer)
+{
+    refused_kind = (enum cork_mempool_violation_kind)0;
+    cork_mempool_on_violation(leave);
+    if (setjmp(refused) == 0) {
+        cork_mempool_free(mp, pointer);
+    }
+    cork_mempool_on_violation(NULL);
+    return refused_kind;
+}
+
+/* That a slot was issued is known though its page is gone. */
+TEST(a_double_free_is_one_after_trim_too)
+{
+    static const unsigned sets[] = {0, CORK_MEMPOOL_CANARY, CORK_MEMPOOL_PARANOID};
+
     for (size_t i = 0; i < COUNT_OF(sets); i++) {
         struct cork_mempool mp;
+        size_t count = 0;
 
-        init(&mp, page_size() / GROUP_SLOTS, 500, sets[i]);
-        take_all(&mp, 500);
-        free_some(&mp, 1, 499);
-        CHECK_EQUAL(cork_mempool_trim(&mp), 0);
-        cork_mempool_free(&mp, objects[0]);
-        cork_mempool_free(&mp, objects[499]);
+        init(&mp, page_size() / 2, 300, sets[i]);
+        requests_start();
+        requests_refuse(HEAP, REFUSE_FROM, 1);
+        take_objects(&mp, objects, 300);
+        requests_stop();
+        free_some(&mp, 0, 299);
+        cork_mempool_trim(&mp);
+        for (size_t j = 0; j < 299; j++) {
+            if (!is_foreign(&mp, objects[j])) {
+                CHECK_EQUAL(kind_of_free(&mp, objects[j]), CORK_MEMPOOL_DOUBLE_FREE);
+                count++;
+            }
+        }
+        CHECK(count > 100);
+        cork_mempool_free(&mp, objects[299]);
         cork_mempool_done(&mp);
     }
+}
+
+/* Where the system takes nothing back, none is said to be given back; and errno is as it was. */
+TEST(trim_says_nothing_of_what_the_system_refuses_to_take)
+{
+    struct cork_mempool mp;
+
+    init(&mp, page_size() / 4, 0, 0);
+    requests_start();
+    requests_refuse(HEAP, REFUSE_FROM, 1);
+    take_objects(&mp, objects, 4000);
+    for (size_t i = 0; i < 4000; i += 50) {
+        free_some(&mp, i + 1, i + 50);
+    }
+    requests_refuse_advice();
+    errno = 77;
+    const size_t trimmed_size = cork_mempool_trim(&mp);
+    CHECK_EQUAL(errno, 77);
+    requests_stop();
+    CHECK_EQUAL(trimmed_size, 0);
+    CHECK(cork_mempool_check(&mp));
+    cork_mempool_clear(&mp);
+    exercise(&mp, 4000);
 }
 
 /* Without a heap, the second region has 32 times as many slots as

@@ -65,6 +65,7 @@ extern struct requests {
     unsigned possible; /* requests that memory could have met */
     unsigned refused;  /* requests refused by plan, or because there was no such memory */
     size_t returned;   /* bytes that the pool had used, and gave back */
+    uint64_t purged;   /* pages that lost what was in them, and stay usable */
 } requests;
 
 extern const struct cork_mempool_source memory_source; /* a user's own; in truth the heap */
@@ -79,14 +80,14 @@ size_t memory_size(bool with_reserved);
  * SHUFFLE the slot of a group to look from, shifted by these; and free: the object's place. foreach
  * has a visitor that frees. */
 #define CALLS(CALL)                                                                                \
-    CALL(NEW, "new", cork_mempool_new(pool))                                                       \
+    CALL(NEW, "new", (void)!cork_mempool_new(pool))                                                \
     CALL(FREE, "free", cork_mempool_free(pool, pointer))                                           \
     CALL(CLEAR, "clear", cork_mempool_clear(pool))                                                 \
     CALL(TRIM, "trim", cork_mempool_trim(pool))                                                    \
     CALL(DONE, "done", cork_mempool_done(pool))                                                    \
-    CALL(CHECK, "check", cork_mempool_check(pool))                                                 \
+    CALL(CHECK, "check", (void)!cork_mempool_check(pool))                                          \
     CALL(STATS, "stats", cork_mempool_stats(pool, &stats))                                         \
-    CALL(OWNS, "owns", cork_mempool_owns(pool, pointer))                                           \
+    CALL(OWNS, "owns", (void)!cork_mempool_owns(pool, pointer))                                    \
     CALL(FOREACH, "foreach", cork_mempool_foreach(pool, free_visited, NULL))
 #define CALL_NUMBER(name, text, call) CALL_##name,
 enum call { CALLS(CALL_NUMBER) CALL_INIT };

@@ -195,21 +195,25 @@ bool os_guard(void *pages, size_t size)
     return is_made;
 }
 
-void os_purge(void *pages, size_t size)
+size_t os_resident_size(const void *pages, size_t size)
 {
-    const struct cork_mempool_region *newest = world.pool.newest;
-    const char *end = newest->base + newest->extended_count * world.pool.geometry.stride;
-    const uintptr_t unused_size = (uintptr_t)newest->memory + newest->memory_size - (uintptr_t)end;
+    return committed_size(pages_at(pages, size));
+}
 
-    expect((pages_at(pages, size) & ~world.usable) == 0, "only what is committed is purged");
-    fill(pages_at(pages, size), 0);
-    /* Where no slot has been extended to, there is nothing to give back. */
-    requests.returned += (uintptr_t)pages - (uintptr_t)end < unused_size ? 0 : size;
+size_t os_purge(void *pages, size_t size)
+{
+    const uint64_t purged = pages_at(pages, size) & world.usable;
+
+    expect((pages_at(pages, size) & ~world.reserved) == 0, "only what is reserved is purged");
+    fill(purged, 0);
+    requests.purged |= purged;
+    requests.returned += committed_size(purged);
+    return committed_size(purged);
 }
 
 void os_no_huge_pages(void *pages, size_t size)
 {
-    expect((pages_at(pages, size) & ~world.usable) == 0, "only what is committed is advised upon");
+    expect((pages_at(pages, size) & ~world.reserved) == 0, "only what is reserved is advised upon");
 }
 
 void os_release(void *memory, size_t size)
@@ -234,9 +238,9 @@ void os_write_report(const char *text, size_t size)
     (void)size;
 }
 
-const char *os_symbol(const void *site, uintptr_t *start)
+const char *os_symbol(const void *address, uintptr_t *start)
 {
-    (void)site;
+    (void)address;
     (void)start;
     return NULL;
 }

@@ -129,7 +129,8 @@ static void end_rest(size_t offset, size_t free_count)
 {
     expect(offset != world.resting[1], "the oldest leaves quarantine first");
     if (offset == world.resting[0]) {
-        expect(free_count == 0, "an object leaves quarantine only if nothing else is free");
+        expect(free_count == 0 || (profile->max_objects != 0 && free_count <= resting_count()),
+               "an object leaves quarantine only if nothing else is free");
         world.resting[0] = world.resting[1];
         world.resting[1] = 0;
     }
@@ -169,7 +170,8 @@ static void perform_new(unsigned arg)
     unsigned char *object = cork_mempool_new(mp);
     mp->random = 0;
     expect(errno == (object == NULL ? ENOMEM : 0), "errno says whether memory could be had");
-    expect(free_count == 0 || requests.asked == 0, "what is free is issued first");
+    expect(object == NULL || (free_count != 0) == (requests.asked == 0),
+           "what is free is issued before memory is asked for, and counted");
     if (object == NULL) {
         expect(requests.refused > 0 || live_count() == most, "new fails only for want of memory");
         expect(free_count + resting_count() == 0, "new does not fail if an object is free");
@@ -206,6 +208,15 @@ static void visit_all(void *is_noted)
     expect(live_count() == 0, "foreach visits all live objects");
 }
 
+/* Whether trim has taken anything of a slot, or of the canary before it. */
+static bool is_purged(size_t offset)
+{
+    const size_t first = (offset - (has(CORK_MEMPOOL_CANARY) ? 8 : 0)) / PAGE_SIZE;
+    const size_t last = (offset + mp->geometry.stride - 1) / PAGE_SIZE;
+
+    return (requests.purged >> first & UINT64_MAX >> (63 - (last - first))) != 0;
+}
+
 /* Quarantine has ended, and objects whose memory has been given back are no more. */
 static void end_memory(void)
 {
@@ -214,10 +225,8 @@ static void end_memory(void)
     world.object_count = 0;
     for (; object->state != 0; object++) {
         if (is_usable(object->offset)) {
-            const bool is_live = object->state == OBJECT_IS_LIVE;
-
-            world.objects[world.object_count++] =
-                (struct object){object->offset, is_live ? OBJECT_IS_LIVE : OBJECT_IS_FREED};
+            world.objects[world.object_count++] = (struct object){
+                object->offset, is_purged(object->offset) ? OBJECT_IS_FREED : object->state};
         }
     }
     memset(&world.objects[world.object_count], 0,
@@ -467,19 +476,22 @@ static void probe_calls(void)
     }
 }
 
-/* A byte that was changed is found by all that looks at the whole pool, and at the object. */
+/* A byte that was changed is found by all that looks at the whole pool, and at the object; where
+ * trim has taken its page, and zeros are known to be left, by the new that issues it. */
 static void probe_damage(const struct object *object)
 {
     const bool is_live = object->state == OBJECT_IS_LIVE;
-    const bool is_sealed = object->state == OBJECT_IS_INTACT && has(CORK_MEMPOOL_SEAL);
+    const bool is_purged = object->state == OBJECT_IS_FREED;
     const unsigned kind = is_live ? CORK_MEMPOOL_CANARY_DAMAGED : CORK_MEMPOOL_WRITE_AFTER_FREE;
     unsigned char *start = start_of(object);
     unsigned char *end = start + profile->element_size;
 
-    if (is_live ? !has(CORK_MEMPOOL_CANARY) : !is_sealed && !has(CORK_MEMPOOL_WIPE)) {
+    if (!has(is_live     ? CORK_MEMPOOL_CANARY
+             : is_purged ? CORK_MEMPOOL_WIPE
+                         : CORK_MEMPOOL_WIPE | CORK_MEMPOOL_SEAL)) {
         return;
     }
-    for (unsigned call = CALL_NEW; call <= CALL_CHECK; call++) {
+    for (unsigned call = CALL_NEW; call <= (is_purged ? CALL_NEW : CALL_CHECK); call++) {
         if (call != (is_live ? CALL_NEW : CALL_FREE) && (call != CALL_DONE || live_count() == 0)) {
             refuse_within(false, call, start, kind, start - is_live);
             refuse_within(false, call, start, kind, end - !is_live);

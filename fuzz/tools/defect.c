@@ -105,6 +105,7 @@ static const struct subject subject_defective = {
     .pool_size = sizeof(struct cork_mempool),
     .keeps_freed = true,
     .init = init,
+    .is_unseen = true, /* its own requests are none of the pool's */
     .call = call,
 };
 

@@ -56,6 +56,7 @@ void accuse_dead(struct scene *s, enum cork_mempool_violation_kind kind,
 
     struct accusation *accusation = add(s, kind, pointer);
     accusation->pool = pool;
+    accusation->moved_from = s->is_moved ? &s->mp : NULL;
     accusation->name = name;
     accusation->element_size = 0;
     accusation->is_seeded = false;

@@ -44,14 +44,14 @@ static void add_site(const void *site)
 {
     Dl_info info;
 
-    add("0x%" PRIxPTR, (uintptr_t)site);
+    add("0x%" PRIxPTR, (uintptr_t)site - 1);
     if (dladdr((const char *)site - 1, &info) == 0) {
         return;
     }
 
     const void *start = info.dli_sname != NULL ? info.dli_saddr : info.dli_fbase;
     add(" (%s+0x%" PRIxPTR ")", info.dli_sname != NULL ? info.dli_sname : info.dli_fname,
-        (uintptr_t)site - (uintptr_t)start);
+        (uintptr_t)site - 1 - (uintptr_t)start);
 }
 
 static void add_what(const struct evidence *evidence, const struct accusation *accusation)
@@ -60,6 +60,9 @@ static void add_what(const struct evidence *evidence, const struct accusation *a
         (uintptr_t)accusation->pool);
     if (accusation->name != NULL) {
         add(" \"%s\"", accusation->name);
+    }
+    if (accusation->moved_from != NULL) {
+        add(", moved from 0x%" PRIxPTR, (uintptr_t)accusation->moved_from);
     }
     if (accusation->pointer != NULL) {
         add(", pointer 0x%" PRIxPTR, (uintptr_t)accusation->pointer);
@@ -125,6 +128,12 @@ static const char *report_of(const struct evidence *evidence, const struct accus
         }
         end_line();
     }
+    if (!evidence->has_sites && accusation->kind != CORK_MEMPOOL_NEVER_ISSUED &&
+        (accusation->slot != CORK_MEMPOOL_NO_SLOT || accusation->live_count != 0)) {
+        add("cork_mempool: CORK_MEMPOOL_OPTIONS=callsites=1 tells where objects are issued and "
+            "freed");
+        end_line();
+    }
     return expected;
 }
 
@@ -159,6 +168,9 @@ static const char *judge_refusal(const struct trial *trial, const char *message)
     }
     if (!WIFSIGNALED(trial->status) || WTERMSIG(trial->status) != SIGABRT) {
         return "the process did not abort";
+    }
+    if (!trial->has_call) {
+        return "the report does not say where the call was made";
     }
     return strcmp(trial->text, report_of(evidence, accusation)) == 0 ? NULL : expected;
 }

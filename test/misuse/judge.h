@@ -11,7 +11,8 @@
 struct trial {
     const struct evidence *evidence;
     int status;       /* as from waitpid */
-    const char *text; /* what was written to standard error */
+    const char *text; /* what was written to standard error, less where the call was made: */
+    bool has_call;
     bool escapes;
 };
 

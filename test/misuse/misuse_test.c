@@ -87,6 +87,7 @@ static struct trial try(const struct row *row, size_t size, unsigned protections
     }
     text[length] = '\0';
     test_omit_emulator(text);
+    trial.has_call = test_omit_call(text);
     close(ends[0]);
     CHECK_EQUAL(waitpid(process, &trial.status, 0), process);
     return trial;

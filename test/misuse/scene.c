@@ -287,7 +287,7 @@ static void learn_sites(struct scene *s)
 
     cork_mempool_on_violation(observe_sites);
     if (setjmp(escape) == 0) {
-        cork_mempool_init_with(&mp, &options);
+        (void)!cork_mempool_init_with(&mp, &options);
         void *object = take(&mp);
         drop(&mp, object);
         drop(&mp, object);

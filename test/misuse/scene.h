@@ -39,6 +39,7 @@ struct actor {
 struct accusation {
     enum cork_mempool_violation_kind kind;
     const struct cork_mempool *pool;
+    const struct cork_mempool *moved_from;
     const char *name;
     size_t element_size;
     bool is_seeded;
@@ -97,6 +98,7 @@ struct scene {
     struct spoilt spoilt[SPOILT_MAX];
     size_t spoilt_count;
     bool is_dead; /* the pool needs no end */
+    bool is_moved; /* other is a copy of mp, made too late */
     struct cork_mempool_stats before;
     struct evidence *evidence;
 };

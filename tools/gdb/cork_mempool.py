@@ -65,8 +65,10 @@ class Slot:
     def sites(self):
         """Returns ", issued at ..." as far as it is known."""
         sites, text = self.region.value["sites"], ""
+        if self.state in ("guard", "never issued"):
+            return text
         for field, verb in (("new_site", "issued"), ("free_site", "freed")):
-            if int(sites) and self.index < self.region.extended and int(sites[self.index][field]):
+            if int(sites) and int(sites[self.index][field]):
                 text += f", {verb} at {place_of(int(sites[self.index][field]))}"
         return text
 
@@ -97,10 +99,10 @@ class Region:
         return int(self.value[table][group]) if int(self.value[table]) else 0
 
     def fresh(self, group):
-        """Returns the slots of a group that were never issued: a table, or else the cursor tells."""
+        """Returns the slots of a group that were never issued."""
         cursor = self.pool.value["cursor"]
-        if int(self.value["fresh"]) or not bool(cursor["is_fresh"]):
-            return self.word("fresh", group)
+        if not bool(cursor["is_fresh"]):
+            return 0
         is_active = int(cursor["region"]) == int(self.value.address) and int(cursor["group"]) == group
         return int(cursor["bits"]) | int(self.pool.value["lent"]["bits"]) if is_active else 0
 

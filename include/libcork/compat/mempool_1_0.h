@@ -32,6 +32,12 @@
 extern "C" {
 #endif
 
+#if defined(__cplusplus)
+#define CORK_MEMPOOL_1_0_FROM_(pointer) static_cast<struct cork_mempool_1_0_ *>(pointer)
+#else
+#define CORK_MEMPOOL_1_0_FROM_(pointer) (pointer)
+#endif
+
 /* What frees user_data. This and the next two are as in libcork/core/callbacks.h, which may be
  * included as well. */
 typedef void (*cork_free_f)(void *value);
@@ -59,14 +65,16 @@ static inline struct cork_mempool_1_0_ *cork_mempool_1_0_of_(struct cork_mempool
     if (mp->callbacks.data != mp) {
         cork_mempool_1_0_fail_("not a pool that cork_mempool_new has made");
     }
-    (void)cork_mempool_owns(mp, NULL); /* refuses a pool that is not live */
-    return (struct cork_mempool_1_0_ *)(void *)mp;
+    if (cork_mempool_owns(mp, NULL)) { /* refuses a pool that is not live */
+        cork_mempool_1_0_fail_("NULL is no object");
+    }
+    return CORK_MEMPOOL_1_0_FROM_(mp->callbacks.data);
 }
 
 /* Private: what the pool calls, for the caller's functions of today. */
 static inline int cork_mempool_1_0_init_object_(void *user_data, void *object)
 {
-    struct cork_mempool_1_0_ *made = (struct cork_mempool_1_0_ *)user_data;
+    struct cork_mempool_1_0_ *made = CORK_MEMPOOL_1_0_FROM_(user_data);
 
     if (made->init_object != NULL) {
         made->init_object(made->user_data, object);
@@ -76,7 +84,7 @@ static inline int cork_mempool_1_0_init_object_(void *user_data, void *object)
 
 static inline void cork_mempool_1_0_done_object_(void *user_data, void *object)
 {
-    struct cork_mempool_1_0_ *made = (struct cork_mempool_1_0_ *)user_data;
+    struct cork_mempool_1_0_ *made = CORK_MEMPOOL_1_0_FROM_(user_data);
 
     if (made->done_object != NULL) {
         made->done_object(made->user_data, object);
@@ -92,7 +100,9 @@ static inline struct cork_mempool_1_0_ *cork_mempool_1_0_construct_(struct cork_
         cork_mempool_done(mp);
         made->options.init_object = cork_mempool_1_0_init_object_;
         made->options.done_object = cork_mempool_1_0_done_object_;
-        cork_mempool_init_with(mp, &made->options);
+        if (!cork_mempool_init_with(mp, &made->options)) {
+            cork_mempool_1_0_fail_("not a pool that cork_mempool_new has made");
+        }
     }
     return made;
 }
@@ -102,7 +112,7 @@ static inline struct cork_mempool *cork_mempool_1_0_new_(size_t element_size, si
                                                          size_t block_size, const char *type)
 {
     struct cork_mempool_1_0_ *made =
-        (struct cork_mempool_1_0_ *)calloc(1, sizeof(struct cork_mempool_1_0_));
+        CORK_MEMPOOL_1_0_FROM_(calloc(1, sizeof(struct cork_mempool_1_0_)));
 
     if (made == NULL) {
         cork_mempool_1_0_fail_("out of memory");
@@ -138,9 +148,10 @@ static inline struct cork_mempool *cork_mempool_new_size(size_t element_size)
 /* cork_mempool_new_ex makes a pool of objects of a type. It is a macro:
  * struct cork_mempool *cork_mempool_new_ex(TYPE type, size_t block_size). Whatever is not the name
  * of a complete type does not compile. */
-#define cork_mempool_new_ex(type, block_size)                                                      \
-    cork_mempool_1_0_new_(cork_mempool_sizeof_type_(type), cork_mempool_alignof_type_(type),       \
-                          (block_size), #type)
+#define cork_mempool_new_ex(...) cork_mempool_last_first_(cork_mempool_1_0_new_of_, , __VA_ARGS__)
+#define cork_mempool_1_0_new_of_(none, block_size, ...)                                            \
+    cork_mempool_1_0_new_(cork_mempool_sizeof_type_(__VA_ARGS__),                                  \
+                          cork_mempool_alignof_type_(__VA_ARGS__), (block_size), #__VA_ARGS__)
 
 /*
  * cork_mempool_new_object issues an object, as cork_mempool_new does elsewhere.
@@ -223,7 +234,7 @@ static inline void cork_mempool_1_0_free_(struct cork_mempool *mp)
 
 /* cork_mempool_new makes a pool of objects of a type, with blocks of the default size. It is a
  * macro: struct cork_mempool *cork_mempool_new(TYPE type). */
-#define cork_mempool_new(type) cork_mempool_new_ex(type, CORK_MEMPOOL_DEFAULT_BLOCK_SIZE)
+#define cork_mempool_new(...) cork_mempool_new_ex(__VA_ARGS__, CORK_MEMPOOL_DEFAULT_BLOCK_SIZE)
 
 /*
  * cork_mempool_free(mp) runs the destructor for what was constructed, and frees the user_data and

@@ -39,24 +39,24 @@ extern "C" {
  * cork_mempool_init initializes a pool of objects of a type, with blocks of the default size. It is
  * a macro: void cork_mempool_init(struct cork_mempool *mp, TYPE type).
  */
-#define cork_mempool_init(mp, type)                                                                \
-    cork_mempool_init_ex((mp), type, CORK_MEMPOOL_DEFAULT_BLOCK_SIZE)
+#define cork_mempool_init(mp, ...)                                                                 \
+    cork_mempool_init_of_(mp, CORK_MEMPOOL_DEFAULT_BLOCK_SIZE, __VA_ARGS__)
 
 /*
  * cork_mempool_init_ex initializes a pool of objects of a type, with blocks of block_size bytes. It
  * is a macro: void cork_mempool_init_ex(struct cork_mempool *mp, TYPE type, size_t block_size).
- * Whatever is not the name of a complete type does not compile. An object takes sizeof(type) bytes
- * and is aligned to _Alignof(type), in C++ alignof(type). Reports call the pool by the name of the
- * type. For the rest see cork_mempool_init_size_ex.
+ * Whatever is not a complete type, with four commas at most, does not compile. An object takes
+ * sizeof(type) bytes and is aligned to _Alignof(type), in C++ alignof(type). Reports call the pool
+ * by the name of the type. For the rest see cork_mempool_init_size_ex.
  */
-#define cork_mempool_init_ex(mp, type, block_size)                                                 \
-    cork_mempool_init_type_((mp), cork_mempool_sizeof_type_(type),                                 \
-                            cork_mempool_alignof_type_(type), (block_size), #type)
+#define cork_mempool_init_ex(mp, ...)                                                              \
+    cork_mempool_last_first_(cork_mempool_init_of_, mp, __VA_ARGS__)
 
 /*
  * cork_mempool_init_size initializes a pool of objects of element_size bytes, with blocks of the
  * default size. For the rest see cork_mempool_init_size_ex.
  */
+CORK_MEMPOOL_NONNULL_(1)
 void cork_mempool_init_size(struct cork_mempool *mp, size_t element_size);
 
 /*
@@ -70,16 +70,8 @@ void cork_mempool_init_size(struct cork_mempool *mp, size_t element_size);
  *     bytes, and also to every power of two that divides element_size.
  *   - Sizes that no memory could hold make cork_mempool_new return NULL.
  */
+CORK_MEMPOOL_NONNULL_(1)
 void cork_mempool_init_size_ex(struct cork_mempool *mp, size_t element_size, size_t block_size);
-
-/*
- * cork_mempool_new issues an object. Freed objects are issued again before more memory is asked
- * for, with the contents that they were freed with; the contents of others are unspecified.
- * Protections and cork_mempool_trim change this.
- * Returns: the object, or NULL with errno ENOMEM where memory cannot be had; the pool stays as it
- *          was, and a later call may succeed.
- */
-void *cork_mempool_new(struct cork_mempool *mp);
 
 /*
  * cork_mempool_free takes back an object that the pool has issued. ptr is never read or written.
@@ -89,12 +81,24 @@ void *cork_mempool_new(struct cork_mempool *mp);
  *         "free of a slot never issued": an object could start there, but none has been issued yet;
  *         "free of a foreign pointer": ptr does not lie in the pool's memory.
  */
-void cork_mempool_free(struct cork_mempool *mp, void *ptr);
+CORK_MEMPOOL_NONNULL_(1)
+CORK_MEMPOOL_TAKES_ void cork_mempool_free(struct cork_mempool *mp, void *ptr);
+
+/*
+ * cork_mempool_new issues an object. Freed objects are issued again before more memory is asked
+ * for, with the contents that they were freed with; the contents of others are unspecified.
+ * Protections and cork_mempool_trim change this.
+ * Returns: the object, or NULL with errno ENOMEM where memory cannot be had; the pool stays as it
+ *          was, and a later call may succeed.
+ */
+CORK_MEMPOOL_NONNULL_(1)
+CORK_MEMPOOL_NEEDED_ CORK_MEMPOOL_ISSUES_ void *cork_mempool_new(struct cork_mempool *mp);
 
 /*
  * cork_mempool_done finalizes a pool and gives all of its memory back.
  * Aborts: "leak at done": objects are still live; the report lists the first 16 of them.
  */
+CORK_MEMPOOL_NONNULL_(1)
 void cork_mempool_done(struct cork_mempool *mp);
 
 #if defined(__cplusplus)

@@ -25,7 +25,8 @@ extern "C" {
  *          the pool; it must not be used any further.
  * Aborts: "canary damaged", "write after free": a protection has found damage.
  */
-bool cork_mempool_check(const struct cork_mempool *mp);
+CORK_MEMPOOL_NONNULL_(1)
+CORK_MEMPOOL_NEEDED_ bool cork_mempool_check(const struct cork_mempool *mp);
 
 /* struct cork_mempool_stats holds the figures of a pool. */
 struct cork_mempool_stats {
@@ -48,6 +49,7 @@ struct cork_mempool_stats {
 /*
  * cork_mempool_stats fills *stats with the figures of a pool.
  */
+CORK_MEMPOOL_NONNULL_(1, 2)
 void cork_mempool_stats(const struct cork_mempool *mp, struct cork_mempool_stats *stats);
 
 #if defined(__cplusplus) && defined(__GNUC__)
@@ -57,7 +59,8 @@ void cork_mempool_stats(const struct cork_mempool *mp, struct cork_mempool_stats
 /*
  * cork_mempool_owns says whether ptr is a live object of a pool. ptr is never read.
  */
-bool cork_mempool_owns(const struct cork_mempool *mp, const void *ptr);
+CORK_MEMPOOL_NONNULL_(1)
+CORK_MEMPOOL_NEEDED_ bool cork_mempool_owns(const struct cork_mempool *mp, const void *ptr);
 
 /*
  * cork_mempool_foreach calls visit for each live object of a pool, in the order of their slots.
@@ -66,6 +69,7 @@ bool cork_mempool_owns(const struct cork_mempool *mp, const void *ptr);
  * longjmp, but where a violation handler does it for it.
  * Aborts: "use during another call": visit has called another function on the pool.
  */
+CORK_MEMPOOL_NONNULL_(1, 2)
 void cork_mempool_foreach(struct cork_mempool *mp, void (*visit)(void *user_data, void *object),
                           void *user_data);
 
@@ -73,6 +77,7 @@ void cork_mempool_foreach(struct cork_mempool *mp, void (*visit)(void *user_data
  * cork_mempool_clear frees all live objects of a pool at once.
  * Aborts: "canary damaged", "write after free": a protection has found damage; nothing was freed.
  */
+CORK_MEMPOOL_NONNULL_(1)
 void cork_mempool_clear(struct cork_mempool *mp);
 
 /*
@@ -83,6 +88,7 @@ void cork_mempool_clear(struct cork_mempool *mp);
  *          trim count again.
  * Aborts: "canary damaged", "write after free": a protection has found damage; nothing has changed.
  */
+CORK_MEMPOOL_NONNULL_(1)
 size_t cork_mempool_trim(struct cork_mempool *mp);
 
 #if defined(__cplusplus)

@@ -102,7 +102,9 @@ struct cork_mempool_options {
  *          CORK_MEMPOOL_NO_OS_MEMORY cannot meet GUARD; pools without a buffer or a source get no
  *          memory there.
  */
-bool cork_mempool_init_with(struct cork_mempool *mp, const struct cork_mempool_options *options);
+CORK_MEMPOOL_NONNULL_(1)
+CORK_MEMPOOL_NEEDED_ bool cork_mempool_init_with(struct cork_mempool *mp,
+                                                 const struct cork_mempool_options *options);
 
 #if defined(__cplusplus)
 } /* extern "C" */

@@ -13,13 +13,18 @@
  *     cork_mempool: double free: pool 0x7ffd0c40 "struct node", pointer 0x7f21a040, slot 1,
  *         element size 16
  *
- * (here in two), with the seed in a pool with protections. With CORK_MEMPOOL_CALLSITES a line says
- * where the object was issued and freed; for damage, three lines say where it is, and which bytes
- * were found and expected there. For a leak it is a line with the number of objects, and a line for
- * each of the first 16 of them:
+ * (here in two), with the seed in a pool with protections. The next line says where the refused
+ * call was made; with CORK_MEMPOOL_CALLSITES, another where the object was issued and freed, and
+ * without it, at the end, how to have that told. For damage, three lines say where it is, and which
+ * bytes were found and expected there. For a leak there is a line for each of the first 16 live
+ * objects:
  *
  *     cork_mempool: leak at done: pool 0x7ffd0c40 "struct node", 17 live objects, element size 16
+ *     cork_mempool: called at 0x401a6f (main+0x8f)
  *     cork_mempool: live object 0x7f21a040, slot 1
+ *
+ * Addresses of code are those of the calls, as addr2line wants them; where no symbol is known, the
+ * file stands in its place, and the offset in it.
  *
  * A library built with CORK_MEMPOOL_NO_OS_MEMORY, for machines without an operating system, has no
  * standard error; cork_mempool_write_report, below, is given its reports.
@@ -66,7 +71,7 @@ enum cork_mempool_violation_kind {
 };
 
 /* The value of slot where no slot is known. */
-#define CORK_MEMPOOL_NO_SLOT ((size_t)-1)
+#define CORK_MEMPOOL_NO_SLOT SIZE_MAX
 
 /* struct cork_mempool_object is one live object of a pool. */
 struct cork_mempool_object {
@@ -82,11 +87,14 @@ struct cork_mempool_violation {
     const struct cork_mempool *pool;       /* the pool that was misused */
     const char *pool_name;                 /* its name, or NULL where it has none; of a name longer
                                               than 39 bytes, 36 of them and "..." */
-    size_t element_size;                   /* 0 where the pool is not live */
-    const void *pointer; /* the pointer that was passed, or the object that is damaged;
-                            NULL where there is none */
-    size_t slot;         /* the slot it lies in, counted over the pool from its first;
-                            CORK_MEMPOOL_NO_SLOT where it lies in none */
+    const void *moved_from; /* where a pool that was moved or copied too late had been; or NULL */
+    const void *call_site;  /* the return address of the call that is refused */
+    unsigned protections;   /* CORK_MEMPOOL_CANARY | ...; 0 where the pool is not live */
+    size_t element_size;    /* 0 where the pool is not live */
+    const void *pointer;    /* the pointer that was passed, or the object that is damaged;
+                               NULL where there is none */
+    size_t slot;            /* the slot it lies in, counted over the pool from its first;
+                               CORK_MEMPOOL_NO_SLOT where it lies in none */
 
     /* With CORK_MEMPOOL_CALLSITES, return addresses of the calls that issued and freed the slot's
      * object; else, and where there was no such call, NULL. */

@@ -51,9 +51,9 @@ struct cork_mempool_region {
     char *base;                           /* slot i starts at base + i * stride */
     struct cork_mempool_group *groups;    /* slot i belongs to groups[i / 64] */
     uint64_t *held;                       /* of each group: slots neither live nor free; or NULL */
-    uint64_t *fresh;                      /* of each group: slots never issued; or NULL */
-    uint64_t *checksums;                  /* of each slot's freed contents, 0: none; or NULL */
-    struct cork_mempool_sites *sites;     /* of each slot; or NULL */
+    uint64_t *fresh;                      /* of each group: slots nothing was made of; or NULL */
+    uint64_t *checksums;                  /* of each slot's freed contents; or NULL */
+    struct cork_mempool_sites *sites;     /* of each slot that was issued; or NULL */
     void **ring;                          /* of the quarantine, if this is the oldest; or NULL */
     size_t extended_count;                /* slots below this belong to a group */
     size_t committed_count;               /* slots below this may be read and written */

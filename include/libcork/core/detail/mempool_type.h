@@ -3,18 +3,34 @@
 #define LIBCORK_CORE_DETAIL_MEMPOOL_TYPE_H
 
 /*
- * Private: what the macros that take a type are made of. Given anything but the name of a complete
- * type, cork_mempool_sizeof_type_ does not compile.
+ * Private: what the macros that take a type are made of, and what compilers check of calls.
  */
 
 #include <stddef.h>
 
 #include <libcork/core/detail/mempool_state.h>
 
+#if defined(__GNUC__)
+#define CORK_MEMPOOL_NONNULL_(...) __attribute__((nonnull(__VA_ARGS__)))
+#define CORK_MEMPOOL_NEEDED_       __attribute__((warn_unused_result))
+#else
+#define CORK_MEMPOOL_NONNULL_(...)
+#define CORK_MEMPOOL_NEEDED_
+#endif
+/* Objects go back to cork_mempool_free, which does not look at what they hold. */
+#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 11
+#define CORK_MEMPOOL_ISSUES_ __attribute__((malloc(cork_mempool_free, 2)))
+#define CORK_MEMPOOL_TAKES_  __attribute__((access(none, 2)))
+#else
+#define CORK_MEMPOOL_ISSUES_
+#define CORK_MEMPOOL_TAKES_
+#endif
+
 #if defined(__cplusplus)
 extern "C" {
 #endif
 
+CORK_MEMPOOL_NONNULL_(1)
 void cork_mempool_init_type_(struct cork_mempool *mp, size_t type_size, size_t alignment,
                              size_t block_size, const char *name);
 
@@ -26,14 +42,31 @@ template <typename type> struct cork_mempool_type_ {
     static constexpr size_t size = sizeof(type[1]);
     static constexpr size_t alignment = alignof(type);
 };
-#define cork_mempool_sizeof_type_(type)  (cork_mempool_type_<type>::size)
-#define cork_mempool_alignof_type_(type) (cork_mempool_type_<type>::alignment)
+#define cork_mempool_sizeof_type_(...)  (cork_mempool_type_<__VA_ARGS__>::size)
+#define cork_mempool_alignof_type_(...) (cork_mempool_type_<__VA_ARGS__>::alignment)
 #else
 /* __builtin_types_compatible_p takes nothing but types; sizeof alone takes anything. No array is
- * made of void, or of functions. */
-#define cork_mempool_sizeof_type_(type)                                                            \
-    (sizeof(__typeof__(type)[1]) + 0 * __builtin_types_compatible_p(type, int))
-#define cork_mempool_alignof_type_(type) _Alignof(type)
+ * made of void, or of functions; one of structs that end in an array of no size is an extension. */
+#define cork_mempool_sizeof_type_(...)                                                             \
+    (__extension__(sizeof(__typeof__(__VA_ARGS__)[1]) +                                            \
+                   0 * __builtin_types_compatible_p(__VA_ARGS__, int)))
+#define cork_mempool_alignof_type_(...) (__extension__ _Alignof(__VA_ARGS__))
 #endif
+
+/* cork_mempool_last_first_ is call(mp, last, others...): a type may have commas, which to the
+ * preprocessor makes many arguments of it. */
+#define cork_mempool_last_first_(call, mp, ...)                                                    \
+    cork_mempool_seventh_(__VA_ARGS__, cork_mempool_last_6_, cork_mempool_last_5_,                 \
+                          cork_mempool_last_4_, cork_mempool_last_3_, cork_mempool_last_2_,        \
+                          0)(call, mp, __VA_ARGS__)
+#define cork_mempool_seventh_(a, b, c, d, e, f, seventh, ...) seventh
+#define cork_mempool_last_2_(call, mp, a, last)               call(mp, last, a)
+#define cork_mempool_last_3_(call, mp, a, b, last)            call(mp, last, a, b)
+#define cork_mempool_last_4_(call, mp, a, b, c, last)         call(mp, last, a, b, c)
+#define cork_mempool_last_5_(call, mp, a, b, c, d, last)      call(mp, last, a, b, c, d)
+#define cork_mempool_last_6_(call, mp, a, b, c, d, e, last)   call(mp, last, a, b, c, d, e)
+#define cork_mempool_init_of_(mp, block_size, ...)                                                 \
+    cork_mempool_init_type_((mp), cork_mempool_sizeof_type_(__VA_ARGS__),                          \
+                            cork_mempool_alignof_type_(__VA_ARGS__), (block_size), #__VA_ARGS__)
 
 #endif /* LIBCORK_CORE_DETAIL_MEMPOOL_TYPE_H */
