@@ -114,6 +114,57 @@ TEST(a_process_without_standard_streams_is_aborted)
     clean_up();
 }
 
+static void misuse_without_a_reader(bool is_pending)
+{
+    int ends[2];
+    sigset_t sigpipe;
+
+    signal(SIGPIPE, SIG_DFL);
+    sigemptyset(&sigpipe);
+    sigaddset(&sigpipe, SIGPIPE);
+    if (is_pending) {
+        sigprocmask(SIG_BLOCK, &sigpipe, NULL);
+        raise(SIGPIPE);
+    }
+    if (pipe(ends) == 0) {
+        dup2(ends[1], STDERR_FILENO);
+        close(ends[0]);
+        cork_mempool_done(&mp);
+    }
+}
+
+TEST(a_report_that_nobody_reads_ends_in_abort)
+{
+    prepare();
+    CHECK_ABORTS("", misuse_without_a_reader(false));
+    CHECK_ABORTS("", misuse_without_a_reader(true));
+    clean_up();
+}
+
+/* What a report does about signals is over when the process goes on; here, behind a warning. */
+static void warn_without_a_reader(void)
+{
+    int ends[2];
+    sigset_t before, after, pending;
+
+    signal(SIGPIPE, SIG_DFL);
+    sigprocmask(SIG_BLOCK, NULL, &before);
+    CHECK(pipe(ends) == 0);
+    dup2(ends[1], STDERR_FILENO);
+    close(ends[0]);
+    setenv("CORK_MEMPOOL_OPTIONS", "unknown=1", 1);
+    cork_mempool_init(&mp, int);
+    sigprocmask(SIG_BLOCK, NULL, &after);
+    sigpending(&pending);
+    CHECK_EQUAL(sigismember(&before, SIGPIPE), sigismember(&after, SIGPIPE));
+    CHECK(!sigismember(&pending, SIGPIPE));
+}
+
+TEST(a_warning_that_nobody_reads_leaves_signals_as_they_were)
+{
+    CHECK_PASSES(warn_without_a_reader());
+}
+
 /* A misuse is often found where the heap is in ruins. */
 TEST(a_report_takes_no_memory)
 {

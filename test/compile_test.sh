@@ -55,6 +55,18 @@ struct complete {
     char text[20];
 };
 
+#ifdef __cplusplus
+template <typename one, typename other> struct pair {
+    one first;
+    other second;
+};
+#else
+struct flexible {
+    int length;
+    char text[];
+};
+#endif
+
 void use(struct cork_mempool *mp, struct complete variable, int number);
 
 void use(struct cork_mempool *mp, struct complete variable, int number)
@@ -73,9 +85,14 @@ cp "$directory/use.c" "$directory/use.cc"
 try_types() { # try_types SOURCE COMMAND...
     source=$1
     shift
+    case $source in
+    *.cc) more='pair<int, long>' ;;
+    *) more='struct flexible' ;;
+    esac
     for form in -DINIT -DEX; do
         for what in 'struct complete' 'int' 'struct complete *' 'struct incomplete *' 'char[20]' \
-            'void *' 'void (*)(int)' 'const struct complete[2]'; do
+            'void *' 'void (*)(int)' 'const struct complete[2]' "$more" \
+            'struct complete (*)(int, int, int, int, int)'; do
             compiles "$* $form: $what" "$@" -Wall -Wextra -Wpedantic -Werror -I"$include" "$form" \
                 -DWHAT="$what" -fsyntax-only "$directory/$source"
         done
@@ -152,6 +169,98 @@ try_fields() { # try_fields SOURCE COMMAND...
     done
 }
 
+# Calls that compilers can see to be wrong, and those that they must let pass.
+cat > "$directory/call.c" << 'END'
+#include <libcork/core.h>
+#include <stdlib.h>
+
+void use(struct cork_mempool *mp, const struct cork_mempool_options *options);
+
+void use(struct cork_mempool *mp, const struct cork_mempool_options *options)
+{
+    (void)options;
+    WHAT;
+}
+END
+
+try_calls() { # try_calls COMMAND...
+    for what in 'cork_mempool_free(mp, NULL)' 'cork_mempool_clear(mp)' \
+        'void *object = cork_mempool_new(mp); cork_mempool_free(mp, object)' \
+        'if (!cork_mempool_init_with(mp, options)) { abort(); }'; do
+        compiles "$*: $what" "$@" -Wall -Wextra -Werror -O2 -I"$include" -DWHAT="$what" \
+            -c "$directory/call.c" -o "$directory/call.o"
+    done
+    set -- "$@" -Wall -Werror -O2 -I"$include" -c "$directory/call.c" -o "$directory/call.o"
+    for what in 'cork_mempool_new(mp)' 'cork_mempool_init_with(mp, options)' \
+        'cork_mempool_check(mp)' 'cork_mempool_owns(mp, mp)' 'cork_mempool_free(NULL, mp)' \
+        'cork_mempool_done(NULL)' 'cork_mempool_init(NULL, int)' 'cork_mempool_trim(NULL)' \
+        'cork_mempool_stats(mp, NULL)' 'cork_mempool_foreach(mp, NULL, mp)'; do
+        is_refused "$*: $what" "$@" -DWHAT="$what"
+    done
+    # What else gcc knows from version 11 on, clang does not.
+    case $("$1" --version | head -n 1) in
+    *clang*) ;;
+    *)
+        for what in 'void *object = cork_mempool_new(mp); free(object)' \
+            'void *object = malloc(8); cork_mempool_free(mp, object)' \
+            'char *text = cork_mempool_new(mp); cork_mempool_free(mp, text); *text = 1'; do
+            is_refused "$*: $what" "$@" -DWHAT="$what"
+        done
+        ;;
+    esac
+}
+
+# What projects turn on besides; headers as if they were the project's own.
+cat > "$directory/strict.c" << 'END'
+#include <libcork/core.h>
+
+#ifdef __cplusplus
+#define FROM(type, pointer) static_cast<type>(pointer)
+#else
+#define FROM(type, pointer) pointer
+#endif
+
+static size_t use(struct cork_mempool *mp)
+{
+    struct cork_mempool_stats stats;
+    int *number = FROM(int *, cork_mempool_new(mp));
+
+    cork_mempool_stats(mp, &stats);
+    cork_mempool_free(mp, number);
+    cork_mempool_clear(mp);
+    return cork_mempool_check(mp) ? stats.live_count : CORK_MEMPOOL_NO_SLOT;
+}
+
+int main(void)
+{
+    struct cork_mempool pool;
+
+    cork_mempool_init(&pool, int);
+    cork_mempool_init_ex(&pool, int, CORK_MEMPOOL_DEFAULT_BLOCK_SIZE);
+    return use(&pool) == (CORK_MEMPOOL_PARANOID | CORK_MEMPOOL_SEAL);
+}
+END
+cp "$directory/strict.c" "$directory/strict.cc"
+printf '#include <libcork/compat/mempool_1_0.h>\nint main(void) { cork_mempool_free(cork_mempool_new(int)); }\n' \
+    > "$directory/old.c"
+cp "$directory/old.c" "$directory/old.cc"
+
+try_strictly() { # try_strictly SUFFIX COMMAND...
+    suffix=$1
+    shift
+    strict='-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wmissing-field-initializers -Wcast-qual -Wundef'
+    case $("$1" --version | head -n 1)$suffix in
+    # Less what is about padding and older standards.
+    *clang*) strict="-Weverything -Wno-padded -Wno-c++98-compat -Wno-c++98-compat-pedantic -Wno-pre-c11-compat" ;;
+    *cc) strict="$strict -Wold-style-cast -Wuseless-cast -Wzero-as-null-pointer-constant" ;;
+    esac
+    for source in strict old; do
+        # shellcheck disable=SC2086
+        compiles "$*: $source.$suffix, strictly" "$@" $strict -Werror -I"$include" -fsyntax-only \
+            "$directory/$source.$suffix"
+    done
+}
+
 try_headers() { # try_headers SUFFIX COMMAND...
     suffix=$1
     shift
@@ -174,6 +283,8 @@ for compiler in $c_compilers; do
     done
     try_clashes clash.c "$compiler" -std=c11
     try_fields field.c "$compiler" -std=c11
+    try_calls "$compiler" -std=c11
+    try_strictly c "$compiler" -std=c11
     try_others use.c "$compiler" -std=c11
     try_others use.c "$compiler" -std=gnu17
 done
@@ -181,6 +292,7 @@ for compiler in $cxx_compilers; do
     for standard in c++11 c++14 c++17 c++20; do
         try_headers cc "$compiler" "-std=$standard"
         try_types use.cc "$compiler" "-std=$standard"
+        try_strictly cc "$compiler" "-std=$standard"
     done
     try_clashes clash.cc "$compiler" -std=c++11
     try_fields field.cc "$compiler" -std=c++11

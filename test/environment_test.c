@@ -374,6 +374,17 @@ TEST(a_word_that_is_not_known_is_reported_once_and_left_out)
     }
 }
 
+/* Who has no protection because of it is told that too. */
+TEST(a_variable_without_a_word_that_is_known_turns_nothing_on)
+{
+    char text[2048];
+
+    snprintf(text, sizeof(text), "%scork_mempool: %s: turns no protection on\n",
+             left_out("canaries=1"), VARIABLE);
+    CHECK_ABORTS(text, (every_form_has("canaries=1", 0), abort()));
+    CHECK_ABORTS(text, (every_form_has("canary=1:canaries=1:canary=0", 0), abort()));
+}
+
 /* The report of a word ends with its 256th character at the latest, its quotation mark apart. */
 TEST(a_long_word_that_is_not_known_is_cut_off_in_its_report)
 {

@@ -392,6 +392,27 @@ TEST(reports_of_refused_frees_tell_where_objects_were_issued_and_freed)
     }
 }
 
+/* The second line, which the other tests leave out. */
+TEST(reports_tell_where_the_refused_call_was_made)
+{
+    char first[512];
+    const char *rest;
+    char *second;
+
+    subject_begin(CALLSITES, 24);
+    subject_give(0, 1);
+    refuse(FREE, subject.objects[0], CORK_MEMPOOL_DOUBLE_FREE, 0, true);
+    rest = strchr(expected_report(), '\n') + 1;
+    snprintf(first, sizeof(first), "%s", rest);
+    second = report + (rest - report);
+    *second = '\0';
+    add_site("cork_mempool: called at ", seen.violation.call_site);
+    end_line(second);
+    ADD("%s", first);
+    CHECK_ABORTS(report, make(FREE, subject.objects[0]));
+    subject_end(1);
+}
+
 TEST(reports_of_leaks_tell_where_objects_were_issued)
 {
     for (size_t i = 0; i < COUNT_OF(reported); i++) {

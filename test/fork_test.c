@@ -87,3 +87,39 @@ TEST(what_a_child_frees_is_live_in_its_parent)
     give_objects(&mp, objects, 100);
     cork_mempool_done(&mp);
 }
+
+/* The seeds that children draw for pools of their own, and one of their parent's. */
+TEST(children_draw_seeds_of_their_own)
+{
+    const struct cork_mempool_options options = {.element_size = 16,
+                                                 .protections = CORK_MEMPOOL_SHUFFLE};
+    uint64_t seeds[9];
+    int ends[2];
+
+    CHECK(cork_mempool_init_with(&mp, &options));
+    seeds[8] = mp.seed;
+    cork_mempool_done(&mp);
+    CHECK(pipe(ends) == 0);
+    for (size_t i = 0; i < 8; i++) {
+        const pid_t child = fork();
+
+        CHECK(child >= 0);
+        if (child == 0) {
+            _exit(cork_mempool_init_with(&mp, &options) &&
+                          write(ends[1], &mp.seed, sizeof(mp.seed)) == sizeof(mp.seed)
+                      ? 0
+                      : 1);
+        }
+    }
+    for (size_t i = 0; i < 8; i++) {
+        int status;
+
+        CHECK(wait(&status) > 0 && status == 0);
+        CHECK_EQUAL(read(ends[0], &seeds[i], sizeof(seeds[i])), sizeof(seeds[i]));
+    }
+    for (size_t i = 0; i < COUNT_OF(seeds); i++) {
+        for (size_t j = 0; j < i; j++) {
+            CHECK(seeds[i] != seeds[j]);
+        }
+    }
+}

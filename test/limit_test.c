@@ -8,6 +8,7 @@
 
 #include "harness.h"
 #include "pools.h"
+#include "requests.h"
 
 #define OPTIONS(...) (&(const struct cork_mempool_options){__VA_ARGS__})
 
@@ -122,6 +123,73 @@ TEST(the_limit_of_objects_is_exact_after_a_trim_of_some)
             give_objects(&mp, objects, 700);
             cork_mempool_done(&mp);
         }
+    }
+}
+
+/* Issues as many as are said to be free, and no request is made for them; then one more. */
+static void issue_what_is_free(struct cork_mempool *mp, bool is_full)
+{
+    const size_t free_count = stats_of(mp).free_count;
+
+    requests_start();
+    for (size_t i = free_count; i > 0; i--) {
+        CHECK_EQUAL(stats_of(mp).free_count, i);
+        CHECK(cork_mempool_new(mp) != NULL);
+    }
+    CHECK_EQUAL(requests.count, 0);
+    CHECK_EQUAL(stats_of(mp).free_count, 0);
+    if (is_full) {
+        CHECK_POINTER(cork_mempool_new(mp), NULL);
+    } else {
+        CHECK(cork_mempool_new(mp) == NULL || requests.count > 0);
+    }
+    requests_stop();
+}
+
+TEST(what_is_free_is_what_can_be_issued_without_more_memory)
+{
+    static const size_t limits[] = {0, 100, 1000};
+
+    for (size_t i = 0; i < COUNT_OF(all_protections); i++) {
+        for (size_t j = 0; j < COUNT_OF(limits); j++) {
+            for (size_t issued = 25; issued <= 1000 && (j != 1 || issued <= 100); issued *= 2) {
+                struct cork_mempool mp;
+                void *objects[1000];
+
+                CHECK(cork_mempool_init_with(&mp,
+                                             OPTIONS(.element_size = 40, .max_objects = limits[j],
+                                                     .protections = all_protections[i])));
+                take_objects(&mp, objects, issued);
+                for (size_t k = 0; k < issued; k += 1 + k % 3 / 2) {
+                    cork_mempool_free(&mp, objects[k]);
+                }
+                issue_what_is_free(&mp, mp.objects_left == 0);
+                cork_mempool_clear(&mp);
+                cork_mempool_done(&mp);
+            }
+        }
+    }
+}
+
+TEST(what_is_free_of_a_buffer_is_what_can_be_issued)
+{
+    static _Alignas(64) char buffer[20000];
+
+    for (size_t i = 0; i < COUNT_OF(all_protections); i++) {
+        struct cork_mempool mp;
+        void *objects[100];
+
+        if ((all_protections[i] & CORK_MEMPOOL_GUARD) != 0) {
+            continue;
+        }
+        CHECK(cork_mempool_init_with(&mp, OPTIONS(.element_size = 40, .buffer = buffer,
+                                                  .buffer_size = sizeof(buffer),
+                                                  .protections = all_protections[i])));
+        take_objects(&mp, objects, 100);
+        give_objects(&mp, objects, 100);
+        issue_what_is_free(&mp, true);
+        cork_mempool_clear(&mp);
+        cork_mempool_done(&mp);
     }
 }
 

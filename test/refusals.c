@@ -13,7 +13,8 @@ struct seen seen;
 static jmp_buf refused;
 
 /* The linker's, for sections whose names are identifiers. */
-extern const char __start_issuing[], __stop_issuing[], __start_freeing[], __stop_freeing[];
+extern const char __start_issuing[], __stop_issuing[], __start_freeing[], __stop_freeing[],
+    __start_calling[], __stop_calling[];
 
 __attribute__((noinline, section("issuing"))) void *site_of_new(struct cork_mempool *mp)
 {
@@ -120,7 +121,7 @@ static void leave(const struct cork_mempool_violation *violation)
     longjmp(refused, 1);
 }
 
-void make(enum call call, void *pointer)
+__attribute__((noinline, section("calling"))) void make(enum call call, void *pointer)
 {
     switch (call) {
     case FREE:
@@ -168,6 +169,20 @@ bool is_site_of_new(const void *site)
     return is_between(site, __start_issuing, __stop_issuing);
 }
 
+/* Whether a call was made where it says. */
+static bool is_site_of(enum call call, const void *site)
+{
+    switch (call) {
+    case NEW:
+        return is_site_of_new(site);
+    case FREE:
+    case CLEAR:
+        return is_between(site, __start_freeing, __stop_freeing);
+    default:
+        return is_between(site, __start_calling, __stop_calling);
+    }
+}
+
 void refuse(enum call call, void *pointer, enum cork_mempool_violation_kind kind, size_t slot,
             bool is_freed)
 {
@@ -185,6 +200,9 @@ void refuse(enum call call, void *pointer, enum cork_mempool_violation_kind kind
     CHECK_EQUAL(violation->kind, kind);
     CHECK_STRING(violation->message, cork_mempool_violation_message(kind));
     CHECK_POINTER(violation->pool, &subject.mp);
+    CHECK(is_site_of(call, violation->call_site));
+    CHECK_POINTER(violation->moved_from, NULL);
+    CHECK_EQUAL(violation->protections, subject.protections);
     CHECK_STRING(violation->pool_name, SUBJECT_NAME);
     CHECK_EQUAL(violation->element_size, subject.element_size);
     CHECK_POINTER(violation->pointer, pointer);
