@@ -4,8 +4,9 @@
 
 /*
  * OS: all that the library asks the system for. Address space, with pages committed one by one;
- * pieces of the heap; and what reports, seeds and options need. os_posix.c is a system; os_none.c,
- * for CORK_MEMPOOL_NO_OS_MEMORY, is none: it refuses every request.
+ * pieces of the heap; and what reports, seeds and options need. os_posix.c is what systems have in
+ * common, os_linux.c and os_darwin.c what they have not; os_none.c, for CORK_MEMPOOL_NO_OS_MEMORY,
+ * is no system: it refuses every request.
  */
 
 #include <stdbool.h>
@@ -41,6 +42,9 @@ INTERNAL bool os_guard(void *pages, size_t size);
  * from then on. Returns: how many bytes the system had there, and has taken; 0 where it refuses, or
  * does not tell. */
 INTERNAL size_t os_purge(void *pages, size_t size);
+
+/* os_set_dumped says whether whole pages are in core dumps. For os_posix.c. */
+INTERNAL void os_set_dumped(void *pages, size_t size, bool are_dumped);
 
 /* os_resident_size returns how many bytes of whole pages are in memory; 0 where the system does not
  * tell. */

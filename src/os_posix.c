@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#define _GNU_SOURCE 1 /* MAP_ANONYMOUS, MADV_..., mincore, secure_getenv, dladdr */
+#define _GNU_SOURCE      1 /* MAP_ANONYMOUS, mincore, dladdr; and the same elsewhere */
+#define _DARWIN_C_SOURCE 1
 
 #include "os.h"
 
@@ -9,21 +10,12 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "bits.h"
-#include "random.h"
 #include "tools.h"
-
-/* MADV_GUARD_INSTALL of Linux 6.13, which is younger than most C libraries; and an advice that no
- * kernel knows. */
-#define ADVICE_GUARD 102
-#define NO_ADVICE    0x7fff
 
 /* Reservations up to this may be in core dumps: to keep them out takes two calls of the system. */
 #define DUMPED_MAX_SIZE ((size_t)256 * 1024)
@@ -86,15 +78,6 @@ bool os_is_scarce(void)
 }
 #endif
 
-/* errno is not the caller's concern where an advice is refused. */
-static void advise(void *pages, size_t size, int advice)
-{
-    const int saved_errno = errno;
-
-    madvise(pages, size, advice);
-    errno = saved_errno;
-}
-
 void *os_reserve(size_t size)
 {
     const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
@@ -104,7 +87,7 @@ void *os_reserve(size_t size)
         return NULL;
     }
     if (size > DUMPED_MAX_SIZE) {
-        advise(memory, size, MADV_DONTDUMP);
+        os_set_dumped(memory, size, false);
     }
     return memory;
 }
@@ -115,63 +98,9 @@ bool os_commit(void *pages, size_t size, size_t memory_size)
         return false;
     }
     if (memory_size > DUMPED_MAX_SIZE) {
-        advise(pages, size, MADV_DODUMP);
+        os_set_dumped(pages, size, true);
     }
     return true;
-}
-
-bool os_guard(void *pages, size_t size)
-{
-    /* Who looks for leaks reads what the system's list of mappings says is readable. qemu-user
-     * accepts every advice and ignores it: one that no kernel knows tells. */
-    return !tools_seek_leaks() && madvise(NULL, 0, NO_ADVICE) != 0 &&
-           madvise(pages, size, ADVICE_GUARD) == 0;
-}
-
-/* Returns: false where the system does not tell. */
-static bool count_resident(const void *pages, size_t size, size_t *resident_size)
-{
-    const size_t page = os_page_size();
-    unsigned char is_resident[1024];
-    char *start = (char *)(uintptr_t)pages;
-
-    *resident_size = 0;
-    for (size_t done = 0; done < size; done += sizeof(is_resident) * page) {
-        const size_t count = bits_smaller((size - done) / page, sizeof(is_resident));
-
-        if (mincore(start + done, count * page, is_resident) != 0) {
-            *resident_size = 0;
-            return false;
-        }
-        for (size_t i = 0; i < count; i++) {
-            *resident_size += (is_resident[i] & 1) * page;
-        }
-    }
-    return true;
-}
-
-size_t os_resident_size(const void *pages, size_t size)
-{
-    size_t resident_size;
-
-    count_resident(pages, size, &resident_size);
-    return resident_size;
-}
-
-size_t os_purge(void *pages, size_t size)
-{
-    size_t before, after;
-
-    if (count_resident(pages, size, &before) && before == 0) {
-        return 0;
-    }
-    advise(pages, size, MADV_DONTNEED);
-    return count_resident(pages, size, &after) && after < before ? before - after : 0;
-}
-
-void os_no_huge_pages(void *pages, size_t size)
-{
-    advise(pages, size, MADV_NOHUGEPAGE);
 }
 
 void os_release(void *memory, size_t size)
@@ -179,24 +108,24 @@ void os_release(void *memory, size_t size)
     munmap(memory, size);
 }
 
-uint64_t os_random_word(void)
+size_t os_resident_size(const void *pages, size_t size)
 {
-    const void *bytes = (const void *)getauxval(AT_RANDOM);
-    struct timespec now = {.tv_nsec = 0};
-    uint64_t word = 0;
+    const size_t page = os_page_size();
+    char *start = (char *)(uintptr_t)pages;
+    unsigned char is_resident[1024];
+    size_t resident_size = 0;
 
-    if (bytes != NULL) {
-        memcpy(&word, bytes, sizeof(word));
+    for (size_t done = 0; done < size; done += sizeof(is_resident) * page) {
+        const size_t count = bits_smaller((size - done) / page, sizeof(is_resident));
+
+        if (mincore(start + done, count * page, (void *)is_resident) != 0) {
+            return 0;
+        }
+        for (size_t i = 0; i < count; i++) {
+            resident_size += (is_resident[i] & 1) * page;
+        }
     }
-    /* Children of one process have the same bytes. */
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    word ^= random_mix((uint64_t)now.tv_sec << 32 ^ (uint64_t)now.tv_nsec);
-    return random_mix(word) ^ (uint64_t)getpid();
-}
-
-const char *os_environment(const char *name)
-{
-    return secure_getenv(name);
+    return resident_size;
 }
 
 /* Where nobody reads a pipe any more, SIGPIPE would end the process before abort() does. It is

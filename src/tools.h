@@ -62,22 +62,28 @@
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 
-TOOLS_VALGRIND(static inline void tools_defined(const void *memory, size_t size) {
-    (void)VALGRIND_MAKE_MEM_DEFINED(memory, size);
-})
-
 /* Valgrind warns of ranges of a quarter of a GiB, reservations included. */
 #define TOOLS_RANGE_MAX ((size_t)128 * 1024 * 1024)
+
+#if __has_include(<valgrind/memcheck.h>)
+static inline void tools_defined(const void *memory, size_t size)
+{
+    (void)VALGRIND_MAKE_MEM_DEFINED(memory, size);
+}
 
 /* Makes memory accessible to all, or to nobody, a part at a time. */
 static inline void tools_set_access(const char *memory, size_t size, bool is_accessible)
 {
     for (size_t part; size > 0; memory += part, size -= part) {
         part = size < TOOLS_RANGE_MAX ? size : TOOLS_RANGE_MAX;
-        TOOLS_VALGRIND(if (is_accessible) tools_defined(memory, part));
-        TOOLS_VALGRIND(if (!is_accessible)(void) VALGRIND_MAKE_MEM_NOACCESS(memory, part));
+        if (is_accessible) {
+            tools_defined(memory, part);
+        } else {
+            (void)VALGRIND_MAKE_MEM_NOACCESS(memory, part);
+        }
     }
 }
+#endif
 
 /* tools_pool_begins registers a pool with Valgrind, when it can no longer move; tools_pool_ends
  * unregisters it. A pool re-initialized without done is still registered; unregister it first. */

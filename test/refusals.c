@@ -143,6 +143,7 @@ __attribute__((noinline, section("calling"))) void make(enum call call, void *po
         cork_mempool_done(&subject.mp);
         break;
     }
+    __asm__ volatile("");
 }
 
 bool is_refused(enum call call, void *pointer)

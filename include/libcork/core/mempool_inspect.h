@@ -28,16 +28,18 @@ extern "C" {
 CORK_MEMPOOL_NONNULL_(1)
 CORK_MEMPOOL_NEEDED_ bool cork_mempool_check(const struct cork_mempool *mp);
 
-/* struct cork_mempool_stats holds the figures of a pool. */
+/* struct cork_mempool_stats holds the figures of a pool. C++ needs the word struct too, because the
+ * function has the same name. */
 struct cork_mempool_stats {
-    size_t element_size;  /* as given to init, but at least 1 */
-    size_t alignment;     /* of every object; a power of two */
-    size_t slot_size;     /* from an object to its neighbour; 0: no memory could hold an element */
-    size_t block_size;    /* bytes of a block's slots: all that fit, at least one */
-    size_t live_count;    /* objects issued and not freed */
-    size_t free_count;    /* objects that can be issued before more memory must be asked for */
-    size_t region_count;  /* contiguous pieces of address space */
-    size_t memory_size;   /* bytes that may be read and written: slots and bookkeeping */
+    size_t element_size; /* as given to init, but at least 1 */
+    size_t alignment;    /* of every object; a power of two */
+    size_t slot_size;    /* from an object to its neighbour; 0: no memory could hold an element */
+    size_t block_size;   /* bytes of a block's slots: all that fit, at least one */
+    size_t live_count;   /* objects issued and not freed */
+    size_t free_count;   /* objects that can be issued before more memory must be asked for; what is
+                            in quarantine is among them where the pool may have no more */
+    size_t region_count; /* contiguous pieces of address space */
+    size_t memory_size;  /* bytes that may be read and written: slots and bookkeeping */
     size_t reserved_size; /* bytes of address space, memory_size included */
 };
 
@@ -84,8 +86,8 @@ void cork_mempool_clear(struct cork_mempool *mp);
  * cork_mempool_trim gives memory that no live object needs back to where it came from. Objects that
  * are issued after it may have lost the contents they were freed with; what was constructed there
  * is destructed first, and constructed again when it is needed.
- * Returns: how many bytes were given back, of which pages that have not been used since an earlier
- *          trim count again.
+ * Returns: how many bytes were given back; of memory that is the system's, those that it had there.
+ *          errno stays as it was.
  * Aborts: "canary damaged", "write after free": a protection has found damage; nothing has changed.
  */
 CORK_MEMPOOL_NONNULL_(1)

@@ -10,7 +10,7 @@
  * wipe, shuffle, quarantine, guard, callsites and paranoid, each with 1 or 0, and seed with a
  * number. They are added to what each pool asks for, less what would contradict it. The variable is
  * read once, and not at all in a program that runs with another user's rights (setuid); a word that
- * is not known is reported once and left out.
+ * is not known is reported once, with those that are, and left out.
  */
 
 #include <stdbool.h>
@@ -30,7 +30,8 @@ extern "C" {
 #define CORK_MEMPOOL_CANARY 0x01u
 /* A keyed checksum of freed contents, verified at reuse, check and done: "write after free". */
 #define CORK_MEMPOOL_SEAL 0x02u
-/* Contents are cleared at free, verified to be so at reuse, check and done: "write after free". */
+/* Contents are cleared at free, verified to be so at reuse, check and done: "write after free".
+ * What trim gave back is verified, by SEAL not at all, at reuse alone. */
 #define CORK_MEMPOOL_WIPE 0x04u
 /* Slots are issued in a random order. */
 #define CORK_MEMPOOL_SHUFFLE 0x08u
@@ -69,7 +70,8 @@ struct cork_mempool_options {
     size_t block_size;    /* default: CORK_MEMPOOL_DEFAULT_BLOCK_SIZE */
     size_t max_objects;   /* more are never live at a time; default: no limit */
     unsigned protections; /* CORK_MEMPOOL_CANARY | ...; default: none */
-    uint64_t seed;        /* of all random decisions; default: another one for each pool */
+    uint64_t seed;        /* of all random decisions; default: another one for each pool, in each
+                             process; a pool that fork copies makes the same ones in both */
 
     /* Fixed memory: the pool uses this and nothing else. Default: none. */
     void *buffer;
@@ -80,7 +82,8 @@ struct cork_mempool_options {
     void *source_data; /* what its functions get */
 
     /* A constructor, run once for a slot before its first object is issued, and a destructor, run
-     * at done for every slot that was constructed: objects stay constructed from free to new. Where
+     * at done for every slot that was constructed, and at trim for what it gives back, which is
+     * constructed again when it is needed: objects stay constructed from free to new. Where
      * the constructor returns anything but 0, cork_mempool_new returns NULL, with errno as the
      * constructor left it, and the slot is constructed when it is needed next. They must not use
      * the pool: any call of it is refused, "use during another call". Default: none. */
