@@ -128,32 +128,6 @@ size_t os_resident_size(const void *pages, size_t size)
     return resident_size;
 }
 
-/* Where nobody reads a pipe any more, SIGPIPE would end the process before abort() does. It is
- * blocked for the calling thread: systems with threads have sigprocmask mean no other, and older C
- * libraries have no pthread_sigmask without a library of threads. */
-static bool block_sigpipe(sigset_t *before)
-{
-    sigset_t pending, sigpipe;
-
-    sigemptyset(&sigpipe);
-    sigaddset(&sigpipe, SIGPIPE);
-    return sigpending(&pending) == 0 && !sigismember(&pending, SIGPIPE) &&
-           sigprocmask(SIG_BLOCK, &sigpipe, before) == 0;
-}
-
-static void unblock_sigpipe(const sigset_t *before)
-{
-    sigset_t pending, sigpipe;
-    int signal;
-
-    sigemptyset(&sigpipe);
-    sigaddset(&sigpipe, SIGPIPE);
-    if (sigpending(&pending) == 0 && sigismember(&pending, SIGPIPE)) {
-        sigwait(&sigpipe, &signal);
-    }
-    sigprocmask(SIG_SETMASK, before, NULL);
-}
-
 static void write_all(const char *text, size_t size)
 {
     size_t sent = 0;
@@ -168,15 +142,24 @@ static void write_all(const char *text, size_t size)
     }
 }
 
+/* Where nobody reads a pipe any more, SIGPIPE would end the process before abort() does. It is
+ * blocked for the calling thread: systems with threads have sigprocmask mean no other, and older C
+ * libraries have no pthread_sigmask without a library of threads. */
 void os_write_report(const char *text, size_t size)
 {
-    sigset_t before;
-    const bool is_blocked = block_sigpipe(&before);
+    sigset_t sigpipe, before, was_pending, is_pending;
+    int signal;
 
+    sigemptyset(&sigpipe);
+    sigaddset(&sigpipe, SIGPIPE);
+    sigpending(&was_pending);
+    sigprocmask(SIG_BLOCK, &sigpipe, &before);
     write_all(text, size);
-    if (is_blocked) {
-        unblock_sigpipe(&before);
+    sigpending(&is_pending);
+    if (sigismember(&is_pending, SIGPIPE) && !sigismember(&was_pending, SIGPIPE)) {
+        sigwait(&sigpipe, &signal);
     }
+    sigprocmask(SIG_SETMASK, &before, NULL);
 }
 
 const char *os_symbol(const void *address, uintptr_t *start)

@@ -106,7 +106,7 @@ __attribute__((weak)) void __lsan_unregister_root_region(const void *memory, siz
 /* tools_seek_leaks says whether something may read all memory that the system lets it read. */
 static inline bool tools_seek_leaks(void)
 {
-    return __lsan_register_root_region != NULL && __lsan_unregister_root_region != NULL;
+    return __lsan_register_root_region != NULL;
 }
 
 /* tools_reserved has LeakSanitizer look for pointers in a reservation, tools_unreserved no more. */

@@ -712,3 +712,22 @@ TEST(a_run_over_slots_or_descriptors_faults_before_it_meets_others)
     CHECK_PASSES(touch(reserved->base));
     crowd_disperse(&crowd);
 }
+
+/* What is lent to new without a hook has canaries. */
+TEST(check_sees_a_fresh_slot_that_is_lent)
+{
+    void *objects[64];
+
+    CHECK(cork_mempool_init_with(
+        &pool, &(const struct cork_mempool_options){.element_size = 8,
+                                                    .block_size = 8192,
+                                                    .protections = CORK_MEMPOOL_CANARY}));
+    take_objects(&pool, objects, 64);
+    give_objects(&pool, objects, 64);
+    objects[0] = cork_mempool_new(&pool);
+    objects[1] = cork_mempool_new(&pool);
+    CHECK(pool.lent.bits != 0);
+    CHECK_SEES(pool.newest->fresh[0], pool.newest->fresh[0] | (pool.lent.bits & -pool.lent.bits));
+    cork_mempool_clear(&pool);
+    cork_mempool_done(&pool);
+}

@@ -22,6 +22,7 @@ static bool mappings_are_refused;
 static bool guards_are_refused;
 static bool advice_is_ignored;
 static bool advice_is_refused;
+static bool residency_is_hidden;
 static bool all_may_be_locked;
 static uintptr_t newest_mapping;
 static size_t newest_size;
@@ -34,6 +35,7 @@ void requests_start(void)
     guards_are_refused = false;
     advice_is_ignored = false;
     advice_is_refused = false;
+    residency_is_hidden = false;
     all_may_be_locked = false;
     newest_size = 0;
     are_counted = true;
@@ -55,6 +57,11 @@ void requests_refuse_mappings(void)
 void requests_refuse_guards(void)
 {
     guards_are_refused = true;
+}
+
+void requests_hide_residency(void)
+{
+    residency_is_hidden = true;
 }
 
 void requests_refuse_advice(void)
@@ -253,6 +260,18 @@ int __wrap_mprotect(void *memory, size_t size, int access)
         requests.stray_count += !is_inside_newest(memory, size);
     }
     return result;
+}
+
+int __real_mincore(void *memory, size_t size, unsigned char *is_resident);
+int __wrap_mincore(void *memory, size_t size, unsigned char *is_resident);
+
+int __wrap_mincore(void *memory, size_t size, unsigned char *is_resident)
+{
+    if (are_counted && residency_is_hidden) {
+        errno = EPERM;
+        return -1;
+    }
+    return __real_mincore(memory, size, is_resident);
 }
 
 static bool is_refused_advice(int advice)

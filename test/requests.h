@@ -6,7 +6,7 @@
  * Requests for memory, counted and refused. The linker puts this between the callers and the C
  * library; a test that uses it must be linked statically with the pool and with
  *
- *     -Wl,--wrap=mmap,--wrap=munmap,--wrap=mprotect,--wrap=madvise
+ *     -Wl,--wrap=mmap,--wrap=munmap,--wrap=mprotect,--wrap=madvise,--wrap=mincore
  *     -Wl,--wrap=malloc,--wrap=calloc,--wrap=aligned_alloc,--wrap=free
  *
  * Of the heap, pools call malloc and free; the tests and their sources call the others too.
@@ -69,6 +69,9 @@ void requests_refuse_guards(void);
 
 /* Takes any advice and follows none, as emulators do, until requests_start is called again. */
 void requests_ignore_advice(void);
+
+/* Refuses to tell what is resident, as sandboxes may, until requests_start is called again. */
+void requests_hide_residency(void);
 
 /* Refuses any advice, as sandboxes do, until requests_start is called again. */
 void requests_refuse_advice(void);

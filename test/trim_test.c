@@ -235,8 +235,9 @@ TEST(a_double_free_is_one_after_trim_too)
     }
 }
 
-/* Where the system takes nothing back, none is said to be given back; and errno is as it was. */
-TEST(trim_says_nothing_of_what_the_system_refuses_to_take)
+/* Where the system takes nothing back, or does not tell, none is said to be given back; and errno
+ * is as it was. */
+TEST(trim_says_nothing_of_what_the_system_refuses_to_take_or_to_tell)
 {
     struct cork_mempool mp;
 
@@ -251,8 +252,14 @@ TEST(trim_says_nothing_of_what_the_system_refuses_to_take)
     errno = 77;
     const size_t trimmed_size = cork_mempool_trim(&mp);
     CHECK_EQUAL(errno, 77);
+    requests_start();
+    requests_hide_residency();
+    const size_t unknown_size = cork_mempool_trim(&mp);
+    CHECK_EQUAL(errno, 77);
+    CHECK(requests.discard_size > 0);
     requests_stop();
     CHECK_EQUAL(trimmed_size, 0);
+    CHECK_EQUAL(unknown_size, 0);
     CHECK(cork_mempool_check(&mp));
     cork_mempool_clear(&mp);
     exercise(&mp, 4000);

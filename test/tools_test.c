@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/*
+ * What LeakSanitizer is told, where it is there; here the test stands in for it. What it makes of
+ * that, and what the other tools are told, is checkers_test.py's.
+ */
+
+#include <stdint.h>
+
+#include "harness.h"
+#include "pools.h"
+#include "requests.h"
+
+static size_t registered_count;
+static size_t registered_size;
+
+#if !TEST_UNDER_ASAN
+void __lsan_register_root_region(const void *memory, size_t size);
+void __lsan_unregister_root_region(const void *memory, size_t size);
+
+void __lsan_register_root_region(const void *memory, size_t size)
+{
+    CHECK(memory != NULL);
+    registered_count++;
+    registered_size += size;
+}
+
+void __lsan_unregister_root_region(const void *memory, size_t size)
+{
+    CHECK(memory != NULL);
+    registered_count--;
+    registered_size -= size;
+}
+#endif
+
+static void *objects[30000];
+
+TEST(all_reservations_are_known_to_who_looks_for_leaks)
+{
+    if (TEST_UNDER_ASAN) {
+        test_skip("AddressSanitizer has the real one");
+    }
+    for (size_t i = 0; i < COUNT_OF(all_protections); i++) {
+        struct cork_mempool mp;
+
+        CHECK(cork_mempool_init_with(
+            &mp, &(const struct cork_mempool_options){.element_size = 64,
+                                                      .protections = all_protections[i]}));
+        requests_start();
+        take_objects(&mp, objects, COUNT_OF(objects));
+        CHECK(registered_count > 0);
+        CHECK_EQUAL(registered_size, requests.mapped_size);
+        /* It would fault at guards that the list of mappings does not show. */
+        CHECK_EQUAL(requests.guard_size, 0);
+        give_objects(&mp, objects, COUNT_OF(objects));
+        cork_mempool_done(&mp);
+        requests_stop();
+        CHECK_EQUAL(registered_count, 0);
+        CHECK_EQUAL(registered_size, 0);
+    }
+}
