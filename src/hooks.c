@@ -350,8 +350,8 @@ static bool has_callbacks(const struct cork_mempool *mp)
 void hooks_unmake(struct cork_mempool *mp, struct cork_mempool_region *region, size_t first,
                   size_t end)
 {
-    const uint32_t lost = CORK_MEMPOOL_CANARY | CORK_MEMPOOL_SEAL | CORK_MEMPOOL_WIPE |
-                          CORK_MEMPOOL_CALLSITES;
+    const uint32_t lost =
+        CORK_MEMPOOL_CANARY | CORK_MEMPOOL_SEAL | CORK_MEMPOOL_WIPE | CORK_MEMPOOL_CALLSITES;
     const size_t size = mp->geometry.element_size;
     struct slot slot = {region, first};
 

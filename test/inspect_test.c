@@ -719,9 +719,8 @@ TEST(check_sees_a_fresh_slot_that_is_lent)
     void *objects[64];
 
     CHECK(cork_mempool_init_with(
-        &pool, &(const struct cork_mempool_options){.element_size = 8,
-                                                    .block_size = 8192,
-                                                    .protections = CORK_MEMPOOL_CANARY}));
+        &pool, &(const struct cork_mempool_options){
+                   .element_size = 8, .block_size = 8192, .protections = CORK_MEMPOOL_CANARY}));
     take_objects(&pool, objects, 64);
     give_objects(&pool, objects, 64);
     objects[0] = cork_mempool_new(&pool);

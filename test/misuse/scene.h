@@ -97,7 +97,7 @@ struct scene {
     unsigned char canary[8];
     struct spoilt spoilt[SPOILT_MAX];
     size_t spoilt_count;
-    bool is_dead; /* the pool needs no end */
+    bool is_dead;  /* the pool needs no end */
     bool is_moved; /* other is a copy of mp, made too late */
     struct cork_mempool_stats before;
     struct evidence *evidence;

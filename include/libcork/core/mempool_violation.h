@@ -87,14 +87,11 @@ struct cork_mempool_violation {
     const struct cork_mempool *pool;       /* the pool that was misused */
     const char *pool_name;                 /* its name, or NULL where it has none; of a name longer
                                               than 39 bytes, 36 of them and "..." */
-    const void *moved_from; /* where a pool that was moved or copied too late had been; or NULL */
-    const void *call_site;  /* the return address of the call that is refused */
-    unsigned protections;   /* CORK_MEMPOOL_CANARY | ...; 0 where the pool is not live */
-    size_t element_size;    /* 0 where the pool is not live */
-    const void *pointer;    /* the pointer that was passed, or the object that is damaged;
-                               NULL where there is none */
-    size_t slot;            /* the slot it lies in, counted over the pool from its first;
-                               CORK_MEMPOOL_NO_SLOT where it lies in none */
+    size_t element_size;                   /* 0 where the pool is not live */
+    const void *pointer; /* the pointer that was passed, or the object that is damaged;
+                            NULL where there is none */
+    size_t slot;         /* the slot it lies in, counted over the pool from its first;
+                            CORK_MEMPOOL_NO_SLOT where it lies in none */
 
     /* With CORK_MEMPOOL_CALLSITES, return addresses of the calls that issued and freed the slot's
      * object; else, and where there was no such call, NULL. */
@@ -116,6 +113,10 @@ struct cork_mempool_violation {
     size_t live_count;
     size_t listed_count;                      /* at most 16 */
     const struct cork_mempool_object *listed; /* so many of them */
+
+    const void *call_site;  /* the return address of the call that is refused */
+    const void *moved_from; /* where a pool that was moved or copied too late had been; or NULL */
+    unsigned protections;   /* CORK_MEMPOOL_CANARY | ...; 0 where the pool is not live */
 };
 
 /* cork_mempool_violation_handler is the type of handlers. Returning from one goes on to abort(). */
