@@ -22,6 +22,12 @@
 #define HEAP_FACTOR 16
 #endif
 
+/* No piece is larger until all are together: from 128 KiB on, by default, the C library gives what
+ * is freed back to the system, and has page faults where it is taken again. A slot has records too.
+ */
+#define HEAP_KEPT_SIZE   ((size_t)96 * 1024)
+#define RECORDS_MAX_SIZE (sizeof(struct cork_mempool_sites) + sizeof(uint64_t))
+
 /* A reservation is so many times what there is, or as large where address space is scarce. */
 #if !defined(RESERVED_FACTOR)
 #define RESERVED_FACTOR   32
@@ -55,12 +61,12 @@ static size_t heap_count(const struct cork_mempool *mp)
         return bits_smaller(count, HEAP_FIRST_MAX_SIZE / stride);
     }
 
+    const size_t older = reserved_count(mp);
     const size_t most = HEAP_MAX_SIZE / stride;
+    const size_t kept = HEAP_KEPT_SIZE / (stride + RECORDS_MAX_SIZE);
     const size_t factor = newest->older == NULL ? HEAP_SECOND_FACTOR : HEAP_FACTOR;
-    return reserved_count(mp) > most
-               ? 0
-               : bits_smaller(bits_smaller(newest->reserved_count * factor, most),
-                              mp->objects_left);
+    const size_t count = bits_smaller(newest->reserved_count * factor, older < kept ? kept : most);
+    return older > most ? 0 : bits_smaller(count, mp->objects_left);
 }
 
 /* Makes a region of the heap that is small, or none. */

@@ -38,10 +38,12 @@ static void take_regions(struct cork_mempool *mp, size_t region_count)
     }
 }
 
-/* Slots of the pieces that a pool takes of the heap, as long as these have no MiB in all. */
+/* Slots of the pieces that a pool takes of the heap, as long as these have no MiB in all. With what
+ * may be told of its slots, none before has more than 96 KiB. */
 static size_t heap_pieces(const struct cork_mempool *mp, size_t counts[8])
 {
     const size_t most = ((size_t)1 << 20) / mp->geometry.stride;
+    const size_t kept = (size_t)96 * 1024 / (mp->geometry.stride + 2 * sizeof(void *) + 8);
     const size_t block_slots = mp->geometry.block_slots;
     size_t piece_count = 0;
     size_t sum = 0;
@@ -52,7 +54,9 @@ static size_t heap_pieces(const struct cork_mempool *mp, size_t counts[8])
                              : block_slots < 64 ? block_slots
                                                 : 64;
 
-        counts[piece_count] = count < most ? count : most;
+        const size_t limit = piece_count == 0 || sum >= kept ? most : kept;
+
+        counts[piece_count] = count < limit ? count : limit;
         sum += counts[piece_count++];
     }
     return piece_count;
