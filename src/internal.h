@@ -31,7 +31,7 @@
 #define os_random_word         cork_mempool_os_random_word_
 #define os_release             cork_mempool_os_release_
 #define os_reserve             cork_mempool_os_reserve_
-#define os_resident_size       cork_mempool_os_resident_size_
+#define os_resident            cork_mempool_os_resident_
 #define os_set_dumped          cork_mempool_os_set_dumped_
 #define os_symbol              cork_mempool_os_symbol_
 #define os_write_report        cork_mempool_os_write_report_

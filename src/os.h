@@ -39,16 +39,15 @@ INTERNAL bool os_commit(void *pages, size_t size, size_t memory_size);
 INTERNAL bool os_guard(void *pages, size_t size);
 
 /* os_purge gives the memory of whole pages back, of which those that are committed read as zeros
- * from then on. Returns: how many bytes the system had there, and has taken; 0 where it refuses, or
- * does not tell. */
-INTERNAL size_t os_purge(void *pages, size_t size);
+ * from then on. Returns: false where the system refuses. */
+INTERNAL bool os_purge(void *pages, size_t size);
 
 /* os_set_dumped says whether whole pages are in core dumps. For os_posix.c. */
 INTERNAL void os_set_dumped(void *pages, size_t size, bool are_dumped);
 
-/* os_resident_size returns how many bytes of whole pages are in memory; 0 where the system does not
- * tell. */
-INTERNAL size_t os_resident_size(const void *pages, size_t size);
+/* os_resident tells of each of so many pages whether it is in memory: 1, or 0. Returns: false where
+ * the system does not tell. */
+INTERNAL bool os_resident(const void *pages, size_t count, unsigned char *is_resident);
 
 /* os_no_huge_pages keeps the system from making huge pages of committed ones. */
 INTERNAL void os_no_huge_pages(void *pages, size_t size);

@@ -24,11 +24,11 @@ bool os_guard(void *pages, size_t size)
 }
 
 /* What madvise does here leaves it open what is read afterwards. */
-size_t os_purge(void *pages, size_t size)
+bool os_purge(void *pages, size_t size)
 {
     (void)pages;
     (void)size;
-    return 0;
+    return false;
 }
 
 void os_no_huge_pages(void *pages, size_t size)

@@ -43,14 +43,9 @@ bool os_guard(void *pages, size_t size)
            madvise(pages, size, ADVICE_GUARD) == 0;
 }
 
-size_t os_purge(void *pages, size_t size)
+bool os_purge(void *pages, size_t size)
 {
-    const size_t before = os_resident_size(pages, size);
-
-    advise(pages, size, MADV_DONTNEED);
-
-    const size_t after = before == 0 ? 0 : os_resident_size(pages, size);
-    return after < before ? before - after : 0;
+    return madvise(pages, size, MADV_DONTNEED) == 0;
 }
 
 void os_no_huge_pages(void *pages, size_t size)

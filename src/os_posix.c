@@ -14,7 +14,6 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "bits.h"
 #include "tools.h"
 
 /* Reservations up to this may be in core dumps: to keep them out takes two calls of the system. */
@@ -108,24 +107,15 @@ void os_release(void *memory, size_t size)
     munmap(memory, size);
 }
 
-size_t os_resident_size(const void *pages, size_t size)
+bool os_resident(const void *pages, size_t count, unsigned char *is_resident)
 {
-    const size_t page = os_page_size();
-    char *start = (char *)(uintptr_t)pages;
-    unsigned char is_resident[1024];
-    size_t resident_size = 0;
-
-    for (size_t done = 0; done < size; done += sizeof(is_resident) * page) {
-        const size_t count = bits_smaller((size - done) / page, sizeof(is_resident));
-
-        if (mincore(start + done, count * page, (void *)is_resident) != 0) {
-            return 0;
-        }
-        for (size_t i = 0; i < count; i++) {
-            resident_size += (is_resident[i] & 1) * page;
-        }
+    if (mincore((void *)(uintptr_t)pages, count * os_page_size(), (void *)is_resident) != 0) {
+        return false;
     }
-    return resident_size;
+    for (size_t i = 0; i < count; i++) {
+        is_resident[i] &= 1;
+    }
+    return true;
 }
 
 static void write_all(const char *text, size_t size)

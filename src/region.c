@@ -484,7 +484,20 @@ size_t region_release_size(const struct cork_mempool_region *region,
     }
 
     const struct region_pages slots = region_pages(region, 0, region->committed_count, geometry);
-    const char *head = (const char *)region;
-    return os_resident_size(head, (size_t)(slots.start - head)) +
-           os_resident_size(slots.start, slots.size);
+    const size_t page = os_page_size();
+    unsigned char is_resident[REGION_PAGES_ONCE];
+    size_t resident_count = 0;
+
+    for (const char *next = (const char *)region; next < slots.start + slots.size;
+         next += REGION_PAGES_ONCE * page) {
+        const size_t left = (size_t)(slots.start + slots.size - next) / page;
+        const size_t count = bits_smaller(left, REGION_PAGES_ONCE);
+
+        if (os_resident(next, count, is_resident)) {
+            for (size_t i = 0; i < count; i++) {
+                resident_count += is_resident[i];
+            }
+        }
+    }
+    return resident_count * page;
 }

@@ -30,6 +30,9 @@
 /* Slots in quarantine at most. */
 #define QUARANTINE_MAX 256
 
+/* Pages that the system is asked about at once. */
+#define REGION_PAGES_ONCE 1024
+
 enum region_origin {
     REGION_IS_FIRST = 1,
     REGION_IS_RESERVED,

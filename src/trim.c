@@ -3,6 +3,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "bits.h"
 #include "damage.h"
@@ -100,28 +101,58 @@ static size_t purge_run(struct cork_mempool *mp, struct cork_mempool_region *reg
 
         hooks_unmake(mp, region, first_behind(records, from), end);
     }
-    return os_purge(from, (size_t)(to - from));
+    return os_purge(from, (size_t)(to - from)) ? (size_t)(to - from) : 0;
 }
 
-/* Gives those of a region's pages back, from one address to another, that no slot needs. */
+/* Whether a slot needs any byte of a page. */
+static bool is_needed(const struct cork_mempool_region *region, const struct records *records,
+                      const char *start, size_t size)
+{
+    const size_t first = first_behind(records, start);
+    const size_t end = bits_smaller(end_before(records, start + size), region->extended_count);
+
+    return slots_next(region, records->needed, first, end) < end;
+}
+
+/* Gives those pages of a region back that the system has and no slot needs.
+ * Where it does not tell, all may be there, and how much that is is unknown. */
 static size_t purge(struct cork_mempool *mp, struct cork_mempool_region *region,
-                    const struct records *records, char *from, char *to)
+                    const struct records *records, struct region_pages pages)
 {
     const size_t page = os_page_size();
-    size_t purged_size = 0;
+    char *from = pages.start;
+    char *to = pages.start + pages.size;
+    unsigned char is_resident[REGION_PAGES_ONCE];
+    size_t purged_size = 0, number = 0;
+    bool is_known = true;
 
-    for (char *next = from; next < to; next += page) {
-        const size_t end = bits_smaller(end_before(records, next + page), region->extended_count);
+    for (char *next = from; next < to; next += page, number = (number + 1) % REGION_PAGES_ONCE) {
+        const size_t count = bits_smaller((size_t)(to - next) / page, REGION_PAGES_ONCE);
 
-        if (slots_next(region, records->needed, first_behind(records, next), end) < end) {
+        if (number == 0 && !os_resident(next, count, is_resident)) {
+            memset(is_resident, 1, count);
+            is_known = false;
+        }
+        if (is_resident[number] == 0 || is_needed(region, records, next, page)) {
             purged_size += purge_run(mp, region, records, from, next);
             from = next + page;
         }
     }
-    return purged_size + purge_run(mp, region, records, from, to);
+    purged_size += purge_run(mp, region, records, from, to);
+    return is_known ? purged_size : 0;
 }
 
-/* Gives those of a table's whole pages back where no slot is made of anything. */
+/* The whole pages between two addresses, first to the end of the last. */
+static struct region_pages pages_between(char *start, char *end)
+{
+    const size_t page = os_page_size();
+    char *first = bits_align(start, page);
+    char *last = end - ((uintptr_t)end & (page - 1));
+
+    return (struct region_pages){first, first < last ? (size_t)(last - first) : 0};
+}
+
+/* Gives those of a table's pages back where no slot is made of anything. */
 static size_t purge_table(struct cork_mempool *mp, struct cork_mempool_region *region, void *table,
                           size_t record_size)
 {
@@ -132,25 +163,51 @@ static size_t purge_table(struct cork_mempool *mp, struct cork_mempool_region *r
     }
 
     char *end = (char *)table + region->extended_count * record_size;
-    char *from = bits_align(table, os_page_size());
-    char *to = end - ((uintptr_t)end & (os_page_size() - 1));
-    return from < to ? purge(mp, region, &records, from, to) : 0;
+    return purge(mp, region, &records, pages_between(table, end));
+}
+
+/* Whether a region is of the heap's; who has a piece of that may purge what is inside. */
+static bool is_of_heap(const struct cork_mempool *mp, const struct cork_mempool_region *region)
+{
+    return mp->memory.source == &os_heap && mp->memory.buffer == NULL &&
+           region->origin != REGION_IS_RESERVED;
 }
 
 static size_t purge_region(struct cork_mempool *mp, struct cork_mempool_region *region)
 {
     const struct records slots = {region->base, mp->geometry.stride,
                                   bits_smaller(mp->geometry.redzone_size, CANARY_SIZE), slots_live};
-    const struct region_pages pages =
-        region_pages(region, 0, region->committed_count, &mp->geometry);
-    const size_t size = purge(mp, region, &slots, pages.start, pages.start + pages.size);
+    const bool is_reserved = region->origin == REGION_IS_RESERVED;
+    char *end = region->base + region->committed_count * mp->geometry.stride;
+    struct region_pages pages = pages_between(region->base, end);
 
-    if (size != 0) {
+    if (is_reserved) {
+        pages = region_pages(region, 0, region->committed_count, &mp->geometry);
+    } else if (!is_of_heap(mp, region)) {
+        return 0;
+    }
+
+    const size_t size = purge(mp, region, &slots, pages);
+    if (is_reserved && size != 0) {
         /* The system would fill the holes again. */
         os_no_huge_pages(pages.start, pages.size);
     }
     return size + purge_table(mp, region, region->checksums, sizeof(*region->checksums)) +
            purge_table(mp, region, region->sites, sizeof(*region->sites));
+}
+
+/* The bytes that the release of a region gives back: of the heap, those that have been used. The C
+ * library may keep these, but without their pages. */
+static size_t release_size(struct cork_mempool *mp, struct cork_mempool_region *region)
+{
+    const size_t unused_count = region->reserved_count - region->extended_count;
+    const size_t size = region_release_size(region, &mp->geometry);
+
+    if (!is_of_heap(mp, region)) {
+        return size;
+    }
+    purge_region(mp, region);
+    return size - unused_count * mp->geometry.stride;
 }
 
 NOINLINE size_t cork_mempool_trim(struct cork_mempool *mp)
@@ -170,10 +227,10 @@ NOINLINE size_t cork_mempool_trim(struct cork_mempool *mp)
         newer = region->newer;
         if (region_is_unused(region)) {
             hooks_unmake(mp, region, 0, region->extended_count);
-            size += region_release_size(region, &mp->geometry);
+            size += release_size(mp, region);
             grow_shrink(mp, region);
             region_release(region, &mp->geometry, mp->memory.source, mp->memory.data);
-        } else if (region->origin == REGION_IS_RESERVED) {
+        } else {
             size += purge_region(mp, region);
         }
     }

@@ -716,8 +716,6 @@ TEST(a_run_over_slots_or_descriptors_faults_before_it_meets_others)
 /* What is lent to new without a hook has canaries. */
 TEST(check_sees_a_fresh_slot_that_is_lent)
 {
-    void *objects[64];
-
     CHECK(cork_mempool_init_with(
         &pool, &(const struct cork_mempool_options){
                    .element_size = 8, .block_size = 8192, .protections = CORK_MEMPOOL_CANARY}));

@@ -100,7 +100,7 @@ TEST(trim_gives_back_no_more_than_was_used)
     exercise(&mp, count);
 }
 
-/* Pieces of the heap are given back as a whole or not at all. */
+/* Of a piece with a live object, whole pages inside are given back, as far as there are any. */
 TEST(trim_gives_back_the_pieces_of_the_heap_without_live_objects)
 {
     static const size_t counts[] = {64, 128, 2048, 100};
@@ -108,7 +108,7 @@ TEST(trim_gives_back_the_pieces_of_the_heap_without_live_objects)
     for (size_t kept = 0; kept < COUNT_OF(counts); kept++) {
         struct cork_mempool mp;
         size_t sizes[COUNT_OF(counts)];
-        size_t count = 0, kept_object = 0, memory_size = 0;
+        size_t count = 0, kept_object = 0, memory_size = 0, used_size = 0, trimmed_size;
 
         init(&mp, 16, 0, 0);
         for (size_t piece = 0; piece < COUNT_OF(counts); piece++) {
@@ -116,12 +116,14 @@ TEST(trim_gives_back_the_pieces_of_the_heap_without_live_objects)
             CHECK_EQUAL(stats_of(&mp).region_count, piece + 1);
             sizes[piece] = stats_of(&mp).memory_size - memory_size;
             memory_size += sizes[piece];
+            used_size += piece == kept ? 0 : counts[piece] * 16;
             kept_object = piece == kept ? count + 7 : kept_object;
             count += counts[piece];
         }
         free_some(&mp, 0, kept_object);
         free_some(&mp, kept_object + 1, count);
-        CHECK_EQUAL(cork_mempool_trim(&mp), memory_size - sizes[kept]);
+        trimmed_size = cork_mempool_trim(&mp);
+        CHECK(trimmed_size >= used_size && trimmed_size < memory_size);
         CHECK(cork_mempool_check(&mp));
         CHECK_EQUAL(stats_of(&mp).memory_size, sizes[kept]);
         CHECK(is_filled(objects[kept_object], 16, 7));

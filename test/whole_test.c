@@ -477,7 +477,7 @@ TEST(trim_gives_back_the_regions_without_live_objects_wherever_they_are)
         for (unsigned bit = 0; bit < 4; bit++) {
             region_count += set >> bit & 1;
         }
-        CHECK((cork_mempool_trim(&crowd.mp) > 0) == (region_count < 4));
+        CHECK(cork_mempool_trim(&crowd.mp) > 0 || region_count == 4);
         CHECK(cork_mempool_check(&crowd.mp));
         CHECK_EQUAL(stats_of(&crowd.mp).region_count, region_count);
         live_crowd_is_visited();

@@ -118,6 +118,8 @@ static void take_back(const void *memory, size_t size, bool is_heap)
            "memory is given back as it was given");
     world.sizes[i] = 0;
     requests.returned += is_heap ? size : committed_size(pages);
+    /* These had been given back before. */
+    requests.returned -= is_heap ? committed_size(pages & requests.purged) : 0;
     fill(pages, BANNED_BYTE);
     world.usable &= ~pages;
     world.reserved &= ~pages;
@@ -195,20 +197,24 @@ bool os_guard(void *pages, size_t size)
     return is_made;
 }
 
-size_t os_resident_size(const void *pages, size_t size)
+bool os_resident(const void *pages, size_t count, unsigned char *is_resident)
 {
-    return committed_size(pages_at(pages, size));
+    for (size_t i = 0; i < count; i++) {
+        is_resident[i] = (pages_at((const char *)pages + i * PAGE_SIZE, 1) & world.usable) != 0;
+    }
+    return true;
 }
 
-size_t os_purge(void *pages, size_t size)
+bool os_purge(void *pages, size_t size)
 {
     const uint64_t purged = pages_at(pages, size) & world.usable;
 
-    expect((pages_at(pages, size) & ~world.reserved) == 0, "only what is reserved is purged");
+    expect((pages_at(pages, size) & ~world.reserved & ~world.usable) == 0,
+           "only what is the pool's is purged");
     fill(purged, 0);
     requests.purged |= purged;
     requests.returned += committed_size(purged);
-    return committed_size(purged);
+    return true;
 }
 
 void os_no_huge_pages(void *pages, size_t size)
