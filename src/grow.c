@@ -63,7 +63,8 @@ static size_t heap_count(const struct cork_mempool *mp)
 
     const size_t older = reserved_count(mp);
     const size_t most = HEAP_MAX_SIZE / stride;
-    const size_t kept = HEAP_KEPT_SIZE / (stride + RECORDS_MAX_SIZE);
+    const size_t fitting = HEAP_KEPT_SIZE / (stride + RECORDS_MAX_SIZE);
+    const size_t kept = fitting < GROUP_SLOTS ? fitting : fitting / GROUP_SLOTS * GROUP_SLOTS;
     const size_t factor = newest->older == NULL ? HEAP_SECOND_FACTOR : HEAP_FACTOR;
     const size_t count = bits_smaller(newest->reserved_count * factor, older < kept ? kept : most);
     return older > most ? 0 : bits_smaller(count, mp->objects_left);

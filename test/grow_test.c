@@ -43,7 +43,8 @@ static void take_regions(struct cork_mempool *mp, size_t region_count)
 static size_t heap_pieces(const struct cork_mempool *mp, size_t counts[8])
 {
     const size_t most = ((size_t)1 << 20) / mp->geometry.stride;
-    const size_t kept = (size_t)96 * 1024 / (mp->geometry.stride + 2 * sizeof(void *) + 8);
+    const size_t fitting = (size_t)96 * 1024 / (mp->geometry.stride + 2 * sizeof(void *) + 8);
+    const size_t kept = fitting < 64 ? fitting : fitting / 64 * 64;
     const size_t block_slots = mp->geometry.block_slots;
     size_t piece_count = 0;
     size_t sum = 0;

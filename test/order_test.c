@@ -35,7 +35,7 @@ TEST(what_was_freed_last_is_issued_next)
 TEST(a_burst_of_frees_is_issued_again_before_any_other_slot)
 {
     struct cork_mempool mp;
-    void *objects[1000];
+    void *objects[700];
 
     cork_mempool_init_size(&mp, 64);
     take_objects(&mp, objects, COUNT_OF(objects));

@@ -86,9 +86,9 @@ void cork_mempool_clear(struct cork_mempool *mp);
  * cork_mempool_trim gives memory that no live object needs back to where it came from. Objects that
  * are issued after it may have lost the contents they were freed with; what was constructed there
  * is destructed first, and constructed again when it is needed.
- * Returns: how many bytes were given back; of memory that is the system's, those that it had there.
- *          errno stays as it was.
- * Aborts: "canary damaged", "write after free": a protection has found damage; nothing has changed.
+ * Returns: how many bytes were given back: of the system's and the heap's memory, those that had
+ * been used. errno stays as it was. Aborts: "canary damaged", "write after free": a protection has
+ * found damage; nothing has changed.
  */
 CORK_MEMPOOL_NONNULL_(1)
 size_t cork_mempool_trim(struct cork_mempool *mp);
