@@ -267,6 +267,11 @@ TEST(trim_says_nothing_of_what_the_system_refuses_to_take_or_to_tell)
     CHECK_EQUAL(unknown_size, 0);
     CHECK(cork_mempool_check(&mp));
     cork_mempool_clear(&mp);
+    requests_start();
+    requests_hide_residency();
+    CHECK_EQUAL(cork_mempool_trim(&mp), 0);
+    requests_stop();
+    CHECK_EQUAL(stats_of(&mp).region_count, 0);
     exercise(&mp, 4000);
 }
 
