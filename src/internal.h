@@ -85,7 +85,8 @@
 #define CACHELINE_ALIGNED __attribute__((aligned(64)))
 
 /* Where there is no system, there are no threads. The model is for libraries that are opened at run
- * time: any other allocates a variable when it is first used, which is while a report is made. */
+ * time: any other allocates a variable when it is first used, which is while a report is made. Of
+ * such variables all these libraries have room for 512 bytes at least together. */
 #if defined(CORK_MEMPOOL_NO_OS_MEMORY)
 #define THREAD_LOCAL
 #else

@@ -211,8 +211,9 @@ cork_mempool_violation_handler *cork_mempool_on_violation(cork_mempool_violation
 #define HANDLERS_MAX 64
 
 static THREAD_LOCAL struct {
-    size_t count;
-    uintptr_t frames[HANDLERS_MAX];
+    uintptr_t outermost; /* its frame */
+    uint32_t count;
+    uint32_t depths[HANDLERS_MAX];       /* of frames below that one, in bytes */
     struct cork_mempool_violation first; /* less what it points to, but for its name */
     char name[CORK_MEMPOOL_NAME_SIZE_];  /* whose pool may be gone when it is reported */
 } handlers;
@@ -220,13 +221,15 @@ static THREAD_LOCAL struct {
 /* Whether the handler may be called for a violation. */
 static bool begin_handler(const struct cork_mempool_violation *violation, uintptr_t frame)
 {
-    while (handlers.count > 0 && handlers.frames[handlers.count - 1] <= frame) {
+    while (handlers.count > 0 &&
+           handlers.outermost - handlers.depths[handlers.count - 1] <= frame) {
         handlers.count--;
     }
     if (handlers.count == HANDLERS_MAX) {
         return false;
     }
     if (handlers.count == 0) {
+        handlers.outermost = frame;
         handlers.first = *violation;
         handlers.first.listed_count = 0;
         handlers.first.damaged = NULL;
@@ -236,7 +239,7 @@ static bool begin_handler(const struct cork_mempool_violation *violation, uintpt
             handlers.first.pool_name = handlers.name;
         }
     }
-    handlers.frames[handlers.count++] = frame;
+    handlers.depths[handlers.count++] = (uint32_t)(handlers.outermost - frame);
     return true;
 }
 

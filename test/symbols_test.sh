@@ -114,6 +114,11 @@ check_symbols() { # check_symbols DESCRIPTION COMPILER EXPORTED NEEDED
     same "$1: exported names" "$visible" "$3"
     libraries=$("$objdump" -p "$directory/library.so" | awk '$1 == "NEEDED" { print $2 }')
     same "$1: libraries needed" "$(echo "$libraries" | grep -v '^libc\.so' || true)" ''
+    # What all libraries that a program opens at run time have together, in glibc, at least.
+    thread_local=$("$objdump" -p "$directory/library.so" | sed -n '/ TLS /{n;s/.*memsz \(0x[0-9a-f]*\).*/\1/p;}')
+    if [ $((${thread_local:-0})) -gt 512 ]; then
+        fail "$1: $((thread_local)) bytes of thread-local memory, not 512 at most"
+    fi
 }
 
 compilers=${CC:-$(found clang-19 clang | head -n 1) $(found gcc)}
