@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Runs a libFuzzer binary: keeps its corpus between runs, shows its progress, reports its crash.
-Exit code: 0; 1 where there was a crash or the fuzzer failed; 2 where something cannot be done."""
+"""Runs libFuzzer binaries: keeps their corpora between runs, shows their progress, reports a crash.
+Several share the time and the processors; the first crash ends all.
+Exit code: 0; 1 where there was a crash or a fuzzer failed; 2 where something cannot be done."""
 
 import argparse
 import mmap
@@ -60,8 +61,12 @@ class Display:
 class Fuzzer:
     """A libFuzzer that runs, and what is known of it."""
 
-    def __init__(self, options, corpus):
-        self.seconds, self.start, self.is_over = options.timeout_secs, time.monotonic(), False
+    def __init__(self, options, driver, seconds):
+        self.binary, seeds = driver
+        self.target = target_of(self.binary)
+        corpus = corpus_directory(options, self.target)
+        self.title = f"{self.target}: " if len(options.drivers) > 1 else ""
+        self.seconds, self.start, self.is_over = seconds, time.monotonic(), False
         self.executions = self.edges = self.corpus = 0
         self.artifact, self.rest, self.recent = None, b"", [(0, 0)]
         # libFuzzer tells of executions at powers of two; the fuzz test counts each in this file.
@@ -70,15 +75,16 @@ class Fuzzer:
         self.counter = memoryview(mmap.mmap(self.file.fileno(), 8)).cast("Q")
         # Later flags win; libFuzzer writes to the first directory only.
         self.process = subprocess.Popen(
-            [options.binary, f"-artifact_prefix={corpus}-crashes/", "-timeout=25",
-             f"-max_total_time={self.seconds}", *options.libfuzzer, corpus, options.seeds],
+            [self.binary, f"-artifact_prefix={corpus}-crashes/{self.target}/", "-timeout=25",
+             f"-max_total_time={self.seconds}", *options.libfuzzer, corpus, *([] if options.no_seeds else [seeds])],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             env={"UBSAN_OPTIONS": "print_stacktrace=1", **os.environ, "FUZZ_EXECUTIONS_FILE": self.file.name})
         os.set_blocking(self.process.stdout.fileno(), False)
 
     def read(self):
         """Takes what was printed since the last time; returns what of it people should read."""
-        self.is_over = self.process.poll() is not None
+        if not self.is_over and self.process.poll() is not None:
+            self.is_over, self.end = True, time.monotonic()
         *lines, self.rest = (self.rest + (self.process.stdout.read() or b"")).split(b"\n")
         lines += [self.rest] if self.is_over and self.rest else []
         lines = [line.decode(errors="backslashreplace") for line in lines]
@@ -92,45 +98,56 @@ class Fuzzer:
 
     def progress(self, width=None):
         """Returns a live line, with the rate of the last seconds; when all is over, of all."""
-        now = time.monotonic() - self.start
+        now = (self.end if self.is_over else time.monotonic()) - self.start
         then, before = (0, 0) if self.is_over else self.recent[0]
         self.recent = self.recent[-15:] + [(now, self.executions)]
         rate = (self.executions - before) / max(now - then, 0.001)
         facts = f"{self.executions:,} executions  {rate:,.0f}/s  {self.edges} edges  corpus {self.corpus}"
         if self.seconds == 0:
-            return f"{timedelta(0, now // 1)}  {facts}"
+            return f"{self.title}{timedelta(0, now // 1)}  {facts}"
         now = min(now, self.seconds)
-        times = f"{timedelta(0, now // 1)}/{timedelta(0, self.seconds)}  "
+        times = f"{self.title}{timedelta(0, now // 1)}/{timedelta(0, self.seconds)}  "
         return times + bar(now / self.seconds, (width or 0) - len(times + facts)) + facts
 
 
-def parse_arguments(binary, seeds, *arguments):
-    """Returns the options, with what the launcher gives; libfuzzer has what follows a lone --."""
+def target_of(binary):
+    return os.path.basename(binary).removesuffix("_bin")
+
+
+def parse_arguments(*arguments):
+    """Returns the options, with the drivers that the launcher gives, each a binary and its seeds; libfuzzer
+    has what follows a lone --."""
     split = arguments.index("--") if "--" in arguments else len(arguments)
-    usage = "%(prog)s [--timeout_secs=N] [--corpus_dir=DIR] [--clean] [-- LIBFUZZER_FLAG...]"
+    usage = "%(prog)s [--timeout_secs=N] [--corpus_dir=DIR] [--clean] [--no_seeds] [-- LIBFUZZER_FLAG...]"
     parser = argparse.ArgumentParser(prog="fuzz_run", usage=usage, allow_abbrev=False)
-    parser.set_defaults(binary=binary, seeds=seeds, target=os.path.basename(binary).removesuffix("_bin"))
-    parser.add_argument("--timeout_secs", type=int, default=60, metavar="N", help="0 for ever (60)")
+    parser.add_argument("--timeout_secs", type=int, default=60, metavar="N", help="in all; 0 for ever (60)")
     parser.add_argument("--corpus_dir", metavar="DIR", help="keep the corpus here, crashes in DIR-crashes")
     parser.add_argument("--clean", action="store_true", help="first delete what earlier runs have found")
-    options = parser.parse_args(arguments[:split], argparse.Namespace(libfuzzer=arguments[split + 1:]))
+    parser.add_argument("--no_seeds", action="store_true", help="begin without the committed corpus")
+    given = 0
+    while given < split and re.fullmatch("[^-].*_bin", arguments[given]):
+        given += 2
+    drivers = list(zip(arguments[:given:2], arguments[1:given:2]))
+    options = parser.parse_args(arguments[given:split],
+                                argparse.Namespace(libfuzzer=arguments[split + 1:], drivers=drivers))
     if options.timeout_secs < 0:
         parser.error(f"--timeout_secs={options.timeout_secs}: must be 0 or more")
     return options
 
 
-def corpus_directory(options):
+def corpus_directory(options, target):
     """Returns the first directory that can be used, made if need be, with one for crashes beside it."""
     caches = [os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"),
               f"{tempfile.gettempdir()}/cache-{os.getuid()}"]
-    choices = [f"{cache}/cork_mempool/fuzz/{options.target}/corpus" for cache in caches]
+    choices = [f"{cache}/cork_mempool/fuzz/{target}/corpus" for cache in caches]
     if options.corpus_dir is not None:
         # bazel run starts programs elsewhere, and says where it was called.
         caller = os.environ.get("BUILD_WORKING_DIRECTORY", "")
-        choices = [os.path.abspath(os.path.join(caller, options.corpus_dir))]
+        several = target if len(options.drivers) > 1 else ""
+        choices = [os.path.abspath(os.path.join(caller, options.corpus_dir, several))]
     for corpus in choices:
         try:
-            for directory in (corpus, corpus + "-crashes"):
+            for directory in (corpus, f"{corpus}-crashes/{target}"):
                 os.makedirs(directory, exist_ok=True)
                 os.listdir(directory)
                 tempfile.TemporaryFile(dir=directory).close()
@@ -140,37 +157,68 @@ def corpus_directory(options):
     raise reason
 
 
+def prepare(options, display):
+    """Makes the corpora, and says where they are."""
+    for binary, _ in options.drivers:
+        corpus = corpus_directory(options, target_of(binary))
+        for name in os.listdir(corpus) if options.clean else []:
+            # libFuzzer names what it keeps so; the directory may have anything else.
+            if re.fullmatch("[0-9a-f]{40}", name):
+                os.unlink(os.path.join(corpus, name))
+        display.write(f"fuzzing {target_of(binary)}, corpus in {corpus}\n")
+
+
+def conclude(fuzzer, is_interrupted, display):
+    """Says how a fuzzer has ended. Returns: whether that is as it should be."""
+    outcome = "crash" if fuzzer.artifact else "interrupted" if is_interrupted else "no crash"
+    if outcome == "no crash" and (fuzzer.process.returncode != 0 or fuzzer.executions == 0):
+        outcome = f"libFuzzer failed with status {fuzzer.process.returncode}"
+    display.write(f"{outcome}: {fuzzer.progress()}\n")
+    if fuzzer.artifact:
+        replay = shlex.join([os.path.realpath(fuzzer.binary), fuzzer.artifact])
+        file = shlex.quote(fuzzer.artifact)
+        display.write(f"The input is in {fuzzer.artifact}\nTo replay it: {replay}\n"
+                      f"To explain it: ./tools/bazel run --config=asan //fuzz:explain -- {file}\n"
+                      f"To minimize it: ./tools/bazel run //fuzz:minimize -- {file}\n")
+    return outcome in ("interrupted", "no crash")
+
+
 def fuzz(options):
     """Fuzzes as the options say; returns the exit code."""
     signals = []
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *caught: signals.append(caught))
-    corpus = corpus_directory(options)
-    for name in os.listdir(corpus) if options.clean else []:
-        # libFuzzer names what it keeps so; the directory may have anything else.
-        if re.fullmatch("[0-9a-f]{40}", name):
-            os.unlink(os.path.join(corpus, name))
     display = Display(sys.stdout)
-    display.write(f"fuzzing {options.target}, corpus in {corpus}\n")
-    fuzzer = Fuzzer(options, corpus)
+    prepare(options, display)
+    waiting, running, over = list(options.drivers), [], []
+    places = len(waiting) if options.timeout_secs == 0 else min(len(waiting), os.cpu_count() or 1)
+    seconds = -(-options.timeout_secs * places // len(waiting))
     try:
-        while not fuzzer.is_over:
+        while running or (waiting and not over_with(over, signals)):
+            while waiting and len(running) < places:
+                running.append(Fuzzer(options, waiting.pop(0), seconds))
             time.sleep(0.1)
-            if signals:
-                fuzzer.process.send_signal(signal.SIGINT)
-            if text := fuzzer.read():
-                display.write(text)
-            display.tick(fuzzer.progress)
+            for fuzzer in list(running):
+                if over_with(over, signals):
+                    fuzzer.process.send_signal(signal.SIGINT)
+                if text := fuzzer.read():
+                    display.write(text)
+                if fuzzer.is_over:
+                    running.remove(fuzzer)
+                    over.append(fuzzer)
+            display.tick(*(fuzzer.progress for fuzzer in running))
     finally:
-        fuzzer.process.kill()
-    outcome = "crash" if fuzzer.artifact else "interrupted" if signals else "no crash"
-    if outcome == "no crash" and (fuzzer.process.returncode != 0 or fuzzer.executions == 0):
-        outcome = f"libFuzzer failed with status {fuzzer.process.returncode}"
-    display.write(f"{outcome}: {fuzzer.progress()}\n")
-    if fuzzer.artifact:
-        replay = shlex.join([os.path.realpath(options.binary), fuzzer.artifact])
-        display.write(f"The input is in {fuzzer.artifact}\nTo replay it: {replay}\n")
-    return 0 if outcome in ("interrupted", "no crash") else 1
+        for fuzzer in running:
+            fuzzer.process.kill()
+    # A crash is told last.
+    over.sort(key=lambda fuzzer: fuzzer.artifact is not None)
+    crash = any(fuzzer.artifact for fuzzer in over)
+    return 0 if all([conclude(fuzzer, signals or crash, display) for fuzzer in over]) else 1
+
+
+def over_with(over, signals):
+    """Says whether no more is to be fuzzed."""
+    return signals or any(fuzzer.artifact for fuzzer in over)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,9 @@ class FuzzRun(unittest.TestCase):
         self.check(PULSE + WRITTEN % "slow-unit-1", 0, f".+\nart.+\nno crash: {facts}")
         self.check(PULSE + "echo boom; " + WRITTEN % "crash-1" + "printf end; exit 77", 1,
                    f".+\nboom\nart.+\nend\ncrash: {facts}\nThe input is in /c/crash-1\n"
-                   f"To replay it: {self.here}/t_bin /c/crash-1")
+                   f"To replay it: {self.here}/t_bin /c/crash-1\n"
+                   "To explain it: ./tools/bazel run --config=asan //fuzz:explain -- /c/crash-1\n"
+                   "To minimize it: ./tools/bazel run //fuzz:minimize -- /c/crash-1")
         self.check(PULSE + "exit 3", 1, f".+\nlibFuzzer failed with status 3: {facts}")
         self.check("exit 0", 1, ".+\nlibFuzzer failed with status 0: 0:00:00/0:01:00  0 executions .+")
         self.check(PULSE + "trap 'exit 72' INT; kill -INT $PPID; sleep 9 >/dev/null 2>&1 & wait", 0,
@@ -40,11 +42,32 @@ class FuzzRun(unittest.TestCase):
         self.check(PULSE + "printf aaaaaaaa 1<>$FUZZ_EXECUTIONS_FILE", 0, ".+\nno .+  7,016,996,765,293,4.+")
 
     def test_arguments_are_understood_or_refused(self):
-        self.check('echo "$@"', 1, ".+\n-.+/k-crashes/ -timeout=25 -max_total_time=0 -runs=1 -- /.+/k seeds\n"
+        self.check('echo "$@"', 1, ".+\n-.+/k-crashes/t/ -timeout=25 -max_total_time=0 -runs=1 -- /.+/k seeds\n"
                    ".+: 0:00:00  0 e.+", "--corpus_dir=k", "--timeout_secs=0", "--", "-runs=1", "--")
+        self.check('echo "$@"', 1, ".+\n-.+ -max_total_time=60 /.+/k\n.+", "--no_seeds", "--corpus_dir=k")
         self.check("", 2, "fuzz_run: cannot use .+/t_bin: File exists", "--corpus_dir=t_bin")
         for argument, says in ("--timeout_secs=-1", "0 or more"), ("--timeout_secs=x", "'x'"), ("y", "y"):
             self.check("", 2, f"usage: .+\nfuzz_run: error: .+{says}", argument)
+
+    def test_several_share_the_time_and_end_with_the_first_crash(self):
+        for name in "a", "b", "c", "d":
+            with open(f"{self.here}/{name}_bin", "w", opener=lambda path, flags: os.open(path, flags, 0o700)) as file:
+                file.write("#!/bin/sh\n" + PULSE + ("echo \"$@\"; " if name != "d" else WRITTEN % "crash-1" + "exit 77"))
+
+        def run(names):
+            drivers = [text for name in names for text in (f"{self.here}/{name}_bin", name)]
+            return subprocess.run([sys.executable, fuzz_run.__file__, *drivers, "--timeout_secs=90"],
+                                  capture_output=True, text=True)
+
+        done = run("abc")
+        self.assertEqual(done.returncode, 0)
+        share = -(-90 * min(3, os.cpu_count()) // 3)
+        for name in "a", "b", "c":
+            self.assertRegex(done.stdout, f"-crashes/{name}/ .*-max_total_time={share} .* {name}\n")
+            self.assertRegex(done.stdout, f"\nno crash: {name}: 0:00:00/")
+        done = run("abd")
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(done.stdout, "\ncrash: d: .+\nThe input is in /c/crash-1\nTo replay it: .+\n.+\n.+\n$")
 
     def test_corpus_is_kept_in_a_cache_and_cleaned_of_what_libfuzzer_named(self):
         kept = f"{self.here}/cork_mempool/fuzz/t/corpus"
