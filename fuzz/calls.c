@@ -72,8 +72,11 @@ static void expect_count(struct run_pool *pool, enum subject_call call, const vo
     }
     switch (call) {
     case SUBJECT_STATS:
+        /* Who can never have another block asks for none. */
         pool->is_counted = run.settings->subject->keeps_freed &&
-                           !run.settings->subject->is_unseen && run.result.stats.region_count > 0;
+                           !run.settings->subject->is_unseen &&
+                           run.model.pools[run.pool].memory == MODEL_NEW_SUCCEEDS &&
+                           run.result.stats.region_count > 0;
         pool->free_count = run.result.stats.free_count;
         break;
     case SUBJECT_NEW:

@@ -20,7 +20,7 @@ _SOURCES = [
     (r"//fuzz:exhaust", "fuzz/exhaust/exhaust.c"),
     (r"//fuzz:explain", "fuzz/tools/explain.c"),
     (r"//fuzz:minimize", "fuzz/tools/minimize.py"),
-    (r"//fuzz:\w+_run", "tools/fuzz_run.py"),
+    (r"//fuzz:(\w+_)?run", "tools/fuzz_run.py"),
 ]
 
 # Other people's programs, whose options nothing here knows.
