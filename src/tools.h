@@ -72,14 +72,16 @@ static inline void tools_defined(const void *memory, size_t size)
 }
 
 /* Makes memory accessible to all, or to nobody, a part at a time. */
-static inline void tools_set_access(const char *memory, size_t size, bool is_accessible)
+static inline void tools_set_access(const void *memory, size_t size, bool is_accessible)
 {
-    for (size_t part; size > 0; memory += part, size -= part) {
+    const char *start = (const char *)memory;
+
+    for (size_t part; size > 0; start += part, size -= part) {
         part = size < TOOLS_RANGE_MAX ? size : TOOLS_RANGE_MAX;
         if (is_accessible) {
-            tools_defined(memory, part);
+            tools_defined(start, part);
         } else {
-            (void)VALGRIND_MAKE_MEM_NOACCESS(memory, part);
+            (void)VALGRIND_MAKE_MEM_NOACCESS(start, part);
         }
     }
 }
