@@ -204,11 +204,13 @@ cork_mempool_violation_handler *cork_mempool_on_violation(cork_mempool_violation
 /*
  * A handler that misuses a pool is called for that too, and might for ever. How often it is in
  * progress is not known, because it may leave by longjmp: what is known is where on the stack it
- * was called. A call that is not below an earlier one shows that the earlier one has ended. So only
- * a handler that was left from more than HANDLERS_MAX depths, each below the last, is taken for one
+ * was called. A call that is not below an earlier one shows that the earlier one has ended; so does
+ * one that is far below the first, mostly on a stack of its own, as coroutines have. So only a
+ * handler that was left from more than HANDLERS_MAX depths, each below the last, is taken for one
  * that never ends.
  */
-#define HANDLERS_MAX 64
+#define HANDLERS_MAX      64
+#define HANDLERS_MAX_SIZE ((uintptr_t)1024 * 1024) /* of the stack */
 
 static THREAD_LOCAL struct {
     uintptr_t outermost; /* its frame */
@@ -221,6 +223,9 @@ static THREAD_LOCAL struct {
 /* Whether the handler may be called for a violation. */
 static bool begin_handler(const struct cork_mempool_violation *violation, uintptr_t frame)
 {
+    if (handlers.outermost - frame > HANDLERS_MAX_SIZE) {
+        handlers.count = 0;
+    }
     while (handlers.count > 0 &&
            handlers.outermost - handlers.depths[handlers.count - 1] <= frame) {
         handlers.count--;

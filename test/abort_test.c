@@ -7,6 +7,7 @@
 #define _DEFAULT_SOURCE /* ssize_t, close */
 
 #include <errno.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -263,6 +264,45 @@ static void misuses_of_a_handler_end(void (*misuse)(void), int kind, const char 
     snprintf(expected + length, sizeof(expected) - length, "%s%s",
              slot_report("double free", &mp, "long long", objects[0], 0), last_report);
     CHECK_ABORTS(expected, free_twice());
+}
+
+static jmp_buf left;
+
+static void leave(const struct cork_mempool_violation *violation)
+{
+    (void)violation;
+    longjmp(left, 1);
+}
+
+/* Leaves a handler from so many depths, each 32 KiB below the last, as from stacks of their own. */
+__attribute__((noinline)) static void leave_at_depths(int count)
+{
+    volatile char room[32 * 1024];
+
+    room[0] = (char)count;
+    if (setjmp(left) == 0) {
+        cork_mempool_free(&mp, &mp);
+    }
+    if (count > 1) {
+        leave_at_depths(count - 1);
+    }
+    room[1] = room[0];
+}
+
+static void leave_and_misuse(void)
+{
+    cork_mempool_on_violation(leave);
+    leave_at_depths(100);
+    cork_mempool_on_violation(NULL);
+    cork_mempool_free(&mp, &mp);
+}
+
+TEST(a_handler_may_be_left_from_any_number_of_stacks)
+{
+    prepare();
+    CHECK_ABORTS(pointer_report("free of a foreign pointer", &mp, "long long", &mp),
+                 leave_and_misuse());
+    clean_up();
 }
 
 TEST(a_handler_that_misuses_its_pool_ends_in_abort)

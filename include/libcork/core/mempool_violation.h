@@ -125,8 +125,8 @@ typedef void cork_mempool_violation_handler(const struct cork_mempool_violation 
 /*
  * cork_mempool_on_violation installs the handler of all pools of the process; NULL, the default,
  * stands for none. A handler may leave by longjmp: the refused call has then changed nothing.
- * One that misuses a pool is called for that too, up to 64 calls deep; the violation after that is
- * reported behind the first one, and the process aborts.
+ * One that misuses a pool is called for that too, up to 64 calls deep in a MiB of the stack; the
+ * violation after that is reported behind the first one, and the process aborts.
  * It may be installed from any thread at any time; it runs on the thread that misused a pool.
  * Returns: the handler that was installed before, or NULL.
  */
