@@ -277,16 +277,16 @@ static void leave(const struct cork_mempool_violation *violation)
 /* Leaves a handler from so many depths, each 32 KiB below the last, as from stacks of their own. */
 __attribute__((noinline)) static void leave_at_depths(int count)
 {
-    volatile char room[32 * 1024];
+    char room[32 * 1024];
 
-    room[0] = (char)count;
+    __asm__ volatile("" : : "r"(room) : "memory");
     if (setjmp(left) == 0) {
         cork_mempool_free(&mp, &mp);
     }
     if (count > 1) {
         leave_at_depths(count - 1);
     }
-    room[1] = room[0];
+    __asm__ volatile("" : : "r"(room) : "memory");
 }
 
 static void leave_and_misuse(void)
