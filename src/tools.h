@@ -40,6 +40,13 @@
 #define TOOLS_HEAR_OF_OBJECTS false
 #endif
 
+/* Where memory has tags, those of the heap's pages would be lost with their contents. */
+#if defined(__aarch64__)
+#define TOOLS_HEAP_HAS_TAGS true
+#else
+#define TOOLS_HEAP_HAS_TAGS false
+#endif
+
 #if __has_feature(memory_sanitizer)
 #include <sanitizer/msan_interface.h>
 #define TOOLS_MSAN(statement) statement

@@ -166,13 +166,20 @@ static size_t purge_table(struct cork_mempool *mp, struct cork_mempool_region *r
     return purge(mp, region, &records, pages_between(table, end));
 }
 
-/* Whether a region is of the heap's; who has a piece of that may purge what is inside. */
+/* Whether a region is a piece of the heap of which pages may be purged. */
 static bool is_of_heap(const struct cork_mempool *mp, const struct cork_mempool_region *region)
 {
+#if TOOLS_HEAP_HAS_TAGS
+    (void)mp;
+    (void)region;
+    return false;
+#else
     return mp->memory.source == &os_heap && mp->memory.buffer == NULL &&
            region->origin != REGION_IS_RESERVED;
+#endif
 }
 
+/* Gives pages of a reserved region back, or whole ones inside a piece of the heap. */
 static size_t purge_region(struct cork_mempool *mp, struct cork_mempool_region *region)
 {
     const struct records slots = {region->base, mp->geometry.stride,
