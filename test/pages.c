@@ -85,3 +85,23 @@ int madvise(void *memory, size_t size, int advice)
     return is_page(memory) ? (int)syscall(SYS_madvise, memory, whole_pages(size), advice)
                            : refuse();
 }
+
+/* A page is resident where any of the smaller ones is that it consists of. */
+int mincore(void *memory, size_t size, unsigned char *is_resident)
+{
+    static unsigned char parts[PAGE / 4096];
+
+    if (!is_page(memory)) {
+        return refuse();
+    }
+    for (size_t i = 0; i < whole_pages(size) / PAGE; i++) {
+        if (syscall(SYS_mincore, (char *)memory + i * PAGE, PAGE, parts) != 0) {
+            return -1;
+        }
+        is_resident[i] = 0;
+        for (size_t j = 0; j < sizeof(parts); j++) {
+            is_resident[i] |= parts[j] & 1;
+        }
+    }
+    return 0;
+}
