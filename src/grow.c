@@ -22,8 +22,9 @@
 #define HEAP_FACTOR 16
 #endif
 
-/* No piece is larger until all are together: from 128 KiB on, by default, the C library gives what
- * is freed back to the system, and has page faults where it is taken again. A slot has records too.
+/* No piece is larger until all are half of it together: from 128 KiB on, by default, the C library
+ * gives what is freed back to the system, and has page faults where it is taken again. A slot has
+ * records too.
  */
 #define HEAP_KEPT_SIZE   ((size_t)96 * 1024)
 #define RECORDS_MAX_SIZE (sizeof(struct cork_mempool_sites) + sizeof(uint64_t))
@@ -66,7 +67,8 @@ static size_t heap_count(const struct cork_mempool *mp)
     const size_t fitting = HEAP_KEPT_SIZE / (stride + RECORDS_MAX_SIZE);
     const size_t kept = fitting < GROUP_SLOTS ? fitting : fitting / GROUP_SLOTS * GROUP_SLOTS;
     const size_t factor = newest->older == NULL ? HEAP_SECOND_FACTOR : HEAP_FACTOR;
-    const size_t count = bits_smaller(newest->reserved_count * factor, older < kept ? kept : most);
+    const size_t count =
+        bits_smaller(newest->reserved_count * factor, older < kept / 2 ? kept : most);
     return older > most ? 0 : bits_smaller(count, mp->objects_left);
 }
 

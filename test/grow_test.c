@@ -55,7 +55,7 @@ static size_t heap_pieces(const struct cork_mempool *mp, size_t counts[8])
                              : block_slots < 64 ? block_slots
                                                 : 64;
 
-        const size_t limit = piece_count == 0 || sum >= kept ? most : kept;
+        const size_t limit = piece_count == 0 || sum >= kept / 2 ? most : kept;
 
         counts[piece_count] = count < limit ? count : limit;
         sum += counts[piece_count++];
