@@ -342,20 +342,13 @@ void hooks_verify(const struct cork_mempool *mp)
     }
 }
 
-static bool has_callbacks(const struct cork_mempool *mp)
-{
-    return mp->callbacks.construct != NULL || mp->callbacks.destruct != NULL;
-}
-
 void hooks_unmake(struct cork_mempool *mp, struct cork_mempool_region *region, size_t first,
                   size_t end)
 {
-    const uint32_t lost =
-        CORK_MEMPOOL_CANARY | CORK_MEMPOOL_SEAL | CORK_MEMPOOL_WIPE | CORK_MEMPOOL_CALLSITES;
     const size_t size = mp->geometry.element_size;
     struct slot slot = {region, first};
 
-    if (!has(mp->protections, lost) && !has_callbacks(mp)) {
+    if (region->fresh == NULL) {
         return;
     }
     for (; (slot.index = slots_next(region, slots_made, slot.index, end)) < end; slot.index++) {

@@ -38,9 +38,9 @@ INTERNAL void hooks_verify(const struct cork_mempool *mp);
 /* hooks_empty_quarantine makes all slots in quarantine free. */
 INTERNAL void hooks_empty_quarantine(struct cork_mempool *mp);
 
-/* hooks_unmake is for slots [first, end) of a region whose memory is about to be lost. Where they
- * would lose anything by that, it makes them fresh, and runs the destructor on every object that is
- * constructed there. Should it throw, those that it has been run on are not destructed again. */
+/* hooks_unmake is for slots [first, end) of a region whose memory is about to be lost: it makes
+ * them fresh, and runs the destructor on every object that is constructed there. Should it throw,
+ * those that it has been run on are not destructed again. */
 INTERNAL void hooks_unmake(struct cork_mempool *mp, struct cork_mempool_region *region,
                            size_t first, size_t end);
 

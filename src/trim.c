@@ -52,20 +52,11 @@ NOINLINE void cork_mempool_clear(struct cork_mempool *mp)
     slots_lend(mp);
 }
 
-static bool is_unused(const struct cork_mempool_region *region, size_t group)
+static bool is_unused(const struct cork_mempool_region *region)
 {
-    return slots_not_live(region, group) == slots_extended(region, group);
-}
+    const size_t end = region->extended_count;
 
-static bool region_is_unused(const struct cork_mempool_region *region)
-{
-    const size_t count = region_group_count(region->extended_count);
-    size_t i = 0;
-
-    while (i < count && is_unused(region, i)) {
-        i++;
-    }
-    return i == count;
+    return slots_next(region, slots_live, 0, end) == end;
 }
 
 /* Some bytes of each slot of a region. */
@@ -76,40 +67,36 @@ struct records {
     uint64_t (*needed)(const struct cork_mempool_region *region, size_t group); /* by such slots */
 };
 
-/* The first slot that has bytes behind this address, and the first that has none before it. */
-static size_t first_behind(const struct records *records, const char *address)
+/* The slots of a region that have bytes in some pages: from the one that is returned up to end. */
+static size_t slots_in(const struct cork_mempool_region *region, const struct records *records,
+                       const char *start, size_t size, size_t *end)
 {
-    const uintptr_t start = (uintptr_t)records->start;
+    const uintptr_t from = (uintptr_t)start - (uintptr_t)records->start;
+    const uintptr_t to = from + size + records->before + records->size - 1;
 
-    return (uintptr_t)address <= start ? 0 : ((uintptr_t)address - start) / records->size;
-}
-
-static size_t end_before(const struct records *records, const char *address)
-{
-    return first_behind(records, address + records->before + records->size - 1);
+    /* The redzone before the first slot is at negative offsets. */
+    *end = (intptr_t)to < 0 ? 0 : bits_smaller(to / records->size, region->extended_count);
+    return (intptr_t)from < 0 ? 0 : from / records->size;
 }
 
 /* Gives pages back that no slot needs; what has been made of slots there is lost. */
 static size_t purge_run(struct cork_mempool *mp, struct cork_mempool_region *region,
-                        const struct records *records, char *from, char *to)
+                        const struct records *records, char *start, size_t size)
 {
-    if (from == to) {
-        return 0;
-    }
-    if (records->needed == slots_live) {
-        const size_t end = bits_smaller(end_before(records, to), region->extended_count);
+    size_t end;
+    const size_t first = slots_in(region, records, start, size, &end);
 
-        hooks_unmake(mp, region, first_behind(records, from), end);
+    if (size != 0 && records->needed == slots_live) {
+        hooks_unmake(mp, region, first, end);
     }
-    return os_purge(from, (size_t)(to - from)) ? (size_t)(to - from) : 0;
+    return size != 0 && os_purge(start, size) ? size : 0;
 }
 
-/* Whether a slot needs any byte of a page. */
 static bool is_needed(const struct cork_mempool_region *region, const struct records *records,
                       const char *start, size_t size)
 {
-    const size_t first = first_behind(records, start);
-    const size_t end = bits_smaller(end_before(records, start + size), region->extended_count);
+    size_t end;
+    const size_t first = slots_in(region, records, start, size, &end);
 
     return slots_next(region, records->needed, first, end) < end;
 }
@@ -134,11 +121,11 @@ static size_t purge(struct cork_mempool *mp, struct cork_mempool_region *region,
             is_known = false;
         }
         if (is_resident[number] == 0 || is_needed(region, records, next, page)) {
-            purged_size += purge_run(mp, region, records, from, next);
+            purged_size += purge_run(mp, region, records, from, (size_t)(next - from));
             from = next + page;
         }
     }
-    purged_size += purge_run(mp, region, records, from, to);
+    purged_size += purge_run(mp, region, records, from, (size_t)(to - from));
     return is_known ? purged_size : 0;
 }
 
@@ -232,7 +219,7 @@ NOINLINE size_t cork_mempool_trim(struct cork_mempool *mp)
     hooks_empty_quarantine(mp);
     for (region = mp->oldest; region != NULL; region = newer) {
         newer = region->newer;
-        if (region_is_unused(region)) {
+        if (is_unused(region)) {
             hooks_unmake(mp, region, 0, region->extended_count);
             size += release_size(mp, region);
             grow_shrink(mp, region);
