@@ -157,8 +157,9 @@ static void report(const struct cork_mempool_violation *violation)
         send(&line);
     }
     if (could_tell_sites(violation)) {
-        add(&line, "cork_mempool: CORK_MEMPOOL_OPTIONS=callsites=1 tells where objects are issued "
-                   "and freed");
+        add(&line,
+            "cork_mempool: CORK_MEMPOOL_CALLSITES, or CORK_MEMPOOL_OPTIONS=callsites=1, tells where "
+            "objects are issued and freed");
         send(&line);
     }
 }

@@ -357,8 +357,8 @@ static const char *expected_report(void)
         end_line(start);
     }
     if ((subject.protections & CALLSITES) == 0) {
-        ADD("cork_mempool: CORK_MEMPOOL_OPTIONS=callsites=1 tells where objects are issued and "
-            "freed\n");
+        ADD("cork_mempool: CORK_MEMPOOL_CALLSITES, or CORK_MEMPOOL_OPTIONS=callsites=1, tells where "
+            "objects are issued and freed\n");
     }
     return report;
 }

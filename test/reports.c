@@ -86,7 +86,8 @@ const char *pointer_report(const char *message, const struct cork_mempool *mp, c
 
 /* What is told of the slot of an object in a pool without CALLSITES. */
 static const char hint[] =
-    "cork_mempool: CORK_MEMPOOL_OPTIONS=callsites=1 tells where objects are issued and freed\n";
+    "cork_mempool: CORK_MEMPOOL_CALLSITES, or CORK_MEMPOOL_OPTIONS=callsites=1, tells where "
+    "objects are issued and freed\n";
 
 const char *slot_report(const char *message, const struct cork_mempool *mp, const char *name,
                         const void *pointer, size_t slot)

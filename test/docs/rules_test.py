@@ -24,7 +24,7 @@ int main(void)
 """
 REPORT = ("cork_mempool: double free: pool 0x1 \"int\", pointer 0x2, slot 0, element size 4\n"
           "cork_mempool: called at 0x3 (./program+0x4)\n"
-          "cork_mempool: CORK_MEMPOOL_OPTIONS=callsites=1 tells where objects are issued and freed\n")
+          "cork_mempool: CORK_MEMPOOL_CALLSITES, or CORK_MEMPOOL_OPTIONS=callsites=1, tells where objects are issued and freed\n")
 
 
 class Rules(unittest.TestCase):

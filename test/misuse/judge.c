@@ -130,8 +130,8 @@ static const char *report_of(const struct evidence *evidence, const struct accus
     }
     if (!evidence->has_sites && accusation->kind != CORK_MEMPOOL_NEVER_ISSUED &&
         (accusation->slot != CORK_MEMPOOL_NO_SLOT || accusation->live_count != 0)) {
-        add("cork_mempool: CORK_MEMPOOL_OPTIONS=callsites=1 tells where objects are issued and "
-            "freed");
+        add("cork_mempool: CORK_MEMPOOL_CALLSITES, or CORK_MEMPOOL_OPTIONS=callsites=1, tells where "
+            "objects are issued and freed");
         end_line();
     }
     return expected;
