@@ -46,19 +46,12 @@ static bool has_pages(const struct cork_mempool_options *options)
 #define IS_READ        0x80000000u
 #define UNDER_VALGRIND 0x40000000u
 
+#define WORD(name, word) {#word "=", CORK_MEMPOOL_##name},
+
 static const struct {
     const char *word;
     uint32_t protections;
-} words[] = {
-    {"canary=", CORK_MEMPOOL_CANARY},
-    {"seal=", CORK_MEMPOOL_SEAL},
-    {"wipe=", CORK_MEMPOOL_WIPE},
-    {"shuffle=", CORK_MEMPOOL_SHUFFLE},
-    {"quarantine=", CORK_MEMPOOL_QUARANTINE},
-    {"guard=", CORK_MEMPOOL_GUARD},
-    {"callsites=", CORK_MEMPOOL_CALLSITES},
-    {"paranoid=", CORK_MEMPOOL_PARANOID},
-};
+} words[] = {CORK_MEMPOOL_PROTECTIONS_(WORD){"paranoid=", CORK_MEMPOOL_PARANOID}};
 
 static bool apply_seed(struct environment *environment, const char *value, const char *end)
 {

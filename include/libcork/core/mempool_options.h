@@ -47,6 +47,15 @@ extern "C" {
 #define CORK_MEMPOOL_PARANOID                                                                      \
     (CORK_MEMPOOL_CANARY | CORK_MEMPOOL_WIPE | CORK_MEMPOOL_SHUFFLE | CORK_MEMPOOL_QUARANTINE |    \
      CORK_MEMPOOL_GUARD | CORK_MEMPOOL_CALLSITES)
+/* Private: X(NAME, word) for each protection, with its word in CORK_MEMPOOL_OPTIONS. */
+#define CORK_MEMPOOL_PROTECTIONS_(X)                                                               \
+    X(CANARY, canary)                                                                              \
+    X(SEAL, seal)                                                                                  \
+    X(WIPE, wipe)                                                                                  \
+    X(SHUFFLE, shuffle)                                                                            \
+    X(QUARANTINE, quarantine)                                                                      \
+    X(GUARD, guard)                                                                                \
+    X(CALLSITES, callsites)
 
 /*
  * struct cork_mempool_source is where a pool's memory comes from instead of the operating system.
