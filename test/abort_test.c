@@ -15,10 +15,10 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-#include "harness.h"
-#include "pools.h"
-#include "reports.h"
-#include "requests.h"
+#include "test/support/harness.h"
+#include "test/support/pools.h"
+#include "test/support/reports.h"
+#include "test/support/requests.h"
 
 /* What becomes of the library's calls of write: link with -Wl,--wrap=write. */
 enum writing { WRITE_ALL, WRITE_ONE_BYTE, WRITE_AFTER_A_SIGNAL, WRITE_NOTHING, WRITE_FAILS };

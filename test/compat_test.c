@@ -11,10 +11,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "harness.h"
-#include "pools.h"
-#include "reports.h"
-#include "requests.h"
+#include "test/support/harness.h"
+#include "test/support/pools.h"
+#include "test/support/reports.h"
+#include "test/support/requests.h"
 
 struct node {
     struct node *next;

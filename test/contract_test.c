@@ -16,8 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "harness.h"
-#include "pools.h"
+#include "test/support/harness.h"
+#include "test/support/pools.h"
 
 struct node {
     struct node *next;

@@ -14,7 +14,7 @@
 #include <new>
 #include <vector>
 
-#include "harness.h"
+#include "test/support/harness.h"
 
 namespace
 {

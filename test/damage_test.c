@@ -7,10 +7,10 @@
 
 #include <string.h>
 
-#include "harness.h"
-#include "pools.h"
-#include "refusals.h"
-#include "requests.h"
+#include "test/support/harness.h"
+#include "test/support/pools.h"
+#include "test/support/refusals.h"
+#include "test/support/requests.h"
 
 /* Where there is a tool that can say so, nobody may touch a byte. */
 #if TEST_UNDER_ASAN

@@ -18,10 +18,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "harness.h"
-#include "pools.h"
-#include "refusals.h"
-#include "requests.h"
+#include "test/support/harness.h"
+#include "test/support/pools.h"
+#include "test/support/refusals.h"
+#include "test/support/requests.h"
 
 #define VARIABLE     "CORK_MEMPOOL_OPTIONS"
 #define ELEMENT_SIZE 48

@@ -13,9 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "harness.h"
-#include "pools.h"
-#include "refusals.h"
+#include "test/support/harness.h"
+#include "test/support/pools.h"
+#include "test/support/refusals.h"
 
 #define CALLSITES CORK_MEMPOOL_CALLSITES
 

@@ -8,9 +8,9 @@
 #include <errno.h>
 #include <stdint.h>
 
-#include "harness.h"
-#include "pools.h"
-#include "requests.h"
+#include "test/support/harness.h"
+#include "test/support/pools.h"
+#include "test/support/requests.h"
 
 static void *objects[20100];
 

@@ -13,9 +13,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "harness.h"
-#include "pools.h"
-#include "requests.h"
+#include "test/support/harness.h"
+#include "test/support/pools.h"
+#include "test/support/requests.h"
 
 static void *objects[200000]; /* six blocks of a page of 64 KiB, of the smallest objects, fit in */
 

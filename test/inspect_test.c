@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "crowd.h"
-#include "harness.h"
-#include "pools.h"
+#include "test/support/crowd.h"
+#include "test/support/harness.h"
+#include "test/support/pools.h"
 
 static struct cork_mempool pool;
 static struct crowd crowd;

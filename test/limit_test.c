@@ -6,9 +6,9 @@
 
 #include <errno.h>
 
-#include "harness.h"
-#include "pools.h"
-#include "requests.h"
+#include "test/support/harness.h"
+#include "test/support/pools.h"
+#include "test/support/requests.h"
 
 #define OPTIONS(...) (&(const struct cork_mempool_options){__VA_ARGS__})
 

@@ -17,12 +17,12 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "harness.h"
+#include "test/support/harness.h"
 #if TEST_UNDER_ASAN
 #include <sanitizer/asan_interface.h>
 #endif
-#include "pools.h"
-#include "requests.h"
+#include "test/support/pools.h"
+#include "test/support/requests.h"
 
 /* The pools below grow through pieces of the heap, and all but the first to reservations. */
 static const struct scenario {

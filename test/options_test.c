@@ -11,9 +11,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "harness.h"
-#include "pools.h"
-#include "requests.h"
+#include "test/support/harness.h"
+#include "test/support/pools.h"
+#include "test/support/requests.h"
 
 #define OPTIONS(...) (&(const struct cork_mempool_options){__VA_ARGS__})
 

@@ -6,8 +6,8 @@
 
 #include <stdint.h>
 
-#include "harness.h"
-#include "pools.h"
+#include "test/support/harness.h"
+#include "test/support/pools.h"
 
 #define GROUP_COUNT  1000
 #define OBJECT_COUNT (64 * GROUP_COUNT)

@@ -9,12 +9,12 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "harness.h"
+#include "test/support/harness.h"
 #if TEST_UNDER_ASAN
 #include <sanitizer/asan_interface.h>
 #endif
-#include "pools.h"
-#include "requests.h"
+#include "test/support/pools.h"
+#include "test/support/requests.h"
 
 static void *objects[1000];
 

@@ -15,8 +15,8 @@
 #include <string.h>
 #include <sys/time.h>
 
-#include "harness.h"
-#include "pools.h"
+#include "test/support/harness.h"
+#include "test/support/pools.h"
 
 #define NAME         "reentrant"
 #define SIZE         ((size_t)64)

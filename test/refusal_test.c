@@ -9,10 +9,10 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "crowd.h"
-#include "harness.h"
-#include "pools.h"
-#include "reports.h"
+#include "test/support/crowd.h"
+#include "test/support/harness.h"
+#include "test/support/pools.h"
+#include "test/support/reports.h"
 
 typedef void action(struct cork_mempool *mp, void *pointer);
 

@@ -14,9 +14,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "harness.h"
-#include "pools.h"
-#include "requests.h"
+#include "test/support/harness.h"
+#include "test/support/pools.h"
+#include "test/support/requests.h"
 
 static void *objects[20000];
 

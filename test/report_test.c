@@ -12,10 +12,10 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "crowd.h"
-#include "harness.h"
-#include "pools.h"
-#include "reports.h"
+#include "test/support/crowd.h"
+#include "test/support/harness.h"
+#include "test/support/pools.h"
+#include "test/support/reports.h"
 
 static struct crowd crowd;
 

@@ -11,9 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "harness.h"
-#include "pools.h"
-#include "requests.h"
+#include "test/support/harness.h"
+#include "test/support/pools.h"
+#include "test/support/requests.h"
 
 static void **allocate(size_t count)
 {

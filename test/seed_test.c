@@ -6,8 +6,8 @@
 
 #include <stdint.h>
 
-#include "harness.h"
-#include "pools.h"
+#include "test/support/harness.h"
+#include "test/support/pools.h"
 
 /* What the system has for a process, or NULL: link with -Wl,--wrap=getauxval. */
 static const void *random_bytes;

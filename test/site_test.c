@@ -11,9 +11,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "harness.h"
-#include "pools.h"
-#include "refusals.h"
+#include "test/support/harness.h"
+#include "test/support/pools.h"
+#include "test/support/refusals.h"
 
 #define LINE_MAX_LENGTH 511
 #define OFFSET          0x1e

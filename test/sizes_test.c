@@ -8,8 +8,8 @@
 #include <stdalign.h>
 #include <stdint.h>
 
-#include "harness.h"
-#include "pools.h"
+#include "test/support/harness.h"
+#include "test/support/pools.h"
 
 /* Where slots are not as large as they are with malloc's usual alignment. */
 #define HAS_OTHER_SIZES (TEST_UNDER_ASAN || alignof(max_align_t) != 16)

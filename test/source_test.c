@@ -13,9 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "harness.h"
-#include "pools.h"
-#include "requests.h"
+#include "test/support/harness.h"
+#include "test/support/pools.h"
+#include "test/support/requests.h"
 
 /* What combines with memory of the caller's. */
 static const unsigned combining[] = {

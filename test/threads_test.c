@@ -9,8 +9,8 @@
 #include <setjmp.h>
 #include <stdint.h>
 
-#include "harness.h"
-#include "pools.h"
+#include "test/support/harness.h"
+#include "test/support/pools.h"
 
 #define THREAD_COUNT 8
 #define OBJECT_COUNT 500

@@ -9,10 +9,10 @@
 #include <setjmp.h>
 #include <stdint.h>
 
-#include "harness.h"
-#include "pools.h"
-#include "reports.h"
-#include "requests.h"
+#include "test/support/harness.h"
+#include "test/support/pools.h"
+#include "test/support/reports.h"
+#include "test/support/requests.h"
 
 #define GROUP_SLOTS 64
 #define GROUP_COUNT 6

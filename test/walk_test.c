@@ -9,8 +9,8 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "harness.h"
-#include "pools.h"
+#include "test/support/harness.h"
+#include "test/support/pools.h"
 
 #define SIZE         64
 #define GRANT_SIZE   4096

@@ -7,9 +7,9 @@
 
 #include <stdint.h>
 
-#include "harness.h"
-#include "pools.h"
-#include "requests.h"
+#include "test/support/harness.h"
+#include "test/support/pools.h"
+#include "test/support/requests.h"
 
 #define SIZE 24
 

@@ -10,10 +10,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "crowd.h"
-#include "harness.h"
-#include "pools.h"
-#include "requests.h"
+#include "test/support/crowd.h"
+#include "test/support/harness.h"
+#include "test/support/pools.h"
+#include "test/support/requests.h"
 
 #define OBJECT_COUNT 3000
 #define MILLION      ((size_t)1000000)

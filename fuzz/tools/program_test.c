@@ -14,7 +14,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "test/harness.h"
+#include "test/support/harness.h"
 
 #define CORPUS       "fuzz/corpus"
 #define PROGRAM_SIZE 65536

@@ -12,8 +12,8 @@
 
 #include "judge.h"
 #include "misuses.h"
-#include "test/harness.h"
-#include "test/pools.h"
+#include "test/support/harness.h"
+#include "test/support/pools.h"
 
 /*
  * The table's rows, each a test: for every profile and every size of the row, a process of its own

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "test/requests.h"
+#include "test/support/requests.h"
 
 /* A block of so many slots at least; so the members are neighbours, with GUARD as well. */
 #define BLOCK_SLOTS 256
