@@ -1,6 +1,6 @@
 #!/bin/bash -eu
 # SPDX-License-Identifier: BSD-3-Clause
-# Builds every driver in fuzz/, as OSS-Fuzz and ClusterFuzzLite want it: with their compilers,
+# Builds every driver in fuzz/targets/, as OSS-Fuzz and ClusterFuzzLite want it: with their compilers,
 # options and engine, into $OUT. They set the variables, and run this from a copy elsewhere.
 
 cd "$SRC/cork_mempool"
@@ -11,7 +11,7 @@ archive() {
     shift
     for source; do
         object=$WORK/$name-$(basename "$source" .c).o
-        $CC $CFLAGS -std=c11 -Iinclude -Isrc -c "$source" -o "$object"
+        $CC $CFLAGS -std=c11 -I. -Iinclude -Isrc -c "$source" -o "$object"
         objects+=("$object")
     done
     rm -f "$WORK/$name.a"
@@ -22,16 +22,16 @@ mkdir -p "$OUT" "$WORK"
 archive library src/*.c
 # Drivers are linked by name, each with what it needs of the rest. Of several main functions the
 # engine's is linked, which comes first.
-archive harness fuzz/*.c
+archive harness fuzz/engine/*.c fuzz/targets/*.c
 
 # What memory.c counts are the calls that it wraps.
 wraps=$("${NM:-nm}" "$WORK/harness-memory.o" | sed -n 's/.* T __wrap_/-Wl,--wrap=/p')
 
-for corpus in fuzz/corpus/*/; do
+for corpus in fuzz/targets/corpus/*/; do
     driver=$(basename "$corpus")
     $CXX $CXXFLAGS "$WORK/harness-$driver.o" $LIB_FUZZING_ENGINE \
         "$WORK/harness.a" "$WORK/library.a" $wraps -o "$OUT/$driver"
     rm -f "$OUT/${driver}_seed_corpus.zip"
     python3 -m zipfile -c "$OUT/${driver}_seed_corpus.zip" "$corpus"*
-    cp fuzz/fuzzers.options "$OUT/$driver.options"
+    cp fuzz/targets/fuzzers.options "$OUT/$driver.options"
 done

@@ -158,7 +158,7 @@ def runs_of(options):
                 "valgrind", "-q", "--error-exitcode=1", test]
     for driver in [] if options.tests_only else options.drivers:
         name = pathlib.Path(driver).name
-        runs[name] = [driver, RUNFILES / "fuzz/corpus" / name]
+        runs[name] = [driver, RUNFILES / "fuzz/targets/corpus" / name]
     return runs
 
 

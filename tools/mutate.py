@@ -106,7 +106,7 @@ def programs_of(build):
     # Each test is a program; embedded_test's is built without the operating system.
     tests = bazel("query", f"attr(tags, '\\[{suffix[1:]}\\]', attr(src, '_program', kind('script_test rule', "
                            "//test/...))) except filter(embedded, //test/...)")[:-1]
-    drivers = {f"//fuzz:{path.name}{suffix}": [path] for path in (ROOT / "fuzz/corpus").iterdir()}
+    drivers = {f"//fuzz:{path.name}{suffix}": [path] for path in (ROOT / "fuzz/targets/corpus").iterdir()}
     labels = UNDER_VALGRIND if build == "valgrind" else [*tests, *drivers]
     bazel("build", *labels)
     execution_root, outputs = bazel("info", "execution_root")[0], bazel("info", "bazel-bin")[0]

@@ -129,7 +129,7 @@ def build_in(root, environment):
 
 def check_names(out):
     """Returns the drivers; there is one for each directory of the corpus, and all that it needs."""
-    drivers = sorted(path.name for path in (PROJECT / "fuzz/corpus").iterdir())
+    drivers = sorted(path.name for path in (PROJECT / "fuzz/targets/corpus").iterdir())
     expected = {driver + suffix for driver in drivers for suffix in ("", ".options", "_seed_corpus.zip")}
     found = {path.name for path in out.iterdir()}
     require(drivers and found == expected, f"$OUT has not what it should: {found ^ expected}")
@@ -191,7 +191,7 @@ def check_driver(driver, build, sanitizer, scratch):
         require(packed.testzip() is None and packed.namelist(), f"{archive.name} is damaged or empty")
         packed.extractall(scratch / "seeds")
     seeds = sorted((scratch / "seeds").iterdir())
-    count = len(list((PROJECT / "fuzz/corpus" / driver.name).iterdir()))
+    count = len(list((PROJECT / "fuzz/targets/corpus" / driver.name).iterdir()))
     require(len(seeds) == count, f"{archive.name} has {len(seeds)} seeds of {count}")
     facts = (check_afl if build == "afl" else check_libfuzzer)(driver, seeds, scratch)
     profile = scratch / "profile"

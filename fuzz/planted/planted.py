@@ -3,7 +3,7 @@
 """Demands that the committed corpora find every planted bug; or measures how soon fuzzing does.
 
 A planted bug is a file DRIVER/FILE/NAME.patch beside this script, or NAME.asan.patch where only
-AddressSanitizer sees the bug: a patch of src/FILE, which fuzz/corpus/DRIVER must find. Its first
+AddressSanitizer sees the bug: a patch of src/FILE, which fuzz/targets/corpus/DRIVER must find. Its first
 line says what is wrong. A control is the same build without a patch, and must be silent.
 Exit code: 1 where a bug or a control fails, 2 for bad usage.
 """
@@ -29,11 +29,11 @@ import time
 # Not resolved: a Bazel test sees links to the files that it declares.
 PLANTED = pathlib.Path(__file__).absolute().parent
 ROOT = PLANTED.parents[1]
-CORPUS = ROOT / "fuzz/corpus"
+CORPUS = ROOT / "fuzz/targets/corpus"
 ANEW = "make it anew, by docs/fuzzing/planted.md"
 
 # -w: a bug may well be one that compilers warn of. The rest is as in tools/sanitizers.bzl, less -g.
-FLAGS = ["-std=c11", "-w", "-fno-omit-frame-pointer", "-U_FORTIFY_SOURCE", f"-I{ROOT}/include"]
+FLAGS = ["-std=c11", "-w", "-fno-omit-frame-pointer", "-U_FORTIFY_SOURCE", f"-I{ROOT}", f"-I{ROOT}/include"]
 
 MAX_REPLAY_SECONDS = 120  # the replay's own limit is for one input, and comes first
 GRACE_SECONDS = 60  # libFuzzer's, to start and to write down the last input
@@ -80,10 +80,10 @@ class Builder:
     """Compiles for all bugs what no patch changes, and for each bug the rest."""
 
     def __init__(self, compiler, scratch, options, sanitizers):
-        """The common part is the library and fuzz/*.c: the engine, the replay, the corpora's drivers."""
+        """The common part is the library and fuzz/: the engine, the replay, the corpora's drivers."""
         self.compiler, self.scratch, self.is_fuzzing = compiler, scratch, options.hunt is not None
         self.objects = {}  # of each sanitizer, by sources
-        paths = sorted(ROOT.glob("src/*.c")) + sorted(ROOT.glob("fuzz/*.c"))
+        paths = [path for room in ("src", "fuzz/engine", "fuzz/targets") for path in sorted(ROOT.glob(f"{room}/*.c"))]
         sources = [str(path.relative_to(ROOT)) for path in paths]
         for sanitizer in sorted(sanitizers):
             print(f"compiling {len(sources)} files, {sanitizer or 'plain'}", flush=True)
@@ -91,7 +91,7 @@ class Builder:
             output.mkdir()
             objects = in_parallel(options.jobs, lambda s: self.compile(s, sanitizer, ROOT, output), sources)
             self.objects[sanitizer] = dict(zip(sources, objects))
-        names = run("nm", self.objects[sanitizer]["fuzz/memory.c"])
+        names = run("nm", self.objects[sanitizer]["fuzz/engine/memory.c"])
         self.wraps = ["-Wl,--wrap=" + name for name in re.findall(r" T __wrap_(\w+)", names)]
 
     def compile(self, source, sanitizer, tree, output):
@@ -120,8 +120,8 @@ class Builder:
         objects = dict(self.objects[bug.sanitizer])
         if bug.patch:
             objects.update(self.compile_patched(bug, directory))
-        others = [f"fuzz/{path.name}.c" for path in CORPUS.iterdir() if path.name != bug.driver]
-        for source in others + ["fuzz/replay.c"] * self.is_fuzzing:
+        others = [f"fuzz/targets/{path.name}.c" for path in CORPUS.iterdir() if path.name != bug.driver]
+        for source in others + ["fuzz/targets/replay.c"] * self.is_fuzzing:
             del objects[source]
         sanitizers = ["-fsanitize=fuzzer"] * self.is_fuzzing + ["-fsanitize=address"] * bool(bug.sanitizer)
         run(self.compiler, *sanitizers, *objects.values(), *self.wraps, "-ldl", "-o", directory / "program")

@@ -4,10 +4,10 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "fuzz/driver.h"
-#include "fuzz/engine.h"
-#include "fuzz/run.h"
-#include "fuzz/subject.h"
+#include "fuzz/engine/engine.h"
+#include "fuzz/engine/run.h"
+#include "fuzz/engine/subject.h"
+#include "fuzz/targets/driver.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

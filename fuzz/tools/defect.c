@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fuzz/mutator.h"
+#include "fuzz/targets/mutator.h"
 #include "input.h"
 
 static enum defect {

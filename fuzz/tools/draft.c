@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fuzz/engine.h"
+#include "fuzz/engine/engine.h"
 
 ENGINE_BEGIN
 

@@ -21,9 +21,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "fuzz/driver.h"
-#include "fuzz/program.h"
-#include "fuzz/run.h"
+#include "fuzz/engine/program.h"
+#include "fuzz/engine/run.h"
+#include "fuzz/targets/driver.h"
 
 struct draft {
     const struct driver *driver;

@@ -19,7 +19,7 @@
 
 #include "draft.h"
 #include "explain_trace.h"
-#include "fuzz/options.h"
+#include "fuzz/targets/options.h"
 #include "input.h"
 #include "trace.h"
 #include "trial.h"

@@ -14,7 +14,7 @@ import tempfile
 import unittest
 
 EXPLAIN, DEFECTIVE = map(os.path.abspath, sys.argv[1:3])
-CORPUS = "fuzz/corpus"
+CORPUS = "fuzz/targets/corpus"
 PROGRAM_DRIVERS = [
     "mempool_misuse_fuzzer",
     "mempool_model_fuzzer",
@@ -63,7 +63,7 @@ class Scratch(unittest.TestCase):
 class Texts(Scratch):
     def test_what_explain_shows_it_reads(self):
         for driver in PROGRAM_DRIVERS:
-            shown = explain(*corpus(driver)).decode().split("# fuzz/corpus/")[1:]
+            shown = explain(*corpus(driver)).decode().split("# fuzz/targets/corpus/")[1:]
             self.assertEqual(len(shown), len(corpus(driver)))
             again = [self.write(f"{driver}_{i}", "# " + text) for i, text in enumerate(shown)]
             shown_again = explain(*again).decode().split(f"# {self.scratch}")

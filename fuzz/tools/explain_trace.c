@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "fuzz/engine.h"
+#include "fuzz/engine/engine.h"
 #include "trace_names.h"
 
 ENGINE_BEGIN

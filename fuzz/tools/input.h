@@ -12,8 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "fuzz/driver.h"
-#include "fuzz/subject.h"
+#include "fuzz/engine/subject.h"
+#include "fuzz/targets/driver.h"
 
 #define INPUT_EXIT_UNUSABLE 2
 

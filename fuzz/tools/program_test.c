@@ -6,7 +6,7 @@
 
 #define _POSIX_C_SOURCE 200809L /* scandir */
 
-#include "fuzz/program.h"
+#include "fuzz/engine/program.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -16,7 +16,7 @@
 
 #include "test/support/harness.h"
 
-#define CORPUS       "fuzz/corpus"
+#define CORPUS       "fuzz/targets/corpus"
 #define PROGRAM_SIZE 65536
 
 static void check_same(const struct operation *actual, const struct operation *expected)

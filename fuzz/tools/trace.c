@@ -6,8 +6,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "fuzz/engine.h"
-#include "fuzz/run_state.h"
+#include "fuzz/engine/engine.h"
+#include "fuzz/engine/run_state.h"
 
 ENGINE_BEGIN
 

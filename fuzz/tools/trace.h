@@ -10,9 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "fuzz/driver.h"
-#include "fuzz/program.h"
-#include "fuzz/subject.h"
+#include "fuzz/engine/program.h"
+#include "fuzz/engine/subject.h"
+#include "fuzz/targets/driver.h"
 
 enum trace_kind {
     TRACE_STEP,  /* an operation begins */

@@ -3,9 +3,9 @@
 
 #include <string.h>
 
-#include "fuzz/engine.h"
-#include "fuzz/model.h"
-#include "fuzz/run_state.h"
+#include "fuzz/engine/engine.h"
+#include "fuzz/engine/model.h"
+#include "fuzz/engine/run_state.h"
 
 ENGINE_BEGIN
 

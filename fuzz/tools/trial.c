@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "fuzz/engine.h"
+#include "fuzz/engine/engine.h"
 
 ENGINE_BEGIN
 

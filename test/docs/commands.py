@@ -17,7 +17,7 @@ ROOT = pathlib.Path.cwd()  # the runfiles of a test, or the repository
 _SOURCES = [
     (r"//bench", "bench/bench.py"),
     (r"//fuzz:coverage", "tools/coverage.py"),
-    (r"//fuzz:exhaust", "fuzz/exhaust/exhaust.c"),
+    (r"//fuzz:exhaust", "fuzz/exhaustive/exhaust.c"),
     (r"//fuzz:explain", "fuzz/tools/explain.c"),
     (r"//fuzz:minimize", "fuzz/tools/minimize.py"),
     (r"//fuzz:(\w+_)?run", "tools/fuzz_run.py"),

@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine.h"
-#include "memory.h"
-#include "subject.h"
+#include "fuzz/engine/engine.h"
+#include "fuzz/engine/memory.h"
+#include "fuzz/engine/subject.h"
 
 ENGINE_BEGIN
 

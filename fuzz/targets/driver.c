@@ -11,7 +11,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "engine.h"
+#include "fuzz/engine/engine.h"
 #include "options.h"
 
 ENGINE_BEGIN

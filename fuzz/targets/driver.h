@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "run.h"
+#include "fuzz/engine/run.h"
 
 struct driver {
     const char *name; /* of the fuzz test, and of its corpus */

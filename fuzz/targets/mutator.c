@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "engine.h"
+#include "fuzz/engine/engine.h"
 
 /* Tells MemorySanitizer that libFuzzer, which is not instrumented, has written something. */
 __attribute__((weak)) void __msan_unpoison(const volatile void *memory, size_t size);
