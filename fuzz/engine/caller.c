@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include "caller.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "engine.h"
-#include "run_state.h"
 
 ENGINE_BEGIN
 
@@ -14,54 +15,51 @@ ENGINE_BEGIN
 
 static _Alignas(4096) uint8_t buffers[PROGRAM_POOL_COUNT][4096 + BUFFER_SIZE + EDGE];
 
-/* What callbacks are given: the pool that they are for. */
-static unsigned numbers[PROGRAM_POOL_COUNT] = {0, 1, 2, 3};
-
-static void expect(bool is_so, const char *expected, const char *seen)
+/* Callbacks are given the pool that they are for. Returns: its run. */
+static struct run *run_of(void *data, const char *expected)
 {
-    if (!is_so) {
-        run_failed(expected, seen);
-    }
+    struct run *run = ((struct run_pool *)data)->run;
+    run_require(run, data == run_pool(run), expected, "another");
+    return run;
 }
 
-void caller_misuse(void)
+void caller_misuse(struct run *run)
 {
-    struct run_pool *pool = &run.pools[run.pool];
-    if (run.misuse.is_due && !run.misuse.is_misaligned) {
-        run.misuse.is_due = false;
-        run.misuse.is_done = true;
-        run.settings->subject->call(&pool->storage, run.misuse.call, run.misuse.pointer,
-                                    &run.result);
-        run_failed("a call is refused during another", "it returned");
+    if (run->misuse.is_due && !run->misuse.is_misaligned) {
+        run->misuse.is_due = false;
+        run->misuse.is_done = true;
+        run->settings->subject->call(&run_pool(run)->storage, run->misuse.call, run->misuse.pointer,
+                                     &run->result);
+        run_failed(run, "a call is refused during another", "it returned");
     }
 }
 
 /* Whether this request is the one to be misaligned. */
-static bool is_misaligned(size_t alignment)
+static bool is_misaligned(struct run_misuse *misuse, size_t alignment)
 {
-    if (!run.misuse.is_due || !run.misuse.is_misaligned || run.misuse.passed_count-- != 0) {
+    if (!misuse->is_due || !misuse->is_misaligned || misuse->passed_count-- != 0) {
         return false;
     }
-    run.misuse.is_due = false;
-    run.misuse.is_done = alignment > 1;
-    return run.misuse.is_done;
+    misuse->is_due = false;
+    misuse->is_done = alignment > 1;
+    return misuse->is_done;
 }
 
 /* Before the memory that it returns stands its size. */
 static void *acquire(void *source_data, size_t size, size_t alignment)
 {
+    struct run *run = run_of(source_data, "a source gets its source_data");
     size_t lead = alignment > 4 * sizeof(size) ? alignment : 4 * sizeof(size);
-    expect(source_data == &numbers[run.pool], "a source gets its source_data", "another");
-    expect(size > 0 && size % alignment == 0, "a source is asked for a multiple of alignment",
-           "an odd size");
-    caller_misuse();
-    run.pools[run.pool].source_count++;
+    run_require(run, size > 0 && size % alignment == 0,
+                "a source is asked for a multiple of alignment", "an odd size");
+    caller_misuse(run);
+    run_pool(run)->source_count++;
     uint8_t *memory =
         size < SIZE_MAX / 2 ? aligned_alloc(lead, lead + (size + lead) / lead * lead) : NULL;
     if (memory == NULL) {
         return NULL;
     }
-    lead += is_misaligned(alignment);
+    lead += is_misaligned(&run->misuse, alignment);
     memcpy(memory + lead - sizeof(size), &size, sizeof(size));
     memcpy(memory + lead - 2 * sizeof(size), &lead, sizeof(lead));
     memset(memory + lead, GARBAGE, size < 4096 ? size : 4096);
@@ -70,22 +68,23 @@ static void *acquire(void *source_data, size_t size, size_t alignment)
 
 static void release(void *source_data, void *memory, size_t size)
 {
+    struct run *run = run_of(source_data, "a source gets its source_data");
     size_t acquired[2];
     memcpy(acquired, (uint8_t *)memory - sizeof(acquired), sizeof(acquired));
-    expect(source_data == &numbers[run.pool], "a source gets its source_data", "another");
-    expect(acquired[1] == size, "memory is released by the size it was acquired with", "another");
+    run_require(run, acquired[1] == size, "memory is released by the size it was acquired with",
+                "another");
     free((uint8_t *)memory - acquired[0]);
-    run.pools[run.pool].released_size += size;
+    run_pool(run)->released_size += size;
     /* The first of two is of a region's slots, and its tables still wait to be released. */
-    if (run.misuse.has_releases && run.misuse.passed_count++ % 2 == 1) {
-        caller_misuse();
+    if (run->misuse.has_releases && run->misuse.passed_count++ % 2 == 1) {
+        caller_misuse(run);
     }
 }
 
 /* Grants what a block of 64 bytes and its tables take, or a few objects. */
 static void *acquire_little(void *source_data, size_t size, size_t alignment)
 {
-    const struct cork_mempool_options *options = &run.pools[run.pool].init.options;
+    const struct cork_mempool_options *options = &((struct run_pool *)source_data)->init.options;
     return size <= 4096 + 4 * (options->element_size + options->alignment)
                ? acquire(source_data, size, alignment)
                : NULL;
@@ -96,17 +95,18 @@ static const struct cork_mempool_source little = {acquire_little, release};
 
 static int construct(void *user_data, void *object)
 {
-    expect(user_data == &numbers[run.pool], "a constructor gets its user_data", "another");
-    caller_misuse();
-    run.pools[run.pool].construct_count++;
-    model_construct(&run.model, run.pool, object);
+    struct run *run = run_of(user_data, "a constructor gets its user_data");
+    caller_misuse(run);
+    run_pool(run)->construct_count++;
+    model_construct(&run->model, run->pool, object);
     return 0;
 }
 
 static int construct_at_times(void *user_data, void *object)
 {
-    if (run.pools[run.pool].construct_count % 3 == 1) {
-        run.pools[run.pool].construct_count++;
+    struct run_pool *pool = user_data;
+    if (pool->construct_count % 3 == 1) {
+        pool->construct_count++;
         errno = EDOM;
         return -1;
     }
@@ -115,12 +115,12 @@ static int construct_at_times(void *user_data, void *object)
 
 static void destruct(void *user_data, void *object)
 {
-    expect(user_data == &numbers[run.pool], "a destructor gets its user_data", "another");
-    model_destruct(&run.model, run.pool, object);
-    caller_misuse();
+    struct run *run = run_of(user_data, "a destructor gets its user_data");
+    model_destruct(&run->model, run->pool, object);
+    caller_misuse(run);
 }
 
-void caller_give(struct cork_mempool_options *options, unsigned pool, uint32_t bits)
+void caller_give(struct run_pool *pool, struct cork_mempool_options *options, uint32_t bits)
 {
     const size_t number = bits >> 24;
     options->protections = bits & 0x7f;
@@ -131,14 +131,14 @@ void caller_give(struct cork_mempool_options *options, unsigned pool, uint32_t b
     case PROGRAM_LITTLE:
         options->block_size = 64;
         options->source = &little;
-        options->source_data = &numbers[pool];
+        options->source_data = pool;
         break;
     case PROGRAM_SOURCE:
         options->source = &source;
-        options->source_data = &numbers[pool];
+        options->source_data = pool;
         break;
     case PROGRAM_BUFFER:
-        options->buffer = &buffers[pool][EDGE + number % 64];
+        options->buffer = &buffers[pool - pool->run->pools][EDGE + number % 64];
         options->buffer_size = (number + 1) * (BUFFER_SIZE / 256);
         break;
     default:
@@ -147,7 +147,7 @@ void caller_give(struct cork_mempool_options *options, unsigned pool, uint32_t b
     if ((bits >> 14 & 2) != 0) {
         options->init_object = (bits >> 14 & 1) != 0 ? construct_at_times : construct;
         options->done_object = destruct;
-        options->user_data = &numbers[pool];
+        options->user_data = pool;
     }
 }
 
@@ -161,20 +161,21 @@ void caller_protect(struct cork_mempool_options *options, unsigned added)
     options->seed += options->seed == 0;
 }
 
-void caller_start(unsigned pool)
+void caller_start(struct run *run)
 {
-    if (run.pools[pool].init.options.buffer != NULL) {
-        memset(buffers[pool], GARBAGE, sizeof(buffers[pool]));
+    if (run_pool(run)->init.options.buffer != NULL) {
+        memset(buffers[run->pool], GARBAGE, sizeof(buffers[run->pool]));
     }
 }
 
-void caller_end(unsigned pool)
+void caller_end(struct run *run)
 {
-    const struct cork_mempool_options *options = &run.pools[pool].init.options;
+    const struct cork_mempool_options *options = &run_pool(run)->init.options;
     const uint8_t *buffer = options->buffer;
     for (size_t i = 0; i < EDGE && buffer != NULL; i++) {
-        expect(buffer[options->buffer_size + i] == GARBAGE && *(buffer - i - 1) == GARBAGE,
-               "a pool writes to nothing around its buffer", "it did");
+        run_require(run,
+                    buffer[options->buffer_size + i] == GARBAGE && *(buffer - i - 1) == GARBAGE,
+                    "a pool writes to nothing around its buffer", "it did");
     }
 }
 

@@ -1,24 +1,27 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include "calls.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "caller.h"
 #include "engine.h"
-#include "run_state.h"
+#include "refusal.h"
 
 ENGINE_BEGIN
 
-/* What pools hold before their first init, and what follows them. */
-const uint8_t run_garbage[PROGRAM_POOL_COUNT] = {0xa5, 0x00, 0xff, 0x5a};
-#define GUARD_SIZE 64
+#define GUARD_SIZE    64                 /* bytes behind a pool that it may not write */
+#define MAX_LIVE_SIZE ((size_t)32 << 20) /* bytes of live objects, of all pools */
 
-static void expect_no_memory(const struct memory_account *memory, const char *expected)
+static void expect_no_memory(struct run *run, const char *expected)
 {
+    const struct memory_account *memory = &run_pool(run)->memory;
     if (memory->mapped_size != 0 || memory->heap_count != 0) {
         char seen[100];
         snprintf(seen, sizeof(seen), "%zu bytes mapped, %zu allocations", memory->mapped_size,
                  memory->heap_count);
-        run_failed(expected, seen);
+        run_failed(run, expected, seen);
     }
 }
 
@@ -45,47 +48,36 @@ static void *live_remove(struct run_pool *pool, size_t index)
     return object;
 }
 
-static bool may_issue(const struct model_pool *pool)
-{
-    if (run.work >= run.max_work || run.model.slot_count == MODEL_SLOT_LIMIT) {
-        return false;
-    }
-    return pool->memory == MODEL_NEW_FAILS ||
-           (run.live_count < MODEL_LIVE_LIMIT && pool->object_size <= RUN_MAX_LIVE_SIZE &&
-            run.live_size <= RUN_MAX_LIVE_SIZE - pool->object_size);
-}
-
 /* Whether what stats says of free objects holds, after a call that was not refused: it is more than
  * 0 exactly where new asks for no memory, and changes by one with each object. */
-static void expect_count(struct run_pool *pool, enum subject_call call, const void *pointer,
+static void expect_count(struct run *run, enum subject_call call, const void *pointer,
                          bool has_asked)
 {
-    const bool is_new = call == SUBJECT_NEW;
-    if (pool->is_counted && is_new && run.result.object != NULL &&
-        (pool->free_count != 0) == has_asked) {
-        run_failed("new asks for memory where no object is free, and only there",
-                   has_asked ? "it does" : "it does not");
-    }
-    if (pool->is_counted && call == SUBJECT_STATS &&
-        run.result.stats.free_count != pool->free_count) {
-        run_failed("a pool counts its free objects", "it does not");
-    }
+    struct run_pool *pool = run_pool(run);
+    const struct subject *subject = run->settings->subject;
+    const struct subject_result *result = &run->result;
     switch (call) {
     case SUBJECT_STATS:
+        run_require(run, !pool->is_counted || result->stats.free_count == pool->free_count,
+                    "a pool counts its free objects", "it does not");
         /* Who can never have another block asks for none. */
-        pool->is_counted = run.settings->subject->keeps_freed &&
-                           !run.settings->subject->is_unseen &&
-                           run.model.pools[run.pool].memory == MODEL_NEW_SUCCEEDS &&
-                           run.result.stats.region_count > 0;
-        pool->free_count = run.result.stats.free_count;
+        pool->is_counted = subject->keeps_freed && !subject->is_unseen &&
+                           run_known(run)->memory == MODEL_NEW_SUCCEEDS &&
+                           result->stats.region_count > 0;
+        pool->free_count = result->stats.free_count;
         break;
     case SUBJECT_NEW:
-        pool->is_counted &= run.result.object != NULL && !has_asked;
+        run_require(run,
+                    !pool->is_counted || result->object == NULL ||
+                        (pool->free_count == 0) == has_asked,
+                    "new asks for memory where no object is free, and only there",
+                    has_asked ? "it does" : "it does not");
+        pool->is_counted &= result->object != NULL && !has_asked;
         pool->free_count--;
         break;
     case SUBJECT_FREE:
         /* What is put into quarantine is not free, and may let another out. */
-        pool->is_counted &= (pool->init.options.protections & CORK_MEMPOOL_QUARANTINE) == 0;
+        pool->is_counted &= !run_has(run, CORK_MEMPOOL_QUARANTINE);
         pool->free_count += pointer != NULL;
         break;
     case SUBJECT_CHECK:
@@ -97,65 +89,68 @@ static void expect_count(struct run_pool *pool, enum subject_call call, const vo
     }
 }
 
-const struct subject_result *run_call(enum subject_call call, void *pointer)
+const struct subject_result *calls_make(struct run *run, enum subject_call call, void *pointer)
 {
-    struct run_pool *pool = &run.pools[run.pool];
+    struct run_pool *pool = run_pool(run);
+    const struct cork_mempool_violation *violation = &run->result.violation;
     const size_t request_count = pool->memory.request_count;
     memory_enter(&pool->memory);
-    run.settings->subject->call(&pool->storage, call, pointer, &run.result);
+    run->settings->subject->call(&pool->storage, call, pointer, &run->result);
     memory_leave();
-    if (run.misuse.is_done) {
-        misuse_refused(pool);
-    } else if (run.result.violation.kind != 0 &&
-               (call != SUBJECT_NEW || run.damaged == NULL ||
-                run.result.violation.kind != CORK_MEMPOOL_WRITE_AFTER_FREE ||
-                run.result.violation.pointer != run.damaged)) {
-        run_failed("a call is not refused", run.result.violation.message);
+    const bool is_damage_found = call == SUBJECT_NEW && run->damaged != NULL &&
+                                 violation->kind == CORK_MEMPOOL_WRITE_AFTER_FREE &&
+                                 violation->pointer == run->damaged;
+    if (run->misuse.is_done) {
+        refusal_verify_misuse(run);
+    } else {
+        run_require(run, violation->kind == 0 || is_damage_found, "a call is not refused",
+                    violation->message);
     }
-    if (run.result.violation.kind == 0) {
-        expect_count(pool, call, pointer, pool->memory.request_count != request_count);
+    if (violation->kind == 0) {
+        expect_count(run, call, pointer, pool->memory.request_count != request_count);
     } else {
         pool->is_counted = false;
     }
-    return &run.result;
+    return &run->result;
 }
 
-const struct cork_mempool_stats *run_stats(void)
+const struct cork_mempool_stats *calls_stats(struct run *run)
 {
-    return &run_call(SUBJECT_STATS, NULL)->stats;
+    return &calls_make(run, SUBJECT_STATS, NULL)->stats;
 }
 
 /* Where a pool of these options may have come by its newest object. */
-static void expect_memory(const struct run_pool *pool, const void *object)
+static void expect_memory(struct run *run, const void *object)
 {
+    const struct run_pool *pool = run_pool(run);
     const struct cork_mempool_options *options = &pool->init.options;
+    const size_t request_count = pool->memory.request_count;
     const size_t offset = (size_t)((uintptr_t)object - (uintptr_t)options->buffer);
-    if (options->buffer == NULL && pool->memory.request_count == 0 &&
-        !run.settings->subject->is_unseen) {
-        run_failed("a first object takes memory", "no request; memory.c needs a static subject");
-    }
-    if (options->source != NULL && pool->memory.request_count != pool->source_count) {
-        run_failed("all memory comes from the caller's source", "another request");
-    }
-    if (options->buffer != NULL &&
-        (pool->memory.request_count != 0 || offset > options->buffer_size ||
-         run.model.pools[run.pool].object_size > options->buffer_size - offset)) {
-        run_failed("all memory comes from the caller's buffer", "other memory");
-    }
+    run_require(run,
+                options->buffer != NULL || request_count != 0 || run->settings->subject->is_unseen,
+                "a first object takes memory", "no request; memory.c needs a static subject");
+    run_require(run, options->source == NULL || request_count == pool->source_count,
+                "all memory comes from the caller's source", "another request");
+    run_require(run,
+                options->buffer == NULL ||
+                    (request_count == 0 && offset <= options->buffer_size &&
+                     run_known(run)->object_size <= options->buffer_size - offset),
+                "all memory comes from the caller's buffer", "other memory");
 }
 
 /* A new that the constructor failed gives what the constructor says. */
-static bool is_not_constructed(const struct run_pool *pool, size_t construct_count)
+static bool is_not_constructed(struct run *run, size_t construct_count)
 {
-    return run.result.object == NULL && run.result.error == EDOM &&
-           pool->construct_count == construct_count + 1;
+    return run->result.object == NULL && run->result.error == EDOM &&
+           run_pool(run)->construct_count == construct_count + 1;
 }
 
 /* Fails, when all memory can be had again, what need not have failed. */
-static void retry(struct run_pool *pool)
+static void retry(struct run *run)
 {
+    struct run_pool *pool = run_pool(run);
     const struct memory_account before = pool->memory;
-    const struct model_pool *known = &run.model.pools[run.pool];
+    const struct model_pool *known = run_known(run);
     const size_t construct_count = pool->construct_count;
     if (known->memory != MODEL_NEW_SUCCEEDS || known->live_count == known->max_objects ||
         known->has_buffer) {
@@ -164,152 +159,194 @@ static void retry(struct run_pool *pool)
     pool->memory.largest_mapping = 0;
     pool->memory.failing_request = 0;
     pool->memory.failing_mask = 0;
-    if (run_call(SUBJECT_NEW, NULL)->object == NULL && !is_not_constructed(pool, construct_count)) {
-        run_failed("where there is memory again, new succeeds", "NULL");
-    }
+    calls_make(run, SUBJECT_NEW, NULL);
+    run_require(run, run->result.object != NULL || is_not_constructed(run, construct_count),
+                "where there is memory again, new succeeds", "NULL");
     pool->memory.largest_mapping = before.largest_mapping;
     pool->memory.failing_request = before.failing_request;
     pool->memory.failing_mask = before.failing_mask;
 }
 
 /* new, with all that follows from it but the model's. Returns: whether that is all. */
-static bool call_new(struct run_pool *pool)
+static bool call_new(struct run *run)
 {
-    const struct model_pool *known = &run.model.pools[run.pool];
+    struct run_pool *pool = run_pool(run);
+    const struct model_pool *known = run_known(run);
     const struct memory_account before = pool->memory;
     const size_t construct_count = pool->construct_count;
-    run_call(SUBJECT_NEW, NULL);
+    calls_make(run, SUBJECT_NEW, NULL);
     if (pool->memory.refusal_count != before.refusal_count) {
-        model_pressed(&run.model, run.pool);
+        model_pressed(&run->model, run->pool);
     }
-    if (run.result.violation.kind != 0) {
+    if (run->result.violation.kind != 0) {
         return true;
     }
-    if (run.result.object == NULL && known->keeps_freed && known->freed_count == 0 &&
-        pool->construct_count == construct_count &&
-        (pool->memory.mapped_size != before.mapped_size ||
-         pool->memory.heap_count != before.heap_count)) {
-        run_failed("a new that fails keeps no memory", "it does");
-    }
-    if (run.result.object == NULL && run.settings->is_retrying) {
-        if (pool->construct_count == construct_count) {
-            model_new(&run.model, run.pool, NULL, run.result.error);
+    const bool is_constructed = pool->construct_count != construct_count;
+    run_require(run,
+                run->result.object != NULL || !known->keeps_freed || known->freed_count != 0 ||
+                    is_constructed ||
+                    (pool->memory.mapped_size == before.mapped_size &&
+                     pool->memory.heap_count == before.heap_count),
+                "a new that fails keeps no memory", "it does");
+    if (run->result.object == NULL && run->settings->is_retrying) {
+        if (!is_constructed) {
+            model_new(&run->model, run->pool, NULL, run->result.error);
         }
-        retry(pool);
+        retry(run);
     }
-    return is_not_constructed(pool, construct_count);
+    return is_not_constructed(run, construct_count);
 }
 
-void run_new(struct run_pool *pool)
+static bool may_issue(const struct run *run)
 {
-    const struct model_pool *known = &run.model.pools[run.pool];
-    const bool may_rest = (pool->init.options.protections & CORK_MEMPOOL_QUARANTINE) != 0;
+    const struct model_pool *known = run_known(run);
+    if (run->work >= run->max_work || run->model.slot_count == MODEL_SLOT_LIMIT) {
+        return false;
+    }
+    return known->memory == MODEL_NEW_FAILS ||
+           (run->live_count < MODEL_LIVE_LIMIT && known->object_size <= MAX_LIVE_SIZE &&
+            run->live_size <= MAX_LIVE_SIZE - known->object_size);
+}
+
+void calls_new(struct run *run)
+{
+    struct run_pool *pool = run_pool(run);
+    const struct model_pool *known = run_known(run);
+    const bool may_rest = run_has(run, CORK_MEMPOOL_QUARANTINE);
     const size_t freed_count = may_rest || !known->keeps_freed ? 0 : known->freed_count;
     const size_t request_count = pool->memory.request_count;
-    if (!may_issue(known)) {
+    if (!may_issue(run)) {
         return;
     }
-    run.work += 1 + (known->object_size < 8192 ? known->object_size : 8192) / 512;
-    const bool is_refused = call_new(pool);
-    run.work += 8 * (pool->memory.request_count - request_count);
-    if (is_refused) {
+    run->work += 1 + (known->object_size < 8192 ? known->object_size : 8192) / 512;
+    const bool is_all = call_new(run);
+    run->work += 8 * (pool->memory.request_count - request_count);
+    if (is_all) {
         return;
     }
-    if (freed_count > 0 && pool->memory.request_count != request_count) {
-        run_failed("new asks for no memory while freed objects wait", "it did");
-    }
-    model_new(&run.model, run.pool, run.result.object, run.result.error);
-    if (run.result.object != NULL) {
-        expect_memory(pool, run.result.object);
-        live_append(pool, run.result.object);
-        run.live_count++;
-        run.live_size += known->object_size;
+    run_require(run, freed_count == 0 || pool->memory.request_count == request_count,
+                "new asks for no memory while freed objects wait", "it did");
+    model_new(&run->model, run->pool, run->result.object, run->result.error);
+    if (run->result.object != NULL) {
+        expect_memory(run, run->result.object);
+        live_append(pool, run->result.object);
+        run->live_count++;
+        run->live_size += known->object_size;
     }
 }
 
 /* A live object is about to be freed. */
-static void *take_at(struct run_pool *pool, size_t index)
+static void *take_at(struct run *run, size_t index)
 {
-    void *object = live_remove(pool, index);
-    run.work++;
-    run.live_count--;
-    run.live_size -= run.model.pools[run.pool].object_size;
-    model_free(&run.model, run.pool, object);
+    void *object = live_remove(run_pool(run), index);
+    run->work++;
+    run->live_count--;
+    run->live_size -= run_known(run)->object_size;
+    model_free(&run->model, run->pool, object);
     return object;
 }
 
-void run_free_at(struct run_pool *pool, size_t index)
+void calls_free_at(struct run *run, size_t index)
 {
-    run_call(SUBJECT_FREE, take_at(pool, index));
+    calls_make(run, SUBJECT_FREE, take_at(run, index));
+}
+
+void calls_free_next(struct run *run, size_t order, uint32_t *state)
+{
+    const size_t count = run_pool(run)->count;
+    size_t index = 0;
+    switch ((enum order_kind)(order % 4)) {
+    case ORDER_LIFO:
+        index = count - 1;
+        break;
+    case ORDER_FIFO:
+        break;
+    case ORDER_STRIDE:
+        index = *state % count;
+        *state = (uint32_t)(index + order / 4);
+        break;
+    case ORDER_RANDOM:
+        *state = (*state + (uint32_t)order) * 1664525 + 1013904223;
+        index = (*state >> 8) % count;
+        break;
+    }
+    calls_free_at(run, index);
+}
+
+void calls_free_many(struct run *run, size_t count, size_t order)
+{
+    uint32_t state = 0;
+    for (size_t i = 0; i < count && run_pool(run)->count > 0; i++) {
+        calls_free_next(run, order, &state);
+    }
 }
 
 /* Where protections must be verified, check looks at each byte. Returns: units of work. */
-static size_t check_work(const struct run_pool *pool)
+static size_t check_work(struct run *run)
 {
-    const unsigned verified = CORK_MEMPOOL_CANARY | CORK_MEMPOOL_SEAL | CORK_MEMPOOL_WIPE;
-    const struct model_pool *known = &run.model.pools[run.pool];
-    const bool is_verified = (pool->init.options.protections & verified) != 0;
+    const struct model_pool *known = run_known(run);
+    const bool is_verified =
+        run_has(run, CORK_MEMPOOL_CANARY | CORK_MEMPOOL_SEAL | CORK_MEMPOOL_WIPE);
     return is_verified ? (known->live_count + known->freed_count) * (1 + known->object_size / 512)
                        : 0;
 }
 
-static bool is_garbage(const uint8_t *bytes)
+static bool is_garbage(const uint8_t *bytes, uint8_t garbage)
 {
     uint64_t difference = 0;
     for (size_t i = 0; i < GUARD_SIZE; i += sizeof(difference)) {
         uint64_t word;
         memcpy(&word, bytes + i, sizeof(word));
-        difference |= word ^ run_garbage[run.pool] * UINT64_C(0x0101010101010101);
+        difference |= word ^ garbage * UINT64_C(0x0101010101010101);
     }
     return difference == 0;
 }
 
-/* As deep as no more than so many units of work allow. */
-void run_inspect(size_t work)
+void calls_inspect(struct run *run, size_t work)
 {
-    const struct run_pool *pool = &run.pools[run.pool];
-    const bool is_deep = check_work(pool) <= work;
-    const bool is_sound = !is_deep || run_call(SUBJECT_CHECK, NULL)->is_true;
-    const bool is_plausible = run_call(SUBJECT_STATS, NULL)->is_true;
-    run.work += is_deep ? check_work(pool) : 0;
-    if (!is_garbage(&pool->storage.bytes[run.settings->subject->pool_size])) {
-        run_failed("a pool writes to nothing behind itself", "it did");
-    }
-    model_inspected(&run.model, run.pool, is_sound && is_plausible, &run.result.stats);
+    const uint8_t *behind = &run_pool(run)->storage.bytes[run->settings->subject->pool_size];
+    const bool is_deep = check_work(run) <= work;
+    const bool is_sound = !is_deep || calls_make(run, SUBJECT_CHECK, NULL)->is_true;
+    const bool is_plausible = calls_make(run, SUBJECT_STATS, NULL)->is_true;
+    run->work += is_deep ? check_work(run) : 0;
+    run_require(run, is_garbage(behind, run_garbage(run->pool)),
+                "a pool writes to nothing behind itself", "it did");
+    model_inspected(&run->model, run->pool, is_sound && is_plausible, &run->result.stats);
 }
 
-void run_check(void)
+void calls_check(struct run *run)
 {
-    const unsigned current = run.pool;
-    model_compare(&run.model);
-    run.work += run.live_count;
-    for (run.pool = 0; run.pool < PROGRAM_POOL_COUNT; run.pool++) {
-        if (run.pools[run.pool].is_initialized) {
-            run_inspect(SIZE_MAX);
+    const unsigned current = run->pool;
+    model_compare(&run->model);
+    run->work += run->live_count;
+    for (run->pool = 0; run->pool < PROGRAM_POOL_COUNT; run->pool++) {
+        if (run_pool(run)->is_initialized) {
+            calls_inspect(run, SIZE_MAX);
         }
     }
-    run.pool = current;
+    run->pool = current;
 }
 
-void run_done(struct run_pool *pool, size_t order)
+void calls_done(struct run *run, size_t order)
 {
-    run_free_many(pool, SIZE_MAX, order);
-    run_inspect(0);
-    run.work += check_work(pool);
-    if (run_call(SUBJECT_DONE, NULL)->violation.kind != 0) {
-        run_call(SUBJECT_DONE, NULL);
+    calls_free_many(run, SIZE_MAX, order);
+    calls_inspect(run, 0);
+    run->work += check_work(run);
+    if (calls_make(run, SUBJECT_DONE, NULL)->violation.kind != 0) {
+        calls_make(run, SUBJECT_DONE, NULL);
     }
-    model_done(&run.model, run.pool);
-    pool->is_initialized = false;
-    expect_no_memory(&pool->memory, "done gives all memory back");
-    caller_end(run.pool);
+    model_done(&run->model, run->pool);
+    run_pool(run)->is_initialized = false;
+    expect_no_memory(run, "done gives all memory back");
+    caller_end(run);
 }
 
-/* Uses pool->init, which is set. Options that may be refused are replaced then. */
-void run_init(struct run_pool *pool)
+/* Options that may be refused are replaced then. */
+void calls_init(struct run *run)
 {
+    struct run_pool *pool = run_pool(run);
     struct cork_mempool_options *options = &pool->init.options;
-    caller_start(run.pool);
+    caller_start(run);
     pool->is_initialized = true;
     pool->is_trimmed = false;
     pool->base = 0;
@@ -317,116 +354,115 @@ void run_init(struct run_pool *pool)
     pool->source_count = 0;
     pool->released_size = 0;
     pool->construct_count = 0;
-    pool->memory = (struct memory_account){.failing_mask = run.settings->failing_mask};
+    pool->memory = (struct memory_account){.failing_mask = run->settings->failing_mask};
     memory_enter(&pool->memory);
-    if (!run.settings->subject->init(&pool->storage, &pool->init)) {
-        if (options->buffer == NULL && options->element_size <= 1 << 20 &&
-            options->block_size <= 1 << 20) {
-            run_failed("init_with accepts the options", "it does not");
-        }
+    if (!run->settings->subject->init(&pool->storage, &pool->init)) {
+        run_require(run,
+                    options->buffer != NULL || options->element_size > 1 << 20 ||
+                        options->block_size > 1 << 20,
+                    "init_with accepts the options", "it does not");
         pool->init.form = SUBJECT_INIT_SIZE_EX;
         *options = (struct cork_mempool_options){.element_size = options->element_size,
                                                  .block_size = options->block_size};
-        run.settings->subject->init(&pool->storage, &pool->init);
+        run->settings->subject->init(&pool->storage, &pool->init);
     }
     memory_leave();
-    model_init(&run.model, run.pool, &pool->init);
-    if (run.settings->failing_mask != 0) {
-        model_limit(&run.model, run.pool);
+    model_init(&run->model, run->pool, &pool->init);
+    if (run->settings->failing_mask != 0) {
+        model_limit(&run->model, run->pool);
     }
-    expect_no_memory(&pool->memory, "init takes no memory");
+    expect_no_memory(run, "init takes no memory");
 }
 
-/* The visitor frees one of so many. */
 static void visit(void *user_data, void *object)
 {
-    struct run_pool *pool = &run.pools[run.pool];
+    struct run *run = user_data;
+    struct run_pool *pool = run_pool(run);
     struct subject_result result;
-    (void)user_data;
-    run.work++;
-    run.visited_count++;
-    model_visit(&run.model, run.pool, object, run.visit);
-    if (run.misuse.call > SUBJECT_FREE) {
-        caller_misuse();
+    run->work++;
+    run->visited_count++;
+    model_visit(&run->model, run->pool, object, run->visit);
+    if (run->misuse.call > SUBJECT_FREE) {
+        caller_misuse(run);
     }
-    if (run.visit_every != 0 && run.visited_count % run.visit_every == 0) {
+    if (run->visit_every != 0 && run->visited_count % run->visit_every == 0) {
         size_t index = 0;
         while (pool->objects[pool->first + index] != object) {
             index++;
         }
-        take_at(pool, index);
-        run.settings->subject->call(&pool->storage, SUBJECT_FREE, object, &result);
-        if (result.violation.kind != 0) {
-            run_failed("a visitor may free the object it is given", result.violation.message);
-        }
+        take_at(run, index);
+        run->settings->subject->call(&pool->storage, SUBJECT_FREE, object, &result);
+        run_require(run, result.violation.kind == 0, "a visitor may free the object it is given",
+                    result.violation.message);
     }
 }
 
-void run_foreach(size_t every)
+void calls_foreach(struct run *run, size_t every)
 {
-    const size_t live_count = run.model.pools[run.pool].live_count;
-    run.visit++;
-    run.visit_every = every;
-    run.visited_count = 0;
-    run.result.visit = visit;
-    run_call(SUBJECT_FOREACH, NULL);
-    if (run.visited_count != live_count && run.result.violation.kind == 0) {
-        run_failed("all live objects are visited", "fewer");
-    }
+    const size_t live_count = run_known(run)->live_count;
+    run->visit++;
+    run->visit_every = every;
+    run->visited_count = 0;
+    run->result.visit = visit;
+    run->result.visit_data = run;
+    calls_make(run, SUBJECT_FOREACH, NULL);
+    run_require(run, run->visited_count == live_count || run->result.violation.kind != 0,
+                "all live objects are visited", "fewer");
 }
 
-static void expect_owns(const void *pointer, bool is_owned)
+static void expect_owns(struct run *run, const void *pointer, bool is_owned)
 {
-    if (run_call(SUBJECT_OWNS, (void *)(uintptr_t)pointer)->is_true != is_owned) {
-        run_failed("a pool owns its live objects and nothing else",
-                   is_owned ? "not a live object" : "something else");
-    }
+    calls_make(run, SUBJECT_OWNS, (void *)(uintptr_t)pointer);
+    run_require(run, run->result.is_true == is_owned,
+                "a pool owns its live objects and nothing else",
+                is_owned ? "not a live object" : "something else");
 }
 
-void run_owns(struct run_pool *pool, size_t index)
+void calls_owns(struct run *run, size_t index)
 {
-    const struct model_slot *slot = model_pick(&run.model, run.pool, index, true);
-    expect_owns(NULL, false);
-    expect_owns(&run, false);
+    const struct run_pool *pool = run_pool(run);
+    const struct model_slot *slot = model_pick(&run->model, run->pool, index, true);
+    expect_owns(run, NULL, false);
+    expect_owns(run, run, false);
     if (slot != NULL) {
-        expect_owns((const void *)slot->address, false);
+        expect_owns(run, (const void *)slot->address, false);
     }
     if (pool->count > 0) {
         const char *object = pool->objects[pool->first + index % pool->count];
-        expect_owns(object, true);
-        if (run.model.pools[run.pool].object_size > 1) {
-            expect_owns(object + 1, false);
+        expect_owns(run, object, true);
+        if (run_known(run)->object_size > 1) {
+            expect_owns(run, object + 1, false);
         }
     }
 }
 
-void run_clear(struct run_pool *pool)
+void calls_clear(struct run *run)
 {
-    const uint32_t first = run.model.pools[run.pool].free_number;
-    while (pool->count > 0) {
-        take_at(pool, pool->count - 1);
+    const uint32_t first = run_known(run)->free_number;
+    while (run_pool(run)->count > 0) {
+        take_at(run, run_pool(run)->count - 1);
     }
-    model_clear(&run.model, run.pool, first);
-    run_call(SUBJECT_CLEAR, NULL);
+    model_clear(&run->model, run->pool, first);
+    calls_make(run, SUBJECT_CLEAR, NULL);
 }
 
-void run_trim(struct run_pool *pool)
+void calls_trim(struct run *run)
 {
-    const size_t memory_size = run_stats()->memory_size;
+    struct run_pool *pool = run_pool(run);
+    const size_t memory_size = calls_stats(run)->memory_size;
     const size_t released_size = pool->released_size;
-    run_call(SUBJECT_TRIM, NULL);
-    if (run.result.violation.kind == 0 &&
-        (run.result.size > memory_size ||
-         (pool->init.options.source != NULL &&
-          run.result.size != pool->released_size - released_size))) {
-        run_failed("trim says how much it has given back", "more, or less");
-    }
-    model_trim(&run.model, run.pool);
-    run.work += 16;
+    const bool is_refused = calls_make(run, SUBJECT_TRIM, NULL)->violation.kind != 0;
+    run_require(run,
+                is_refused || (run->result.size <= memory_size &&
+                               (pool->init.options.source == NULL ||
+                                run->result.size == pool->released_size - released_size)),
+                "trim says how much it has given back", "more, or less");
+    model_trim(&run->model, run->pool);
+    run->work += 16;
     pool->is_trimmed = true;
     pool->base = 0;
-    if (pool->count == 0 && run.result.violation.kind == 0) {
-        expect_no_memory(&pool->memory, "trim gives back all that no object needs");
+    if (pool->count == 0 && !is_refused) {
+        expect_no_memory(run, "trim gives back all that no object needs");
     }
 }
 

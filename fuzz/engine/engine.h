@@ -3,6 +3,21 @@
 #define FUZZ_ENGINE_H
 
 /*
+ * The engine runs programs on a subject, and compares each result with what a model expects. It is
+ * a library in one direction: a part includes and calls only parts that stand above it.
+ *
+ *     subject    what is fuzzed, by a name, an init and a call; subject_cork is our pool
+ *     program    the language: what bytes and text mean
+ *     memory     what memory a subject takes, counted and refused
+ *     contents   what objects are filled with
+ *     model      the oracle: which objects there are, and what the contract promises of them
+ *     run_state  all that a run has; how it fails
+ *     caller     what options name: sources, buffers, constructors
+ *     refusal    whether misuse was refused for what it is
+ *     calls      legal calls, of which the model is told
+ *     misuse     calls that must be refused
+ *     run        runs a program: operation by operation, by the parts above
+ *
  * What stands between ENGINE_BEGIN and ENGINE_END is not instrumented for coverage, so that all
  * that a fuzzer collects is what it reaches in the subject. The model's paths even depend on
  * addresses. AddressSanitizer does not check it either, which saves a fifth of the time, but where

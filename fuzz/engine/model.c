@@ -23,15 +23,18 @@ fail(const struct model *model, const char *expected, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(seen, sizeof(seen), format, arguments);
     va_end(arguments);
-    model->failed(expected, seen);
+    model->failed(model->failed_data, expected, seen);
     abort();
 }
 
-void model_start(struct model *model, const struct subject *subject, model_failure *failed)
+void model_start(struct model *model, const struct subject *subject,
+                 void (*failed)(void *data, const char *expected, const char *seen),
+                 void *failed_data)
 {
     contents_start();
     model->subject = subject;
     model->failed = failed;
+    model->failed_data = failed_data;
     model->next_fill = 0;
     model->slot_count = 0;
     memset(model->pools, 0, sizeof(model->pools));

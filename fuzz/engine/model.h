@@ -50,19 +50,20 @@ struct model_pool {
     uint32_t free_number; /* frees so far, and MODEL_REST for each end of the quarantine */
 };
 
-/* model_failure tells what was expected and what was seen instead. It does not return. */
-typedef void model_failure(const char *expected, const char *seen);
-
 struct model {
     const struct subject *subject; /* for what it promises */
-    model_failure *failed;
+    /* Tells what was expected and what was seen instead. It does not return. */
+    void (*failed)(void *data, const char *expected, const char *seen);
+    void *failed_data;
     uint32_t next_fill;
     struct model_pool pools[PROGRAM_POOL_COUNT];
     size_t slot_count;
     struct model_slot slots[MODEL_SLOT_LIMIT]; /* ascending; no two overlap */
 };
 
-void model_start(struct model *model, const struct subject *subject, model_failure *failed);
+void model_start(struct model *model, const struct subject *subject,
+                 void (*failed)(void *data, const char *expected, const char *seen),
+                 void *failed_data);
 
 /* After the subject's call. */
 void model_init(struct model *model, unsigned pool, const struct subject_init *how);

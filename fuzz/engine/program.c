@@ -2,60 +2,39 @@
 #include "program.h"
 
 #include "engine.h"
-#include "program_words.h"
 #include "subject.h"
 
 ENGINE_BEGIN
 
-static const unsigned operand_bytes[] = {0, 3, 1, 2, 1, 1, 1, 1, 4};
+#define BYTES_OF(name, size, expected) size,
+static const unsigned operand_bytes[] = {OPERANDS(BYTES_OF)};
 
-const struct program_word program_words[OPERATION_KIND_COUNT] = {
-    [OPERATION_NEW] = {"new", 0, {NONE}},
-    [OPERATION_FREE] = {"free", 16, {INDEX}},
-    [OPERATION_WRITE] = {"write", 28, {INDEX}},
-    [OPERATION_CHECK] = {"check", 30, {NONE}},
-    [OPERATION_FREE_NULL] = {"free_null", 31, {NONE}},
-    [OPERATION_NEW_MANY] = {"new_many", 32, {COUNT}},
-    [OPERATION_LIVES] = {"lives", 33, {COUNT}},
-    [OPERATION_FREE_MANY] = {"free_many", 34, {COUNT, ORDER}},
-    [OPERATION_REPLACE_MANY] = {"replace_many", 36, {COUNT, ORDER}},
-    [OPERATION_INIT_SIZE] = {"init_size", 37, {SIZE}},
-    [OPERATION_INIT_SIZE_EX] = {"init_size_ex", 38, {SIZE, SIZE}},
-    [OPERATION_INIT] = {"init", 39, {TYPE}},
-    [OPERATION_INIT_EX] = {"init_ex", 40, {TYPE, SIZE}},
-    [OPERATION_REINIT] = {"reinit", 41, {ORDER}},
-    [OPERATION_LIMIT] = {"limit", 42, {LIMIT}},
-    [OPERATION_FAIL] = {"fail", 43, {COUNT}},
-    [OPERATION_FREE_TWICE] = {"free_twice", 44, {INDEX}},
-    [OPERATION_FREE_FREED] = {"free_freed", 45, {INDEX}},
-    [OPERATION_FREE_INTERIOR] = {"free_interior", 46, {INDEX, INDEX}},
-    [OPERATION_FREE_FOREIGN] = {"free_foreign", 48, {CHOICE}},
-    [OPERATION_FREE_UNISSUED] = {"free_unissued", 49, {NONE}},
-    [OPERATION_OVERFLOW] = {"overflow", 50, {INDEX, CHOICE}},
-    [OPERATION_UNDERFLOW] = {"underflow", 51, {INDEX, CHOICE}},
-    [OPERATION_WRITE_FREED] = {"write_freed", 52, {INDEX, CHOICE}},
-    [OPERATION_USE_DEAD] = {"use_dead", 53, {CHOICE}},
-    [OPERATION_MISBEHAVE] = {"misbehave", 54, {CHOICE}},
-    [OPERATION_LEAK] = {"leak", 55, {NONE}},
-    [OPERATION_CLEAR] = {"clear", 56, {NONE}},
-    [OPERATION_TRIM] = {"trim", 57, {NONE}},
-    [OPERATION_FOREACH] = {"foreach", 58, {CHOICE}},
-    [OPERATION_OWNS] = {"owns", 59, {INDEX}},
-    [OPERATION_INIT_WITH] = {"init_with", 60, {SIZE, SIZE, OPTIONS}},
-};
-enum { CODES_OF_MISUSE = 44, CODES_OF_OPTIONS = 56 };
+#define ROW_OF(NAME, name, code, first, second, third)                                             \
+    {#name, code, {OPERAND_##first, OPERAND_##second, OPERAND_##third}},
+const struct operation_row operation_rows[OPERATION_KIND_COUNT] = {OPERATIONS(ROW_OF)};
+
+bool operation_is_init(const struct operation *operation)
+{
+    return (operation->kind >= OPERATION_INIT_SIZE && operation->kind <= OPERATION_INIT_EX) ||
+           operation->kind == OPERATION_INIT_WITH;
+}
+
+bool operation_is_misuse(const struct operation *operation)
+{
+    return operation->kind >= OPERATION_FREE_TWICE && operation->kind <= OPERATION_LEAK;
+}
 
 static enum operation_kind kind_of_code(unsigned code, enum program_dialect dialect)
 {
-    if (code >= CODES_OF_OPTIONS && dialect < PROGRAM_OPTIONS) {
+    unsigned kind = OPERATION_KIND_COUNT - 1;
+    while (operation_rows[kind].first_code > code) {
+        kind--;
+    }
+    if (kind >= OPERATION_CLEAR && dialect < PROGRAM_OPTIONS) {
         return OPERATION_NEW;
     }
-    if (code >= CODES_OF_MISUSE && code < CODES_OF_OPTIONS && dialect < PROGRAM_MISUSE) {
+    if (kind >= OPERATION_FREE_TWICE && kind <= OPERATION_LEAK && dialect < PROGRAM_MISUSE) {
         return OPERATION_FREE;
-    }
-    unsigned kind = OPERATION_KIND_COUNT - 1;
-    while (program_words[kind].first_code > code) {
-        kind--;
     }
     return (enum operation_kind)kind;
 }
@@ -112,23 +91,19 @@ static size_t count_of_byte(unsigned byte)
 static size_t operand_of_bytes(enum operand operand, unsigned bytes)
 {
     switch (operand) {
-    case SIZE:
+    case OPERAND_SIZE:
         return size_of_bytes(bytes & 0xff, bytes >> 8);
-    case TYPE:
+    case OPERAND_TYPE:
         return bytes % SUBJECT_TYPE_COUNT;
-    case COUNT:
+    case OPERAND_COUNT:
         return count_of_byte(bytes);
-    case ORDER:
+    case OPERAND_ORDER:
         return bytes % 4 <= ORDER_FIFO ? bytes % 4 : bytes;
-    case LIMIT:
+    case OPERAND_LIMIT:
         return SIZE_OF_PAGE << bytes % 20;
-    case INDEX:
-    case CHOICE:
-    case OPTIONS:
-    case NONE:
-        break;
+    default:
+        return bytes;
     }
-    return bytes;
 }
 
 static unsigned next_bytes(struct program *program, unsigned count)
@@ -149,7 +124,7 @@ bool program_next(struct program *program, struct operation *operation)
     *operation =
         (struct operation){.kind = kind_of_code(byte / 4, program->dialect), .pool = byte % 4};
     for (int i = 0; i < OPERATION_OPERAND_COUNT; i++) {
-        enum operand operand = program_words[operation->kind].operands[i];
+        enum operand operand = operation_rows[operation->kind].operands[i];
         operation->operands[i] =
             operand_of_bytes(operand, next_bytes(program, operand_bytes[operand]));
     }
@@ -172,7 +147,7 @@ static uint32_t bytes_of_size(size_t value)
 bool operand_encode(enum operand operand, size_t value, uint32_t *bytes)
 {
     const unsigned count = operand_bytes[operand];
-    *bytes = operand == SIZE ? bytes_of_size(value) : (uint32_t)value;
+    *bytes = operand == OPERAND_SIZE ? bytes_of_size(value) : (uint32_t)value;
     if (count == 1) {
         *bytes = 0;
         while (*bytes < UINT8_MAX && operand_of_bytes(operand, *bytes) != value) {
@@ -185,19 +160,19 @@ bool operand_encode(enum operand operand, size_t value, uint32_t *bytes)
 size_t operation_encode(const struct operation *operation, enum program_dialect dialect,
                         uint8_t bytes[OPERATION_BYTES_MAX])
 {
-    const struct program_word *word = &program_words[operation->kind];
+    const struct operation_row *row = &operation_rows[operation->kind];
     size_t size = 1;
-    if (kind_of_code(word->first_code, dialect) != operation->kind ||
+    if (kind_of_code(row->first_code, dialect) != operation->kind ||
         operation->pool >= PROGRAM_POOL_COUNT) {
         return 0;
     }
-    bytes[0] = (uint8_t)(word->first_code * 4 + operation->pool);
+    bytes[0] = (uint8_t)(row->first_code * 4 + operation->pool);
     for (int i = 0; i < OPERATION_OPERAND_COUNT; i++) {
         uint32_t value;
-        if (!operand_encode(word->operands[i], operation->operands[i], &value)) {
+        if (!operand_encode(row->operands[i], operation->operands[i], &value)) {
             return 0;
         }
-        for (unsigned j = 0; j < operand_bytes[word->operands[i]]; j++) {
+        for (unsigned j = 0; j < operand_bytes[row->operands[i]]; j++) {
             bytes[size++] = (uint8_t)(value >> 8 * j);
         }
     }

@@ -6,88 +6,99 @@
  * Programs: byte strings that stand for sequences of operations on up to four pools.
  *
  * Every byte string is a program. An operation is one byte, code * 4 + pool, and its operands,
- * little-endian; bytes that are missing at the end read as zero. The 64 codes:
- *
- *      0..15  new                       issue an object and fill it
- *     16..27  free          INDEX       free a live object, counted modulo their number
- *     28..29  write         INDEX       fill a live object anew
- *     30      check                     look at all objects and all pools
- *     31      free_null                 free NULL
- *     32      new_many      COUNT       new, so many times
- *     33      lives         COUNT       reinit and new, so many times: short lives of a few objects
- *     34..35  free_many     COUNT ORDER free, so many times
- *     36      replace_many  COUNT ORDER free one and new, so many times
- *     37      init_size     SIZE        free all objects and done; init with an element size
- *     38      init_size_ex  SIZE SIZE   the same with an element size and a block size
- *     39      init          TYPE        the same with a type
- *     40      init_ex       TYPE SIZE   the same with a type and a block size
- *     41      reinit        ORDER       free all objects and done; init as before
- *     42      limit         LIMIT       from now to its done, refuse the pool larger mappings
- *     43      fail          COUNT       of the pool's next requests for memory, refuse that one
- *
- * What the others mean depends on the dialect. In the plain one 44..55 are free, 56..63 are new, so
- * that its programs make sense to pools without options. With options:
- *
- *     56      clear                     free all objects at once
- *     57      trim                      give unused memory back
- *     58      foreach       CHOICE      visit all objects, and of so many free one; 0: none
- *     59      owns          INDEX       ask for a live object, and for what is none
- *     60..63  init_with     SIZE SIZE OPTIONS  as init_size_ex, with options
- *
- * With misuse besides; each must be refused, and changes nothing. Bits of CHOICE say which call:
- *
- *     44      free_twice    INDEX       free a live object, and again
- *     45      free_freed    INDEX       free an object that was freed at any time
- *     46..47  free_interior INDEX INDEX free what lies in an object or behind it
- *     48      free_foreign  CHOICE      free what is not the pool's
- *     49      free_unissued             free the slot behind the last that was issued
- *     50      overflow      INDEX CHOICE   write behind a live object
- *     51      underflow     INDEX CHOICE   write before a live object
- *     52      write_freed   INDEX CHOICE   write to a freed object
- *     53      use_dead      CHOICE      use a pool before init, after done, or moved
- *     54      misbehave     CHOICE      use a pool from its callback, or misalign memory for it
- *     55      leak                      done with live objects
+ * little-endian; bytes that are missing at the end read as zero. The tables below are the whole
+ * language: bytes, text and the engine's dispatch follow from them.
  */
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-enum operation_kind {
-    OPERATION_NEW,
-    OPERATION_FREE,
-    OPERATION_WRITE,
-    OPERATION_CHECK,
-    OPERATION_FREE_NULL,
-    OPERATION_NEW_MANY,
-    OPERATION_LIVES,
-    OPERATION_FREE_MANY,
-    OPERATION_REPLACE_MANY,
-    OPERATION_INIT_SIZE,
-    OPERATION_INIT_SIZE_EX,
-    OPERATION_INIT,
-    OPERATION_INIT_EX,
-    OPERATION_REINIT,
-    OPERATION_LIMIT,
-    OPERATION_FAIL,
-    OPERATION_FREE_TWICE,
-    OPERATION_FREE_FREED,
-    OPERATION_FREE_INTERIOR,
-    OPERATION_FREE_FOREIGN,
-    OPERATION_FREE_UNISSUED,
-    OPERATION_OVERFLOW,
-    OPERATION_UNDERFLOW,
-    OPERATION_WRITE_FREED,
-    OPERATION_USE_DEAD,
-    OPERATION_MISBEHAVE,
-    OPERATION_LEAK,
-    OPERATION_CLEAR,
-    OPERATION_TRIM,
-    OPERATION_FOREACH,
-    OPERATION_OWNS,
-    OPERATION_INIT_WITH,
-    OPERATION_KIND_COUNT
-};
+/* The kinds of operands: how many bytes one takes, and what a text may say. */
+#define OPERANDS(X)                                                                                \
+    X(NONE, 0, "nothing more")                                                                     \
+    /* A class, and a number that means what the class says. */                                    \
+    X(SIZE, 3, "a size: up to 65535, or a multiple of 16 up to 1048576, or SIZE_MAX-32767 and up") \
+    X(TYPE, 1, "one of subject.h's types in quotes, as \"double\"")                                \
+    X(INDEX, 2, "an index up to 65535")                                                            \
+    X(COUNT, 1, "a count: 1 to 48, 56 to 160 by eights, 256 or 1024")                              \
+    /* Which live object is freed next: an enum order_kind plus 4 times an argument. */            \
+    X(ORDER, 1, "an order: lifo, fifo, or stride or random with a number up to 63")                \
+    X(LIMIT, 1, "a limit: a power of two from 4096 to 2147483648")                                 \
+    X(CHOICE, 1, "a choice up to 255")                                                             \
+    X(OPTIONS, 4, "options: a number of 32 bits, as 0x00000001")
+
+#define OPERAND_OF(name, size, expected) OPERAND_##name,
+enum operand { OPERANDS(OPERAND_OF) };
+#undef OPERAND_OF
+
+/*
+ * The operations: name, the first of the codes, which go on to the next row's, and operands.
+ *
+ * The dialect of plain programs has no rows from free_twice on: there, the codes 44 to 55 mean free
+ * and 56 to 63 new, so that its programs make sense to pools without options. The dialect with
+ * options has the rows from clear on; the dialect of misuse has all.
+ */
+#define OPERATIONS(X)                                                                              \
+    /* Issues an object and fills it. */                                                           \
+    X(NEW, new, 0, NONE, NONE, NONE)                                                               \
+    /* Frees a live object; an index counts modulo their number. */                                \
+    X(FREE, free, 16, INDEX, NONE, NONE)                                                           \
+    /* Fills a live object anew. */                                                                \
+    X(WRITE, write, 28, INDEX, NONE, NONE)                                                         \
+    /* Compares all objects and checks all pools. */                                               \
+    X(CHECK, check, 30, NONE, NONE, NONE)                                                          \
+    X(FREE_NULL, free_null, 31, NONE, NONE, NONE)                                                  \
+    X(NEW_MANY, new_many, 32, COUNT, NONE, NONE)                                                   \
+    /* Does reinit and new, so many times: short lives of a few objects. */                        \
+    X(LIVES, lives, 33, COUNT, NONE, NONE)                                                         \
+    X(FREE_MANY, free_many, 34, COUNT, ORDER, NONE)                                                \
+    /* Frees one object and issues one, so many times. */                                          \
+    X(REPLACE_MANY, replace_many, 36, COUNT, ORDER, NONE)                                          \
+    /* The inits free all objects and end the pool first. Element size; block size. */             \
+    X(INIT_SIZE, init_size, 37, SIZE, NONE, NONE)                                                  \
+    X(INIT_SIZE_EX, init_size_ex, 38, SIZE, SIZE, NONE)                                            \
+    X(INIT, init, 39, TYPE, NONE, NONE)                                                            \
+    X(INIT_EX, init_ex, 40, TYPE, SIZE, NONE)                                                      \
+    /* Frees all objects in an order, ends the pool and initializes it as before. */               \
+    X(REINIT, reinit, 41, ORDER, NONE, NONE)                                                       \
+    /* Refuses the pool larger mappings from now to its done. */                                   \
+    X(LIMIT, limit, 42, LIMIT, NONE, NONE)                                                         \
+    /* Refuses one of the pool's next requests for memory. */                                      \
+    X(FAIL, fail, 43, COUNT, NONE, NONE)                                                           \
+    /* Misuse, up to leak, must be refused and change nothing. This frees a live object twice. */  \
+    X(FREE_TWICE, free_twice, 44, INDEX, NONE, NONE)                                               \
+    /* Frees an object that was freed at any time. */                                              \
+    X(FREE_FREED, free_freed, 45, INDEX, NONE, NONE)                                               \
+    /* Frees a pointer into an object or behind it. */                                             \
+    X(FREE_INTERIOR, free_interior, 46, INDEX, INDEX, NONE)                                        \
+    /* Frees a pointer that is not the pool's. */                                                  \
+    X(FREE_FOREIGN, free_foreign, 48, CHOICE, NONE, NONE)                                          \
+    /* Frees the slot behind the last that was issued. */                                          \
+    X(FREE_UNISSUED, free_unissued, 49, NONE, NONE, NONE)                                          \
+    /* Writes behind a live object, before one, to a freed one; the choice says which call must    \
+     * find it. */                                                                                 \
+    X(OVERFLOW, overflow, 50, INDEX, CHOICE, NONE)                                                 \
+    X(UNDERFLOW, underflow, 51, INDEX, CHOICE, NONE)                                               \
+    X(WRITE_FREED, write_freed, 52, INDEX, CHOICE, NONE)                                           \
+    /* Uses a pool before init, after done, or moved. */                                           \
+    X(USE_DEAD, use_dead, 53, CHOICE, NONE, NONE)                                                  \
+    /* Uses a pool from its callback, or misaligns memory for it. */                               \
+    X(MISBEHAVE, misbehave, 54, CHOICE, NONE, NONE)                                                \
+    /* Ends a pool with live objects. */                                                           \
+    X(LEAK, leak, 55, NONE, NONE, NONE)                                                            \
+    X(CLEAR, clear, 56, NONE, NONE, NONE)                                                          \
+    X(TRIM, trim, 57, NONE, NONE, NONE)                                                            \
+    /* Visits all objects, and of so many frees one; 0: none. */                                   \
+    X(FOREACH, foreach, 58, CHOICE, NONE, NONE)                                                    \
+    /* Asks for a live object, and for what is none. */                                            \
+    X(OWNS, owns, 59, INDEX, NONE, NONE)                                                           \
+    /* Does as init_size_ex, with options. */                                                      \
+    X(INIT_WITH, init_with, 60, SIZE, SIZE, OPTIONS)
+
+#define OPERATION_OF(NAME, name, code, first, second, third) OPERATION_##NAME,
+enum operation_kind { OPERATIONS(OPERATION_OF) OPERATION_KIND_COUNT };
+#undef OPERATION_OF
 
 /* Each dialect says all that the one before it says. */
 enum program_dialect { PROGRAM_PLAIN, PROGRAM_OPTIONS, PROGRAM_MISUSE };
@@ -101,7 +112,6 @@ enum program_dialect { PROGRAM_PLAIN, PROGRAM_OPTIONS, PROGRAM_MISUSE };
  */
 enum program_memory { PROGRAM_OS, PROGRAM_LITTLE, PROGRAM_SOURCE, PROGRAM_BUFFER };
 
-/* Which live object is freed next: ORDER is a kind plus 4 times an argument. */
 enum order_kind {
     ORDER_LIFO,   /* the youngest */
     ORDER_FIFO,   /* the oldest */
@@ -121,6 +131,19 @@ struct operation {
     size_t operands[OPERATION_OPERAND_COUNT];
 };
 
+/* struct operation_row is what a row of OPERATIONS says. */
+struct operation_row {
+    const char *name;
+    unsigned first_code;
+    enum operand operands[OPERATION_OPERAND_COUNT];
+};
+extern const struct operation_row operation_rows[OPERATION_KIND_COUNT];
+
+/* operation_is_init says whether an operation initializes its pool anew, operation_is_misuse
+ * whether it must be refused. */
+bool operation_is_init(const struct operation *operation);
+bool operation_is_misuse(const struct operation *operation);
+
 /* struct program is a position in a program's bytes, which stay the caller's. */
 struct program {
     const uint8_t *data;
@@ -131,6 +154,9 @@ struct program {
 
 /* program_next decodes the next operation. Returns: false at the end. */
 bool program_next(struct program *program, struct operation *operation);
+
+/* operand_encode says which bytes mean a value. Returns: false where none do. */
+bool operand_encode(enum operand operand, size_t value, uint32_t *bytes);
 
 /*
  * operation_encode is the inverse: program_next decodes the operation from the bytes. All operands

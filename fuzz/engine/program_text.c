@@ -3,28 +3,30 @@
 #include <string.h>
 
 #include "engine.h"
-#include "program_words.h"
+#include "program.h"
 #include "subject.h"
 
 ENGINE_BEGIN
 
 #define NAME(number, type) #type,
 static const char *const types[SUBJECT_TYPE_COUNT] = {SUBJECT_TYPES(NAME)};
+#define EXPECTED_OF(name, size, expected) expected,
+static const char *const operands_expected[] = {OPERANDS(EXPECTED_OF)};
 static const char *const orders[] = {"lifo", "fifo", "stride", "random"};
 
 /* Sizes near the largest are told as the distance to it, which reads better. */
 static int print_operand(enum operand operand, size_t value, char *text, size_t size)
 {
-    if (operand == NONE) {
+    if (operand == OPERAND_NONE) {
         return 0;
-    } else if (operand == TYPE) {
+    } else if (operand == OPERAND_TYPE) {
         return snprintf(text, size, " \"%s\"", types[value]);
-    } else if (operand == ORDER) {
+    } else if (operand == OPERAND_ORDER) {
         return value <= ORDER_FIFO ? snprintf(text, size, " %s", orders[value])
                                    : snprintf(text, size, " %s %zu", orders[value % 4], value / 4);
-    } else if (operand == OPTIONS) {
+    } else if (operand == OPERAND_OPTIONS) {
         return snprintf(text, size, " 0x%08zx", value);
-    } else if (operand == SIZE && SIZE_MAX - value < 0x8000) {
+    } else if (operand == OPERAND_SIZE && SIZE_MAX - value < 0x8000) {
         return snprintf(text, size, " SIZE_MAX-%zu", SIZE_MAX - value);
     }
     return snprintf(text, size, " %zu", value);
@@ -32,10 +34,10 @@ static int print_operand(enum operand operand, size_t value, char *text, size_t 
 
 void operation_print(const struct operation *operation, char text[OPERATION_TEXT_SIZE])
 {
-    const struct program_word *word = &program_words[operation->kind];
-    int end = snprintf(text, OPERATION_TEXT_SIZE, "%s %u", word->name, operation->pool);
+    const struct operation_row *row = &operation_rows[operation->kind];
+    int end = snprintf(text, OPERATION_TEXT_SIZE, "%s %u", row->name, operation->pool);
     for (int i = 0; i < OPERATION_OPERAND_COUNT; i++) {
-        end += print_operand(word->operands[i], operation->operands[i], text + end,
+        end += print_operand(row->operands[i], operation->operands[i], text + end,
                              OPERATION_TEXT_SIZE - (size_t)end);
     }
 }
@@ -145,35 +147,23 @@ static bool take_operand(enum operand operand, const char **text, size_t *value)
 {
     uint32_t bytes;
     switch (operand) {
-    case NONE:
+    case OPERAND_NONE:
         return true;
-    case SIZE:
+    case OPERAND_SIZE:
         return take_size(text, value) && operand_encode(operand, *value, &bytes);
-    case TYPE:
+    case OPERAND_TYPE:
         return take_type(text, value);
-    case ORDER:
+    case OPERAND_ORDER:
         return take_order(text, value);
     default:
         return take_number(text, value) && operand_encode(operand, *value, &bytes);
     }
 }
 
-static const char *const operands_expected[] = {
-    [NONE] = "nothing more",
-    [SIZE] = "a size: up to 65535, or a multiple of 16 up to 1048576, or SIZE_MAX-32767 and up",
-    [TYPE] = "one of subject.h's types in quotes, as \"double\"",
-    [INDEX] = "an index up to 65535",
-    [COUNT] = "a count: 1 to 48, 56 to 160 by eights, 256 or 1024",
-    [ORDER] = "an order: lifo, fifo, or stride or random with a number up to 63",
-    [LIMIT] = "a limit: a power of two from 4096 to 2147483648",
-    [CHOICE] = "a choice up to 255",
-    [OPTIONS] = "options: a number of 32 bits, as 0x00000001",
-};
-
 static unsigned take_kind(const char **text)
 {
     unsigned kind = 0;
-    while (kind < OPERATION_KIND_COUNT && !take_word(text, program_words[kind].name)) {
+    while (kind < OPERATION_KIND_COUNT && !take_word(text, operation_rows[kind].name)) {
         kind++;
     }
     return kind;
@@ -194,14 +184,14 @@ static const char *parse(const char **text, struct operation *operation)
     }
     *operation = (struct operation){.kind = (enum operation_kind)kind, .pool = (unsigned)pool};
     for (int i = 0; i < OPERATION_OPERAND_COUNT; i++) {
-        const enum operand operand = program_words[kind].operands[i];
+        const enum operand operand = operation_rows[kind].operands[i];
         start = *text;
         if (!take_operand(operand, text, &operation->operands[i])) {
             *text = start;
             return operands_expected[operand];
         }
     }
-    return is_end(*text) ? NULL : operands_expected[NONE];
+    return is_end(*text) ? NULL : operands_expected[OPERAND_NONE];
 }
 
 enum parse_result operation_parse(const char *line, struct operation *operation,

@@ -1,109 +1,52 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "run.h"
 
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
+#include "caller.h"
+#include "calls.h"
 #include "engine.h"
-#include "run_state.h"
+#include "misuse.h"
 
 ENGINE_BEGIN
-
-struct run run;
 
 /* What looking at a pool after an operation may cost. */
 #define STEP_WORK 20
 
-static struct operation implied_init(unsigned pool)
+static void new_many(struct run *run, size_t count)
 {
-    static const size_t sizes[PROGRAM_POOL_COUNT] = {16, 1, 72, 1000};
-    return (struct operation){OPERATION_INIT_SIZE, pool, {sizes[pool]}};
-}
-
-static bool is_init(const struct operation *operation)
-{
-    return (operation->kind >= OPERATION_INIT_SIZE && operation->kind <= OPERATION_INIT_EX) ||
-           operation->kind == OPERATION_INIT_WITH;
-}
-
-/* The last line of the program is what failed. */
-void run_failed(const char *expected, const char *seen)
-{
-    bool is_used[PROGRAM_POOL_COUNT] = {false};
-    char text[OPERATION_TEXT_SIZE];
-    struct operation operation;
-    struct program done = {run.program.data, run.program.position, 0, run.settings->dialect};
-    fprintf(stderr, "%s, pool %u, protections 0x%x\n  expected: %s\n  seen: %s\n  program:\n",
-            run.settings->subject->name, run.pool, run.pools[run.pool].init.options.protections,
-            expected, seen);
-    while (program_next(&done, &operation)) {
-        if (!is_used[operation.pool] && !is_init(&operation)) {
-            const struct operation implied = implied_init(operation.pool);
-            operation_print(&implied, text);
-            fprintf(stderr, "    %s # implied\n", text);
-        }
-        is_used[operation.pool] = true;
-        operation_print(&operation, text);
-        fprintf(stderr, "    %s\n", text);
-    }
-    fprintf(stderr, "%s", run.is_ending ? "    # the end: free all objects, done\n" : "");
-    abort();
-}
-
-/* *state is 0 at first, and the caller's in between. */
-static void free_next(struct run_pool *pool, size_t order, uint32_t *state)
-{
-    size_t index = 0;
-    switch ((enum order_kind)(order % 4)) {
-    case ORDER_LIFO:
-        index = pool->count - 1;
-        break;
-    case ORDER_FIFO:
-        break;
-    case ORDER_STRIDE:
-        index = *state % pool->count;
-        *state = (uint32_t)(index + order / 4);
-        break;
-    case ORDER_RANDOM:
-        *state = (*state + (uint32_t)order) * 1664525 + 1013904223;
-        index = (*state >> 8) % pool->count;
-        break;
-    }
-    run_free_at(pool, index);
-}
-
-void run_free_many(struct run_pool *pool, size_t count, size_t order)
-{
-    uint32_t state = 0;
-    for (size_t i = 0; i < count && pool->count > 0; i++) {
-        free_next(pool, order, &state);
+    for (size_t i = 0; i < count; i++) {
+        calls_new(run);
     }
 }
 
-static void replace_many(struct run_pool *pool, size_t count, size_t order)
+static void replace_many(struct run *run, size_t count, size_t order)
 {
     uint32_t state = 0;
     for (size_t i = 0; i < count; i++) {
-        if (pool->count > 0) {
-            free_next(pool, order, &state);
+        if (run_pool(run)->count > 0) {
+            calls_free_next(run, order, &state);
         }
-        run_new(pool);
+        calls_new(run);
     }
 }
 
-static void init_anew(struct run_pool *pool, const struct operation *operation)
+static void reinit(struct run *run, size_t order)
+{
+    calls_done(run, order);
+    calls_init(run);
+}
+
+static void init_anew(struct run *run, const struct operation *operation)
 {
 #define SIZE_OF(number, type)      sizeof(type),
 #define ALIGNMENT_OF(number, type) _Alignof(type),
     static const size_t sizes[SUBJECT_TYPE_COUNT] = {SUBJECT_TYPES(SIZE_OF)};
     static const size_t alignments[SUBJECT_TYPE_COUNT] = {SUBJECT_TYPES(ALIGNMENT_OF)};
+    struct run_pool *pool = run_pool(run);
     const size_t first = operation->operands[0];
     const bool is_with = operation->kind == OPERATION_INIT_WITH;
     const bool is_type = operation->kind >= OPERATION_INIT && !is_with;
     if (pool->is_initialized) {
-        run_done(pool, ORDER_FIFO);
+        calls_done(run, ORDER_FIFO);
     }
     pool->init = (struct subject_init){
         .form = is_with ? SUBJECT_INIT_WITH
@@ -114,123 +57,118 @@ static void init_anew(struct run_pool *pool, const struct operation *operation)
                     .block_size = operation->operands[1]},
     };
     if (is_with) {
-        caller_give(&pool->init.options, run.pool, (uint32_t)operation->operands[2]);
+        caller_give(pool, &pool->init.options, (uint32_t)operation->operands[2]);
     }
-    caller_protect(&pool->init.options, run.settings->protections);
-    run_init(pool);
+    caller_protect(&pool->init.options, run->settings->protections);
+    calls_init(run);
 }
 
 /* Short lives, each with a few objects: none, a group of slots, one more. */
-static void live_shortly(struct run_pool *pool, size_t count)
+static void live_shortly(struct run *run, size_t count)
 {
     static const size_t counts[] = {1, 64, 0, 65, 3, 17};
-    for (size_t i = 0; i < count && run.work < run.max_work; i++) {
-        run_done(pool, i);
-        run_init(pool);
-        for (size_t j = 0; j < counts[i % 6]; j++) {
-            run_new(pool);
-        }
-        run.work += 4;
+    for (size_t i = 0; i < count && run->work < run->max_work; i++) {
+        reinit(run, i);
+        new_many(run, counts[i % 6]);
+        run->work += 4;
     }
 }
 
-/* The operations that are about a whole pool, and misuse. */
-static void set_up(struct run_pool *pool, const struct operation *operation)
+/* The operations that are about a whole pool. */
+static void execute_rest(struct run *run, const struct operation *operation)
 {
+    struct memory_account *memory = &run_pool(run)->memory;
     const size_t first = operation->operands[0];
     switch (operation->kind) {
     case OPERATION_REINIT:
-        run_done(pool, first);
-        run_init(pool);
+        reinit(run, first);
         break;
     case OPERATION_LIVES:
-        live_shortly(pool, first);
+        live_shortly(run, first);
         break;
     case OPERATION_LIMIT:
-        pool->memory.largest_mapping = first;
-        model_limit(&run.model, run.pool);
+        memory->largest_mapping = first;
+        model_limit(&run->model, run->pool);
         break;
     case OPERATION_FAIL:
-        pool->memory.failing_request = pool->memory.request_count + first;
-        model_limit(&run.model, run.pool);
+        memory->failing_request = memory->request_count + first;
+        model_limit(&run->model, run->pool);
         break;
     case OPERATION_CLEAR:
-        run_clear(pool);
+        calls_clear(run);
         break;
     case OPERATION_TRIM:
-        run_trim(pool);
+        calls_trim(run);
         break;
     case OPERATION_FOREACH:
-        run_foreach(first);
-        break;
-    case OPERATION_OWNS:
-        run_owns(pool, first);
+        calls_foreach(run, first);
         break;
     default:
-        if (is_init(operation)) {
-            init_anew(pool, operation);
-        } else {
-            misuse_execute(pool, operation);
-        }
+        calls_owns(run, first);
         break;
     }
 }
 
-static void execute(struct run_pool *pool, const struct operation *operation)
+static void execute(struct run *run, const struct operation *operation)
 {
+    const struct run_pool *pool = run_pool(run);
     const size_t first = operation->operands[0];
     const size_t second = operation->operands[1];
+    const size_t index = pool->count > 0 ? first % pool->count : 0;
     switch (operation->kind) {
     case OPERATION_NEW:
-        run_new(pool);
+        calls_new(run);
         break;
     case OPERATION_FREE:
         if (pool->count > 0) {
-            run_free_at(pool, first % pool->count);
+            calls_free_at(run, index);
         }
         break;
     case OPERATION_WRITE:
         if (pool->count > 0) {
-            model_write(&run.model, run.pool, pool->objects[pool->first + first % pool->count]);
+            model_write(&run->model, run->pool, pool->objects[pool->first + index]);
         }
         break;
     case OPERATION_CHECK:
-        run_check();
+        calls_check(run);
         break;
     case OPERATION_FREE_NULL:
-        run_call(SUBJECT_FREE, NULL);
+        calls_make(run, SUBJECT_FREE, NULL);
         break;
     case OPERATION_NEW_MANY:
-        for (size_t i = 0; i < first; i++) {
-            run_new(pool);
-        }
+        new_many(run, first);
         break;
     case OPERATION_FREE_MANY:
-        run_free_many(pool, first, second);
+        calls_free_many(run, first, second);
         break;
     case OPERATION_REPLACE_MANY:
-        replace_many(pool, first, second);
+        replace_many(run, first, second);
         break;
     default:
-        set_up(pool, operation);
+        execute_rest(run, operation);
         break;
     }
 }
 
-static void step(const struct operation *operation)
+static void step(struct run *run, const struct operation *operation)
 {
-    struct run_pool *pool = &run.pools[operation->pool];
-    run.pool = operation->pool;
-    run.work++;
-    if (run.settings->observer != NULL) {
-        run.settings->observer->step(operation);
+    run->pool = operation->pool;
+    run->work++;
+    if (run->settings->observer != NULL) {
+        run->settings->observer->step(operation);
     }
-    if (!pool->is_initialized && !is_init(operation)) {
-        const struct operation implied = implied_init(operation->pool);
-        init_anew(pool, &implied);
+    if (!run_pool(run)->is_initialized && !operation_is_init(operation)) {
+        const struct operation implied = run_implied_init(operation->pool);
+        init_anew(run, &implied);
     }
-    execute(pool, operation);
-    run_inspect(STEP_WORK);
+    if (operation_is_init(operation)) {
+        init_anew(run, operation);
+    } else if (operation_is_misuse(operation)) {
+        misuse_execute(run, operation);
+    } else {
+        execute(run, operation);
+    }
+    calls_inspect(run, STEP_WORK);
 }
 
 uint32_t run_hash(uint32_t hash, const uint8_t *data, size_t size)
@@ -250,53 +188,32 @@ size_t run_max_work(uint32_t hash)
     return work;
 }
 
-static void start(const struct run_settings *settings, const uint8_t *data, size_t size)
-{
-    memory_start();
-    model_start(&run.model, settings->subject, run_failed);
-    run.settings = settings;
-    run.program = (struct program){data, size, 0, settings->dialect};
-    run.is_ending = false;
-    run.work = 0;
-    run.hash = run_hash(0, data, size);
-    run.max_work = run_max_work(run.hash);
-    run.live_count = 0;
-    run.live_size = 0;
-    run.visit = UINT32_C(1) << 31;
-    run.damaged = NULL;
-    run.misuse = (struct run_misuse){.is_due = false};
-    for (unsigned i = 0; i < PROGRAM_POOL_COUNT; i++) {
-        memset(&run.pools[i].storage, run_garbage[i], sizeof(run.pools[i].storage));
-        run.pools[i].is_initialized = false;
-        run.pools[i].first = 0;
-        run.pools[i].count = 0;
-    }
-}
-
 /* The order of the last frees and the first pool to be freed depend on the whole program. */
-static void end(void)
+static void end(struct run *run, uint32_t hash)
 {
-    run.is_ending = true;
-    if (run.settings->observer != NULL) {
-        run.settings->observer->step(NULL);
+    run->is_ending = true;
+    if (run->settings->observer != NULL) {
+        run->settings->observer->step(NULL);
     }
-    run_check();
+    calls_check(run);
     for (unsigned i = 0; i < PROGRAM_POOL_COUNT; i++) {
-        run.pool = (run.hash / 256 + i) % PROGRAM_POOL_COUNT;
-        if (run.pools[run.pool].is_initialized) {
-            run_done(&run.pools[run.pool], run.hash % 256);
+        run->pool = (hash / 256 + i) % PROGRAM_POOL_COUNT;
+        if (run_pool(run)->is_initialized) {
+            calls_done(run, hash % 256);
         }
     }
 }
 
-void run_program(const struct run_settings *settings, const uint8_t *data, size_t size)
+void run_program(struct run *run, const struct run_settings *settings, const uint8_t *data,
+                 size_t size)
 {
+    const uint32_t hash = run_hash(0, data, size);
     struct operation operation;
-    start(settings, data, size);
-    while (run.work < run.max_work && program_next(&run.program, &operation)) {
-        step(&operation);
+    run_start(run, settings, data, size, run_max_work(hash));
+    while (run->work < run->max_work && program_next(&run->program, &operation)) {
+        step(run, &operation);
     }
-    end();
+    end(run, hash);
 }
 
 ENGINE_END

@@ -14,11 +14,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "program.h"
-#include "subject.h"
+#include "run_state.h"
 
-#define RUN_MAX_SIZE      4096               /* bytes of a program that are worth running */
-#define RUN_MAX_LIVE_SIZE ((size_t)32 << 20) /* bytes of live objects, of all pools */
+#define RUN_MAX_SIZE 4096 /* bytes of a program that are worth running */
 
 /* After so much work a program is ended. A unit is about a call for a small object, 0.1 us; pages
  * that are touched first and requests for memory take longer and count for more. One program of 8
@@ -36,22 +34,8 @@ uint32_t run_hash(uint32_t hash, const uint8_t *data, size_t size);
 /* run_max_work returns what a program of this hash may do. */
 size_t run_max_work(uint32_t hash);
 
-/* struct run_observer is told what a run does besides its subject's calls. */
-struct run_observer {
-    void (*step)(const struct operation *operation); /* that comes next; NULL: the end does */
-    void (*damage)(void *start, size_t size);        /* of misuse: each byte is inverted next */
-};
-
-/* struct run_settings says how programs are run. */
-struct run_settings {
-    const struct subject *subject;
-    enum program_dialect dialect;
-    unsigned protections;  /* added to those of each pool, as far as they go with its options */
-    uint64_t failing_mask; /* of each pool's memory_account */
-    bool is_retrying;      /* what failed for want of memory must succeed when there is memory */
-    const struct run_observer *observer; /* NULL: none */
-};
-
-void run_program(const struct run_settings *settings, const uint8_t *data, size_t size);
+/* *run is overwritten: nothing in it outlives the program. */
+void run_program(struct run *run, const struct run_settings *settings, const uint8_t *data,
+                 size_t size);
 
 #endif /* FUZZ_RUN_H */

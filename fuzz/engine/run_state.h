@@ -2,20 +2,36 @@
 #ifndef FUZZ_RUN_STATE_H
 #define FUZZ_RUN_STATE_H
 
-/*
- * What the parts of a run share: run.c, which does operations by calls.c; misuse.c, which does
- * what must be refused; caller.c, which is what a pool's caller may give it: memory, constructors.
- */
+/* The state of a run, which all parts of the engine above this one are given. */
 
+#include "engine.h"
 #include "memory.h"
 #include "model.h"
 #include "program.h"
-#include "run.h"
 #include "subject.h"
 
+struct run;
+
+/* struct run_observer is told what a run does besides its subject's calls. */
+struct run_observer {
+    void (*step)(const struct operation *operation); /* that comes next; NULL: the end does */
+    void (*damage)(void *start, size_t size);        /* of misuse: each byte is inverted next */
+};
+
+/* struct run_settings says how programs are run. */
+struct run_settings {
+    const struct subject *subject;
+    enum program_dialect dialect;
+    unsigned protections;  /* added to those of each pool, as far as they go with its options */
+    uint64_t failing_mask; /* of each pool's memory_account */
+    bool is_retrying;      /* what failed for want of memory must succeed when there is memory */
+    const struct run_observer *observer; /* NULL: none */
+};
+
 struct run_pool {
-    union subject_pool storage;
-    struct subject_init init; /* the last one; reinit repeats it */
+    union subject_pool storage; /* first */
+    struct run *run;            /* whose it is: callbacks are given their pool */
+    struct subject_init init;   /* the last one; reinit repeats it */
     bool is_initialized;
     bool is_trimmed; /* since its init, so that not all slots are known */
     struct memory_account memory;
@@ -42,7 +58,7 @@ struct run_misuse {
     void *pointer;
 };
 
-/* The program that runs. Static, because it is large and a failure must be able to find it. */
+/* Large: nobody has it on a stack. */
 struct run {
     const struct run_settings *settings;
     bool is_ending;
@@ -50,7 +66,6 @@ struct run {
     unsigned pool; /* that is worked on */
     size_t work;
     size_t max_work;
-    uint32_t hash;  /* of the whole program */
     uint32_t visit; /* the mark of the last foreach */
     size_t visited_count;
     size_t visit_every; /* of so many objects the visitor frees one; 0: none */
@@ -58,56 +73,50 @@ struct run {
     size_t live_size;
     const void *damaged; /* a freed object that new must not issue, or NULL */
     struct run_misuse misuse;
-    struct subject_result result;
+    struct subject_result result; /* of the last call */
     struct run_pool pools[PROGRAM_POOL_COUNT];
     struct model model;
 };
-extern struct run run;
 
-_Noreturn void run_failed(const char *expected, const char *seen);
+/* run_start begins a run of a program that may do so much work. */
+void run_start(struct run *run, const struct run_settings *settings, const uint8_t *data,
+               size_t size, size_t max_work);
 
-/* run_free_many frees objects in an order. */
-void run_free_many(struct run_pool *pool, size_t count, size_t order);
+/* run_garbage returns what a pool's storage holds before its first init, and behind the pool. */
+uint8_t run_garbage(unsigned pool);
 
-/* What pools hold before their first init, and what follows them. */
-extern const uint8_t run_garbage[PROGRAM_POOL_COUNT];
+/* run_implied_init is the init of a pool that is used before any. */
+struct operation run_implied_init(unsigned pool);
 
-/* run_call makes a call on the pool that is worked on, which must not be refused. */
-const struct subject_result *run_call(enum subject_call call, void *pointer);
-const struct cork_mempool_stats *run_stats(void);
+/* run_failed prints what was expected and seen, and the program up to there, and aborts. */
+_Noreturn void run_failed(const struct run *run, const char *expected, const char *seen);
 
-/* Each does what its name says to the pool that is worked on, and to the model. */
-void run_new(struct run_pool *pool);
-void run_free_at(struct run_pool *pool, size_t index);
-void run_init(struct run_pool *pool);
-void run_done(struct run_pool *pool, size_t order);
-void run_foreach(size_t every);
-void run_owns(struct run_pool *pool, size_t index);
-void run_clear(struct run_pool *pool);
-void run_trim(struct run_pool *pool);
+ENGINE_BEGIN
 
-/* run_inspect looks at the pool, as deep as so many units of work allow; run_check at all. */
-void run_inspect(size_t work);
-void run_check(void);
+static inline void run_require(const struct run *run, bool is_so, const char *expected,
+                               const char *seen)
+{
+    if (!is_so) {
+        run_failed(run, expected, seen);
+    }
+}
 
-/* misuse_refused fails unless the call in which run.misuse was done has been refused for it. */
-void misuse_refused(struct run_pool *pool);
+/* The pool that is worked on, and what the model knows of it. */
+static inline struct run_pool *run_pool(struct run *run)
+{
+    return &run->pools[run->pool];
+}
 
-/* misuse_execute does an operation from OPERATION_FREE_TWICE to OPERATION_LEAK. */
-void misuse_execute(struct run_pool *pool, const struct operation *operation);
+static inline const struct model_pool *run_known(const struct run *run)
+{
+    return &run->model.pools[run->pool];
+}
 
-/* caller_give makes options of an operand of init_with. */
-void caller_give(struct cork_mempool_options *options, unsigned pool, uint32_t bits);
+static inline bool run_has(struct run *run, unsigned protections)
+{
+    return (run_pool(run)->init.options.protections & protections) != 0;
+}
 
-/* caller_protect adds protections, and leaves those that go with the other options. */
-void caller_protect(struct cork_mempool_options *options, unsigned added);
-
-/* caller_misuse does run.misuse, which is a call, in a callback, where it is due; it returns only
- * where it is not. */
-void caller_misuse(void);
-
-/* caller_start is called before init, caller_end after done. */
-void caller_start(unsigned pool);
-void caller_end(unsigned pool);
+ENGINE_END
 
 #endif /* FUZZ_RUN_STATE_H */

@@ -62,26 +62,28 @@ struct subject_init {
     struct cork_mempool_options options;
 };
 
-/* The calls that can be refused. FREE and OWNS take a pointer. */
-enum subject_call {
-    SUBJECT_NEW,
-    SUBJECT_FREE,
-    SUBJECT_DONE,
-    SUBJECT_CHECK,
-    SUBJECT_STATS,
-    SUBJECT_OWNS,
-    SUBJECT_FOREACH,
-    SUBJECT_CLEAR,
-    SUBJECT_TRIM,
-    SUBJECT_CALL_COUNT
-};
+/* The calls that can be refused, and their names. FREE and OWNS take a pointer. */
+#define SUBJECT_CALLS(X)                                                                           \
+    X(NEW, "new")                                                                                  \
+    X(FREE, "free")                                                                                \
+    X(DONE, "done")                                                                                \
+    X(CHECK, "check")                                                                              \
+    X(STATS, "stats")                                                                              \
+    X(OWNS, "owns")                                                                                \
+    X(FOREACH, "foreach")                                                                          \
+    X(CLEAR, "clear")                                                                              \
+    X(TRIM, "trim")
+#define SUBJECT_CALL_OF(NAME, name) SUBJECT_##NAME,
+enum subject_call { SUBJECT_CALLS(SUBJECT_CALL_OF) SUBJECT_CALL_COUNT };
+#undef SUBJECT_CALL_OF
 
 #define SUBJECT_LISTED_MAX 16
 
 /* struct subject_result is what came of a call: what it returned, or the violation. */
 struct subject_result {
-    void (*visit)(void *user_data, void *object); /* for FOREACH; the caller's */
-    struct cork_mempool_violation violation;      /* kind 0: none */
+    void (*visit)(void *user_data, void *object); /* for FOREACH; the caller's, as its data */
+    void *visit_data;
+    struct cork_mempool_violation violation; /* kind 0: none */
     struct cork_mempool_object listed[SUBJECT_LISTED_MAX];
     void *object; /* of NEW */
     int error;    /* errno after NEW */

@@ -127,7 +127,8 @@ static void make(struct cork_mempool *mp, enum subject_call call, void *pointer,
         result->is_true = cork_mempool_owns(mp, pointer);
         break;
     case SUBJECT_FOREACH:
-        cork_mempool_foreach(mp, result->visit != NULL ? result->visit : visit_nothing, mp);
+        cork_mempool_foreach(mp, result->visit != NULL ? result->visit : visit_nothing,
+                             result->visit_data);
         break;
     case SUBJECT_CLEAR:
         cork_mempool_clear(mp);

@@ -90,6 +90,7 @@ static void call(union subject_pool *pool, enum subject_call call, void *pointer
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct subject subject = {.pool_size = sizeof(struct made), .init = init, .call = call};
+    static struct run run;
     static const struct run_settings settings = {.subject = &subject, .dialect = PROGRAM_PLAIN};
     if (other == NULL) {
         other = other_open();
@@ -102,7 +103,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         subject.is_unseen = other->is_unseen;
     }
     driver_count();
-    run_program(&settings, data, size < RUN_MAX_SIZE ? size : RUN_MAX_SIZE);
+    run_program(&run, &settings, data, size < RUN_MAX_SIZE ? size : RUN_MAX_SIZE);
     return 0;
 }
 

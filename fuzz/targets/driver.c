@@ -127,13 +127,14 @@ void driver_count(void)
 void driver_test(const struct driver *driver, const struct subject *subject, const uint8_t *data,
                  size_t size)
 {
+    static struct run state;
     struct driver_run run;
     driver_count();
     if (driver->has_options) {
         options_test(data, size);
     }
     for (size_t i = 0; driver_decode(driver, subject, data, size, i, &run); i++) {
-        run_program(&run.settings, run.data, run.size);
+        run_program(&state, &run.settings, run.data, run.size);
     }
 }
 

@@ -7,9 +7,11 @@
 #include <sys/mman.h>
 
 #include "fuzz/engine/engine.h"
-#include "fuzz/engine/run_state.h"
+#include "fuzz/engine/run.h"
 
 ENGINE_BEGIN
+
+struct run trace_state;
 
 static struct trace *current;
 static const struct subject *inner;
@@ -27,12 +29,12 @@ struct trace *trace_make(void)
 static struct trace_event *add(enum trace_kind kind)
 {
     if (current->count == TRACE_EVENT_MAX) {
-        run_failed("a program makes fewer events", "more");
+        run_failed(&trace_state, "a program makes fewer events", "more");
     }
     struct trace_event *event = &current->events[current->count++];
     memset(event, 0, sizeof(*event));
     event->kind = kind;
-    event->pool = run.pool;
+    event->pool = trace_state.pool;
     return event;
 }
 
@@ -42,7 +44,7 @@ static void on_step(const struct operation *operation)
     if (operation == NULL) {
         return;
     }
-    const struct run_pool *pool = &run.pools[operation->pool];
+    const struct run_pool *pool = &trace_state.pools[operation->pool];
     event->operation = *operation;
     if (operation->kind == OPERATION_WRITE && pool->count > 0) {
         event = add(TRACE_WRITE);
@@ -66,7 +68,7 @@ static bool init(union subject_pool *pool, const struct subject_init *how)
 {
     struct trace_event *event = add(TRACE_INIT);
     event->init = *how;
-    event->is_constructor_failing = (options_bits[run.pool] >> 14 & 1) != 0;
+    event->is_constructor_failing = (options_bits[trace_state.pool] >> 14 & 1) != 0;
     event->is_true = inner->init(pool, how);
     event->is_finished = true;
     return event->is_true;
@@ -74,7 +76,7 @@ static bool init(union subject_pool *pool, const struct subject_init *how)
 
 static void finish(struct trace_event *event, const struct subject_result *result)
 {
-    const struct model_pool *known = &run.model.pools[run.pool];
+    const struct model_pool *known = &trace_state.model.pools[trace_state.pool];
     event->violation = result->violation.kind;
     event->message = event->violation != 0 ? result->violation.message : NULL;
     if (event->violation == 0 && event->call == SUBJECT_NEW) {
@@ -95,7 +97,7 @@ static void call(union subject_pool *pool, enum subject_call call, void *pointer
 {
     struct trace_event *event = add(TRACE_CALL);
     event->call = call;
-    event->is_on_pool = pool == &run.pools[run.pool].storage;
+    event->is_on_pool = pool == &trace_state.pools[trace_state.pool].storage;
     event->pointer = pointer;
     inner->call(pool, call, pointer, result);
     finish(event, result);
@@ -112,14 +114,13 @@ void trace_run(struct trace *trace, const struct driver_run *driver_run)
     traced.call = call;
     settings.subject = &traced;
     settings.observer = &observer;
-    run_program(&settings, driver_run->data, driver_run->size);
+    run_program(&trace_state, &settings, driver_run->data, driver_run->size);
 }
 
 const char *trace_name_of(enum subject_call call)
 {
-    static const char *const names[SUBJECT_CALL_COUNT] = {
-        "new", "free", "done", "check", "stats", "owns", "foreach", "clear", "trim",
-    };
+#define NAME_OF(NAME, name) name,
+    static const char *const names[SUBJECT_CALL_COUNT] = {SUBJECT_CALLS(NAME_OF)};
     return names[call];
 }
 

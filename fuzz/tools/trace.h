@@ -56,7 +56,8 @@ struct trace {
 /* trace_make maps a trace that is shared with the processes forked later, or returns NULL. */
 struct trace *trace_make(void);
 
-/* trace_run does run_program and traces it. */
+/* trace_run does run_program on trace_state, and traces it. */
+extern struct run trace_state;
 void trace_run(struct trace *trace, const struct driver_run *run);
 
 /* trace_name_of returns a call's name. */

@@ -5,7 +5,6 @@
 
 #include "fuzz/engine/engine.h"
 #include "fuzz/engine/model.h"
-#include "fuzz/engine/run_state.h"
 
 ENGINE_BEGIN
 
@@ -157,7 +156,7 @@ static const struct named *find_live(unsigned pool, uintptr_t address)
 struct name names_find(unsigned pool, const void *pointer)
 {
     const uintptr_t address = (uintptr_t)pointer;
-    const uintptr_t into_pool = address - (uintptr_t)&run.pools[pool];
+    const uintptr_t into_pool = address - (uintptr_t)&trace_state.pools[pool];
     const size_t choice = names.operation.operands[0] % 8;
     const bool is_foreign = names.operation.kind == OPERATION_FREE_FOREIGN;
     const struct named *slot = find_live(pool, address);

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef FUZZ_CALLS_H
+#define FUZZ_CALLS_H
+
+/*
+ * Calls on the pool that is worked on, of which the model is told: legal ones, which are refused
+ * only where a callback misuses the pool.
+ */
+
+#include "run_state.h"
+
+/* calls_make makes a call and returns its result. */
+const struct subject_result *calls_make(struct run *run, enum subject_call call, void *pointer);
+const struct cork_mempool_stats *calls_stats(struct run *run);
+
+/* Each does what its name says. An index is one of run_pool's live objects. */
+void calls_init(struct run *run); /* by pool->init, which is set */
+void calls_new(struct run *run);
+void calls_free_at(struct run *run, size_t index);
+void calls_owns(struct run *run, size_t index);
+void calls_clear(struct run *run);
+void calls_trim(struct run *run);
+
+/* calls_free_next frees an object that an order says. *state is 0 at first, and its own after. */
+void calls_free_next(struct run *run, size_t order, uint32_t *state);
+void calls_free_many(struct run *run, size_t count, size_t order);
+
+/* calls_done frees all objects in an order first. */
+void calls_done(struct run *run, size_t order);
+
+/* calls_foreach frees one of so many objects; 0: none. */
+void calls_foreach(struct run *run, size_t every);
+
+/* calls_inspect looks at the pool, as deep as so many units of work allow; calls_check at all. */
+void calls_inspect(struct run *run, size_t work);
+void calls_check(struct run *run);
+
+#endif /* FUZZ_CALLS_H */
