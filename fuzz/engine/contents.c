@@ -83,8 +83,9 @@ bool contents_agree(uintptr_t object, size_t size, uint32_t fill)
 {
     const uint8_t *start = (const uint8_t *)object;
     const uint8_t *bytes = bytes_of(fill);
-    return is_equal(start, bytes, head_size(size)) &&
-           is_equal(start + size - tail_size(size), bytes + CONTENTS_WINDOW_SIZE, tail_size(size));
+    return fill == CONTENTS_UNKNOWN || (is_equal(start, bytes, head_size(size)) &&
+                                        is_equal(start + size - tail_size(size),
+                                                 bytes + CONTENTS_WINDOW_SIZE, tail_size(size)));
 }
 
 struct contents_difference contents_compare(uintptr_t object, size_t size, uint32_t fill)

@@ -13,8 +13,10 @@
 
 #define CONTENTS_WINDOW_SIZE 128
 
-/* The fill of an object that has been wiped; all others are patterns. */
-#define CONTENTS_WIPED UINT32_MAX
+/* The fills of an object that has been wiped, and of one that may hold anything; all others are
+ * patterns. */
+#define CONTENTS_WIPED   UINT32_MAX
+#define CONTENTS_UNKNOWN (UINT32_MAX - 1)
 
 /* contents_start must be called before the others. */
 void contents_start(void);

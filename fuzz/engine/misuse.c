@@ -67,7 +67,8 @@ void misuse_refuse_free(struct run *run, const void *pointer, unsigned kinds)
 }
 
 /* A call that looks at the whole pool finds damage at an object. */
-static void refuse_damage(struct run *run, unsigned choice, unsigned kinds, const void *reported)
+static void refuse_damage(struct run *run, unsigned choice, unsigned kinds, const void *reported,
+                          const void *or_else)
 {
     static const enum subject_call calls[] = {SUBJECT_CHECK, SUBJECT_TRIM, SUBJECT_CLEAR};
     const enum subject_call call = calls[choice % 3];
@@ -75,7 +76,8 @@ static void refuse_damage(struct run *run, unsigned choice, unsigned kinds, cons
     const struct refusal refusal = {.storage = &run_pool(run)->storage,
                                     .call = is_done ? SUBJECT_DONE : call,
                                     .kinds = kinds,
-                                    .reported = reported};
+                                    .reported = reported,
+                                    .or_else = or_else};
     misuse_refuse(run, &refusal);
 }
 
@@ -161,7 +163,8 @@ static void free_unissued(struct run *run)
 /*
  * Writes before or behind an object. Before it is a canary that it shares with its neighbour, if
  * that has ever been issued, and who looks at all objects finds the damage there; behind it are
- * one of its own and, up to the next object, one for both.
+ * one of its own and, up to the next object, one for both. Of the neighbour, trim may have left
+ * nothing.
  */
 static void overrun(struct run *run, size_t index, unsigned choice, bool is_before)
 {
@@ -173,15 +176,17 @@ static void overrun(struct run *run, size_t index, unsigned choice, bool is_befo
     }
     uint8_t *object = pool->objects[pool->first + index % pool->count];
     uint8_t *neighbour = object - slot_size;
-    const bool is_shared = is_before && choice % 4 != 3 &&
-                           model_find(&run->model, run->pool, (uintptr_t)neighbour) != NULL;
+    const bool is_shared =
+        is_before && model_find(&run->model, run->pool, (uintptr_t)neighbour) != NULL;
     const size_t size = 1 + choice / 4 % (is_before ? 8 : slot_size - object_size);
     uint8_t *start = is_before ? object - size : object + object_size;
     flip(run, start, size);
     if (choice % 4 == 3) {
         misuse_refuse_free(run, object, KIND(CANARY_DAMAGED));
-    } else if (is_shared || !is_before || !pool->is_trimmed) {
-        refuse_damage(run, choice, KIND(CANARY_DAMAGED), is_shared ? neighbour : object);
+    } else if (is_before && pool->is_trimmed) {
+        refuse_damage(run, choice, KIND(CANARY_DAMAGED), object, neighbour);
+    } else {
+        refuse_damage(run, choice, KIND(CANARY_DAMAGED), is_shared ? neighbour : object, NULL);
     }
     flip(run, start, size);
 }
@@ -218,7 +223,7 @@ static void write_freed(struct run *run, size_t index, unsigned choice)
     if (choice % 4 == 3) {
         reuse(run, object);
     } else {
-        refuse_damage(run, choice, KIND(WRITE_AFTER_FREE), object);
+        refuse_damage(run, choice, KIND(WRITE_AFTER_FREE), object, NULL);
     }
     flip(run, damage, 1);
 }

@@ -79,10 +79,10 @@ static size_t size_of(const struct model *model, const struct model_slot *slot)
     return model->pools[slot->pool].object_size;
 }
 
-static void fill_object(const struct model *model, struct model_slot *slot, uint32_t fill)
+static void fill_object(struct model *model, struct model_slot *slot)
 {
-    slot->fill = fill;
-    contents_write(slot->address, size_of(model, slot), fill);
+    slot->fill = model->is_filled_by_address ? (uint32_t)slot->address / 16 : model->next_fill++;
+    contents_write(slot->address, size_of(model, slot), slot->fill);
 }
 
 static void expect_contents(const struct model *model, const struct model_slot *slot,
@@ -153,17 +153,23 @@ static void remove_slot(struct model *model, struct model_slot *slot)
     memmove(slot, slot + 1, (size_t)(end - (slot + 1)) * sizeof(*slot));
 }
 
-/* Forgets a pool's slots; all, or those that are freed. */
-static void forget(struct model *model, unsigned pool, bool is_freed)
+/* Forgets a pool's slots; all, or those that are freed and of which trim has left nothing. */
+static void forget(struct model *model, unsigned pool, bool is_trim)
 {
     size_t kept = 0;
+    model->pools[pool].freed_count = 0;
     for (size_t i = 0; i < model->slot_count; i++) {
-        if (model->slots[i].pool != pool || (is_freed && model->slots[i].is_live)) {
-            model->slots[kept++] = model->slots[i];
+        struct model_slot slot = model->slots[i];
+        enum model_left left = MODEL_LEFT_ALL;
+        if (slot.pool == pool && !(is_trim && slot.is_live)) {
+            left = is_trim && model->left != NULL ? model->left(slot.address) : MODEL_LEFT_NOTHING;
+            model->pools[pool].freed_count += left != MODEL_LEFT_NOTHING;
+            slot.fill = left == MODEL_LEFT_MEMORY ? CONTENTS_UNKNOWN : slot.fill;
         }
+        model->slots[kept] = slot;
+        kept += left != MODEL_LEFT_NOTHING;
     }
     model->slot_count = kept;
-    model->pools[pool].freed_count = 0;
 }
 
 void model_done(struct model *model, unsigned pool)
@@ -301,7 +307,7 @@ void model_new(struct model *model, unsigned pool, void *object, int error)
              owner->max_objects);
     }
     owner->live_count++;
-    fill_object(model, issued_slot(model, pool, (uintptr_t)object), model->next_fill++);
+    fill_object(model, issued_slot(model, pool, (uintptr_t)object));
 }
 
 void model_free(struct model *model, unsigned pool, void *object)
@@ -328,7 +334,7 @@ void model_construct(struct model *model, unsigned pool, void *object)
     owner->freed_count++;
     struct model_slot *slot = insert_slot(model, pool, (uintptr_t)object);
     slot->mark = owner->free_number - MODEL_REST - 1;
-    fill_object(model, slot, model->next_fill++);
+    fill_object(model, slot);
 }
 
 void model_destruct(struct model *model, unsigned pool, void *object)
@@ -355,7 +361,7 @@ void model_write(struct model *model, unsigned pool, void *object)
 {
     struct model_slot *slot = model_find(model, pool, (uintptr_t)object);
     expect_contents(model, slot, "a live object keeps its contents until it is written");
-    fill_object(model, slot, model->next_fill++);
+    fill_object(model, slot);
 }
 
 void model_compare(const struct model *model)

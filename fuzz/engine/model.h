@@ -18,13 +18,18 @@
 #include "subject.h"
 
 /* Objects of all pools, and slots, live and freed; the caller keeps to both. Some more objects than
- * a page of descriptors has, if 64 objects have one of 16 bytes. */
+ * a page of descriptors has, if 64 objects have one of 16 bytes. MODEL_REST is how many frees a
+ * freed object rests for in quarantine. The exhaustive search has smaller ones. */
+#ifndef MODEL_SLOT_LIMIT
 #define MODEL_LIVE_LIMIT 20000
 #define MODEL_SLOT_LIMIT 30000
+#define MODEL_REST       256
+#endif
 
 enum model_memory { MODEL_NEW_SUCCEEDS, MODEL_NEW_MAY_FAIL, MODEL_NEW_FAILS };
 
-#define MODEL_REST 256 /* frees that a freed object rests for in quarantine */
+/* What trim has left of a freed slot: no memory, memory with other contents, or all. */
+enum model_left { MODEL_LEFT_NOTHING, MODEL_LEFT_MEMORY, MODEL_LEFT_ALL };
 
 struct model_slot {
     uintptr_t address;
@@ -55,6 +60,9 @@ struct model {
     /* Tells what was expected and what was seen instead. It does not return. */
     void (*failed)(void *data, const char *expected, const char *seen);
     void *failed_data;
+    /* Says what trim has left of a freed slot; NULL: nothing is known of freed slots after it. */
+    enum model_left (*left)(uintptr_t address);
+    bool is_filled_by_address; /* so that what objects hold does not depend on what came before */
     uint32_t next_fill;
     struct model_pool pools[PROGRAM_POOL_COUNT];
     size_t slot_count;

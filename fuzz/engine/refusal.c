@@ -89,12 +89,13 @@ void refusal_verify(struct run *run, const struct refusal *refusal,
                     const struct cork_mempool_stats *stats)
 {
     const struct cork_mempool_violation *violation = &run->result.violation;
+    const bool is_reported = violation->pointer == refusal->reported ||
+                             (refusal->or_else != NULL && violation->pointer == refusal->or_else);
     refusal_require(run, violation->kind != 0 && (refusal->kinds >> violation->kind & 1) != 0,
                     "misuse is refused for what it is", refusal);
     refusal_require(run,
                     violation->message == cork_mempool_violation_message(violation->kind) &&
-                        violation->pool == (const void *)refusal->storage &&
-                        violation->pointer == refusal->reported &&
+                        violation->pool == (const void *)refusal->storage && is_reported &&
                         violation->element_size ==
                             (refusal->is_dead ? 0 : run_known(run)->object_size),
                     "a violation says what was misused", refusal);

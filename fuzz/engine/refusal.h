@@ -16,6 +16,7 @@ struct refusal {
     void *pointer;
     unsigned kinds;       /* any of these; mostly one */
     const void *reported; /* the violation's pointer */
+    const void *or_else;  /* another that it may be, or NULL */
     bool is_dead;         /* the storage holds no pool */
 };
 

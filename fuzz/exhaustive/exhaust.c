@@ -24,7 +24,6 @@
 #define SET_SIZE  (2 * STATE_MAX)
 
 size_t exhaust_group_slots;
-unsigned long long search_calls;
 const struct profile *profile;
 
 /*
@@ -86,10 +85,18 @@ static hash add_words(hash sum, const void *words, size_t size)
 
 static hash hash_world(void)
 {
-    hash sum = add_words(1, &world, offsetof(struct world, has_uncounted));
+    const struct model *model = &world.run.model;
+    hash sum = add_words(1, world_pool(), sizeof(struct cork_mempool));
 
-    for (uint64_t pages = world.usable; pages != 0; pages &= pages - 1) {
-        sum = add_words(sum, world.pages[__builtin_ctzll(pages)], PAGE_SIZE);
+    sum = add_words(sum, &world.memory, offsetof(struct memory, has_uncounted));
+    for (size_t i = 0; i < model->slot_count; i++) {
+        const struct model_slot *slot = &model->slots[i];
+        const uint64_t bits = slot->is_live + 2U * (slot->fill == CONTENTS_UNKNOWN);
+        const uint64_t word = (uint64_t)slot->address << 2 | bits;
+        sum = add_words(sum, &word, sizeof(word));
+    }
+    for (uint64_t pages = world.memory.usable; pages != 0; pages &= pages - 1) {
+        sum = add_words(sum, world.memory.pages[__builtin_ctzll(pages)], PAGE_SIZE);
     }
     return sum + (sum == 0);
 }
@@ -113,13 +120,12 @@ static void add_state(uint32_t parent, uint16_t op)
 static void perform(uint16_t op)
 {
     program[program_length++] = op;
-    oracle_perform(op >> 10, op & 1023);
+    oracle_perform((enum action)(op >> 10), op & 1023);
 }
 
-void search_try(unsigned call, unsigned arg)
+void search_try(enum action action, unsigned argument)
 {
-    probe = (struct probe){.is_done = false};
-    perform((uint16_t)(call << 10 | arg));
+    perform((uint16_t)(action << 10 | argument));
     add_state(current, program[--program_length]);
     memcpy(&world, &search_state, sizeof(world));
 }
@@ -127,23 +133,54 @@ void search_try(unsigned call, unsigned arg)
 /* Makes a state again, which is depth operations from the first. */
 static void go_to(uint32_t state, unsigned depth)
 {
+    const unsigned long long calls = memory_calls;
+
     current = state;
-    probe = (struct probe){.is_done = false};
-    memory_lay_out();
+    oracle_begin();
     for (unsigned i = depth; i > 0; state = states[state].parent) {
         program[--i] = states[state].op;
     }
-    for (program_length = 0; program_length < depth; search_calls--) {
+    for (program_length = 0; program_length < depth;) {
         perform(program[program_length]);
     }
+    memory_calls = calls;
     expect((uint16_t)(hash_world() >> 64) == states[current].check,
            "the same operations lead to the same state");
     memcpy(&search_state, &world, sizeof(world));
 }
 
+static void print_op(unsigned action, unsigned argument)
+{
+    static const char *const names[] = {"new", "free", "clear", "trim", "done", "foreach", "init"};
+    const unsigned bits = action == ACTION_NEW ? argument % (1 << REFUSED_BITS) : 0;
+
+    fprintf(stderr, "    %s", names[action]);
+    if (action == ACTION_FREE) {
+        fprintf(stderr, " %u", argument);
+    } else if (argument != bits) {
+        fprintf(stderr, ", shuffled from slot %u of the group on", argument >> REFUSED_BITS);
+    }
+    for (unsigned i = 0; i < REFUSED_BITS; i++) {
+        if ((bits >> i & 1) != 0) {
+            fprintf(stderr, ", request %u%s refused", i + 1, i + 1 < REFUSED_BITS ? "" : " and on");
+        }
+    }
+    fprintf(stderr, "\n");
+}
+
+/* SIGABRT comes of the engine, which has printed what it expected and saw. */
 static void on_signal(int number)
 {
-    search_failed(number == SIGALRM ? "a call ends" : "a call stays within its memory");
+    alarm(0);
+    if (number != SIGABRT) {
+        fprintf(stderr, "  expected: a call %s\n  program:\n",
+                number == SIGALRM ? "ends" : "stays within its memory");
+    }
+    for (unsigned i = 0; i < program_length; i++) {
+        print_op(program[i] >> 10, program[i] & 1023);
+    }
+    fprintf(stderr, "  profile %s, groups of %zu\n", profile->name, exhaust_group_slots);
+    _exit(1);
 }
 
 /* Returns: the depth that was reached. */
@@ -154,8 +191,10 @@ static unsigned search(unsigned depth_max)
 
     free(set);
     set = calloc(SET_SIZE, sizeof(*set));
+    oracle_begin();
     expect(set != NULL, "there is memory for the search itself");
     state_count = 0;
+    program_length = 0;
     add_state(0, 0);
     for (size_t state = 0; state < state_count && depth < depth_max; state++) {
         if (state % 256 == 0) {
@@ -171,47 +210,6 @@ static unsigned search(unsigned depth_max)
     }
     alarm(0);
     return depth;
-}
-
-#define CALL_TEXT(name, text, call) text,
-static const char *const call_names[] = {CALLS(CALL_TEXT) "init"};
-
-/* An object is called by its offset in the world's memory. */
-static void print_op(unsigned call, unsigned arg)
-{
-    const unsigned bits = call == CALL_NEW ? arg % (1 << REFUSED_BITS) : 0;
-
-    fprintf(stderr, "  %s", call_names[call]);
-    if (call == CALL_FREE) {
-        fprintf(stderr, " %u", arg * 16);
-    } else if (arg != bits) {
-        fprintf(stderr, ", shuffled from slot %u of the group on", arg >> REFUSED_BITS);
-    }
-    for (unsigned i = 0; i < REFUSED_BITS; i++) {
-        if ((bits >> i & 1) != 0) {
-            fprintf(stderr, ", request %u%s refused", i + 1, i + 1 < REFUSED_BITS ? "" : " and on");
-        }
-    }
-    fprintf(stderr, "\n");
-}
-
-void search_failed(const char *expected)
-{
-    const char *due = cork_mempool_violation_message(probe.expected_kind);
-    const char *seen = cork_mempool_violation_message(probe.violation.kind);
-
-    alarm(0);
-    fprintf(stderr, "\nprofile %s, groups of %zu:\n", profile->name, exhaust_group_slots);
-    for (unsigned i = 0; i < program_length; i++) {
-        print_op(program[i] >> 10, program[i] & 1023);
-    }
-    if (probe.is_running || probe.is_done) {
-        fprintf(stderr, "  %s %td%s\nmust be: %s\n", call_names[probe.call],
-                (char *)probe.pointer - (char *)world.pages, probe.is_visiting ? " in foreach" : "",
-                due != NULL ? due : "allowed");
-    }
-    fprintf(stderr, "was: %s\nexpected: %s\n", seen != NULL ? seen : "nothing", expected);
-    _exit(1);
 }
 
 static int usage(const char *argument)
@@ -248,12 +246,11 @@ int main(int argc, char **argv)
         for (size_t slots = 1; slots <= 3; slots++) {
             if (name == NULL || strcmp(profile->name, name) == 0) {
                 exhaust_group_slots = slots;
-                oracle_begin();
-                search_calls = 0;
+                memory_calls = 0;
                 begin = clock(); /* of the processor, which does not depend on what else runs */
                 reached = search(depth != 0 ? depth : profile->depth);
                 printf("%-16s %6zu %6u %10zu %12llu %8.1f\n", profile->name, slots, reached,
-                       state_count, search_calls, (double)(clock() - begin) / CLOCKS_PER_SEC);
+                       state_count, memory_calls, (double)(clock() - begin) / CLOCKS_PER_SEC);
                 fflush(stdout);
             }
         }

@@ -4,7 +4,8 @@
 
 /*
  * Included before every file of src/: groups, stacks and quarantines of a few slots, where the
- * library's have 64, 64 and 256; and regions that grow slowly, so that several fit.
+ * library's have 64, 64 and 256; and regions that grow slowly, so that several fit. The engine's
+ * model is as small.
  */
 
 #include <stddef.h>
@@ -24,5 +25,9 @@ extern size_t exhaust_group_slots;
 #include "hooks.h"
 #undef QUARANTINE_MAX
 #define QUARANTINE_MAX ((size_t)2)
+
+#define MODEL_LIVE_LIMIT 16
+#define MODEL_SLOT_LIMIT 16
+#define MODEL_REST       2
 
 #endif /* FUZZ_EXHAUST_GEOMETRY_H */

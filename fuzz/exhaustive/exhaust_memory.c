@@ -10,6 +10,25 @@
 
 struct world world;
 struct requests requests;
+unsigned long long memory_calls;
+
+/* Whose requests count; NULL: nobody's. */
+static struct memory_account *current;
+
+void memory_enter(struct memory_account *account)
+{
+    current = account;
+    memory_calls++;
+}
+
+void memory_leave(void)
+{
+    current = NULL;
+}
+
+void memory_start(void)
+{
+}
 
 /* Where the profile's pieces are. The pages before and behind each are nobody's. */
 static size_t first_pages[PIECE_MAX];
@@ -17,16 +36,18 @@ static size_t first_pages[PIECE_MAX];
 /* The pages that size bytes from a page on fill, or part of which they do. */
 static uint64_t pages_at(const void *memory, size_t size)
 {
-    const size_t offset = (size_t)((const unsigned char *)memory - (unsigned char *)world.pages);
+    const size_t offset =
+        (size_t)((const unsigned char *)memory - (unsigned char *)world.memory.pages);
 
-    expect(offset % PAGE_SIZE == 0 && size - 1 < sizeof(world.pages) - offset, "pages are whole");
+    expect(offset % PAGE_SIZE == 0 && size - 1 < sizeof(world.memory.pages) - offset,
+           "pages are whole");
     return UINT64_MAX >> (64 - (size + PAGE_SIZE - 1) / PAGE_SIZE) << offset / PAGE_SIZE;
 }
 
 static void fill(uint64_t pages, int byte)
 {
     for (; pages != 0; pages &= pages - 1) {
-        memset(world.pages[__builtin_ctzll(pages)], byte, PAGE_SIZE);
+        memset(world.memory.pages[__builtin_ctzll(pages)], byte, PAGE_SIZE);
     }
 }
 
@@ -36,8 +57,8 @@ void memory_lay_out(void)
     size_t low = 1;
     size_t high = PAGE_COUNT - 1;
 
-    memset(&world, 0, offsetof(struct world, pages));
-    memset(world.pages, BANNED_BYTE, sizeof(world.pages));
+    memset(&world.memory, 0, offsetof(struct memory, pages));
+    memset(world.memory.pages, BANNED_BYTE, sizeof(world.memory.pages));
     for (size_t i = 0; profile->pieces[i].page_count != 0; i++) {
         const size_t count = profile->pieces[i].page_count;
 
@@ -51,9 +72,9 @@ void memory_lay_out(void)
 void memory_verify(void)
 {
     for (size_t i = 0; i < PAGE_COUNT; i++) {
-        const unsigned char *page = world.pages[i];
+        const unsigned char *page = world.memory.pages[i];
 
-        expect((world.usable >> i & 1) != 0 ||
+        expect((world.memory.usable >> i & 1) != 0 ||
                    (page[0] == BANNED_BYTE && memcmp(page, page + 1, PAGE_SIZE - 1) == 0),
                "only memory that the pool has is written");
     }
@@ -61,7 +82,7 @@ void memory_verify(void)
 
 static size_t committed_size(uint64_t pages)
 {
-    return (size_t)__builtin_popcountll(pages & world.usable) * PAGE_SIZE;
+    return (size_t)__builtin_popcountll(pages & world.memory.usable) * PAGE_SIZE;
 }
 
 size_t memory_size(bool with_reserved)
@@ -69,9 +90,9 @@ size_t memory_size(bool with_reserved)
     size_t size = 0;
 
     for (size_t i = 0; i < PIECE_MAX; i++) {
-        size += with_reserved || profile->pieces[i].is_heap ? world.sizes[i] : 0;
+        size += with_reserved || profile->pieces[i].is_heap ? world.memory.sizes[i] : 0;
     }
-    return size + (with_reserved ? 0 : committed_size(world.reserved));
+    return size + (with_reserved ? 0 : committed_size(world.memory.reserved));
 }
 
 /* Whether a request that memory could meet is refused all the same. */
@@ -81,7 +102,7 @@ static bool is_refused(void)
     const unsigned bit = number < REFUSED_BITS ? number : REFUSED_BITS - 1;
     const bool is_refused = (requests.refused_bits >> bit & 1) != 0;
 
-    requests.refused += is_refused;
+    current->refusal_count += is_refused;
     return is_refused;
 }
 
@@ -89,21 +110,21 @@ static unsigned char *grant(bool is_heap, size_t size)
 {
     const struct piece *best = NULL;
 
-    requests.asked++;
+    current->request_count++;
     for (const struct piece *piece = profile->pieces; piece->page_count != 0; piece++) {
-        if (piece->is_heap == is_heap && world.sizes[piece - profile->pieces] == 0 &&
+        if (piece->is_heap == is_heap && world.memory.sizes[piece - profile->pieces] == 0 &&
             size <= piece->page_count * PAGE_SIZE &&
             (best == NULL || piece->page_count < best->page_count)) {
             best = piece;
         }
     }
-    requests.refused += best == NULL;
+    current->refusal_count += best == NULL;
     if (best == NULL || is_refused()) {
         errno = ENOMEM;
         return NULL;
     }
-    world.sizes[best - profile->pieces] = size;
-    return world.pages[first_pages[best - profile->pieces]];
+    world.memory.sizes[best - profile->pieces] = size;
+    return world.memory.pages[first_pages[best - profile->pieces]];
 }
 
 static void take_back(const void *memory, size_t size, bool is_heap)
@@ -111,19 +132,19 @@ static void take_back(const void *memory, size_t size, bool is_heap)
     const uint64_t pages = pages_at(memory, size);
     size_t i = 0;
 
-    while (i < PIECE_MAX && memory != world.pages[first_pages[i]]) {
+    while (i < PIECE_MAX && memory != world.memory.pages[first_pages[i]]) {
         i++;
     }
-    expect(i < PIECE_MAX && profile->pieces[i].is_heap == is_heap && world.sizes[i] == size,
+    expect(i < PIECE_MAX && profile->pieces[i].is_heap == is_heap && world.memory.sizes[i] == size,
            "memory is given back as it was given");
-    world.sizes[i] = 0;
+    world.memory.sizes[i] = 0;
     requests.returned += is_heap ? size : committed_size(pages);
     /* These had been given back before. */
     requests.returned -= is_heap ? committed_size(pages & requests.purged) : 0;
     fill(pages, BANNED_BYTE);
-    world.usable &= ~pages;
-    world.reserved &= ~pages;
-    world.guards &= ~pages;
+    world.memory.usable &= ~pages;
+    world.memory.reserved &= ~pages;
+    world.memory.guards &= ~pages;
 }
 
 static void *heap_acquire(void *source_data, size_t size, size_t alignment)
@@ -132,9 +153,11 @@ static void *heap_acquire(void *source_data, size_t size, size_t alignment)
     expect(size > 0 && alignment <= PAGE_SIZE, "the heap is asked for what it can give");
 
     unsigned char *memory = grant(true, size);
+    world.run.pools[0].source_count = current->request_count;
     if (memory != NULL) {
+        current->heap_count++;
         fill(pages_at(memory, size), FRESH_BYTE);
-        world.usable |= pages_at(memory, size);
+        world.memory.usable |= pages_at(memory, size);
     }
     return memory;
 }
@@ -144,9 +167,11 @@ static void heap_release(void *source_data, void *memory, size_t size)
     const unsigned char *byte = (unsigned char *)memory + size;
 
     (void)source_data;
-    for (; (size_t)(byte - (unsigned char *)world.pages) % PAGE_SIZE != 0; byte++) {
+    for (; (size_t)(byte - (unsigned char *)world.memory.pages) % PAGE_SIZE != 0; byte++) {
         expect(*byte == FRESH_BYTE, "nothing behind memory from the heap is written");
     }
+    current->heap_count--;
+    world.run.pools[0].released_size += size;
     take_back(memory, size, true);
 }
 
@@ -167,24 +192,27 @@ void *os_reserve(size_t size)
 {
     void *memory = grant(false, size);
 
-    world.reserved |= memory == NULL ? 0 : pages_at(memory, size);
+    if (memory != NULL) {
+        current->mapped_size += size;
+        world.memory.reserved |= pages_at(memory, size);
+    }
     return memory;
 }
 
 bool os_commit(void *pages, size_t size, size_t reserved_size)
 {
-    const uint64_t wanted = pages_at(pages, size) & ~world.guards;
+    const uint64_t wanted = pages_at(pages, size) & ~world.memory.guards;
 
     (void)reserved_size;
-    expect((wanted & ~world.reserved) == 0, "only what is reserved is committed");
-    requests.asked++;
+    expect((wanted & ~world.memory.reserved) == 0, "only what is reserved is committed");
+    current->request_count++;
     if (is_refused()) {
-        world.has_uncounted = true;
+        world.memory.has_uncounted = true;
         errno = ENOMEM;
         return false;
     }
-    fill(wanted & ~world.usable, 0);
-    world.usable |= wanted;
+    fill(wanted & ~world.memory.usable, 0);
+    world.memory.usable |= wanted;
     return true;
 }
 
@@ -192,24 +220,25 @@ bool os_guard(void *pages, size_t size)
 {
     const bool is_made = !is_refused();
 
-    expect((pages_at(pages, size) & world.usable) == 0, "what is usable is made no guard");
-    world.guards |= is_made ? pages_at(pages, size) : 0;
+    expect((pages_at(pages, size) & world.memory.usable) == 0, "what is usable is made no guard");
+    world.memory.guards |= is_made ? pages_at(pages, size) : 0;
     return is_made;
 }
 
 bool os_resident(const void *pages, size_t count, unsigned char *is_resident)
 {
     for (size_t i = 0; i < count; i++) {
-        is_resident[i] = (pages_at((const char *)pages + i * PAGE_SIZE, 1) & world.usable) != 0;
+        is_resident[i] =
+            (pages_at((const char *)pages + i * PAGE_SIZE, 1) & world.memory.usable) != 0;
     }
     return true;
 }
 
 bool os_purge(void *pages, size_t size)
 {
-    const uint64_t purged = pages_at(pages, size) & world.usable;
+    const uint64_t purged = pages_at(pages, size) & world.memory.usable;
 
-    expect((pages_at(pages, size) & ~world.reserved & ~world.usable) == 0,
+    expect((pages_at(pages, size) & ~world.memory.reserved & ~world.memory.usable) == 0,
            "only what is the pool's is purged");
     fill(purged, 0);
     requests.purged |= purged;
@@ -219,11 +248,13 @@ bool os_purge(void *pages, size_t size)
 
 void os_no_huge_pages(void *pages, size_t size)
 {
-    expect((pages_at(pages, size) & ~world.reserved) == 0, "only what is reserved is advised upon");
+    expect((pages_at(pages, size) & ~world.memory.reserved) == 0,
+           "only what is reserved is advised upon");
 }
 
 void os_release(void *memory, size_t size)
 {
+    current->mapped_size -= size;
     take_back(memory, size, false);
 }
 
