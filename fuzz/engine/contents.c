@@ -7,98 +7,58 @@
 
 ENGINE_BEGIN_CHECKED
 
-/* An object with fill f holds the bytes from f % FILL_COUNT on. */
-#define FILL_COUNT 8192
-static uint8_t fills[FILL_COUNT + 2 * CONTENTS_WINDOW_SIZE];
-static const uint8_t zeros[2 * CONTENTS_WINDOW_SIZE];
-
-void contents_start(void)
+/* A pattern is a word, whose bytes are repeated; no two fills of a program have one in common. */
+static uint64_t word_of(uint32_t fill)
 {
-    static bool is_started;
-    uint32_t state = 1;
-    for (size_t i = 0; !is_started && i < sizeof(fills); i++) {
-        state = state * 1664525 + 1013904223;
-        fills[i] = (uint8_t)(state >> 24);
-    }
-    is_started = true;
+    return fill == CONTENTS_WIPED ? 0 : (fill + UINT64_C(1)) * UINT64_C(0x9e3779b97f4a7c15);
 }
 
-static const uint8_t *bytes_of(uint32_t fill)
+/* Returns: the offset of the next word, which leaves out what lies between the windows. */
+static size_t next(size_t offset, size_t size)
 {
-    return fill == CONTENTS_WIPED ? zeros : &fills[fill % FILL_COUNT];
+    offset += sizeof(uint64_t);
+    return offset == CONTENTS_WINDOW_SIZE && size > 2 * CONTENTS_WINDOW_SIZE
+               ? size - CONTENTS_WINDOW_SIZE
+               : offset;
 }
 
-/* The head and the tail of an object; a small one is all head. */
-static size_t head_size(size_t size)
-{
-    return size <= 2 * CONTENTS_WINDOW_SIZE ? size : CONTENTS_WINDOW_SIZE;
-}
-
-static size_t tail_size(size_t size)
-{
-    return size <= 2 * CONTENTS_WINDOW_SIZE ? 0 : CONTENTS_WINDOW_SIZE;
-}
-
-/* Unlike memcpy and memcmp, which AddressSanitizer makes slow. */
-static void copy(uint8_t *to, const uint8_t *from, size_t size)
-{
-    for (; size >= sizeof(uint64_t); size -= sizeof(uint64_t)) {
-        uint64_t word;
-        memcpy(&word, from, sizeof(word));
-        memcpy(to, &word, sizeof(word));
-        to += sizeof(word);
-        from += sizeof(word);
-    }
-    for (size_t i = 0; i < size; i++) {
-        to[i] = from[i];
-    }
-}
-
-static bool is_equal(const uint8_t *one, const uint8_t *other, size_t size)
-{
-    uint64_t difference = 0;
-    for (; size >= sizeof(uint64_t); size -= sizeof(uint64_t)) {
-        uint64_t words[2];
-        memcpy(&words[0], one, sizeof(uint64_t));
-        memcpy(&words[1], other, sizeof(uint64_t));
-        difference |= words[0] ^ words[1];
-        one += sizeof(uint64_t);
-        other += sizeof(uint64_t);
-    }
-    for (size_t i = 0; i < size; i++) {
-        difference |= one[i] ^ other[i];
-    }
-    return difference == 0;
-}
-
+/* The words are copied by loads and stores of the compiler's: AddressSanitizer makes calls of
+ * memcpy slow. */
 void contents_write(uintptr_t object, size_t size, uint32_t fill)
 {
-    uint8_t *start = (uint8_t *)object;
-    const uint8_t *bytes = bytes_of(fill);
-    copy(start, bytes, head_size(size));
-    copy(start + size - tail_size(size), bytes + CONTENTS_WINDOW_SIZE, tail_size(size));
-}
-
-bool contents_agree(uintptr_t object, size_t size, uint32_t fill)
-{
-    const uint8_t *start = (const uint8_t *)object;
-    const uint8_t *bytes = bytes_of(fill);
-    return fill == CONTENTS_UNKNOWN || (is_equal(start, bytes, head_size(size)) &&
-                                        is_equal(start + size - tail_size(size),
-                                                 bytes + CONTENTS_WINDOW_SIZE, tail_size(size)));
-}
-
-struct contents_difference contents_compare(uintptr_t object, size_t size, uint32_t fill)
-{
-    const uint8_t *start = (const uint8_t *)object;
-    const uint8_t *bytes = bytes_of(fill);
-    size_t i = 0;
-    size_t offset = 0;
-    while (start[offset] == bytes[i]) {
-        i++;
-        offset = i < head_size(size) ? i : i + size - 2 * CONTENTS_WINDOW_SIZE;
+    const uint64_t word = word_of(fill);
+    const uint8_t *bytes = (const uint8_t *)&word;
+    for (size_t i = 0; i < size; i = next(i, size)) {
+        uint8_t *to = (uint8_t *)object + i;
+        if (size - i >= sizeof(word)) {
+            memcpy(to, &word, sizeof(word));
+        } else {
+            for (size_t j = 0; j < size - i; j++) {
+                to[j] = bytes[j];
+            }
+        }
     }
-    return (struct contents_difference){offset, start[offset], bytes[i]};
+}
+
+bool contents_agree(uintptr_t object, size_t size, uint32_t fill,
+                    struct contents_difference *difference)
+{
+    const uint64_t word = word_of(fill);
+    const uint8_t *bytes = (const uint8_t *)&word;
+    for (size_t i = 0; i < size && fill != CONTENTS_UNKNOWN; i = next(i, size)) {
+        const uint8_t *from = (const uint8_t *)object + i;
+        uint64_t seen = word + 1;
+        if (size - i >= sizeof(word)) {
+            memcpy(&seen, from, sizeof(seen));
+        }
+        for (size_t j = 0; seen != word && j < sizeof(word) && j < size - i; j++) {
+            if (from[j] != bytes[j]) {
+                *difference = (struct contents_difference){i + j, from[j], bytes[j]};
+                return false;
+            }
+        }
+    }
+    return true;
 }
 
 ENGINE_END

@@ -18,14 +18,8 @@
 #define CONTENTS_WIPED   UINT32_MAX
 #define CONTENTS_UNKNOWN (UINT32_MAX - 1)
 
-/* contents_start must be called before the others. */
-void contents_start(void);
-
 /* contents_write fills an object. */
 void contents_write(uintptr_t object, size_t size, uint32_t fill);
-
-/* contents_agree says whether an object holds a fill. */
-bool contents_agree(uintptr_t object, size_t size, uint32_t fill);
 
 /* struct contents_difference is the first byte of an object that is not what it should be. */
 struct contents_difference {
@@ -34,7 +28,8 @@ struct contents_difference {
     unsigned expected;
 };
 
-/* contents_compare finds the difference of an object that does not hold a fill. */
-struct contents_difference contents_compare(uintptr_t object, size_t size, uint32_t fill);
+/* contents_agree says whether an object holds a fill, or else sets *difference. */
+bool contents_agree(uintptr_t object, size_t size, uint32_t fill,
+                    struct contents_difference *difference);
 
 #endif /* FUZZ_CONTENTS_H */

@@ -31,7 +31,6 @@ void model_start(struct model *model, const struct subject *subject,
                  void (*failed)(void *data, const char *expected, const char *seen),
                  void *failed_data)
 {
-    contents_start();
     model->subject = subject;
     model->failed = failed;
     model->failed_data = failed_data;
@@ -89,9 +88,8 @@ static void expect_contents(const struct model *model, const struct model_slot *
                             const char *expected)
 {
     const size_t size = size_of(model, slot);
-    if (!contents_agree(slot->address, size, slot->fill)) {
-        const struct contents_difference difference =
-            contents_compare(slot->address, size, slot->fill);
+    struct contents_difference difference;
+    if (!contents_agree(slot->address, size, slot->fill, &difference)) {
         fail(model, expected, "0x%zx, pool %u: byte %zu of %zu is 0x%02x, not 0x%02x",
              (size_t)slot->address, slot->pool, difference.offset, size, difference.seen,
              difference.expected);

@@ -16,68 +16,47 @@
 
 ENGINE_BEGIN
 
-static const unsigned plain[] = {0};
-
 /* The model demands the same of a program whatever protects its pools, and that all are silent. */
+#define PROTECTION_OF(NAME, word) CORK_MEMPOOL_##NAME,
 static const unsigned profiles[] = {
     0,
-    CORK_MEMPOOL_CANARY,
-    CORK_MEMPOOL_SEAL,
-    CORK_MEMPOOL_WIPE,
-    CORK_MEMPOOL_SHUFFLE,
-    CORK_MEMPOOL_QUARANTINE,
-    CORK_MEMPOOL_GUARD,
-    CORK_MEMPOOL_CALLSITES,
-    CORK_MEMPOOL_PARANOID,
+    CORK_MEMPOOL_PROTECTIONS_(PROTECTION_OF) CORK_MEMPOOL_PARANOID,
     CORK_MEMPOOL_PARANOID ^ CORK_MEMPOOL_WIPE ^ CORK_MEMPOOL_SEAL,
 };
 
-#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
-
-const struct driver driver_misuse = {.name = "mempool_misuse_fuzzer",
-                                     .dialect = PROGRAM_MISUSE,
-                                     .profile_count = 1,
-                                     .profiles = plain};
-const struct driver driver_model = {.name = "mempool_model_fuzzer",
-                                    .dialect = PROGRAM_PLAIN,
-                                    .profile_count = 1,
-                                    .profiles = plain};
-const struct driver driver_oom = {.name = "mempool_oom_fuzzer",
-                                  .dialect = PROGRAM_OPTIONS,
-                                  .has_mask = true,
-                                  .profile_count = 1,
-                                  .profiles = plain};
+const struct driver driver_misuse = {.name = "mempool_misuse_fuzzer", .dialect = PROGRAM_MISUSE};
+const struct driver driver_model = {.name = "mempool_model_fuzzer", .dialect = PROGRAM_PLAIN};
+const struct driver driver_oom = {
+    .name = "mempool_oom_fuzzer", .dialect = PROGRAM_OPTIONS, .has_mask = true};
 const struct driver driver_options = {.name = "mempool_options_fuzzer", .has_options = true};
-const struct driver driver_profiles = {.name = "mempool_profiles_fuzzer",
-                                       .dialect = PROGRAM_OPTIONS,
-                                       .profile_count = COUNT_OF(profiles),
-                                       .profiles = profiles};
+const struct driver driver_profiles = {
+    .name = "mempool_profiles_fuzzer", .dialect = PROGRAM_OPTIONS, .has_profiles = true};
 
 const struct driver *driver_find(const char *name)
 {
     static const struct driver *const drivers[] = {
-        &driver_misuse, &driver_model, &driver_oom, &driver_options, &driver_profiles,
+        &driver_misuse, &driver_model, &driver_oom, &driver_options, &driver_profiles, NULL,
     };
-    for (size_t i = 0; i < COUNT_OF(drivers); i++) {
-        if (strcmp(drivers[i]->name, name) == 0) {
-            return drivers[i];
-        }
+    const struct driver *const *driver = drivers;
+    while (*driver != NULL && strcmp((*driver)->name, name) != 0) {
+        driver++;
     }
-    return NULL;
+    return *driver;
 }
 
 bool driver_decode(const struct driver *driver, const struct subject *subject, const uint8_t *data,
                    size_t size, size_t index, struct driver_run *run)
 {
     const size_t head = driver->has_mask ? sizeof(run->settings.failing_mask) : 0;
-    if (index >= driver->profile_count || size < head) {
+    const size_t count = driver->has_profiles ? sizeof(profiles) / sizeof(profiles[0]) : 1;
+    if (driver->has_options || index >= count || size < head) {
         return false;
     }
     size = size < RUN_MAX_SIZE ? size : RUN_MAX_SIZE;
     *run = (struct driver_run){
         .settings = {.subject = subject,
                      .dialect = driver->dialect,
-                     .protections = driver->profiles[index],
+                     .protections = profiles[index],
                      .is_retrying = driver->has_mask},
         .data = data + head,
         .size = size - head,
@@ -89,36 +68,28 @@ bool driver_decode(const struct driver *driver, const struct subject *subject, c
 }
 
 /* Returns: the counter, mapped until the process ends, or NULL. */
-static _Atomic uint64_t *map_counter(void)
+static _Atomic uint64_t *map_counter(const char *path)
 {
-    const char *path = getenv("FUZZ_EXECUTIONS_FILE");
-    if (path == NULL) {
-        return NULL;
-    }
-    uint64_t count;
+    const int file = open(path, O_RDWR | O_CLOEXEC);
     void *counter = MAP_FAILED;
-    int file = open(path, O_RDWR | O_CLOEXEC);
-    if (file >= 0) {
-        if (read(file, &count, sizeof(count)) == (ssize_t)sizeof(count)) {
-            counter = mmap(NULL, sizeof(count), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-        }
-        close(file);
+    if (file >= 0 && lseek(file, 0, SEEK_END) >= (off_t)sizeof(uint64_t)) {
+        counter = mmap(NULL, sizeof(uint64_t), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
     }
     if (counter == MAP_FAILED) {
         fprintf(stderr, "FUZZ_EXECUTIONS_FILE=%s: no file of 8 bytes that can be mapped\n", path);
-        return NULL;
     }
-    return counter;
+    return counter != MAP_FAILED ? counter : NULL;
 }
 
 void driver_count(void)
 {
     static bool is_started;
     static _Atomic uint64_t *counter;
-    if (!is_started) {
-        is_started = true;
-        counter = map_counter();
+    const char *path = is_started ? NULL : getenv("FUZZ_EXECUTIONS_FILE");
+    if (path != NULL) {
+        counter = map_counter(path);
     }
+    is_started = true;
     if (counter != NULL) {
         atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
     }

@@ -14,9 +14,8 @@ struct driver {
     const char *name; /* of the fuzz test, and of its corpus */
     bool has_options; /* an input is options.h's; all below is for programs */
     enum program_dialect dialect;
-    bool has_mask; /* eight bytes before the program are failing_mask, little-endian */
-    size_t profile_count;
-    const unsigned *profiles; /* protections, for a run each */
+    bool has_mask;     /* eight bytes before the program are failing_mask, little-endian */
+    bool has_profiles; /* a run for each of ten sets of protections, not just one with none added */
 };
 extern const struct driver driver_misuse, driver_model, driver_oom, driver_options, driver_profiles;
 
@@ -42,5 +41,14 @@ void driver_count(void);
 /* driver_test runs an input, which aborts where it fails. */
 void driver_test(const struct driver *driver, const struct subject *subject, const uint8_t *data,
                  size_t size);
+
+/* DRIVER_TARGET defines what fuzzing engines call, for a driver. */
+#define DRIVER_TARGET(driver)                                                                      \
+    int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);                                  \
+    int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)                                   \
+    {                                                                                              \
+        driver_test(&(driver), &subject_cork, data, size);                                         \
+        return 0;                                                                                  \
+    }
 
 #endif /* FUZZ_DRIVER_H */

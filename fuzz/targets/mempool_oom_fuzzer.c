@@ -2,12 +2,5 @@
 #include "driver.h"
 #include "mutator.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
-    driver_test(&driver_oom, &subject_cork, data, size);
-    return 0;
-}
-
+DRIVER_TARGET(driver_oom)
 MUTATOR_OF(driver_oom)

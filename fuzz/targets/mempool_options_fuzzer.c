@@ -1,10 +1,4 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "driver.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
-    driver_test(&driver_options, &subject_cork, data, size);
-    return 0;
-}
+DRIVER_TARGET(driver_options)

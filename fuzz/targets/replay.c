@@ -29,20 +29,15 @@ __attribute__((weak)) void __sanitizer_set_death_callback(void (*callback)(void)
 /* An input that takes longer hangs; the slowest take milliseconds. */
 #define MAX_SECONDS 60
 
-static char current[4096]; /* the name of the input that runs, or empty */
+static char current[4096]; /* a line that names the input that runs, or empty */
 static bool is_verbose;
 static size_t input_count;
 
 static void print_current(void)
 {
-    static const char before[] = "replay: the input was ";
-    if (current[0] != '\0') {
-        bool is_written = write(STDERR_FILENO, before, sizeof(before) - 1) >= 0 &&
-                          write(STDERR_FILENO, current, strlen(current)) >= 0 &&
-                          write(STDERR_FILENO, "\n", 1) >= 0;
-        current[0] = '\0';
-        (void)is_written;
-    }
+    const ssize_t written = write(STDERR_FILENO, current, strlen(current));
+    current[0] = '\0';
+    (void)written;
 }
 
 static void on_signal(int number)
@@ -52,34 +47,29 @@ static void on_signal(int number)
     raise(number);
 }
 
-/* On a stack of its own: that of the program may be what is exhausted. */
-static void handle(int number)
-{
-    const struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_ONSTACK};
-    sigaction(number, &action, NULL);
-}
-
 static void print_name_on_crash(void)
 {
+    static const int signals[] = {SIGABRT, SIGALRM, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP};
+    /* On a stack of its own: that of the program may be what is exhausted. */
     static char memory[65536];
     const stack_t stack = {.ss_sp = memory, .ss_size = sizeof(memory)};
-    sigaltstack(&stack, NULL);
-    handle(SIGABRT);
-    handle(SIGALRM);
-    if (__sanitizer_set_death_callback != NULL) {
+    const struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_ONSTACK};
+    const bool has_callback = __sanitizer_set_death_callback != NULL;
+    if (has_callback) {
         __sanitizer_set_death_callback(print_current);
-        return;
     }
-    static const int others[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP};
-    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
-        handle(others[i]);
+    sigaltstack(&stack, NULL);
+    for (size_t i = 0; i < (has_callback ? 2 : sizeof(signals) / sizeof(signals[0])); i++) {
+        sigaction(signals[i], &action, NULL);
     }
 }
 
-_Noreturn static void give_up(const char *path, const char *reason)
+static void require(bool is_so, const char *path)
 {
-    fprintf(stderr, "replay: %s: %s\n", path, reason);
-    exit(2);
+    if (!is_so) {
+        fprintf(stderr, "replay: %s: %s\n", path, errno != 0 ? strerror(errno) : "holds no input");
+        exit(2);
+    }
 }
 
 /* The input stands in memory of exactly its size, so that a sanitizer sees reads beyond it. */
@@ -87,15 +77,13 @@ static void replay_file(const char *path, size_t size)
 {
     FILE *file = fopen(path, "rb");
     uint8_t *data = malloc(size > 0 ? size : 1);
-    if (file == NULL || data == NULL || fread(data, 1, size, file) != size) {
-        give_up(path, errno != 0 ? strerror(errno) : "cannot be read");
-    }
+    require(file != NULL && data != NULL && fread(data, 1, size, file) == size, path);
     fclose(file);
     if (is_verbose) {
         printf("%s\n", path);
         fflush(stdout);
     }
-    snprintf(current, sizeof(current), "%s", path);
+    snprintf(current, sizeof(current), "replay: the input was %s\n", path);
     alarm(MAX_SECONDS);
     LLVMFuzzerTestOneInput(data, size);
     alarm(0);
@@ -104,58 +92,42 @@ static void replay_file(const char *path, size_t size)
     input_count++;
 }
 
-static void replay(const char *path);
-
 /* Sorted, so that each run is the same. */
-static void replay_directory(const char *path)
+static void replay(const char *path)
 {
     struct dirent **entries;
-    int count = scandir(path, &entries, NULL, alphasort);
-    if (count < 0) {
-        give_up(path, strerror(errno));
+    struct stat status;
+    errno = 0;
+    require(stat(path, &status) == 0, path);
+    if (!S_ISDIR(status.st_mode)) {
+        replay_file(path, (size_t)status.st_size);
+        return;
     }
+    const size_t before = input_count;
+    const int count = scandir(path, &entries, NULL, alphasort);
+    require(count >= 0, path);
     for (int i = 0; i < count; i++) {
         if (entries[i]->d_name[0] != '.') {
-            char name[sizeof(current)];
+            char name[sizeof(current) - sizeof("replay: the input was ")];
             snprintf(name, sizeof(name), "%s/%s", path, entries[i]->d_name);
             replay(name);
         }
         free(entries[i]);
     }
     free(entries);
-}
-
-static void replay(const char *path)
-{
-    struct stat status;
     errno = 0;
-    if (stat(path, &status) != 0) {
-        give_up(path, strerror(errno));
-    }
-    if (!S_ISDIR(status.st_mode)) {
-        replay_file(path, (size_t)status.st_size);
-        return;
-    }
-    size_t before = input_count;
-    replay_directory(path);
-    if (input_count == before) {
-        give_up(path, "holds no input");
-    }
+    require(input_count > before, path);
 }
 
 int main(int argc, char **argv)
 {
-    int first = 1;
-    if (argc > 1 && strcmp(argv[1], "-v") == 0) {
-        is_verbose = true;
-        first = 2;
-    }
-    if (first == argc) {
+    is_verbose = argc > 1 && strcmp(argv[1], "-v") == 0;
+    if (argc == 1 + is_verbose) {
         fprintf(stderr, "usage: replay [-v] FILE_OR_DIRECTORY...\n");
         return 2;
     }
     print_name_on_crash();
-    for (int i = first; i < argc; i++) {
+    for (int i = 1 + is_verbose; i < argc; i++) {
         replay(argv[i]);
     }
     printf("%zu inputs replayed\n", input_count);
