@@ -67,7 +67,7 @@ void misuse_refuse_free(struct run *run, const void *pointer, unsigned kinds)
 }
 
 /* A call that looks at the whole pool finds damage at an object. */
-static void refuse_damage(struct run *run, unsigned choice, unsigned kinds, const void *reported,
+static void refuse_damage(struct run *run, size_t choice, unsigned kinds, const void *reported,
                           const void *or_else)
 {
     static const enum subject_call calls[] = {SUBJECT_CHECK, SUBJECT_TRIM, SUBJECT_CLEAR};
@@ -81,7 +81,7 @@ static void refuse_damage(struct run *run, unsigned choice, unsigned kinds, cons
     misuse_refuse(run, &refusal);
 }
 
-static void free_twice(struct run *run, size_t index)
+void misuse_free_twice(struct run *run, size_t index)
 {
     const struct run_pool *pool = run_pool(run);
     if (pool->count > 0) {
@@ -91,7 +91,7 @@ static void free_twice(struct run *run, size_t index)
     }
 }
 
-static void free_freed(struct run *run, size_t index)
+void misuse_free_freed(struct run *run, size_t index)
 {
     const struct model_slot *slot = model_pick(&run->model, run->pool, index, true);
     if (slot != NULL) {
@@ -100,7 +100,7 @@ static void free_freed(struct run *run, size_t index)
 }
 
 /* From one byte behind an object's start to one before its neighbour's. */
-static void free_interior(struct run *run, size_t index, size_t offset)
+void misuse_free_interior(struct run *run, size_t index, size_t offset)
 {
     const struct model_slot *slot = model_pick(&run->model, run->pool, index, false);
     const size_t size = calls_stats(run)->slot_size;
@@ -110,7 +110,7 @@ static void free_interior(struct run *run, size_t index, size_t offset)
     }
 }
 
-static void free_foreign(struct run *run, size_t choice)
+void misuse_free_foreign(struct run *run, size_t choice)
 {
     static const char bytes[64];
     const struct run_pool *pool = run_pool(run);
@@ -141,7 +141,7 @@ static void free_foreign(struct run *run, size_t choice)
 }
 
 /* The slot behind the last that is known; whether it is the region's last, only figures tell. */
-static void free_unissued(struct run *run)
+void misuse_free_unissued(struct run *run)
 {
     const struct cork_mempool_stats stats = *calls_stats(run);
     const struct model_slot *last = NULL;
@@ -166,7 +166,7 @@ static void free_unissued(struct run *run)
  * one of its own and, up to the next object, one for both. Of the neighbour, trim may have left
  * nothing.
  */
-static void overrun(struct run *run, size_t index, unsigned choice, bool is_before)
+void misuse_overrun(struct run *run, size_t index, size_t choice, bool is_before)
 {
     const struct run_pool *pool = run_pool(run);
     const size_t slot_size = calls_stats(run)->slot_size;
@@ -210,7 +210,7 @@ static void reuse(struct run *run, void *damaged)
     }
 }
 
-static void write_freed(struct run *run, size_t index, unsigned choice)
+void misuse_write_freed(struct run *run, size_t index, size_t choice)
 {
     const struct model_slot *slot = model_pick(&run->model, run->pool, index, true);
     const size_t size = run_known(run)->object_size;
@@ -228,7 +228,7 @@ static void write_freed(struct run *run, size_t index, unsigned choice)
     flip(run, damage, 1);
 }
 
-static void use_dead(struct run *run, unsigned choice)
+void misuse_use_dead(struct run *run, size_t choice)
 {
     const enum subject_call call = (enum subject_call)(choice / 4 % SUBJECT_CALL_COUNT);
     const bool is_pointed = call == SUBJECT_FREE || call == SUBJECT_OWNS;
@@ -259,15 +259,15 @@ static void use_dead(struct run *run, unsigned choice)
 }
 
 /* In one of four calls, a callback uses the pool by one of all calls; or memory is misaligned. */
-static void misbehave(struct run *run, unsigned choice)
+void misuse_misbehave(struct run *run, size_t choice)
 {
     const struct run_pool *pool = run_pool(run);
-    const unsigned number = choice / 4 % (SUBJECT_CALL_COUNT + 3);
+    const size_t number = choice / 4 % (SUBJECT_CALL_COUNT + 3);
     run->misuse = (struct run_misuse){
         .is_due = true,
         .is_misaligned = number >= SUBJECT_CALL_COUNT,
         .has_releases = choice % 2 == 1 && number < SUBJECT_CALL_COUNT,
-        .passed_count = number >= SUBJECT_CALL_COUNT ? number - SUBJECT_CALL_COUNT : 0,
+        .passed_count = number >= SUBJECT_CALL_COUNT ? (unsigned)(number - SUBJECT_CALL_COUNT) : 0,
         .call = (enum subject_call)(number % SUBJECT_CALL_COUNT),
         .pointer = pool->count > 0 ? pool->objects[pool->first] : NULL,
     };
@@ -289,51 +289,12 @@ static void misbehave(struct run *run, unsigned choice)
     run->misuse.is_due = false;
 }
 
-static void leak(struct run *run)
+void misuse_leak(struct run *run)
 {
     const struct refusal refusal = {
         .storage = &run_pool(run)->storage, .call = SUBJECT_DONE, .kinds = KIND(LEAK)};
     if (run_pool(run)->count > 0) {
         misuse_refuse(run, &refusal);
-    }
-}
-
-void misuse_execute(struct run *run, const struct operation *operation)
-{
-    const size_t first = operation->operands[0];
-    const unsigned second = (unsigned)operation->operands[1];
-    switch (operation->kind) {
-    case OPERATION_FREE_TWICE:
-        free_twice(run, first);
-        break;
-    case OPERATION_FREE_FREED:
-        free_freed(run, first);
-        break;
-    case OPERATION_FREE_INTERIOR:
-        free_interior(run, first, second);
-        break;
-    case OPERATION_FREE_FOREIGN:
-        free_foreign(run, first);
-        break;
-    case OPERATION_FREE_UNISSUED:
-        free_unissued(run);
-        break;
-    case OPERATION_OVERFLOW:
-    case OPERATION_UNDERFLOW:
-        overrun(run, first, second, operation->kind == OPERATION_UNDERFLOW);
-        break;
-    case OPERATION_WRITE_FREED:
-        write_freed(run, first, second);
-        break;
-    case OPERATION_USE_DEAD:
-        use_dead(run, (unsigned)first);
-        break;
-    case OPERATION_MISBEHAVE:
-        misbehave(run, (unsigned)first);
-        break;
-    default:
-        leak(run);
-        break;
     }
 }
 

@@ -10,7 +10,17 @@
 void misuse_refuse(struct run *run, const struct refusal *refusal);
 void misuse_refuse_free(struct run *run, const void *pointer, unsigned kinds);
 
-/* misuse_execute does an operation from OPERATION_FREE_TWICE to OPERATION_LEAK. */
-void misuse_execute(struct run *run, const struct operation *operation);
+/* The operations; an index is one of run_pool's live objects, of the pool's freed slots in *_freed,
+ * and of all its slots in misuse_free_interior. What cannot be done is left out. */
+void misuse_free_twice(struct run *run, size_t index);
+void misuse_free_freed(struct run *run, size_t index);
+void misuse_free_interior(struct run *run, size_t index, size_t offset);
+void misuse_free_foreign(struct run *run, size_t choice);
+void misuse_free_unissued(struct run *run);
+void misuse_overrun(struct run *run, size_t index, size_t choice, bool is_before);
+void misuse_write_freed(struct run *run, size_t index, size_t choice);
+void misuse_use_dead(struct run *run, size_t choice);
+void misuse_misbehave(struct run *run, size_t choice);
+void misuse_leak(struct run *run);
 
 #endif /* FUZZ_MISUSE_H */

@@ -19,11 +19,6 @@ bool operation_is_init(const struct operation *operation)
            operation->kind == OPERATION_INIT_WITH;
 }
 
-bool operation_is_misuse(const struct operation *operation)
-{
-    return operation->kind >= OPERATION_FREE_TWICE && operation->kind <= OPERATION_LEAK;
-}
-
 static enum operation_kind kind_of_code(unsigned code, enum program_dialect dialect)
 {
     unsigned kind = OPERATION_KIND_COUNT - 1;

@@ -142,7 +142,6 @@ extern const struct operation_row operation_rows[OPERATION_KIND_COUNT];
 /* operation_is_init says whether an operation initializes its pool anew, operation_is_misuse
  * whether it must be refused. */
 bool operation_is_init(const struct operation *operation);
-bool operation_is_misuse(const struct operation *operation);
 
 /* struct program is a position in a program's bytes, which stay the caller's. */
 struct program {

@@ -8,7 +8,7 @@
 
 ENGINE_BEGIN
 
-#define NAME(number, type) #type,
+#define NAME(number, type) "\"" #type "\"",
 static const char *const types[SUBJECT_TYPE_COUNT] = {SUBJECT_TYPES(NAME)};
 #define EXPECTED_OF(name, size, expected) expected,
 static const char *const operands_expected[] = {OPERANDS(EXPECTED_OF)};
@@ -20,7 +20,7 @@ static int print_operand(enum operand operand, size_t value, char *text, size_t 
     if (operand == OPERAND_NONE) {
         return 0;
     } else if (operand == OPERAND_TYPE) {
-        return snprintf(text, size, " \"%s\"", types[value]);
+        return snprintf(text, size, " %s", types[value]);
     } else if (operand == OPERAND_ORDER) {
         return value <= ORDER_FIFO ? snprintf(text, size, " %s", orders[value])
                                    : snprintf(text, size, " %s %zu", orders[value % 4], value / 4);
@@ -67,16 +67,6 @@ static bool take_word(const char **text, const char *word)
     return true;
 }
 
-/* Returns: the index of the word that was taken, or count. */
-static unsigned take_word_of(const char **text, const char *const words[], unsigned count)
-{
-    unsigned i = 0;
-    while (i < count && !take_word(text, words[i])) {
-        i++;
-    }
-    return i;
-}
-
 /* Takes a number, decimal or with 0x, that fits and is followed by a space or by the end. */
 static bool take_number(const char **text, size_t *number)
 {
@@ -102,78 +92,49 @@ static bool take_number(const char **text, size_t *number)
     return true;
 }
 
-static bool take_size(const char **text, size_t *value)
+/* Takes a type, or a kind of order, of which the last two have an argument. */
+static bool take_named(enum operand operand, const char **text, size_t *value)
 {
-    static const char before[] = "SIZE_MAX-";
-    const char *number = *text + sizeof(before) - 1;
-    if (strncmp(*text, before, sizeof(before) - 1) != 0) {
-        return take_number(text, value);
-    }
-    if (!take_number(&number, value)) {
-        return false;
-    }
-    *value = SIZE_MAX - *value;
-    *text = number;
-    return true;
-}
-
-static bool take_type(const char **text, size_t *value)
-{
-    char quoted[OPERATION_TEXT_SIZE];
-    for (*value = 0; *value < SUBJECT_TYPE_COUNT; ++*value) {
-        snprintf(quoted, sizeof(quoted), "\"%s\"", types[*value]);
-        if (take_word(text, quoted)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* The last two kinds of order have an argument. */
-static bool take_order(const char **text, size_t *value)
-{
+    const bool is_type = operand == OPERAND_TYPE;
+    const size_t count = is_type ? SUBJECT_TYPE_COUNT : ORDER_RANDOM + 1;
     size_t argument = 0;
-    const unsigned kind = take_word_of(text, orders, 4);
-    if (kind > ORDER_RANDOM || (kind > ORDER_FIFO && !take_number(text, &argument)) ||
-        argument > UINT8_MAX / 4) {
+    *value = 0;
+    while (*value < count && !take_word(text, is_type ? types[*value] : orders[*value])) {
+        ++*value;
+    }
+    if (*value == count || (!is_type && *value > ORDER_FIFO && !take_number(text, &argument))) {
         return false;
     }
-    *value = kind + 4 * argument;
-    return true;
+    *value += 4 * argument;
+    return argument <= UINT8_MAX / 4;
 }
 
 /* Returns: whether an operand has been taken that bytes can say. */
 static bool take_operand(enum operand operand, const char **text, size_t *value)
 {
     uint32_t bytes;
-    switch (operand) {
-    case OPERAND_NONE:
+    const bool is_distance = operand == OPERAND_SIZE && strncmp(*text, "SIZE_MAX-", 9) == 0;
+    if (operand == OPERAND_NONE) {
         return true;
-    case OPERAND_SIZE:
-        return take_size(text, value) && operand_encode(operand, *value, &bytes);
-    case OPERAND_TYPE:
-        return take_type(text, value);
-    case OPERAND_ORDER:
-        return take_order(text, value);
-    default:
-        return take_number(text, value) && operand_encode(operand, *value, &bytes);
+    } else if (operand == OPERAND_TYPE || operand == OPERAND_ORDER) {
+        return take_named(operand, text, value);
     }
-}
-
-static unsigned take_kind(const char **text)
-{
-    unsigned kind = 0;
-    while (kind < OPERATION_KIND_COUNT && !take_word(text, operation_rows[kind].name)) {
-        kind++;
+    *text += is_distance ? 9 : 0;
+    if (!take_number(text, value)) {
+        return false;
     }
-    return kind;
+    *value = is_distance ? SIZE_MAX - *value : *value;
+    return operand_encode(operand, *value, &bytes);
 }
 
 /* Returns: what should stand where *text has got to, or NULL. */
 static const char *parse(const char **text, struct operation *operation)
 {
-    const unsigned kind = take_kind(text);
+    unsigned kind = 0;
     size_t pool;
+    while (kind < OPERATION_KIND_COUNT && !take_word(text, operation_rows[kind].name)) {
+        kind++;
+    }
     if (kind == OPERATION_KIND_COUNT) {
         return "the name of an operation";
     }

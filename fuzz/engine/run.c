@@ -74,78 +74,69 @@ static void live_shortly(struct run *run, size_t count)
     }
 }
 
-/* The operations that are about a whole pool. */
-static void execute_rest(struct run *run, const struct operation *operation)
+static void free_one(struct run *run, size_t index)
+{
+    if (run_pool(run)->count > 0) {
+        calls_free_at(run, index % run_pool(run)->count);
+    }
+}
+
+static void write_one(struct run *run, size_t index)
+{
+    const struct run_pool *pool = run_pool(run);
+    if (pool->count > 0) {
+        model_write(&run->model, run->pool, pool->objects[pool->first + index % pool->count]);
+    }
+}
+
+/* number: which of the next requests for memory is refused, or 0: those above a size. */
+static void limit(struct run *run, size_t size, size_t number)
 {
     struct memory_account *memory = &run_pool(run)->memory;
-    const size_t first = operation->operands[0];
-    switch (operation->kind) {
-    case OPERATION_REINIT:
-        reinit(run, first);
-        break;
-    case OPERATION_LIVES:
-        live_shortly(run, first);
-        break;
-    case OPERATION_LIMIT:
-        memory->largest_mapping = first;
-        model_limit(&run->model, run->pool);
-        break;
-    case OPERATION_FAIL:
-        memory->failing_request = memory->request_count + first;
-        model_limit(&run->model, run->pool);
-        break;
-    case OPERATION_CLEAR:
-        calls_clear(run);
-        break;
-    case OPERATION_TRIM:
-        calls_trim(run);
-        break;
-    case OPERATION_FOREACH:
-        calls_foreach(run, first);
-        break;
-    default:
-        calls_owns(run, first);
-        break;
-    }
+    memory->largest_mapping = number == 0 ? size : memory->largest_mapping;
+    memory->failing_request =
+        number == 0 ? memory->failing_request : memory->request_count + number;
+    model_limit(&run->model, run->pool);
 }
 
 static void execute(struct run *run, const struct operation *operation)
 {
-    const struct run_pool *pool = run_pool(run);
     const size_t first = operation->operands[0];
     const size_t second = operation->operands[1];
-    const size_t index = pool->count > 0 ? first % pool->count : 0;
+#define DO(NAME, action)                                                                           \
+    case OPERATION_##NAME:                                                                         \
+        action;                                                                                    \
+        break;
     switch (operation->kind) {
-    case OPERATION_NEW:
-        calls_new(run);
-        break;
-    case OPERATION_FREE:
-        if (pool->count > 0) {
-            calls_free_at(run, index);
-        }
-        break;
-    case OPERATION_WRITE:
-        if (pool->count > 0) {
-            model_write(&run->model, run->pool, pool->objects[pool->first + index]);
-        }
-        break;
-    case OPERATION_CHECK:
-        calls_check(run);
-        break;
-    case OPERATION_FREE_NULL:
-        calls_make(run, SUBJECT_FREE, NULL);
-        break;
-    case OPERATION_NEW_MANY:
-        new_many(run, first);
-        break;
-    case OPERATION_FREE_MANY:
-        calls_free_many(run, first, second);
-        break;
-    case OPERATION_REPLACE_MANY:
-        replace_many(run, first, second);
-        break;
+        DO(NEW, calls_new(run))
+        DO(FREE, free_one(run, first))
+        DO(WRITE, write_one(run, first))
+        DO(CHECK, calls_check(run))
+        DO(FREE_NULL, calls_make(run, SUBJECT_FREE, NULL))
+        DO(NEW_MANY, new_many(run, first))
+        DO(LIVES, live_shortly(run, first))
+        DO(FREE_MANY, calls_free_many(run, first, second))
+        DO(REPLACE_MANY, replace_many(run, first, second))
+        DO(REINIT, reinit(run, first))
+        DO(LIMIT, limit(run, first, 0))
+        DO(FAIL, limit(run, 0, first))
+        DO(FREE_TWICE, misuse_free_twice(run, first))
+        DO(FREE_FREED, misuse_free_freed(run, first))
+        DO(FREE_INTERIOR, misuse_free_interior(run, first, second))
+        DO(FREE_FOREIGN, misuse_free_foreign(run, first))
+        DO(FREE_UNISSUED, misuse_free_unissued(run))
+        DO(OVERFLOW, misuse_overrun(run, first, second, false))
+        DO(UNDERFLOW, misuse_overrun(run, first, second, true))
+        DO(WRITE_FREED, misuse_write_freed(run, first, second))
+        DO(USE_DEAD, misuse_use_dead(run, first))
+        DO(MISBEHAVE, misuse_misbehave(run, first))
+        DO(LEAK, misuse_leak(run))
+        DO(CLEAR, calls_clear(run))
+        DO(TRIM, calls_trim(run))
+        DO(FOREACH, calls_foreach(run, first))
+        DO(OWNS, calls_owns(run, first))
     default:
-        execute_rest(run, operation);
+        init_anew(run, operation);
         break;
     }
 }
@@ -161,13 +152,7 @@ static void step(struct run *run, const struct operation *operation)
         const struct operation implied = run_implied_init(operation->pool);
         init_anew(run, &implied);
     }
-    if (operation_is_init(operation)) {
-        init_anew(run, operation);
-    } else if (operation_is_misuse(operation)) {
-        misuse_execute(run, operation);
-    } else {
-        execute(run, operation);
-    }
+    execute(run, operation);
     calls_inspect(run, STEP_WORK);
 }
 

@@ -267,20 +267,6 @@ static void probe_region(const struct cork_mempool_region *region, size_t number
     refuse_free(start, KIND(FOREIGN_POINTER), CORK_MEMPOOL_NO_SLOT);
 }
 
-/* Does an operation of misuse, in the midst of which a call is refused: it may have changed in
- * which order slots are issued, which makes no difference to anybody. */
-static void misuse(enum operation_kind kind, size_t first, size_t second)
-{
-    const struct operation operation = {kind, 0, {first, second}};
-
-    misuse_execute(run, &operation);
-    calls_inspect(run, SIZE_MAX);
-    /* What was not found to be damaged is issued. */
-    if (kind == OPERATION_WRITE_FREED) {
-        memcpy(&world, &search_state, sizeof(world));
-    }
-}
-
 /* All calls on what is no pool: by itself, or no longer. */
 static void probe_dead(union subject_pool *storage, unsigned kind)
 {
@@ -305,8 +291,8 @@ static void probe_damage(void)
 {
     for (size_t i = 0; i < run->pools[0].count && has(CORK_MEMPOOL_CANARY); i++) {
         for (size_t call = 0; call < 4; call++) {
-            misuse(OPERATION_OVERFLOW, i, call);
-            misuse(OPERATION_UNDERFLOW, i, call);
+            misuse_overrun(run, i, call, false);
+            misuse_overrun(run, i, call, true);
         }
     }
     for (size_t i = 0; i < run->model.slot_count; i++) {
@@ -315,8 +301,10 @@ static void probe_damage(void)
 
         for (size_t call = is_purged ? 3 : 0;
              call < 4 && !slot->is_live && (!is_purged || has(CORK_MEMPOOL_WIPE)); call++) {
-            misuse(OPERATION_WRITE_FREED, i, call);
-            misuse(OPERATION_WRITE_FREED, i, 4 * (size_t)63 + call);
+            misuse_write_freed(run, i, call);
+            memcpy(&world, &search_state, sizeof(world)); /* new has issued something else */
+            misuse_write_freed(run, i, 4 * (size_t)63 + call);
+            memcpy(&world, &search_state, sizeof(world));
         }
     }
 }
@@ -341,14 +329,17 @@ void oracle_probe(void)
     refuse_free(&world, KIND(FOREIGN_POINTER), CORK_MEMPOOL_NO_SLOT);
     refuse_free(&number, KIND(FOREIGN_POINTER), CORK_MEMPOOL_NO_SLOT);
     calls_foreach(run, 0);
-    misuse(OPERATION_LEAK, 0, 0);
+    misuse_leak(run);
     if (mp->newest != NULL) {
         moved = run->pools[0].storage;
         probe_dead(&moved, KIND(NOT_A_POOL));
     }
     for (size_t call = SUBJECT_DONE; call < SUBJECT_CALL_COUNT && live_count() > 0; call++) {
-        misuse(OPERATION_MISBEHAVE, 4 * call + 2, 0);
+        misuse_misbehave(run, 4 * call + 2);
     }
     probe_damage();
+    /* A call that was refused in the midst may have changed in which order slots are issued, which
+     * makes no difference to anybody. */
+    agree();
     memcpy(&world, &search_state, sizeof(world));
 }
