@@ -65,19 +65,18 @@ static bool init(union subject_pool *pool, const struct subject_init *how)
     switch (how->form) {
     case SUBJECT_INIT_SIZE_EX:
         cork_mempool_init_size_ex(&elsewhere, options->element_size, options->block_size);
-        *pool_of(pool) = elsewhere;
-        break;
-    case SUBJECT_INIT_TYPE:
-        init_type(pool_of(pool), how->type, NULL);
         break;
     case SUBJECT_INIT_TYPE_EX:
         init_type(&elsewhere, how->type, &options->block_size);
-        *pool_of(pool) = elsewhere;
         break;
+    case SUBJECT_INIT_TYPE:
+        init_type(pool_of(pool), how->type, NULL);
+        return true;
     default:
         cork_mempool_init_size(pool_of(pool), options->element_size);
-        break;
+        return true;
     }
+    *pool_of(pool) = elsewhere;
     return true;
 }
 
@@ -104,35 +103,22 @@ static void visit_nothing(void *user_data, void *object)
 static void make(struct cork_mempool *mp, enum subject_call call, void *pointer,
                  struct subject_result *result)
 {
+    void (*visit)(void *, void *) = result->visit != NULL ? result->visit : visit_nothing;
+#define DO(CALL, action)                                                                           \
+    case SUBJECT_##CALL:                                                                           \
+        action;                                                                                    \
+        break;
+    errno = 0;
     switch (call) {
-    case SUBJECT_NEW:
-        errno = 0;
-        result->object = cork_mempool_new(mp);
-        result->error = errno;
-        break;
-    case SUBJECT_FREE:
-        cork_mempool_free(mp, pointer);
-        break;
-    case SUBJECT_DONE:
-        cork_mempool_done(mp);
-        break;
-    case SUBJECT_CHECK:
-        result->is_true = cork_mempool_check(mp);
-        break;
-    case SUBJECT_STATS:
-        cork_mempool_stats(mp, &result->stats);
-        result->is_true = is_plausible(&result->stats);
-        break;
-    case SUBJECT_OWNS:
-        result->is_true = cork_mempool_owns(mp, pointer);
-        break;
-    case SUBJECT_FOREACH:
-        cork_mempool_foreach(mp, result->visit != NULL ? result->visit : visit_nothing,
-                             result->visit_data);
-        break;
-    case SUBJECT_CLEAR:
-        cork_mempool_clear(mp);
-        break;
+        DO(NEW, result->object = cork_mempool_new(mp); result->error = errno)
+        DO(FREE, cork_mempool_free(mp, pointer))
+        DO(DONE, cork_mempool_done(mp))
+        DO(CHECK, result->is_true = cork_mempool_check(mp))
+        DO(STATS, cork_mempool_stats(mp, &result->stats);
+           result->is_true = is_plausible(&result->stats))
+        DO(OWNS, result->is_true = cork_mempool_owns(mp, pointer))
+        DO(FOREACH, cork_mempool_foreach(mp, visit, result->visit_data))
+        DO(CLEAR, cork_mempool_clear(mp))
     default:
         result->size = cork_mempool_trim(mp);
         break;

@@ -171,37 +171,27 @@ static void perform_trim(void)
     expect(is_counted(run->result.size + unused_size, requests.returned),
            "trim says how much it gave back");
     expect(live_count() != 0 || world.memory.usable == 0, "trim leaves nothing that is unused");
-    world.memory.has_uncounted &= world.memory.usable != 0;
 }
 
 void oracle_perform(enum action action, unsigned argument)
 {
     requests = (struct requests){.refused_bits = 0};
+#define DO(ACTION, calls)                                                                          \
+    case ACTION_##ACTION:                                                                          \
+        calls;                                                                                     \
+        break;
     switch (action) {
-    case ACTION_INIT:
-        perform_init();
-        break;
-    case ACTION_NEW:
-        perform_new(argument);
-        break;
-    case ACTION_FREE:
-        calls_free_at(run, argument);
-        break;
-    case ACTION_FOREACH:
-        calls_foreach(run, 1);
-        break;
-    case ACTION_CLEAR:
-        calls_clear(run);
-        break;
-    case ACTION_TRIM:
-        perform_trim();
-        break;
-    case ACTION_DONE:
-        calls_done(run, ORDER_FIFO);
-        expect(world.memory.usable == 0 && memory_size(true) == 0, "done gives all memory back");
-        world.memory.has_uncounted = false;
-        break;
+        DO(INIT, perform_init())
+        DO(NEW, perform_new(argument))
+        DO(FREE, calls_free_at(run, argument))
+        DO(FOREACH, calls_foreach(run, 1))
+        DO(CLEAR, calls_clear(run))
+        DO(TRIM, perform_trim())
+        DO(DONE, calls_done(run, ORDER_FIFO))
     }
+    expect(run->pools[0].is_initialized || (world.memory.usable == 0 && memory_size(true) == 0),
+           "done gives all memory back");
+    world.memory.has_uncounted &= world.memory.usable != 0;
     forget_garbage();
     if (run->pools[0].is_initialized) {
         agree();
