@@ -24,13 +24,16 @@ static const unsigned profiles[] = {
     CORK_MEMPOOL_PARANOID ^ CORK_MEMPOOL_WIPE ^ CORK_MEMPOOL_SEAL,
 };
 
-const struct driver driver_misuse = {.name = "mempool_misuse_fuzzer", .dialect = PROGRAM_MISUSE};
-const struct driver driver_model = {.name = "mempool_model_fuzzer", .dialect = PROGRAM_PLAIN};
+const struct driver driver_misuse = {
+    .name = "mempool_misuse_fuzzer", .dialect = PROGRAM_MISUSE, .profile_count = 1};
+const struct driver driver_model = {
+    .name = "mempool_model_fuzzer", .dialect = PROGRAM_PLAIN, .profile_count = 1};
 const struct driver driver_oom = {
-    .name = "mempool_oom_fuzzer", .dialect = PROGRAM_OPTIONS, .has_mask = true};
+    .name = "mempool_oom_fuzzer", .dialect = PROGRAM_OPTIONS, .has_mask = true, .profile_count = 1};
 const struct driver driver_options = {.name = "mempool_options_fuzzer", .has_options = true};
-const struct driver driver_profiles = {
-    .name = "mempool_profiles_fuzzer", .dialect = PROGRAM_OPTIONS, .has_profiles = true};
+const struct driver driver_profiles = {.name = "mempool_profiles_fuzzer",
+                                       .dialect = PROGRAM_OPTIONS,
+                                       .profile_count = sizeof(profiles) / sizeof(profiles[0])};
 
 const struct driver *driver_find(const char *name)
 {
@@ -48,8 +51,7 @@ bool driver_decode(const struct driver *driver, const struct subject *subject, c
                    size_t size, size_t index, struct driver_run *run)
 {
     const size_t head = driver->has_mask ? sizeof(run->settings.failing_mask) : 0;
-    const size_t count = driver->has_profiles ? sizeof(profiles) / sizeof(profiles[0]) : 1;
-    if (driver->has_options || index >= count || size < head) {
+    if (index >= driver->profile_count || size < head) {
         return false;
     }
     size = size < RUN_MAX_SIZE ? size : RUN_MAX_SIZE;

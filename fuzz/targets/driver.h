@@ -14,8 +14,8 @@ struct driver {
     const char *name; /* of the fuzz test, and of its corpus */
     bool has_options; /* an input is options.h's; all below is for programs */
     enum program_dialect dialect;
-    bool has_mask;     /* eight bytes before the program are failing_mask, little-endian */
-    bool has_profiles; /* a run for each of ten sets of protections, not just one with none added */
+    bool has_mask;        /* eight bytes before the program are failing_mask, little-endian */
+    size_t profile_count; /* runs, each with other protections added; the first with none */
 };
 extern const struct driver driver_misuse, driver_model, driver_oom, driver_options, driver_profiles;
 

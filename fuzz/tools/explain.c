@@ -61,7 +61,7 @@ static void show_run(const struct input *input, const struct driver_run *run)
     static struct draft draft;
     draft_decode(&draft, input->driver, input->data, input->size);
     printf("# %s: %zu bytes", input->path, input->size);
-    if (input->driver->has_profiles) {
+    if (input->driver->profile_count > 1) {
         printf(", protections 0x%02x", run->settings.protections);
     }
     printf("\n");
