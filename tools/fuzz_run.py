@@ -168,6 +168,26 @@ def prepare(options, display):
         display.write(f"fuzzing {target_of(binary)}, corpus in {corpus}\n")
 
 
+def config_of(binary):
+    """Returns the option that builds other tools with a fuzzer's sanitizer; for the default's there is none."""
+    with open(binary, "rb") as file:
+        content = file.read()
+    return "" if b"__asan_report" in content else " --config=" + ("msan" if b"__msan_warning" in content else "ubsan")
+
+
+def explain(fuzzer):
+    """Returns how the input of a crash fails, and the commands that tell more of it."""
+    command = [f"--driver={fuzzer.target}", fuzzer.artifact]
+    tool = os.path.join(os.path.dirname(fuzzer.binary), "tools/explain.py")
+    done = subprocess.run([sys.executable, tool, *command], check=False, stdout=subprocess.PIPE, text=True)
+    if done.returncode == 2:  # It has said why: this is no fuzz test of our pool.
+        return f"To replay it: {shlex.join([os.path.realpath(fuzzer.binary), fuzzer.artifact])}\n"
+    outcome = re.search(r"^# (fails at|passes)(.|\n)*", done.stdout, re.MULTILINE)
+    bazel = f"./tools/bazel run{config_of(fuzzer.binary)} //fuzz:"
+    return (f"{outcome[0] if outcome else ''}To explain it: {bazel}explain -- {shlex.join(command)}\n"
+            f"To minimize it: {bazel}minimize -- {shlex.join(command)}\n")
+
+
 def conclude(fuzzer, is_interrupted, display):
     """Says how a fuzzer has ended. Returns: whether that is as it should be."""
     outcome = "crash" if fuzzer.artifact else "interrupted" if is_interrupted else "no crash"
@@ -175,11 +195,7 @@ def conclude(fuzzer, is_interrupted, display):
         outcome = f"libFuzzer failed with status {fuzzer.process.returncode}"
     display.write(f"{outcome}: {fuzzer.progress()}\n")
     if fuzzer.artifact:
-        replay = shlex.join([os.path.realpath(fuzzer.binary), fuzzer.artifact])
-        file = shlex.quote(fuzzer.artifact)
-        display.write(f"The input is in {fuzzer.artifact}\nTo replay it: {replay}\n"
-                      f"To explain it: ./tools/bazel run --config=asan //fuzz:explain -- {file}\n"
-                      f"To minimize it: ./tools/bazel run //fuzz:minimize -- {file}\n")
+        display.write(f"The input is in {fuzzer.artifact}\n{explain(fuzzer)}")
     return outcome in ("interrupted", "no crash")
 
 

@@ -10,6 +10,7 @@ import itertools
 import os
 import pathlib
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -56,12 +57,11 @@ def minimize(binary, findings, output):
             smaller.unlink()
 
 
-def find_binary(driver, file):
-    """Returns the driver's libFuzzer; without a driver, the innermost folder that has one's name says which."""
-    names = [driver] if driver else [folder.name for folder in file.resolve().parents]
-    for name in names:
+def find_driver(driver, file):
+    """Returns the driver; where none is given, the innermost folder that has one's name says which."""
+    for name in [driver] if driver else [folder.name for folder in file.resolve().parents]:
         if re.fullmatch(r"\w+", name) and (FUZZ / f"{name}_bin").exists():
-            return FUZZ / f"{name}_bin"
+            return name
     reason = f"there is no driver {driver}" if driver else "no folder of it has a driver's name; give --driver"
     raise OSError(0, reason, str(file))
 
@@ -75,10 +75,12 @@ def main():
         # bazel run starts programs elsewhere, and says where it was called.
         os.chdir(os.environ.get("BUILD_WORKING_DIRECTORY", "."))
         options.file.read_bytes()
-        binary = find_binary(options.driver, options.file)
+        driver = find_driver(options.driver, options.file)
+        binary = FUZZ / f"{driver}_bin"
         findings = run(binary, options.file)
         if findings is None:
-            print(f"minimize: {options.file}: does not fail", file=sys.stderr)
+            print(f"minimize: {options.file}: passes in this build: a failure under another needs its --config",
+                  file=sys.stderr)
             return 1
         output = options.file.with_name(options.file.name + ".minimized")
         output.unlink(missing_ok=True)  # It may be a link to FILE.
@@ -87,7 +89,8 @@ def main():
     except OSError as error:
         print(f"minimize: {error.filename}: {error.strerror}", file=sys.stderr)
         return 2
-    print(f"{output}: {output.stat().st_size} bytes\n" + "\n".join(findings))
+    print(f"{output}: {output.stat().st_size} bytes", *findings, sep="\n")
+    print(f"To explain it: ./tools/bazel run //fuzz:explain -- --driver={driver} {shlex.quote(str(output))}")
     return 0
 
 
