@@ -19,6 +19,8 @@ from datetime import timedelta
 STATUS = re.compile(r"#(\d+)[:\s].*?cov: (\d+) .*?corp: (\d+)")
 # libFuzzer keeps slow inputs too, but goes on after them.
 ARTIFACT = re.compile(r"artifact_prefix=.*; Test unit written to ((?!.*slow-unit-).*)")
+# What the model writes; its last line but those that begin otherwise is the operation that failed.
+REPORT = re.compile(r".*, pool (\d), .*\n  expected: (.*)\n  seen: (.*)\n  program:\n(?:    .*\n)*    (.*)\n")
 # What libFuzzer writes whether or not anything is wrong.
 CHATTER = re.compile(
     r"#\d+[:\s]|INFO: |\s*NEW_FUNC\[|\s*NEW_PC: |Done \d+ runs|Dictionary: |Running: |Executed |stat::"
@@ -68,7 +70,7 @@ class Fuzzer:
         self.title = f"{self.target}: " if len(options.drivers) > 1 else ""
         self.seconds, self.start, self.is_over = seconds, time.monotonic(), False
         self.executions = self.edges = self.corpus = 0
-        self.artifact, self.rest, self.recent = None, b"", [(0, 0)]
+        self.artifact, self.rest, self.log, self.recent = None, b"", "", [(0, 0)]
         # libFuzzer tells of executions at powers of two; the fuzz test counts each in this file.
         self.file = tempfile.NamedTemporaryFile()
         self.file.truncate(8)
@@ -94,7 +96,9 @@ class Fuzzer:
             if artifact := ARTIFACT.match(line):
                 self.artifact = artifact[1]
         self.executions = self.counter[0] or self.executions
-        return "".join(line + "\n" for line in lines if not CHATTER.match(line))
+        text = "".join(line + "\n" for line in lines if not CHATTER.match(line))
+        self.log += text
+        return text
 
     def progress(self, width=None):
         """Returns a live line, with the rate of the last seconds; when all is over, of all."""
@@ -119,7 +123,7 @@ def parse_arguments(*arguments):
     has what follows a lone --."""
     split = arguments.index("--") if "--" in arguments else len(arguments)
     usage = "%(prog)s [--timeout_secs=N] [--corpus_dir=DIR] [--clean] [--no_seeds] [-- LIBFUZZER_FLAG...]"
-    parser = argparse.ArgumentParser(prog="fuzz_run", usage=usage, allow_abbrev=False)
+    parser = argparse.ArgumentParser(prog="fuzz_run", usage=usage, allow_abbrev=False, description=__doc__)
     parser.add_argument("--timeout_secs", type=int, default=60, metavar="N", help="in all; 0 for ever (60)")
     parser.add_argument("--corpus_dir", metavar="DIR", help="keep the corpus here, crashes in DIR-crashes")
     parser.add_argument("--clean", action="store_true", help="first delete what earlier runs have found")
@@ -183,8 +187,13 @@ def explain(fuzzer):
     if done.returncode == 2:  # It has said why: this is no fuzz test of our pool.
         return f"To replay it: {shlex.join([os.path.realpath(fuzzer.binary), fuzzer.artifact])}\n"
     outcome = re.search(r"^# (fails at|passes)(.|\n)*", done.stdout, re.MULTILINE)
+    outcome = outcome[0] if outcome else ""
+    report = REPORT.search(fuzzer.log)
+    if done.returncode == 0 and report:
+        pool, expected, seen, operation = report.groups()
+        outcome += f"# fails at: {operation}\n# pool:     {pool}\n# expected: {expected}\n# seen:     {seen}\n"
     bazel = f"./tools/bazel run{config_of(fuzzer.binary)} //fuzz:"
-    return (f"{outcome[0] if outcome else ''}To explain it: {bazel}explain -- {shlex.join(command)}\n"
+    return (f"{outcome}To explain it: {bazel}explain -- {shlex.join(command)}\n"
             f"To minimize it: {bazel}minimize -- {shlex.join(command)}\n")
 
 

@@ -46,7 +46,11 @@ class FuzzRun(unittest.TestCase):
                    r"(.+\n)+To explain it: \S+ run --config=msan //fuzz:explain .+\n.+ --config=msan //fuzz:minimize .+")
         self.check("# __asan_report\n" + WRITTEN % "crash-1" + "exit 77", 1,
                    r"(.+\n)+To explain it: \S+ run //fuzz:explain .+\n.+ run //fuzz:minimize .+")
-        self.explain("print('nothing')\nraise SystemExit(2)")
+        self.explain("print('# passes here')")
+        self.check("echo '==1=='; printf 'it, pool 3, all\n  expected: a\n  seen: b\n  program:\n    new 3\n    free 3 1\n'; "
+                   + WRITTEN % "crash-1" + "exit 77", 1, r"(.+\n)+The input .+\n# passes here\n# fails at: free 3 1\n"
+                   r"# pool:     3\n# expected: a\n# seen:     b\nTo explain it: .+\nTo minimize it: .+")
+        self.explain("raise SystemExit(2)")
         self.check(WRITTEN % "crash-1" + "exit 77", 1, f"(.+\n)+The.+\nTo replay it: {self.here}/t_bin /c/crash-1")
         self.check(PULSE + "exit 3", 1, f".+\nlibFuzzer failed with status 3: {facts}")
         self.check("exit 0", 1, ".+\nlibFuzzer failed with status 0: 0:00:00/0:01:00  0 executions .+")

@@ -213,7 +213,7 @@ def explain(path, data, driver):
     run = Run(output.decode().splitlines())
     print(f"# {path}: {len(data)} bytes{run.head[0]}", *run.head[1:], *run.lines(status != 0), sep="\n")
     if status == 0:
-        print("# passes in this build: a failure under another sanitizer needs its --config")
+        print("# passes here: what fails may need the --config of another sanitizer, or what ran before it")
         return False
     *details, expected, seen = failure(status, report)
     for line in [*details, f"fails at: {run.operation()}", f"pool:     {run.pool}", expected, seen]:

@@ -10,7 +10,6 @@ import itertools
 import os
 import pathlib
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -57,11 +56,12 @@ def minimize(binary, findings, output):
             smaller.unlink()
 
 
-def find_driver(driver, file):
-    """Returns the driver; where none is given, the innermost folder that has one's name says which."""
-    for name in [driver] if driver else [folder.name for folder in file.resolve().parents]:
+def find_binary(driver, file):
+    """Returns the driver's libFuzzer; without a driver, the innermost folder that has one's name says which."""
+    names = [driver] if driver else [folder.name for folder in file.resolve().parents]
+    for name in names:
         if re.fullmatch(r"\w+", name) and (FUZZ / f"{name}_bin").exists():
-            return name
+            return FUZZ / f"{name}_bin"
     reason = f"there is no driver {driver}" if driver else "no folder of it has a driver's name; give --driver"
     raise OSError(0, reason, str(file))
 
@@ -75,12 +75,11 @@ def main():
         # bazel run starts programs elsewhere, and says where it was called.
         os.chdir(os.environ.get("BUILD_WORKING_DIRECTORY", "."))
         options.file.read_bytes()
-        driver = find_driver(options.driver, options.file)
-        binary = FUZZ / f"{driver}_bin"
+        binary = find_binary(options.driver, options.file)
         findings = run(binary, options.file)
         if findings is None:
-            print(f"minimize: {options.file}: passes in this build: a failure under another needs its --config",
-                  file=sys.stderr)
+            print(f"minimize: {options.file}: passes here: what fails may need the --config of another sanitizer, "
+                  "or what ran before it", file=sys.stderr)
             return 1
         output = options.file.with_name(options.file.name + ".minimized")
         output.unlink(missing_ok=True)  # It may be a link to FILE.
@@ -90,7 +89,6 @@ def main():
         print(f"minimize: {error.filename}: {error.strerror}", file=sys.stderr)
         return 2
     print(f"{output}: {output.stat().st_size} bytes", *findings, sep="\n")
-    print(f"To explain it: ./tools/bazel run //fuzz:explain -- --driver={driver} {shlex.quote(str(output))}")
     return 0
 
 
