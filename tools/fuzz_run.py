@@ -181,20 +181,19 @@ def config_of(binary):
 
 def explain(fuzzer):
     """Returns how the input of a crash fails, and the commands that tell more of it."""
-    command = [f"--driver={fuzzer.target}", fuzzer.artifact]
+    arguments = [f"--driver={fuzzer.target}", fuzzer.artifact]
     tool = os.path.join(os.path.dirname(fuzzer.binary), "tools/explain.py")
-    done = subprocess.run([sys.executable, tool, *command], check=False, stdout=subprocess.PIPE, text=True)
-    if done.returncode == 2:  # It has said why: this is no fuzz test of our pool.
-        return f"To replay it: {shlex.join([os.path.realpath(fuzzer.binary), fuzzer.artifact])}\n"
+    done = subprocess.run([sys.executable, tool, *arguments], check=False, stdout=subprocess.PIPE, text=True)
     outcome = re.search(r"^# (fails at|passes)(.|\n)*", done.stdout, re.MULTILINE)
     outcome = outcome[0] if outcome else ""
     report = REPORT.search(fuzzer.log)
-    if done.returncode == 0 and report:
+    if done.returncode != 1 and report:
         pool, expected, seen, operation = report.groups()
         outcome += f"# fails at: {operation}\n# pool:     {pool}\n# expected: {expected}\n# seen:     {seen}\n"
-    bazel = f"./tools/bazel run{config_of(fuzzer.binary)} //fuzz:"
-    return (f"{outcome}To explain it: {bazel}explain -- {shlex.join(command)}\n"
-            f"To minimize it: {bazel}minimize -- {shlex.join(command)}\n")
+    if done.returncode == 2:  # It has said why: this is no fuzz test of our pool.
+        return f"{outcome}To replay it: {shlex.join([os.path.realpath(fuzzer.binary), fuzzer.artifact])}\n"
+    bazel, arguments = f"./tools/bazel run{config_of(fuzzer.binary)} //fuzz:", shlex.join(arguments)
+    return f"{outcome}To explain it: {bazel}explain -- {arguments}\nTo minimize it: {bazel}minimize -- {arguments}\n"
 
 
 def conclude(fuzzer, is_interrupted, display):
