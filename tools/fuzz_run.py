@@ -19,6 +19,8 @@ from datetime import timedelta
 STATUS = re.compile(r"#(\d+)[:\s].*?cov: (\d+) .*?corp: (\d+)")
 # libFuzzer keeps slow inputs too, but goes on after them.
 ARTIFACT = re.compile(r"artifact_prefix=.*; Test unit written to ((?!.*slow-unit-).*)")
+# What the model writes; its last line but those that begin otherwise is the operation that failed.
+REPORT = re.compile(r".*, pool (\d), .*\n  expected: (.*)\n  seen: (.*)\n  program:\n(?:    .*\n)*    (.*)\n")
 # What libFuzzer writes whether or not anything is wrong.
 CHATTER = re.compile(
     r"#\d+[:\s]|INFO: |\s*NEW_FUNC\[|\s*NEW_PC: |Done \d+ runs|Dictionary: |Running: |Executed |stat::"
@@ -68,7 +70,7 @@ class Fuzzer:
         self.title = f"{self.target}: " if len(options.drivers) > 1 else ""
         self.seconds, self.start, self.is_over = seconds, time.monotonic(), False
         self.executions = self.edges = self.corpus = 0
-        self.artifact, self.rest, self.recent = None, b"", [(0, 0)]
+        self.artifact, self.rest, self.log, self.recent = None, b"", "", [(0, 0)]
         # libFuzzer tells of executions at powers of two; the fuzz test counts each in this file.
         self.file = tempfile.NamedTemporaryFile()
         self.file.truncate(8)
@@ -94,7 +96,9 @@ class Fuzzer:
             if artifact := ARTIFACT.match(line):
                 self.artifact = artifact[1]
         self.executions = self.counter[0] or self.executions
-        return "".join(line + "\n" for line in lines if not CHATTER.match(line))
+        text = "".join(line + "\n" for line in lines if not CHATTER.match(line))
+        self.log += text
+        return text
 
     def progress(self, width=None):
         """Returns a live line, with the rate of the last seconds; when all is over, of all."""
@@ -119,7 +123,7 @@ def parse_arguments(*arguments):
     has what follows a lone --."""
     split = arguments.index("--") if "--" in arguments else len(arguments)
     usage = "%(prog)s [--timeout_secs=N] [--corpus_dir=DIR] [--clean] [--no_seeds] [-- LIBFUZZER_FLAG...]"
-    parser = argparse.ArgumentParser(prog="fuzz_run", usage=usage, allow_abbrev=False)
+    parser = argparse.ArgumentParser(prog="fuzz_run", usage=usage, allow_abbrev=False, description=__doc__)
     parser.add_argument("--timeout_secs", type=int, default=60, metavar="N", help="in all; 0 for ever (60)")
     parser.add_argument("--corpus_dir", metavar="DIR", help="keep the corpus here, crashes in DIR-crashes")
     parser.add_argument("--clean", action="store_true", help="first delete what earlier runs have found")
@@ -168,6 +172,30 @@ def prepare(options, display):
         display.write(f"fuzzing {target_of(binary)}, corpus in {corpus}\n")
 
 
+def config_of(binary):
+    """Returns the option that builds other tools with a fuzzer's sanitizer; for the default's there is none."""
+    with open(binary, "rb") as file:
+        content = file.read()
+    return "" if b"__asan_report" in content else " --config=" + ("msan" if b"__msan_warning" in content else "ubsan")
+
+
+def explain(fuzzer):
+    """Returns how the input of a crash fails, and the commands that tell more of it."""
+    arguments = [f"--driver={fuzzer.target}", fuzzer.artifact]
+    tool = os.path.join(os.path.dirname(fuzzer.binary), "tools/explain.py")
+    done = subprocess.run([sys.executable, tool, *arguments], check=False, stdout=subprocess.PIPE, text=True)
+    outcome = re.search(r"^# (fails at|passes)(.|\n)*", done.stdout, re.MULTILINE)
+    outcome = outcome[0] if outcome else ""
+    report = REPORT.search(fuzzer.log)
+    if done.returncode != 1 and report:
+        pool, expected, seen, operation = report.groups()
+        outcome += f"# fails at: {operation}\n# pool:     {pool}\n# expected: {expected}\n# seen:     {seen}\n"
+    if done.returncode == 2:  # It has said why: this is no fuzz test of our pool.
+        return f"{outcome}To replay it: {shlex.join([os.path.realpath(fuzzer.binary), fuzzer.artifact])}\n"
+    bazel, arguments = f"./tools/bazel run{config_of(fuzzer.binary)} //fuzz:", shlex.join(arguments)
+    return f"{outcome}To explain it: {bazel}explain -- {arguments}\nTo minimize it: {bazel}minimize -- {arguments}\n"
+
+
 def conclude(fuzzer, is_interrupted, display):
     """Says how a fuzzer has ended. Returns: whether that is as it should be."""
     outcome = "crash" if fuzzer.artifact else "interrupted" if is_interrupted else "no crash"
@@ -175,11 +203,7 @@ def conclude(fuzzer, is_interrupted, display):
         outcome = f"libFuzzer failed with status {fuzzer.process.returncode}"
     display.write(f"{outcome}: {fuzzer.progress()}\n")
     if fuzzer.artifact:
-        replay = shlex.join([os.path.realpath(fuzzer.binary), fuzzer.artifact])
-        file = shlex.quote(fuzzer.artifact)
-        display.write(f"The input is in {fuzzer.artifact}\nTo replay it: {replay}\n"
-                      f"To explain it: ./tools/bazel run --config=asan //fuzz:explain -- {file}\n"
-                      f"To minimize it: ./tools/bazel run //fuzz:minimize -- {file}\n")
+        display.write(f"The input is in {fuzzer.artifact}\n{explain(fuzzer)}")
     return outcome in ("interrupted", "no crash")
 
 

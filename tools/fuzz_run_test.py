@@ -19,6 +19,13 @@ class FuzzRun(unittest.TestCase):
         os.environ.update(BUILD_WORKING_DIRECTORY=self.here, TMPDIR=self.here, XDG_CACHE_HOME=self.here,
                           COLUMNS="80", TERM="xterm")
 
+        os.mkdir(f"{self.here}/tools")
+        self.explain("import sys\nprint('text\\n# fails at:', *sys.argv[1:])\nprint('# seen: it')\nraise SystemExit(1)")
+
+    def explain(self, script):
+        with open(f"{self.here}/tools/explain.py", "w") as file:
+            file.write(script)
+
     def check(self, script, status, says, *arguments):
         with open(f"{self.here}/t_bin", "w", opener=lambda path, flags: os.open(path, flags, 0o700)) as file:
             file.write("#!/bin/sh\n" + script)
@@ -32,9 +39,19 @@ class FuzzRun(unittest.TestCase):
         self.check(PULSE + WRITTEN % "slow-unit-1", 0, f".+\nart.+\nno crash: {facts}")
         self.check(PULSE + "echo boom; " + WRITTEN % "crash-1" + "printf end; exit 77", 1,
                    f".+\nboom\nart.+\nend\ncrash: {facts}\nThe input is in /c/crash-1\n"
-                   f"To replay it: {self.here}/t_bin /c/crash-1\n"
-                   "To explain it: ./tools/bazel run --config=asan //fuzz:explain -- /c/crash-1\n"
-                   "To minimize it: ./tools/bazel run //fuzz:minimize -- /c/crash-1")
+                   "# fails at: --driver=t /c/crash-1\n# seen: it\n"
+                   "To explain it: ./tools/bazel run --config=ubsan //fuzz:explain -- --driver=t /c/crash-1\n"
+                   "To minimize it: ./tools/bazel run --config=ubsan //fuzz:minimize -- --driver=t /c/crash-1")
+        self.check("# __msan_warning\n" + WRITTEN % "crash-1" + "exit 77", 1,
+                   r"(.+\n)+To explain it: \S+ run --config=msan //fuzz:explain .+\n.+ --config=msan //fuzz:minimize .+")
+        self.check("# __asan_report\n" + WRITTEN % "crash-1" + "exit 77", 1,
+                   r"(.+\n)+To explain it: \S+ run //fuzz:explain .+\n.+ run //fuzz:minimize .+")
+        self.explain("print('# passes here')")
+        self.check("echo '==1=='; printf 'it, pool 3, all\n  expected: a\n  seen: b\n  program:\n    new 3\n    free 3 1\n'; "
+                   + WRITTEN % "crash-1" + "exit 77", 1, r"(.+\n)+The input .+\n# passes here\n# fails at: free 3 1\n"
+                   r"# pool:     3\n# expected: a\n# seen:     b\nTo explain it: .+\nTo minimize it: .+")
+        self.explain("raise SystemExit(2)")
+        self.check(WRITTEN % "crash-1" + "exit 77", 1, f"(.+\n)+The.+\nTo replay it: {self.here}/t_bin /c/crash-1")
         self.check(PULSE + "exit 3", 1, f".+\nlibFuzzer failed with status 3: {facts}")
         self.check("exit 0", 1, ".+\nlibFuzzer failed with status 0: 0:00:00/0:01:00  0 executions .+")
         self.check(PULSE + "trap 'exit 72' INT; kill -INT $PPID; sleep 9 >/dev/null 2>&1 & wait", 0,
@@ -67,7 +84,7 @@ class FuzzRun(unittest.TestCase):
             self.assertRegex(done.stdout, f"\nno crash: {name}: 0:00:00/")
         done = run("abd")
         self.assertEqual(done.returncode, 1)
-        self.assertRegex(done.stdout, "\ncrash: d: .+\nThe input is in /c/crash-1\nTo replay it: .+\n.+\n.+\n$")
+        self.assertRegex(done.stdout, "\ncrash: d: .+\nThe input is in /c/crash-1\n# fails at: .+\n.+\n.+\n.+\n$")
 
     def test_corpus_is_kept_in_a_cache_and_cleaned_of_what_libfuzzer_named(self):
         kept = f"{self.here}/cork_mempool/fuzz/t/corpus"

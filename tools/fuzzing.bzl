@@ -51,5 +51,6 @@ def cc_fuzz_test(name, corpus, deps, **kwargs):
         data = [
             name + "_bin",
             name + "_corpus",
+            "//fuzz:explain",
         ],
     )

@@ -11,21 +11,37 @@
 #include <cstdlib>
 #include <new>
 
-#if defined(__has_include)
 #if __has_include(<boost/pool/pool.hpp>)
 #include <boost/pool/pool.hpp>
-#define HAS_BOOST 1
-#endif
-#endif
-
-#if defined(HAS_BOOST)
-
-namespace
-{
-
+#define HAS_BOOST true
 typedef boost::pool<boost::default_user_allocator_malloc_free> Pool;
+#else
+#define HAS_BOOST false
+struct Pool {
+    Pool(size_t, size_t)
+    {
+    }
+    void *malloc()
+    {
+        return nullptr;
+    }
+    void free(void *)
+    {
+    }
+};
+#endif
 
-void *make(size_t element_size, size_t block_size)
+const struct other *other_open()
+{
+    static const struct other boost_pool = {"boost::pool", sizeof(void *), false};
+    if (!HAS_BOOST) {
+        std::fputs("skipped: Boost was not there to build with (on Debian: libboost-dev)\n",
+                   stderr);
+    }
+    return HAS_BOOST ? &boost_pool : nullptr;
+}
+
+void *other_make(size_t element_size, size_t block_size)
 {
     const size_t largest = size_t(1) << 26;
     const size_t count = (block_size != 0 ? block_size : 4096) / element_size;
@@ -37,37 +53,18 @@ void *make(size_t element_size, size_t block_size)
     return memory != nullptr ? new (memory) Pool(element_size, count != 0 ? count : 1) : nullptr;
 }
 
-void *take(void *pool)
+void *other_new(void *pool)
 {
     return static_cast<Pool *>(pool)->malloc();
 }
 
-void give(void *pool, void *object)
+void other_free(void *pool, void *object)
 {
     static_cast<Pool *>(pool)->free(object);
 }
 
-void unmake(void *pool)
+void other_done(void *pool)
 {
     static_cast<Pool *>(pool)->~Pool();
     std::free(pool);
 }
-
-const struct other boost_pool = {"boost::pool", sizeof(void *), false, make, take, give, unmake};
-
-} // namespace
-
-const struct other *other_open()
-{
-    return &boost_pool;
-}
-
-#else
-
-const struct other *other_open()
-{
-    std::fputs("skipped: Boost was not there to build with (on Debian: libboost-dev)\n", stderr);
-    return nullptr;
-}
-
-#endif

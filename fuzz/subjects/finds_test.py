@@ -13,8 +13,7 @@ import sys
 import tempfile
 import time
 
-BINARY = pathlib.Path(__file__).parent.parent / "mempool_model_fuzzer_libcork_bin"
-SEED = 1
+BINARY = pathlib.Path(__file__).absolute().parents[1] / "mempool_model_fuzzer_libcork_bin"
 SECONDS = 60
 RUNS_AFTERWARDS = 20000
 NOT_INSTALLED = 77
@@ -30,39 +29,26 @@ DEFECTS = {
 
 def fuzz(known, seed, flag):
     """Returns the fuzzer's exit code and log."""
-    environment = dict(os.environ, FUZZ_KNOWN_DEFECTS=",".join(known))
     with tempfile.TemporaryDirectory() as scratch:
-        corpus = pathlib.Path(scratch, "corpus")
-        corpus.mkdir()
-        command = [BINARY.absolute(), f"-seed={seed}", "-timeout=10", flag, corpus]
-        result = subprocess.run(
-            command,
-            cwd=scratch,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-    return result.returncode, result.stdout.decode(errors="backslashreplace")
+        done = subprocess.run([BINARY, f"-seed={seed}", "-timeout=10", flag, scratch], cwd=scratch, check=False,
+                              env={**os.environ, "FUZZ_KNOWN_DEFECTS": ",".join(known)}, stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    log = done.stdout.decode(errors="backslashreplace")
+    skipped = re.search("^skipped:.*", log, re.MULTILINE)
+    if skipped:
+        print(skipped[0])
+        sys.exit(NOT_INSTALLED)
+    return done.returncode, log
 
 
 def find_next(known):
-    """Finds a defect that is not known, and tells of it; returns its name.
-
-    A size that wraps may also make libcork hang: then the next seed may fare better.
-    """
-    start = time.monotonic()
-    log, seed = "", SEED
-    while (left := SECONDS - int(time.monotonic() - start)) > 0:
-        _, log = fuzz(known, seed, f"-max_total_time={left}")
-        skipped = re.search("^skipped:.*", log, re.MULTILINE)
-        if skipped:
-            print(skipped[0])
-            sys.exit(NOT_INSTALLED)
-        report = REPORT.search(log)
-        if report:
-            break
+    """Finds a defect that is not known, and tells of it; returns its name."""
+    start, seed, report = time.monotonic(), 0, None
+    # A size that wraps may also make libcork hang: then the next seed may fare better.
+    while report is None and (left := SECONDS - int(time.monotonic() - start)) > 0:
         seed += 1
+        _, log = fuzz(known, seed, f"-max_total_time={left}")
+        report = REPORT.search(log)
     found = [name for name, says in DEFECTS.items() if report and re.search(says, report[0])]
     if not found or found[0] in known:
         sys.exit(f"with {known} known, no other defect was found in {SECONDS} s:\n{log}")
@@ -74,7 +60,7 @@ def main():
     known = []
     while len(known) < len(DEFECTS):
         known.append(find_next(known))
-    code, log = fuzz(known, SEED, f"-runs={RUNS_AFTERWARDS}")
+    code, log = fuzz(known, 1, f"-runs={RUNS_AFTERWARDS}")
     if code != 0:
         sys.exit(f"with all defects known, there is another:\n{log}")
     print(f"and nothing else in {RUNS_AFTERWARDS} runs")

@@ -14,7 +14,6 @@
 #include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "other.h"
@@ -34,7 +33,32 @@ static struct {
     void (*free)(void *pool);
 } libcork;
 
-static void *make(size_t element_size, size_t block_size)
+const struct other *other_open(void)
+{
+    static struct other other = {.name = "libcork", .is_unseen = true};
+    const struct {
+        const char *name;
+        void *function;
+    } functions[] = {
+        {"cork_mempool_new_size_ex", &libcork.new_size_ex},
+        {"cork_mempool_new_object", &libcork.new_object},
+        {"cork_mempool_free_object", &libcork.free_object},
+        {"cork_mempool_free", &libcork.free},
+    };
+    void *library = dlopen("libcork.so.16", RTLD_NOW);
+    for (size_t i = 0; i < sizeof(functions) / sizeof(functions[0]); i++) {
+        void *address = library != NULL ? dlsym(library, functions[i].name) : NULL;
+        if (address == NULL) {
+            fprintf(stderr, "skipped: no libcork is here (on Debian: libcork16): %s\n", dlerror());
+            return NULL;
+        }
+        memcpy(functions[i].function, &address, sizeof(address));
+    }
+    other.max_alignment = other_is_known("misaligned") ? 1 : _Alignof(max_align_t);
+    return &other;
+}
+
+void *other_make(size_t element_size, size_t block_size)
 {
     const bool is_wrapping = element_size > SIZE_MAX - 2 * HEADER_SIZE;
     const size_t least_size = element_size + 2 * HEADER_SIZE;
@@ -49,50 +73,17 @@ static void *make(size_t element_size, size_t block_size)
     return libcork.new_size_ex(element_size, block_size);
 }
 
-static void *take(void *pool)
+void *other_new(void *pool)
 {
     return libcork.new_object(pool);
 }
 
-static void give(void *pool, void *object)
+void other_free(void *pool, void *object)
 {
     libcork.free_object(pool, object);
 }
 
-static void unmake(void *pool)
+void other_done(void *pool)
 {
     libcork.free(pool);
-}
-
-/* Returns: whether the library has the function, whose address is stored. */
-static bool find(void *library, const char *name, void *function)
-{
-    void *address = dlsym(library, name);
-    memcpy(function, &address, sizeof(address));
-    return address != NULL;
-}
-
-const struct other *other_open(void)
-{
-    static struct other other = {.name = "libcork",
-                                 .is_unseen = true,
-                                 .make = make,
-                                 .take = take,
-                                 .give = give,
-                                 .unmake = unmake};
-    void *library = dlopen("libcork.so.16", RTLD_NOW);
-    if (library == NULL) {
-        fprintf(stderr, "skipped: libcork is not installed (on Debian: libcork16): %s\n",
-                dlerror());
-        return NULL;
-    }
-    if (!find(library, "cork_mempool_new_size_ex", &libcork.new_size_ex) ||
-        !find(library, "cork_mempool_new_object", &libcork.new_object) ||
-        !find(library, "cork_mempool_free_object", &libcork.free_object) ||
-        !find(library, "cork_mempool_free", &libcork.free)) {
-        fprintf(stderr, "skipped: this libcork has other names: %s\n", dlerror());
-        return NULL;
-    }
-    other.max_alignment = other_is_known("misaligned") ? 1 : _Alignof(max_align_t);
-    return &other;
 }

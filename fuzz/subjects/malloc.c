@@ -6,7 +6,13 @@
 
 #include "other.h"
 
-static void *make(size_t element_size, size_t block_size)
+const struct other *other_open(void)
+{
+    static const struct other other = {.name = "malloc", .max_alignment = _Alignof(max_align_t)};
+    return &other;
+}
+
+void *other_make(size_t element_size, size_t block_size)
 {
     size_t *pool = malloc(sizeof(*pool));
     (void)block_size;
@@ -16,24 +22,18 @@ static void *make(size_t element_size, size_t block_size)
     return pool;
 }
 
-static void *take(void *pool)
+void *other_new(void *pool)
 {
     return malloc(*(const size_t *)pool);
 }
 
-static void give(void *pool, void *object)
+void other_free(void *pool, void *object)
 {
     (void)pool;
     free(object);
 }
 
-const struct other *other_open(void)
+void other_done(void *pool)
 {
-    static const struct other other = {.name = "malloc",
-                                       .max_alignment = _Alignof(max_align_t),
-                                       .make = make,
-                                       .take = take,
-                                       .give = give,
-                                       .unmake = free};
-    return &other;
+    free(pool);
 }

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "fuzz/engine/engine.h"
 #include "fuzz/engine/run.h"
@@ -15,8 +16,6 @@ ENGINE_BEGIN
 
 /* The exit code of what cannot do its work here, as .ci/run and others read it. */
 #define NOT_INSTALLED 77
-
-static const struct other *other;
 
 /* A pool is made by its first new: before that, ours have no memory either. */
 struct made {
@@ -31,6 +30,12 @@ static struct made *made_in(union subject_pool *pool)
     return (struct made *)(void *)pool;
 }
 
+bool other_is_known(const char *defect)
+{
+    const char *known = getenv("FUZZ_KNOWN_DEFECTS");
+    return known != NULL && strstr(known, defect) != NULL;
+}
+
 static bool init(union subject_pool *pool, const struct subject_init *how)
 {
     *made_in(pool) = (struct made){
@@ -40,23 +45,15 @@ static bool init(union subject_pool *pool, const struct subject_init *how)
     return true;
 }
 
-static void take(struct made *made, struct subject_result *result)
+static void *new_object(struct made *made)
 {
     errno = 0;
     if (made->pool == NULL) {
-        made->pool = other->make(made->element_size, made->block_size);
+        made->pool = other_make(made->element_size, made->block_size);
     }
-    result->object = made->pool != NULL ? other->take(made->pool) : NULL;
-    result->error = errno;
-    made->live_count += result->object != NULL;
-}
-
-static void give(struct made *made, void *object)
-{
-    if (object != NULL) {
-        other->give(made->pool, object);
-        made->live_count--;
-    }
+    void *object = made->pool != NULL ? other_new(made->pool) : NULL;
+    made->live_count += object != NULL;
+    return object;
 }
 
 /* What plain programs call. That a pool is sound only the model can tell. */
@@ -66,24 +63,17 @@ static void call(union subject_pool *pool, enum subject_call call, void *pointer
     struct made *made = made_in(pool);
     result->violation.kind = (enum cork_mempool_violation_kind)0;
     result->is_true = true;
-    switch (call) {
-    case SUBJECT_NEW:
-        take(made, result);
-        break;
-    case SUBJECT_FREE:
-        give(made, pointer);
-        break;
-    case SUBJECT_STATS:
+    if (call == SUBJECT_NEW) {
+        result->object = new_object(made);
+        result->error = errno;
+    } else if (call == SUBJECT_FREE && pointer != NULL) {
+        other_free(made->pool, pointer);
+        made->live_count--;
+    } else if (call == SUBJECT_STATS) {
         result->stats = (struct cork_mempool_stats){.element_size = made->element_size,
                                                     .live_count = made->live_count};
-        break;
-    case SUBJECT_DONE:
-        if (made->pool != NULL) {
-            other->unmake(made->pool);
-        }
-        break;
-    default:
-        break;
+    } else if (call == SUBJECT_DONE && made->pool != NULL) {
+        other_done(made->pool);
     }
 }
 
@@ -92,8 +82,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static struct subject subject = {.pool_size = sizeof(struct made), .init = init, .call = call};
     static struct run run;
     static const struct run_settings settings = {.subject = &subject, .dialect = PROGRAM_PLAIN};
-    if (other == NULL) {
-        other = other_open();
+    if (subject.name == NULL) {
+        const struct other *other = other_open();
         /* Not by exit: engines take that for a crash. What was not done has not gone well. */
         if (other == NULL) {
             _Exit(NOT_INSTALLED);

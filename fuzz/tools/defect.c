@@ -2,7 +2,14 @@
 
 /*
  * A subject and a fuzz test that test the tools: cork_mempool with a defect that takes a few calls
- * to show. The environment's DEFECT has its number.
+ * to show. The environment's DEFECT names it:
+ *
+ *   misaligned  when a pool has been trimmed after two frees and with a live object, the next new
+ *               of at least 100 bytes gives an object a byte off; without a free, trim crashes
+ *   crash       a clear of three live objects or more crashes
+ *   hang        a third object never comes
+ *   silence     a double free in quarantine is not refused
+ *   overflow    a new with a live object writes behind an allocation: a sanitizer finds it
  */
 
 #include <signal.h>
@@ -10,30 +17,21 @@
 #include <string.h>
 
 #include "fuzz/targets/mutator.h"
-#include "input.h"
 
-static enum defect {
-    /* Where a pool is trimmed after two frees and with a live object, the next new of at least 100
-     * bytes gives an object a byte off; without a free, trim crashes. */
-    DEFECT_MISALIGNED,
-    /* A clear of three live objects or more crashes. */
-    DEFECT_CRASH,
-    /* A third object never comes. */
-    DEFECT_HANG,
-    /* A double free in quarantine is not refused. */
-    DEFECT_SILENCE,
-    /* A new with a live object writes behind an allocation: a sanitizer finds it. */
-    DEFECT_OVERFLOW
-} defect;
-
-/* Of the pool that was used last. */
+/* Of the pool that was initialized last. */
 static struct {
     const union subject_pool *pool;
     size_t element_size;
     size_t live_count;
     size_t free_count;
-    bool is_broken;
+    bool is_trimmed;
 } seen;
+
+static bool has(const char *defect)
+{
+    const char *wanted = getenv("DEFECT");
+    return wanted != NULL && strcmp(wanted, defect) == 0;
+}
 
 static bool init(union subject_pool *pool, const struct subject_init *how)
 {
@@ -59,31 +57,29 @@ static void overflow(void)
 
 static void before_call(enum subject_call call)
 {
-    if (defect == DEFECT_MISALIGNED && call == SUBJECT_TRIM) {
+    if (call == SUBJECT_TRIM && has("misaligned")) {
         if (seen.free_count == 0) {
             abort();
         }
-        seen.is_broken |= seen.free_count >= 2 && seen.live_count > 0;
-    } else if (defect == DEFECT_CRASH && call == SUBJECT_CLEAR && seen.live_count >= 3) {
+        seen.is_trimmed |= seen.free_count >= 2 && seen.live_count > 0;
+    } else if (call == SUBJECT_CLEAR && seen.live_count >= 3 && has("crash")) {
         raise(SIGSEGV);
-    } else if (defect == DEFECT_HANG && call == SUBJECT_NEW && seen.live_count >= 2) {
+    } else if (call == SUBJECT_NEW && seen.live_count >= 2 && has("hang")) {
         hang();
-    } else if (defect == DEFECT_OVERFLOW && call == SUBJECT_NEW && seen.live_count >= 1) {
+    } else if (call == SUBJECT_NEW && seen.live_count >= 1 && has("overflow")) {
         overflow();
     }
 }
 
 static void after_call(enum subject_call call, struct subject_result *result)
 {
-    seen.live_count += call == SUBJECT_NEW && result->object != NULL;
-    if (call == SUBJECT_FREE && result->violation.kind == 0) {
+    if (call == SUBJECT_NEW && result->object != NULL) {
+        seen.live_count++;
+        result->object = (char *)result->object + (seen.is_trimmed && seen.element_size >= 100);
+    } else if (call == SUBJECT_FREE && result->violation.kind == 0) {
         seen.live_count--;
         seen.free_count++;
-    }
-    if (call == SUBJECT_NEW && seen.is_broken && seen.element_size >= 100) {
-        result->object = (char *)result->object + 1;
-    }
-    if (defect == DEFECT_SILENCE && result->violation.kind == CORK_MEMPOOL_DOUBLE_FREE) {
+    } else if (result->violation.kind == CORK_MEMPOOL_DOUBLE_FREE && has("silence")) {
         result->violation.kind = (enum cork_mempool_violation_kind)0;
     }
 }
@@ -100,7 +96,9 @@ static void call(union subject_pool *pool, enum subject_call call, void *pointer
     }
 }
 
-static const struct subject subject_defective = {
+extern const struct subject subject_defective;
+
+const struct subject subject_defective = {
     .name = "a defective cork_mempool",
     .pool_size = sizeof(struct cork_mempool),
     .keeps_freed = true,
@@ -109,19 +107,11 @@ static const struct subject subject_defective = {
     .call = call,
 };
 
-const struct subject *const input_subject = &subject_defective;
-
-__attribute__((constructor)) static void choose(void)
-{
-    const char *number = getenv("DEFECT");
-    defect = number != NULL ? (enum defect)atoi(number) : DEFECT_MISALIGNED;
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    driver_test(&driver_profiles, input_subject, data, size);
+    driver_test(&driver_profiles, &subject_defective, data, size);
     return 0;
 }
 

@@ -78,7 +78,8 @@ def main():
         binary = find_binary(options.driver, options.file)
         findings = run(binary, options.file)
         if findings is None:
-            print(f"minimize: {options.file}: does not fail", file=sys.stderr)
+            print(f"minimize: {options.file}: passes here: what fails may need the --config of another sanitizer, "
+                  "or what ran before it", file=sys.stderr)
             return 1
         output = options.file.with_name(options.file.name + ".minimized")
         output.unlink(missing_ok=True)  # It may be a link to FILE.
@@ -87,7 +88,7 @@ def main():
     except OSError as error:
         print(f"minimize: {error.filename}: {error.strerror}", file=sys.stderr)
         return 2
-    print(f"{output}: {output.stat().st_size} bytes\n" + "\n".join(findings))
+    print(f"{output}: {output.stat().st_size} bytes", *findings, sep="\n")
     return 0
 
 

@@ -18,7 +18,7 @@ _SOURCES = [
     (r"//bench", "bench/bench.py"),
     (r"//fuzz:coverage", "tools/coverage.py"),
     (r"//fuzz:exhaust", "fuzz/exhaustive/exhaust.c"),
-    (r"//fuzz:explain", "fuzz/tools/explain.c"),
+    (r"//fuzz:explain", "fuzz/tools/explain.py"),
     (r"//fuzz:minimize", "fuzz/tools/minimize.py"),
     (r"//fuzz:(\w+_)?run", "tools/fuzz_run.py"),
 ]
