@@ -10,7 +10,7 @@
 set -eu
 
 workspace=$(cd "$(dirname "$0")/../.." && pwd -P)
-. "$workspace/tools/debian.sh"
+. "$workspace/tools/debian/packages.sh"
 cd "$workspace"
 
 has_compiler() {

@@ -32,7 +32,7 @@ ROOT = PLANTED.parents[1]
 CORPUS = ROOT / "fuzz/targets/corpus"
 ANEW = "make it anew, by docs/fuzzing/planted.md"
 
-# -w: a bug may well be one that compilers warn of. The rest is as in tools/sanitizers.bzl, less -g.
+# -w: a bug may well be one that compilers warn of. The rest is as in tools/build/flags.bzl, less -g.
 FLAGS = ["-std=c11", "-w", "-fno-omit-frame-pointer", "-U_FORTIFY_SOURCE", f"-I{ROOT}", f"-I{ROOT}/include"]
 
 MAX_REPLAY_SECONDS = 120  # the replay's own limit is for one input, and comes first

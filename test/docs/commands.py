@@ -13,14 +13,15 @@ import sys
 
 ROOT = pathlib.Path.cwd()  # the runfiles of a test, or the repository
 
-# The source of a target's program, which must have the options that stand behind the --.
+# Where the options of a target's program, behind the --, and of a script stand that calls another.
 _SOURCES = [
     (r"//bench", "bench/bench.py"),
-    (r"//fuzz:coverage", "tools/coverage.py"),
+    (r"//fuzz:coverage", "tools/coverage/coverage.py"),
     (r"//fuzz:exhaust", "fuzz/exhaustive/exhaust.c"),
     (r"//fuzz:explain", "fuzz/tools/explain.py"),
     (r"//fuzz:minimize", "fuzz/tools/minimize.py"),
     (r"//fuzz:(\w+_)?run", "tools/fuzz_run.py"),
+    (r"tools/mutate", "tools/mutation/mutate.py"),
 ]
 
 # Other people's programs, whose options nothing here knows.
@@ -125,7 +126,7 @@ def _check_bazel(words):
 
 def _check_script(path, words):
     _demand((ROOT / path).is_file(), f"there is no {path}")
-    sources = [source for source in (path, path + ".py") if (ROOT / source).is_file()]
+    sources = [path] + [source for name, source in _SOURCES if re.fullmatch(name, path)]
     _check_options(words, lambda option: any(_has_word(source, option) for source in sources), path)
     _check_files(words)
 

@@ -19,7 +19,7 @@ import sys
 import tempfile
 import zipfile
 
-PROJECT = pathlib.Path(__file__).resolve().parent.parent
+PROJECT = pathlib.Path(__file__).resolve().parents[2]
 CLANG = os.environ.get("CC", "clang-19")
 CLANGXX = re.sub(r"clang(?!.*clang)", "clang++", CLANG)
 AFL_DRIVER = "/usr/lib/afl/libAFLDriver.a"

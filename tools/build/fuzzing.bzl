@@ -33,7 +33,7 @@ def cc_fuzz_test(name, corpus, deps, **kwargs):
         src = name + "_program",
         instrumentation = asked_for("asan"),
         is_fuzzer = select({
-            "//tools:replay": False,
+            "//tools/build:replay": False,
             "//conditions:default": True,
         }),
     )
@@ -41,11 +41,11 @@ def cc_fuzz_test(name, corpus, deps, **kwargs):
         name = name + "_run",
         testonly = True,
         src = select({
-            "//tools:replay": name + "_bin",
+            "//tools/build:replay": name + "_bin",
             "//conditions:default": "//tools:fuzz_run.py",
         }),
         args = select({
-            "//tools:replay": folders,
+            "//tools/build:replay": folders,
             "//conditions:default": ["$(rootpath %s_bin)" % name] + folders,
         }),
         data = [

@@ -37,7 +37,7 @@ ENVIRONMENT = {
 def asked_for(default):
     """Returns the sanitizer of the command line's --config, or else the default."""
     return select(dict(
-        {"//tools:" + sanitizer: sanitizer for sanitizer in SANITIZERS},
+        {"//tools/build:" + sanitizer: sanitizer for sanitizer in SANITIZERS},
         **{"//conditions:default": default}
     ))
 

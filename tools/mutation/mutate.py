@@ -25,7 +25,7 @@ import time
 
 from mutate_source import FLAGS, Refusal, Sources, describe
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 COMPILER = os.environ.get("CC", "clang-19")
 
 # The builds of the tests, with the library's options. What survives in the plain one is judged in those

@@ -18,7 +18,7 @@ except ImportError:
     print("skipped: on Debian: apt-get install python3-yaml")
     sys.exit(77)
 
-WORKSPACE = pathlib.Path(__file__).resolve().parent.parent
+WORKSPACE = pathlib.Path(__file__).resolve().parents[2]
 METADATA = {"homepage", "maintainers", "repository", "versions", "yanked_versions"}
 MAINTAINER = {"name", "github", "github_user_id"}
 PROJECT = {"homepage", "main_repo", "primary_contact", "language"}

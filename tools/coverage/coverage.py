@@ -20,8 +20,8 @@ import subprocess
 import sys
 import tempfile
 
-TOOLS = pathlib.Path(__file__).resolve().parent
-RUNFILES = pathlib.Path(__file__).absolute().parent.parent
+PACKAGES = pathlib.Path(__file__).resolve().parents[1] / "debian/packages.sh"
+RUNFILES = pathlib.Path(__file__).absolute().parents[2]
 SECONDS_PER_RUN = 300
 KINDS = ("lines", "branches", "conditions")
 # What llvm-cov calls the kinds of regions and of branches.
@@ -128,7 +128,7 @@ def llvm(tool, *arguments, cwd=None):
         if not shutil.which(ask_compiler(f"-print-prog-name={tool}")):
             package = "llvm-" + ask_compiler("-dumpversion").partition(".")[0]
             script = '. "$1"; install_packages "$2" "$3"'
-            subprocess.run(["sh", "-c", script, "coverage", TOOLS / "debian.sh", tool, package], check=True)
+            subprocess.run(["sh", "-c", script, "coverage", PACKAGES, tool, package], check=True)
         command = [ask_compiler(f"-print-prog-name={tool}"), *arguments]
         done = subprocess.run(command, cwd=cwd, capture_output=True, check=False)
     except (OSError, subprocess.CalledProcessError) as error:
