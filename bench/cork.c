@@ -8,20 +8,13 @@
 #include <stddef.h>
 #include <string.h>
 
+#define VARIANT(NAME, name) {#name, CORK_MEMPOOL_##NAME},
+
 static const struct {
     const char *name;
     unsigned protections;
 } variants[] = {
-    {"default", 0},
-    {"canary", CORK_MEMPOOL_CANARY},
-    {"seal", CORK_MEMPOOL_SEAL},
-    {"wipe", CORK_MEMPOOL_WIPE},
-    {"shuffle", CORK_MEMPOOL_SHUFFLE},
-    {"quarantine", CORK_MEMPOOL_QUARANTINE},
-    {"guard", CORK_MEMPOOL_GUARD},
-    {"callsites", CORK_MEMPOOL_CALLSITES},
-    {"paranoid", CORK_MEMPOOL_PARANOID},
-};
+    {"default", 0}, {"paranoid", CORK_MEMPOOL_PARANOID}, CORK_MEMPOOL_PROTECTIONS_(VARIANT)};
 
 static unsigned protections;
 

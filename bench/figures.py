@@ -3,7 +3,9 @@
 
 import collections
 import glob
+import pathlib
 import platform
+import re
 
 SIZES = (16, 64, 256, 1000)
 
@@ -11,7 +13,8 @@ SIZES = (16, 64, 256, 1000)
 # which there is such a file counts.
 Subject = collections.namedtuple("Subject", "program variant package preload")
 
-PROTECTIONS = ("canary", "seal", "wipe", "shuffle", "quarantine", "guard", "callsites")
+_HEADER = pathlib.Path(__file__).absolute().parents[1] / "include/libcork/core/mempool_options.h"
+PROTECTIONS = tuple(re.findall(r"(?m)^ +X\(\w+, (\w+)\)", _HEADER.read_text(encoding="utf-8")))
 OWN = ("default", *PROTECTIONS, "paranoid")
 _LIBRARIES = f"/usr/lib/{platform.machine()}-linux-gnu"
 

@@ -4,7 +4,7 @@
  * Legal lives of pools, for checkers_test.py, which has sanitizers and Valgrind watch them; and the
  * misuses by which it knows that they do.
  *
- * usage: checkers_program LIFE PROTECTIONS
+ * usage: checkers_program LIFE PROTECTION
  */
 
 #include <stdio.h>
@@ -180,6 +180,25 @@ static void read_freed(unsigned protections)
     expect(*stale == 1 || *stale == 0, "a pool does not write to what is freed");
 }
 
+/* Returns the protections of a word; that of a pool without any is "none". */
+static unsigned protections_of(const char *word)
+{
+#define KNOWN(NAME, name) {#name, CORK_MEMPOOL_##NAME},
+    static const struct {
+        const char *word;
+        unsigned protections;
+    } known[] = {
+        {"none", 0}, {"paranoid", CORK_MEMPOOL_PARANOID}, CORK_MEMPOOL_PROTECTIONS_(KNOWN)};
+
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+        if (strcmp(word, known[i].word) == 0) {
+            return known[i].protections;
+        }
+    }
+    expect(false, "a protection, paranoid, or none");
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
@@ -193,10 +212,10 @@ int main(int argc, char **argv)
 
     for (size_t i = 0; argc == 3 && i < sizeof(lives) / sizeof(lives[0]); i++) {
         if (strcmp(argv[1], lives[i].name) == 0) {
-            lives[i].life((unsigned)strtoul(argv[2], NULL, 0));
+            lives[i].life(protections_of(argv[2]));
             return 0;
         }
     }
-    fprintf(stderr, "usage: checkers_program LIFE PROTECTIONS\n");
+    fprintf(stderr, "usage: checkers_program LIFE PROTECTION\n");
     return 2;
 }

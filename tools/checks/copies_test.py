@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The version stands in MODULE.bazel; CHANGELOG.md begins with it, and no header says otherwise."""
+"""What stands in more than one place is the same there: the version of MODULE.bazel, and the protections of
+mempool_options.h, which gdb's script must know without that file."""
 
+import json
 import pathlib
 import re
 import unittest
@@ -12,7 +14,7 @@ def read(path):
     return pathlib.Path(path).read_text(encoding="utf-8")
 
 
-class Version(unittest.TestCase):
+class Copies(unittest.TestCase):
     def setUp(self):
         module = re.search(r"^module\((.*?)^\)", read("MODULE.bazel"), re.DOTALL | re.MULTILINE)[1]
         self.version = re.search(r'version = "(.*?)"', module)[1]
@@ -31,6 +33,12 @@ class Version(unittest.TestCase):
         for header in headers:
             for found in re.findall(rf'_VERSION(?:_STRING)?\s+"({SEMANTIC})"', read(header)):
                 self.assertEqual(found, self.version, header)
+
+    def test_gdb_knows_each_protection(self):
+        header = read("include/libcork/core/mempool_options.h")
+        protections = re.findall(r"^ +X\((\w+), \w+\)", header, re.MULTILINE)
+        self.assertIn("CANARY", protections)
+        self.assertIn(f"\nPROTECTIONS = {json.dumps(protections)}\n", read("tools/gdb/cork_mempool.py"))
 
 
 if __name__ == "__main__":
