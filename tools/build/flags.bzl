@@ -14,15 +14,14 @@ _INSTRUMENTATIONS = {
     # Files are known by their paths in the workspace.
     "coverage": [
         "-fprofile-instr-generate",
-        "-O1",
         "-fcoverage-mapping",
         "-fcoverage-mcdc",
         "-fcoverage-compilation-dir=.",
     ],
 }
 
-# With each sanitizer. Fortified functions would hide their arguments from it.
-_SANITIZED = ["-g", "-O1", "-fno-omit-frame-pointer", "-U_FORTIFY_SOURCE"]
+# With each of them. Fortified functions would hide their arguments from sanitizers.
+_INSTRUMENTED = ["-g", "-O1", "-fno-omit-frame-pointer", "-U_FORTIFY_SOURCE"]
 
 # For libFuzzer, which gains a tenth in speed from the better code.
 _FUZZED = ["-fsanitize=fuzzer-no-link", "-O2"]
@@ -43,7 +42,7 @@ def asked_for(default):
 
 def _transition_impl(settings, attr):
     flags = _INSTRUMENTATIONS[attr.instrumentation]
-    copt = flags + (_SANITIZED if attr.instrumentation in SANITIZERS else [])
+    copt = flags + (_INSTRUMENTED if flags else [])
     copt = copt + (_FUZZED if attr.is_fuzzer else [])
     linkopt = flags[:1] + (["-fsanitize=fuzzer"] if attr.is_fuzzer else [])
     return {

@@ -2,25 +2,28 @@
 """Tests built and run under each sanitizer, without a --config that one could forget."""
 
 load("@rules_cc//cc:defs.bzl", "cc_binary")
-load(":flags.bzl", "SANITIZERS", "asked_for")
+load(":flags.bzl", "asked_for")
 load(":scripts.bzl", "embedded_binary", "script_binary", "script_test")
 
 def sanitized_cc_test(
         name,
         size,
-        sanitizers = SANITIZERS,
+        sanitizers = ["asan", "ubsan", "msan"],
+        is_parallel = False,
         args = [],
         data = [],
         env = {},
         os_memory = True,
         tags = [],
         **kwargs):
-    """Defines the test `name`, and `name`_asan, `name`_ubsan, `name`_msan and `name`_tsan.
+    """Defines the test `name`, and `name`_asan and so on for its sanitizers.
 
     Args:
       name: the test's name; `name`_program is what all of them run.
       size: as for cc_test, and so are args, data and env.
-      sanitizers: which of SANITIZERS to run it under; say why where it is not all of them.
+      sanitizers: which to run it under; say why where it is fewer.
+      is_parallel: True for threads, or processes that share memory: runs it under "tsan" too, which
+        finds nothing in one thread.
       args: for all of them.
       data: for all of them.
       env: for all of them.
@@ -33,7 +36,7 @@ def sanitized_cc_test(
     if not os_memory:
         embedded_binary(name = name + "_embedded", testonly = True, src = program, tags = ["manual"])
         program = name + "_embedded"
-    for sanitizer in [""] + sanitizers:
+    for sanitizer in [""] + sanitizers + (["tsan"] if is_parallel else []):
         script_test(
             name = name + "_" + sanitizer if sanitizer else name,
             size = size,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-# Sourced by the scripts beside it: Debian packages, installed when they are needed and missing.
+# Sourced by scripts: installs what they need and do not find, and says so first.
 
 fail() {
     echo "${0##*/}: $1" >&2
@@ -34,4 +34,21 @@ install_packages() {
     $as_root DEBIAN_FRONTEND=noninteractive apt-get -qy -o DPkg::Lock::Timeout=300 \
         install --no-install-recommends "$@" </dev/null >&2 ||
         fail "$purpose could not be installed: apt-get install $* failed"
+}
+
+# need PROGRAM PACKAGE...: installs the packages where there is no such program.
+need() {
+    command -v "$1" >/dev/null || install_packages "$@"
+}
+
+# npm_package NAME@VERSION: prints the directory that has it, after installing it there if need be.
+npm_package() {
+    directory=${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/cork_mempool/$(echo "${1##*/}" | tr @ -)
+    if [ ! -d "$directory/node_modules" ]; then
+        need npm nodejs npm
+        echo "${0##*/}: $1 is missing: installing it in $directory" >&2
+        npm install --loglevel=error --no-save --prefix "$directory" "$1" >&2 ||
+            fail "$1 could not be installed by npm"
+    fi
+    echo "$directory/node_modules"
 }
