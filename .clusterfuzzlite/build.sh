@@ -1,7 +1,7 @@
 #!/bin/bash -eu
 # SPDX-License-Identifier: BSD-3-Clause
 # Builds every driver in fuzz/targets/, as OSS-Fuzz and ClusterFuzzLite want it: with their compilers,
-# options and engine, into $OUT. They set the variables, and run this from a copy elsewhere.
+# options and engine, into $OUT. They set the variables, and run a copy of this script elsewhere.
 
 cd "$SRC/cork_mempool"
 
@@ -20,11 +20,11 @@ archive() {
 
 mkdir -p "$OUT" "$WORK"
 archive library src/*.c
-# Drivers are linked by name, each with what it needs of the rest. Of several main functions the
-# engine's is linked, which comes first.
+# Each driver is linked with what it needs of the archives. The engine's main function wins over that of
+# replay.c, because it comes first.
 archive harness fuzz/engine/*.c fuzz/targets/*.c
 
-# What memory.c counts are the calls that it wraps.
+# memory.c defines the wrappers, so its symbols say which functions the linker must wrap.
 wraps=$("${NM:-nm}" "$WORK/harness-memory.o" | sed -n 's/.* T __wrap_/-Wl,--wrap=/p')
 
 for corpus in fuzz/targets/corpus/*/; do

@@ -63,7 +63,7 @@ def parse_arguments(arguments):
     parser.add_argument("--json", metavar="OUT", help="write the run to this file")
     parser.add_argument("--svg", metavar="DIR", help="draw the run; needs matplotlib")
     parser.add_argument("--from", dest="source", metavar="IN", help="a run's file, instead of a run")
-    # tools/bazel does it, before anything is built.
+    # tools/bazel installs, before Bazel builds.
     parser.add_argument("--install", action="store_true", help="first install Debian's packages")
     options = parser.parse_args(arguments)
     options.repeats = options.repeats or (QUICK_REPEATS if options.quick else REPEATS)

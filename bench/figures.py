@@ -9,8 +9,8 @@ import re
 
 SIZES = (16, 64, 256, 1000)
 
-# command: of the program beside this file; preload: patterns of the library's file, the first of
-# which there is such a file counts.
+# program: beside this file; variant: its argument; package: of Debian; preload: patterns of the
+# allocator's file, of which the first that matches counts.
 Subject = collections.namedtuple("Subject", "program variant package preload")
 
 _HEADER = pathlib.Path(__file__).absolute().parents[1] / "include/libcork/core/mempool_options.h"

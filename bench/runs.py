@@ -18,7 +18,7 @@ from fuzz_run import Display, bar
 HERE = pathlib.Path(__file__).absolute().parent
 IS_MISSING = 77
 HAS_NO_MEMORY = 3
-# No process comes near it that does what it should.
+# Far more than any process takes.
 TIMEOUT_SECONDS = 600
 
 
@@ -75,7 +75,7 @@ def run(name, group, size, count, *arguments):
         functions = ("new", "free")
         return {f"instructions_{each}": instructions(each, subject.variant) for each in functions}, None
     environment = {key: os.environ[key] for key in os.environ if key != "CORK_MEMPOOL_OPTIONS"}
-    # What is measured is the pool and the allocator, not what somebody has tuned them to be.
+    # Drop settings of the user's that tune an allocator, because defaults are measured.
     for key in ("LD_PRELOAD", "MALLOC_CONF", "SCUDO_OPTIONS", "GLIBC_TUNABLES"):
         environment.pop(key, None)
     if subject.preload:

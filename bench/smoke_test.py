@@ -15,7 +15,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "tools")]
 import figures
 import runs
 
-# With so few, no byte is too much to look at.
+# Few enough to compare each byte.
 COUNT = 1000
 # The figures of each group.
 EXPECTED = {group: set(figures.GROUPS[group].figures) for group in figures.GROUPS}

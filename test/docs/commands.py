@@ -24,7 +24,7 @@ _SOURCES = [
     (r"tools/mutate", "tools/mutation/mutate.py"),
 ]
 
-# Other people's programs, whose options nothing here knows.
+# Programs from elsewhere, whose options are not verified.
 _OTHERS = ["$EDITOR", "aarch64-linux-gnu-gcc", "afl-fuzz", "ar", "arm-none-eabi-gcc", "cc", "cd", "echo",
            "export", "git", "pkg-config"]
 _LIBFUZZER = ["-max_total_time", "-runs", "-seed", "-minimize_crash"]
@@ -46,7 +46,7 @@ def split(text):
     _demand(check.returncode == 0, check.stderr.strip())
     commands = []
     lines = text.replace("\\\n", " ").splitlines()
-    # What a command takes from another's output.
+    # $(command), which is verified as a command of its own.
     inner = re.findall(r"\$\(([^()]*)\)", text)
     for line in [re.sub(r"\$\(([^()]*)\)", "$1", line) for line in lines] + inner:
         lexer = shlex.shlex(line, posix=True, punctuation_chars=True)

@@ -46,7 +46,7 @@ class Scratch:
             sys.exit(2)
         for name in ("cc", "clang"):
             (programs / name).symlink_to(shutil.which(compiler))
-        # Where bazel run would build, there is what was built already.
+        # Runs what the test has as data, where bazel run would build it.
         bazel = self.path / "tools/bazel"
         bazel.unlink(missing_ok=True)
         bazel.write_text('#!/bin/sh\nlabel=${2#//}; shift 3\n'
@@ -191,7 +191,7 @@ def console_block(document, block, _):
                 print(f"{words[0]} is not installed")
                 sys.exit(NOT_INSTALLED)
         seen = document.scratch.run(["sh", "-c", command])[1]
-        # Some shells say how their last command ended.
+        # Some shells report that their last command was aborted.
         seen = re.sub(r"^Aborted.*\n", "", seen, flags=re.MULTILINE)
         document.compare(block, f"$ {command}\n", shown, seen)
 

@@ -3,7 +3,7 @@
 
 SANITIZERS = ["asan", "ubsan", "msan", "tsan"]
 
-# What the compiler is told; the linker is told the first of it.
+# Options of the compiler, by instrumentation; the first is one of the linker too.
 _INSTRUMENTATIONS = {
     "none": [],
     "asan": ["-fsanitize=address"],
@@ -11,7 +11,7 @@ _INSTRUMENTATIONS = {
     "ubsan": ["-fsanitize=undefined", "-fno-sanitize=vptr", "-fno-sanitize-recover=all"],
     "msan": ["-fsanitize=memory", "-fsanitize-memory-track-origins"],
     "tsan": ["-fsanitize=thread"],
-    # Files are known by their paths in the workspace.
+    # The last makes reports name files by their paths in the workspace.
     "coverage": [
         "-fprofile-instr-generate",
         "-fcoverage-mapping",
@@ -20,13 +20,13 @@ _INSTRUMENTATIONS = {
     ],
 }
 
-# With each of them. Fortified functions would hide their arguments from sanitizers.
+# Added to each. Fortified functions would hide their arguments from sanitizers.
 _INSTRUMENTED = ["-g", "-O1", "-fno-omit-frame-pointer", "-U_FORTIFY_SOURCE"]
 
-# For libFuzzer, which gains a tenth in speed from the better code.
+# Added for libFuzzer, because -O2 makes it a tenth faster.
 _FUZZED = ["-fsanitize=fuzzer-no-link", "-O2"]
 
-# What differs from the sanitizers' defaults when a test runs.
+# For tests that run: what must differ from the sanitizers' defaults.
 ENVIRONMENT = {
     "ASAN_OPTIONS": "detect_stack_use_after_return=1:strict_string_checks=1",
     "TSAN_OPTIONS": "halt_on_error=1",
@@ -52,11 +52,11 @@ def _transition_impl(settings, attr):
 
 _OPTIONS = ["//command_line_option:copt", "//command_line_option:linkopt"]
 
-# It reads no build setting: one that is read, even if it has its default, makes another configuration
-# for Bazel 4, whose files then have the names of the first one's.
+# The transition must read no build setting: for Bazel 4 that makes another configuration, even where
+# the setting has its default, whose files then overwrite those of the first.
 instrumented = transition(implementation = _transition_impl, inputs = _OPTIONS, outputs = _OPTIONS)
 
-# What a rule with this transition must have.
+# Attributes that a rule with this transition must have.
 INSTRUMENTED_ATTRS = {
     "instrumentation": attr.string(default = "none", values = _INSTRUMENTATIONS.keys()),
     "is_fuzzer": attr.bool(doc = "Whether to link libFuzzer."),

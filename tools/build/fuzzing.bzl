@@ -23,7 +23,7 @@ def cc_fuzz_test(name, corpus, deps, **kwargs):
         name = name,
         args = folders,
         data = [name + "_corpus"],
-        # libFuzzer is linked before it, and with its own main function.
+        # With libFuzzer, its main function wins over this one, because it is linked first.
         deps = deps + ["//fuzz:replay"],
         **kwargs
     )

@@ -3,7 +3,7 @@
 
 load("@rules_cc//cc:defs.bzl", "cc_binary")
 load(":flags.bzl", "asked_for")
-load(":scripts.bzl", "embedded_binary", "script_binary", "script_test")
+load(":scripts.bzl", "embedded_binary", "script_test")
 
 def sanitized_cc_test(
         name,
@@ -51,18 +51,3 @@ def sanitized_cc_test(
 def embedded_cc_test(**kwargs):
     """Defines a sanitized_cc_test that is built as for a machine without an operating system."""
     sanitized_cc_test(size = "small", os_memory = False, **kwargs)
-
-def sanitized_cc_binary(name, **kwargs):
-    """Defines a program that is built with the sanitizer that the command line asks for.
-
-    Args:
-      name: the program's name.
-      **kwargs: as for cc_binary.
-    """
-    cc_binary(name = name + "_program", testonly = True, tags = ["manual"], **kwargs)
-    script_binary(
-        name = name,
-        testonly = True,
-        src = name + "_program",
-        instrumentation = asked_for("none"),
-    )

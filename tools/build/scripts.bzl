@@ -15,7 +15,7 @@ here=$runfiles/{workspace}
 exec {interpreter} "$here/{script}" "$@"
 """
 
-# By the extensions of scripts; both are found on the PATH.
+# By the extension of a script; the launcher finds them on the PATH.
 _INTERPRETERS = {
     "py": "python3",
     "sh": "sh",

@@ -6,7 +6,7 @@ fail() {
     exit 2
 }
 
-# What //bench measures besides the pool, and draws with; not of all releases of Debian.
+# //bench measures these too, or draws with them. Not every release of Debian has all.
 bench_packages="libboost-dev libclang-rt-19-dev libcork16 libjemalloc2 libmimalloc2.0
     libtcmalloc-minimal4 python3-matplotlib"
 
@@ -29,7 +29,7 @@ install_packages() {
     fi
 
     echo "${0##*/}: $purpose is missing: installing $*" >&2
-    # One broken package source must not stop an installation that the others can serve.
+    # A broken package source must not stop an installation that other sources can serve.
     $as_root apt-get -q update >&2 || true
     $as_root DEBIAN_FRONTEND=noninteractive apt-get -qy -o DPkg::Lock::Timeout=300 \
         install --no-install-recommends "$@" </dev/null >&2 ||

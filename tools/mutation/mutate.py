@@ -28,20 +28,20 @@ from mutate_source import FLAGS, Refusal, Sources, describe
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 COMPILER = os.environ.get("CC", "clang-19")
 
-# The builds of the tests, with the library's options. What survives in the plain one is judged in those
-# others in which it is other code: what only Valgrind is told is no code for the sanitizers.
+# The builds of the tests, with the library's options. A survivor of the plain build is also judged in
+# each other build where it compiles to other code: requests to Valgrind, for one, exist only there.
 BUILDS = {"plain": (), "valgrind": (), "asan": ("-fsanitize=address", "-DNVALGRIND"),
           "msan": ("-fsanitize=memory", "-DNVALGRIND")}
-UNDER_VALGRIND = {  # what runs them, and with what
+UNDER_VALGRIND = {  # by label: a command and its arguments
     "//test:watched_test": (["valgrind", "-q", "--error-exitcode=1"], []),
     "//test/misuse:misuse_program": (["python3", "-B", ROOT / "test/misuse/valgrind_test.py"],
                                      [ROOT / "test/misuse/misuse.def"]),
 }
-# The mutants of a function that is expanded wherever it is called would be expanded too. And a loop
-# that never ends must not be taken for one that does nothing.
+# No inlining, which would copy all mutants of a function into each of its callers; and no deletion of
+# endless loops, which a mutant may make.
 SCHEMATA_FLAGS = ("-O1", "-fno-inline", "-fno-finite-loops", "-Dalways_inline=noinline", "-ferror-limit=0")
 DECLARATIONS = "extern int mutate_chosen; extern volatile unsigned char *mutate_reached;\n"
-# Chooses the mutant, and maps the notes of what is reached to a file, past the mmap that tests replace.
+# Chooses the mutant, and maps the notes of reached statements to a file, by the system call because tests wrap mmap.
 SCHEMATA_C = """
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -84,10 +84,10 @@ def run(command, seconds, **environment):
             env={**os.environ, **environment})
         groups.add(process.pid)
         ended = os.pidfd_open(process.pid)
-        # The limit is one of the processor's time, so that a busy machine kills nothing that works.
+        # prlimit limits processor time, because a busy machine makes slow what works; this is for what hangs.
         is_over = select.select([ended], [], [], 15 * seconds)[0]
         os.close(ended)
-        # The group ends before its leader is waited for: from then on, its number may be another's.
+        # Kill the group before waiting for its leader: afterwards its number may belong to another.
         end(process.pid)
         groups.discard(process.pid)
         code = process.wait()
@@ -144,7 +144,7 @@ class Run:
                     if count % 100 == 0 or count == len(items):
                         print(f"{what}: {count}/{len(items)}", file=sys.stderr)
             finally:
-                # After a failure, nothing is begun, and what has begun is ended.
+                # After a failure, begin nothing more, and end what runs.
                 pool.shutdown(wait=False, cancel_futures=True)
                 for group in list(groups):
                     end(group)
@@ -198,7 +198,7 @@ class Run:
         def measured(name, *arguments):
             notes, begin = binary.with_suffix(".notes"), time.monotonic()
             notes.write_bytes(bytes(self.sources.statement_count))
-            # Sanitizers map terabytes; but what they judge has lived with 4 GiB in the plain build.
+            # Only the plain build is limited: sanitizers map terabytes, and judge only its survivors.
             limits = ["prlimit", "--data=4294967296"] if build == "plain" else []
             command = (*limits, *program.runner, binary, *arguments)
             code, text = run(command, 600, MUTATE_REACHED=str(notes))
@@ -207,7 +207,7 @@ class Run:
             return Case(f"{build}: {name}", command, time.monotonic() - begin, notes.read_bytes()), text
 
         whole, text = measured(program.name, *program.arguments)
-        # Few mutants come to the other builds, where it takes longer to find out what each case reaches.
+        # Case by case in the plain build only: few mutants reach the others, which take longer to measure.
         cases = re.findall(r"^(.+) \.\.\. ok", text, re.MULTILINE) if build == "plain" else []
         return [measured(f"{program.name} {case}", case)[0] for case in cases] or [whole]
 

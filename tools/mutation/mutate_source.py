@@ -16,7 +16,7 @@ SWAPPED = {
     "&&": "||", "||": "&&", "+=": "-=", "-=": "+=", "*=": "/=", "/=": "*=", "|=": "&=", "&=": "|=",
     "^=": "|=", "<<=": ">>=", ">>=": "<<=", "++": "--", "--": "++",
 }
-# The tree gives no place to a binary operator; it is looked for beside its operands.
+# The tree does not say where a binary operator stands; it is looked for beside its operands.
 OPERATOR = re.compile(r"\s*([-+*/%&|^<>=!]+)")
 CONDITIONAL = re.compile(r"(if|while)\s*\(")
 # Of what decides or contains: which part is a condition (-1: what stands in parentheses), what it may
@@ -26,10 +26,10 @@ PARTS = {
     "WhileStmt": (-1, "0", slice(-1, None)), "ForStmt": (2, "0", slice(4, None)),
     "DoStmt": (1, "0", slice(1)), "CaseStmt": (0, "", slice(1, None)), "DefaultStmt": (0, "", slice(None)),
 }
-# Where a macro has a name of its own, its number is no constant of the function that uses it.
+# A named macro's number is no constant of the function that uses the macro.
 CONSTANT = re.compile(r"\d|U?INT\d+_C|true$|false$")
 NUMBERS = re.compile(r"_Bool|bool|u?int\w*|(un)?signed.*|s?size_t|long.*|char|ptrdiff_t")
-# What tells AddressSanitizer, MemorySanitizer or Valgrind something, or asks for the latter.
+# Code that tells AddressSanitizer, MemorySanitizer or Valgrind something, or detects Valgrind.
 TOLD = re.compile(r"tools_|valgrind", re.IGNORECASE)
 
 # In file, text stands instead of the bytes from begin up to end. original and mutated are the lines that
@@ -59,7 +59,7 @@ def syntax_tree(compiler, source, directory):
         if isinstance(node, dict):
             if "offset" in node:
                 file = node.setdefault("file", file)
-            # What includes the file is told of every place, and is no place itself.
+            # includedFrom is told of every place, and is not one.
             node = [value for key, value in node.items() if key != "includedFrom"]
         rest += [value for value in reversed(node) if isinstance(value, (dict, list))]
     return tree
@@ -78,7 +78,7 @@ class Source:
     def add(self, function, body):
         """Adds the edits and statements of a function, if it is one of this file."""
         place, whole = function["loc"].get("expansionLoc", function["loc"]), self._span(body)
-        # A function that is an argument of a macro is not one like others.
+        # Leave out functions that a macro's argument defines.
         if place["file"] == self.file and whole is not None and "offset" in body["range"]["begin"]:
             name = self.text[place["offset"] : place["offset"] + place["tokLen"]]
             self.function, self.bodies[whole] = (name, whole), {whole: 0}
@@ -154,7 +154,7 @@ class Source:
                 self._edit((span[0] + len("return "), span[1]), "0", *([] if "*" in result else ["1"]))
         else:
             self._visit_expression(kind, node, span)
-        # A case's number has no neighbours that mean anything.
+        # Leave out the number of a case: its neighbours mean nothing.
         for child in inner[kind == "CaseStmt" :]:
             self._visit(child)
 
