@@ -13,7 +13,6 @@ import platform
 import re
 import shutil
 import signal
-import string
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,8 @@ PROJECT = pathlib.Path(__file__).resolve().parents[2]
 CLANG = os.environ.get("CC", "clang-19")
 CLANGXX = re.sub(r"clang(?!.*clang)", "clang++", CLANG)
 AFL_DRIVER = "/usr/lib/afl/libAFLDriver.a"
+DOCKERFILE = ["FROM gcr.io/oss-fuzz-base/base-builder", "COPY . $SRC/cork_mempool", "WORKDIR $SRC/cork_mempool",
+              "COPY .clusterfuzzlite/build.sh $SRC/"]
 
 COMMON = "-O1 -fno-omit-frame-pointer -gline-tables-only -DFUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION"
 # These end the process. Unsigned overflow does not: engines use it as coverage.
@@ -91,30 +92,17 @@ def environment_of(build, sanitizer, root):
             "CC": CLANG, "CXX": CLANGXX, "CFLAGS": flags, "CXXFLAGS": flags}
 
 
-def play_dockerfile(directory, environment):
-    """Does what the Dockerfile says; returns the directory that it leaves build.sh in."""
-    dockerfile = PROJECT / ".clusterfuzzlite/Dockerfile"
-    for line in dockerfile.read_text().splitlines():
-        match [string.Template(word).substitute(environment) for word in line.split()]:
-            case [] | ["#", *_] | ["FROM", "gcr.io/oss-fuzz-base/base-builder"]:
-                pass
-            case ["WORKDIR", path]:
-                directory = pathlib.Path(path)
-            case ["COPY", source, target] if (PROJECT / source).is_dir():
-                shutil.copytree(PROJECT / source, target, ignore=shutil.ignore_patterns(".git", "bazel-*"))
-            case ["COPY", source, target]:
-                shutil.copy(PROJECT / source, target)
-            case _:
-                raise Failure(f"{dockerfile}: this check does not know: {line}")
-    return directory
-
-
 def build_in(root, environment):
-    """Runs build.sh; returns a directory to which its output was moved. All else is gone."""
-    for name in ("src", "work", "out"):
+    """Does what the Dockerfile says, and runs build.sh; returns a directory to which its output was moved.
+    All else is gone."""
+    lines = (PROJECT / ".clusterfuzzlite/Dockerfile").read_text().splitlines()
+    require([line for line in lines if not line.startswith("#")] == DOCKERFILE,
+            "the Dockerfile does not say what this check does")
+    shutil.copytree(PROJECT, root / "src/cork_mempool", ignore=shutil.ignore_patterns(".git", "bazel-*"))
+    shutil.copy(PROJECT / ".clusterfuzzlite/build.sh", root / "src")
+    for name in ("work", "out"):
         (root / name).mkdir()
-    directory = play_dockerfile(root, environment)
-    code, log = run(["bash", "-eux", root / "src/build.sh"], directory, environment)
+    code, log = run(["bash", "-eux", root / "src/build.sh"], root / "src/cork_mempool", environment)
     require(code == 0, f"build.sh: exit code {code}\n{log}")
     shutil.rmtree(root / "src")
     shutil.rmtree(root / "work")
