@@ -121,7 +121,7 @@ class Report(unittest.TestCase):
         text = "\n".join(report.lines(run))
         self.assertLess(text.index("## Ratios"), text.index("## Figures"))
         self.assertLess(text.index("## Figures"), text.index("## Demands"))
-        self.assertRegex(text, r"\| churn +\| +1.00 \| +4.00 \|")
+        self.assertRegex(text, r"\| churn +\| +10.0 \| +4.00 \|")
         self.assertRegex(text, r"\| churn +\| +10.0 \| +40.0 \|")
         self.assertIn("boost: not here", text)
         self.assertIn("processor: of a test", text)
@@ -132,7 +132,7 @@ class Report(unittest.TestCase):
         self.assertIn("without optimization", text)
 
     def test_rows_without_figures_are_left_out(self):
-        run = made_up(["default", "libcork"])
+        run = made_up(["default", "canary", "libcork"])
         lines = report.lines(run)
         tree = [line for line in lines if line.startswith("| tree ")]
         # Ratios and figures, own and others, of three sizes.

@@ -8,6 +8,7 @@ size and figure.
 import json
 import math
 import statistics
+import textwrap
 
 import figures
 from runs import Refusal
@@ -88,22 +89,21 @@ def table(head, rows):
     return [row(head), rule + "|"] + [row(cells) for cells in rows]
 
 
-def _part(medians, size, subjects, cell, head):
-    subjects = [name for name in subjects if name in medians.subjects]
-    rows = []
-    for name in medians.figures(size):
-        cells = [number(cell(subject, size, name)) for subject in subjects]
-        if any(text != "-" for text in cells):
-            rows.append([name] + cells)
-    return table([head] + subjects, rows) + [""] if rows and subjects else []
-
-
-def _tables(medians, cell, head):
-    lines = []
+def _tables(medians, names, text, head):
+    """Returns a table of our pools, and one of others' beside the default pool, for each size. A
+    ratio needs another subject."""
+    lines, first = [], 2 if head == "ratio" else 1
     for size in medians.sizes:
         lines += [f"### Objects of {size} bytes", ""]
-        lines += _part(medians, size, figures.OWN, cell, head)
-        lines += _part(medians, size, ("default", *figures.OTHERS), cell, head)
+        for subjects in (figures.OWN, ("default", *figures.OTHERS)):
+            subjects = [name for name in subjects if name in medians.subjects]
+            rows = [
+                [name] + [text(subject, size, name) for subject in subjects]
+                for name in medians.figures(size)
+                if name in names
+            ]
+            rows = [row for row in rows if set(row[first:]) - {"-"}]
+            lines += table([head] + subjects, rows) + [""] if rows else []
     return lines
 
 
@@ -204,7 +204,7 @@ def demand_lines(medians):
 def lines(run):
     """Returns the lines of the whole report."""
     medians = Medians(run)
-    described = [f"* {key}: {value}" for key, value in run["machine"].items()]
+    described = "; ".join(f"{key}: {value}" for key, value in run["machine"].items())
     told = [f"Medians of {run['repeats']} repeats, all subjects in turn."]
     if run["quick"]:
         told += ["A quick run: the counts are too small for any conclusion."]
@@ -212,12 +212,17 @@ def lines(run):
         told += ["Built without optimization: no figure means anything."]
     told += [f"Left out: {name}: {reason}." for name, reason in run["missing"].items()]
 
-    def of_default(subject, size, figure):
-        return medians.ratio(subject, "default", size, figure)
+    def figure(subject, size, name):
+        return number(medians.get(subject, size, name))
 
-    result = ["## Ratios: each divided by the default pool's; above 1, the default pool is better", ""]
-    result += _tables(medians, of_default, "ratio")
+    def ratio(subject, size, name):
+        if subject == "default":
+            return figure(subject, size, name)
+        return number(medians.ratio(subject, "default", size, name))
+
+    result = ["## Ratios: of each to the default pool's figure; above 1, the default pool is better", ""]
+    result += _tables(medians, figures.COMPARED, ratio, "ratio")
     result += ["## Figures: nanoseconds for each operation, bytes, or how many", ""]
-    result += _tables(medians, medians.get, "figure")
+    result += _tables(medians, figures.FIGURES, figure, "figure")
     result += ["## Demands", ""] + demand_lines(medians) + [""]
-    return result + ["## The run", ""] + told + [""] + described
+    return result + ["## The run", ""] + told + [""] + textwrap.wrap(described, 128)
