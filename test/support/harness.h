@@ -4,17 +4,13 @@
 
 /*
  * A small test harness. Each test runs in a process of its own, so that a crash, a hang or a leak
- * ends one test and is charged to it; the first check that fails ends its test.
+ * ends one test alone; the first check that fails ends its test.
  *
- * Why not a packaged one: the tests must run under MemorySanitizer, and most of them are about a
- * process that aborts with an exact line on standard error. Looked at, in Debian 12: cmocka 1.1.5
- * (a shared library only; runs all tests in one process and cannot expect an abort), Check 0.15.2
- * (expects a signal but not what was written before it; its library is not instrumented, and
- * MemorySanitizer stops it with a false report before the first test), Criterion 2.4.1 (compares
- * standard error only from inside the process that would have aborted; brings libgit2, nanomsg
- * and libffi). None could be asked of a user who only wants to run the tests.
+ * cmocka 1.1.5, Check 0.15.2 and Criterion 2.4.1 cannot replace it: none of them runs under
+ * MemorySanitizer and compares what a process wrote before it aborted.
  */
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -69,7 +65,10 @@ uint64_t test_random(uint64_t *state);
 /* Ends the test as skipped, for a reason that is printed. */
 __attribute__((noreturn)) void test_skip(const char *reason);
 
-/* A check prints where it stands and what it saw, and ends the test, where it does not hold. */
+/* Names the row of a table that is tested next: a check that fails prints it. */
+__attribute__((format(printf, 1, 2))) void test_row(const char *format, ...);
+
+/* A check that fails prints its place and what it saw, and ends the test. */
 #define CHECK(condition)                                                                           \
     ((condition) ? (void)0 : test_fails(__FILE__, __LINE__, "%s is false", #condition))
 #define CHECK_EQUAL(actual, expected)                                                              \
@@ -80,45 +79,27 @@ __attribute__((noreturn)) void test_skip(const char *reason);
     test_compares_strings(__FILE__, __LINE__, #actual, (actual), (expected))
 
 /*
- * CHECK_ABORTS runs a statement in a child process and demands that it ends by abort() and that
- * standard error then holds exactly the text report. The child is a copy of the test's process, so
- * the addresses that the test knows are the addresses in the report. Where a report does not say at
- * which address the refused call was made, any will do.
+ * These run a statement in a child process. It must end: CHECK_ABORTS, by abort(), with exactly the
+ * text report on standard error (where report leaves out at which address the refused call was
+ * made, any will do); CHECK_FAULTS, by an access to inaccessible memory; CHECK_PASSES, by coming to
+ * its end with nothing written. The child's addresses are those of the test's process.
  */
-#define CHECK_ABORTS(report, statement)                                                            \
+#define CHECK_ABORTS(report, statement) TEST_CHILD_(SIGABRT, report, statement)
+#define CHECK_FAULTS(statement)         TEST_CHILD_(SIGSEGV, NULL, statement)
+#define CHECK_PASSES(statement)         TEST_CHILD_(0, "", statement)
+#define TEST_CHILD_(signal, report, ...)                                                           \
     do {                                                                                           \
-        if (test_child_starts()) {                                                                 \
-            statement;                                                                             \
+        if (test_child_starts(signal)) {                                                           \
+            __VA_ARGS__;                                                                           \
             test_child_ends();                                                                     \
         }                                                                                          \
-        test_child_aborted(__FILE__, __LINE__, (report));                                          \
+        test_child_ended(__FILE__, __LINE__, signal, report);                                      \
     } while (0)
 
-/* CHECK_PASSES runs a statement in a child process; it must come to its end and write nothing. */
-#define CHECK_PASSES(statement)                                                                    \
-    do {                                                                                           \
-        if (test_child_starts()) {                                                                 \
-            statement;                                                                             \
-            test_child_ends();                                                                     \
-        }                                                                                          \
-        test_child_passed(__FILE__, __LINE__);                                                     \
-    } while (0)
-
-/* CHECK_FAULTS runs a statement in a child process, which must end by an access to no memory. */
-#define CHECK_FAULTS(statement)                                                                    \
-    do {                                                                                           \
-        if (test_child_starts()) {                                                                 \
-            test_child_may_fault();                                                                \
-            statement;                                                                             \
-            test_child_ends();                                                                     \
-        }                                                                                          \
-        test_child_faulted(__FILE__, __LINE__);                                                    \
-    } while (0)
-
-/* Takes off what an emulator has added to a process's standard error when a signal ended it. */
+/* Removes what an emulator adds to a process's standard error when a signal ends it. */
 void test_omit_emulator(char *text);
 
-/* Takes off the second line of each report, which says where the refused call was made. Returns:
+/* Removes the second line of each report, which says where the refused call was made. Returns:
  * false where there is none. */
 bool test_omit_call(char *text);
 
@@ -131,12 +112,9 @@ void test_compares_pointers(const char *file, int line, const char *what, const 
                             const void *expected);
 void test_compares_strings(const char *file, int line, const char *what, const char *actual,
                            const char *expected);
-bool test_child_starts(void);
+bool test_child_starts(int signal_number);
 __attribute__((noreturn)) void test_child_ends(void);
-void test_child_aborted(const char *file, int line, const char *report);
-void test_child_passed(const char *file, int line);
-void test_child_may_fault(void);
-void test_child_faulted(const char *file, int line);
+void test_child_ended(const char *file, int line, int signal_number, const char *report);
 
 #if defined(__cplusplus)
 } /* extern "C" */

@@ -9,19 +9,19 @@
 
 #include "harness.h"
 
+#define ALONE(name, word) CORK_MEMPOOL_##name,
+
 const unsigned all_protections[PROTECTIONS_COUNT] = {
     0,
-    CORK_MEMPOOL_CANARY,
-    CORK_MEMPOOL_SEAL,
-    CORK_MEMPOOL_WIPE,
-    CORK_MEMPOOL_SHUFFLE,
-    CORK_MEMPOOL_QUARANTINE,
-    CORK_MEMPOOL_GUARD,
-    CORK_MEMPOOL_CALLSITES,
-    CORK_MEMPOOL_SEAL | CORK_MEMPOOL_QUARANTINE | CORK_MEMPOOL_SHUFFLE,
+    CORK_MEMPOOL_PROTECTIONS_(ALONE) /* and: */
+        CORK_MEMPOOL_SEAL |
+        CORK_MEMPOOL_QUARANTINE | CORK_MEMPOOL_SHUFFLE,
     CORK_MEMPOOL_PARANOID,
     CORK_MEMPOOL_PARANOID | CORK_MEMPOOL_SEAL,
 };
+
+struct cork_mempool_violation caught;
+jmp_buf catch_place;
 
 size_t page_size(void)
 {
@@ -145,4 +145,16 @@ void exercise(struct cork_mempool *mp, size_t count)
     give_objects(mp, objects, count);
     cork_mempool_done(mp);
     free(objects);
+}
+
+static void leave(const struct cork_mempool_violation *violation)
+{
+    caught = *violation;
+    longjmp(catch_place, 1);
+}
+
+cork_mempool_violation_handler *catch_begins(void)
+{
+    memset(&caught, 0, sizeof(caught));
+    return leave;
 }

@@ -6,6 +6,7 @@
  * What the tests of pools share.
  */
 
+#include <setjmp.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -18,8 +19,9 @@
 #define ODD_ERRNO 12345
 
 #define COUNT_OF(array) (sizeof(array) / sizeof(*(array)))
+#define OPTIONS(...)    (&(const struct cork_mempool_options){__VA_ARGS__})
 
-/* Each protection, in an order of their own; and sets that say something about their sum. */
+/* No protection, each one alone, and sets whose members work together. */
 #define PROTECTIONS_COUNT 11
 extern const unsigned all_protections[PROTECTIONS_COUNT];
 
@@ -33,22 +35,16 @@ struct cork_mempool_stats stats_of(const struct cork_mempool *mp);
 
 bool same_stats(const struct cork_mempool_stats *a, const struct cork_mempool_stats *b);
 
-/* Fills an object with bytes that depend on its number, in every byte on that of neighbours. */
+/* fill writes bytes that depend on an object's number and differ from its neighbours'; is_filled
+ * says whether the object still holds them. */
 void fill(void *object, size_t size, size_t number);
-
-/* Says whether an object still holds what fill wrote. */
 bool is_filled(const void *object, size_t size, size_t number);
 
-/*
- * The alignment that an object of this size has: what any type that fits into it can need of
- * malloc, and what a type of exactly this size can ask for.
- */
+/* The alignment of objects of this size: no type of the size, or smaller, can need more. */
 size_t alignment_needed(size_t size);
 
-/*
- * The bytes from an object to its neighbour in a pool that was initialized by a size, and in one
- * by a type. Under AddressSanitizer there is a gap of 16 behind each, and no two share 8 bytes.
- */
+/* The stride of a pool that was initialized by a size, and of one by a type. AddressSanitizer has a
+ * gap of 16 bytes behind each object, and no two may share 8 bytes. */
 size_t slot_needed(size_t size);
 size_t type_slot_needed(size_t size, size_t alignment);
 
@@ -69,5 +65,23 @@ void give_objects(struct cork_mempool *mp, void **objects, size_t count);
 
 /* Takes count objects from a pool that has none live, gives them back, and finalizes the pool. */
 void exercise(struct cork_mempool *mp, size_t count);
+
+/*
+ * CATCH runs a statement, which a violation leaves by longjmp; caught is the violation, and 0 its
+ * kind where there was none.
+ */
+extern struct cork_mempool_violation caught;
+
+#define CATCH(statement)                                                                           \
+    do {                                                                                           \
+        cork_mempool_on_violation(catch_begins());                                                 \
+        if (setjmp(catch_place) == 0) {                                                            \
+            statement;                                                                             \
+        }                                                                                          \
+        cork_mempool_on_violation(NULL);                                                           \
+    } while (0)
+
+extern jmp_buf catch_place;
+cork_mempool_violation_handler *catch_begins(void);
 
 #endif /* CORK_MEMPOOL_TEST_POOLS_H */
