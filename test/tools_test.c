@@ -1,61 +1,180 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * What LeakSanitizer is told, where it is there; here the test stands in for it. What it makes of
- * that, and what the other tools are told, is checkers_test.py's.
+ * Legal uses of pools, of which no tool may say anything. They run under each sanitizer;
+ * //fuzz:coverage and tools/mutate run them under Valgrind, and tools_reports_test.py under
+ * LeakSanitizer and with other compilers too.
  */
 
 #include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "test/support/harness.h"
 #include "test/support/pools.h"
-#include "test/support/requests.h"
 
-static size_t registered_count;
-static size_t registered_size;
-
-#if !TEST_UNDER_ASAN
-void __lsan_register_root_region(const void *memory, size_t size);
-void __lsan_unregister_root_region(const void *memory, size_t size);
-
-void __lsan_register_root_region(const void *memory, size_t size)
-{
-    CHECK(memory != NULL);
-    registered_count++;
-    registered_size += size;
-}
-
-void __lsan_unregister_root_region(const void *memory, size_t size)
-{
-    CHECK(memory != NULL);
-    registered_count--;
-    registered_size -= size;
-}
+#if TEST_UNDER_MSAN
+#include <sanitizer/msan_interface.h>
+#define FIRST_UNINITIALIZED(memory, size) __msan_test_shadow(memory, size)
+#else
+#define FIRST_UNINITIALIZED(memory, size) ((void)(memory), (void)(size), -1)
 #endif
 
-static void *objects[30000];
+/* More than the heap's pieces hold. */
+#define COUNT 6000
 
-TEST(all_reservations_are_known_to_who_looks_for_leaks)
+struct node {
+    struct node *next;
+    char *name;
+    char rest[200];
+};
+
+static struct cork_mempool mp;
+static void *objects[COUNT];
+
+static void init(struct cork_mempool *pool, unsigned protections)
 {
-    if (TEST_UNDER_ASAN) {
-        test_skip("AddressSanitizer has the real one");
-    }
-    for (size_t i = 0; i < COUNT_OF(all_protections); i++) {
-        struct cork_mempool mp;
+    CHECK(cork_mempool_init_with(
+        pool, OPTIONS(.element_size = sizeof(struct node), .protections = protections)));
+}
 
-        CHECK(cork_mempool_init_with(
-            &mp, &(const struct cork_mempool_options){.element_size = 64,
-                                                      .protections = all_protections[i]}));
-        requests_start();
-        take_objects(&mp, objects, COUNT_OF(objects));
-        CHECK(registered_count > 0);
-        CHECK_EQUAL(registered_size, requests.mapped_size);
-        /* It would fault at guards that the list of mappings does not show. */
-        CHECK_EQUAL(requests.guard_size, 0);
-        give_objects(&mp, objects, COUNT_OF(objects));
-        cork_mempool_done(&mp);
-        requests_stop();
-        CHECK_EQUAL(registered_count, 0);
-        CHECK_EQUAL(registered_size, 0);
+/* Objects are new, freed, issued again, and left to clear, to trim and to done. */
+static void use(size_t count)
+{
+    for (size_t round = 0; round < 2; round++) {
+        take_objects(&mp, objects, count);
+        give_objects(&mp, objects, count / 2);
+        cork_mempool_trim(&mp);
+        take_objects(&mp, objects, count / 2);
+        cork_mempool_clear(&mp);
+        CHECK(cork_mempool_check(&mp));
     }
+    cork_mempool_trim(&mp);
+    CHECK(cork_mempool_check(&mp));
+    take_objects(&mp, objects, 1);
+    give_objects(&mp, objects, 1);
+}
+
+TEST(pools_with_each_protection_are_used)
+{
+    for (size_t i = 0; i < COUNT_OF(all_protections); i++) {
+        init(&mp, all_protections[i]);
+        use(COUNT);
+        cork_mempool_done(&mp);
+    }
+}
+
+/* Nobody tells the tool of the end of a pool that is initialized again; it has given all back. */
+TEST(a_pool_is_where_another_was_that_has_not_ended)
+{
+    init(&mp, 0);
+    cork_mempool_done(&mp);
+    for (size_t round = 0; round < 2; round++) {
+        init(&mp, CORK_MEMPOOL_SEAL);
+        use(200);
+        cork_mempool_clear(&mp);
+        cork_mempool_trim(&mp);
+    }
+    cork_mempool_done(&mp);
+}
+
+/* What nobody has written is sealed and verified as well, and that is no use of it. */
+TEST(objects_are_freed_as_they_were_issued)
+{
+    for (size_t i = 0; i < COUNT_OF(all_protections); i++) {
+        init(&mp, all_protections[i]);
+        for (size_t round = 0; round < 2; round++) {
+            for (size_t j = 0; j < 10; j++) {
+                objects[j] = cork_mempool_new(&mp);
+                CHECK(objects[j] != NULL);
+            }
+            for (size_t j = 0; j < 10; j++) {
+                cork_mempool_free(&mp, objects[j]);
+            }
+            CHECK(cork_mempool_check(&mp));
+        }
+        cork_mempool_done(&mp);
+    }
+}
+
+/* Objects that are live at exit lead to blocks of the heap, which are no leaks. */
+TEST(objects_are_live_at_exit)
+{
+    static struct cork_mempool pools[PROTECTIONS_COUNT];
+    static struct node *first;
+
+    for (size_t i = 0; i < COUNT_OF(pools); i++) {
+        init(&pools[i], all_protections[i]);
+        for (size_t j = 0; j < COUNT; j++) {
+            struct node *node = cork_mempool_new(&pools[i]);
+
+            CHECK(node != NULL);
+            node->name = malloc(32);
+            node->next = first;
+            first = node;
+        }
+    }
+}
+
+static void *acquire(void *source_data, size_t size, size_t alignment)
+{
+    const size_t unit = alignment < sizeof(void *) ? sizeof(void *) : alignment;
+    void *memory = aligned_alloc(unit, (size + unit - 1) / unit * unit);
+
+    (void)source_data;
+    return memory == NULL ? NULL : memset(memory, 0, size);
+}
+
+static void release(void *source_data, void *memory, size_t size)
+{
+    (void)source_data;
+    CHECK(FIRST_UNINITIALIZED(memory, size) < 0);
+    free(memory);
+}
+
+/* The caller's memory was initialized and accessible, and is so again when it is given back. */
+TEST(callers_memory_is_given_back_as_it_was)
+{
+    static const struct cork_mempool_source source = {acquire, release};
+    static _Alignas(16) char buffer[1 << 16];
+
+    for (size_t i = 0; i < COUNT_OF(all_protections); i++) {
+        unsigned sum = 0;
+
+        test_row("protections %#x", all_protections[i]);
+        if ((all_protections[i] & CORK_MEMPOOL_GUARD) != 0) {
+            continue;
+        }
+        CHECK(cork_mempool_init_with(&mp, OPTIONS(.element_size = 64, .source = &source,
+                                                  .protections = all_protections[i])));
+        use(100);
+        cork_mempool_done(&mp);
+        CHECK(cork_mempool_init_with(&mp, OPTIONS(.element_size = 64, .buffer = buffer,
+                                                  .buffer_size = sizeof(buffer),
+                                                  .protections = all_protections[i])));
+        use(100);
+        cork_mempool_done(&mp);
+        CHECK(FIRST_UNINITIALIZED(buffer, sizeof(buffer)) < 0);
+        for (size_t j = 0; j < sizeof(buffer); j++) {
+            sum += (unsigned char)buffer[j];
+        }
+        CHECK(sum < 256 * sizeof(buffer)); /* where a tool sees what is uninitialized */
+    }
+}
+
+TEST(a_buffer_holds_as_many_objects_under_a_tool)
+{
+    static _Alignas(16) char buffer[150 * 24];
+    size_t count = 0;
+
+    CHECK(cork_mempool_init_with(
+        &mp, OPTIONS(.element_size = 24, .buffer = buffer, .buffer_size = sizeof(buffer))));
+    while ((objects[count] = cork_mempool_new(&mp)) != NULL) {
+        fill(objects[count], 24, count);
+        count++;
+    }
+    CHECK_EQUAL(stats_of(&mp).slot_size, slot_needed(24));
+    CHECK(count * slot_needed(24) > sizeof(buffer) / 4 * 3);
+    give_objects(&mp, objects, count);
+    cork_mempool_done(&mp);
 }

@@ -33,7 +33,7 @@ COMPILER = os.environ.get("CC", "clang-19")
 BUILDS = {"plain": (), "valgrind": (), "asan": ("-fsanitize=address", "-DNVALGRIND"),
           "msan": ("-fsanitize=memory", "-DNVALGRIND")}
 UNDER_VALGRIND = {  # by label: a command and its arguments
-    "//test:watched_test": (["valgrind", "-q", "--error-exitcode=1"], []),
+    "//test:tools_test": (["valgrind", "-q", "--error-exitcode=1"], []),
     "//test/misuse:misuse_program": (["python3", "-B", ROOT / "test/misuse/valgrind_test.py"],
                                      [ROOT / "test/misuse/misuse.def"]),
 }
