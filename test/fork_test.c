@@ -20,101 +20,70 @@
 static struct cork_mempool mp;
 static void *objects[2 * COUNT];
 
-/* A life of the pool from the fork on; the lives differ in all they do. */
-static void live(size_t kept)
+/* Uses and ends the pool after a fork; with each number of objects kept, it does other things. */
+static void use_on(size_t kept)
 {
     for (size_t i = kept; i < COUNT; i++) {
         CHECK(is_filled(objects[i], SIZE, i));
         cork_mempool_free(&mp, objects[i]);
     }
-    CHECK_EQUAL(stats_of(&mp).live_count, kept);
-    CHECK(cork_mempool_check(&mp));
-    for (size_t i = kept; i < 2 * COUNT; i++) {
-        objects[i] = cork_mempool_new(&mp);
-        CHECK(objects[i] != NULL);
-        fill(objects[i], SIZE, i ^ kept);
-    }
-    for (size_t i = 0; i < 2 * COUNT; i++) {
-        CHECK(is_filled(objects[i], SIZE, i < kept ? i : i ^ kept));
-        cork_mempool_free(&mp, objects[i]);
-    }
+    take_objects(&mp, objects + kept, 2 * COUNT - kept);
+    give_objects(&mp, objects + kept, 2 * COUNT - kept);
+    give_objects(&mp, objects, kept);
     cork_mempool_done(&mp);
 }
 
-TEST(parent_and_child_go_on_independently)
+TEST(parent_child_and_grandchild_go_on_independently)
 {
     int status = -1;
-    pid_t child;
+    pid_t process;
 
     cork_mempool_init_size(&mp, SIZE);
     take_objects(&mp, objects, COUNT);
-    child = fork();
-    CHECK(child >= 0);
-    if (child == 0) {
-        live(100);
+    process = fork();
+    CHECK(process >= 0);
+    if (process == 0) {
+        CHECK_PASSES(use_on(10));
+        use_on(100);
         _exit(0);
     }
-    live(1000);
-    CHECK_EQUAL(waitpid(child, &status, 0), child);
+    use_on(1000);
+    CHECK_EQUAL(waitpid(process, &status, 0), process);
     CHECK_EQUAL(status, 0);
-}
-
-static void live_with_a_child(void)
-{
-    CHECK_PASSES(live(10));
-    live(20);
-}
-
-TEST(a_child_of_a_child_goes_on)
-{
-    cork_mempool_init_size(&mp, SIZE);
-    take_objects(&mp, objects, COUNT);
-    CHECK_PASSES(live_with_a_child());
-    live(30);
 }
 
 TEST(what_a_child_frees_is_live_in_its_parent)
 {
-    void *object;
-
     cork_mempool_init_size(&mp, SIZE);
     take_objects(&mp, objects, 100);
-    object = objects[50];
-    CHECK_PASSES(cork_mempool_free(&mp, object));
-    CHECK_ABORTS(slot_report("double free", &mp, NO_NAME, object, 50),
-                 (cork_mempool_free(&mp, object), cork_mempool_free(&mp, object)));
-    CHECK_EQUAL(stats_of(&mp).live_count, 100);
+    CHECK_PASSES(cork_mempool_free(&mp, objects[50]));
+    CHECK_ABORTS(slot_report("double free", &mp, NO_NAME, objects[50], 50),
+                 (cork_mempool_free(&mp, objects[50]), cork_mempool_free(&mp, objects[50])));
     give_objects(&mp, objects, 100);
     cork_mempool_done(&mp);
+}
+
+static void shuffle(void)
+{
+    CHECK(cork_mempool_init_with(&mp,
+                                 OPTIONS(.element_size = 16, .protections = CORK_MEMPOOL_SHUFFLE)));
 }
 
 /* The seeds that children draw for pools of their own, and one of their parent's. */
 TEST(children_draw_seeds_of_their_own)
 {
-    const struct cork_mempool_options options = {.element_size = 16,
-                                                 .protections = CORK_MEMPOOL_SHUFFLE};
     uint64_t seeds[9];
     int ends[2];
 
-    CHECK(cork_mempool_init_with(&mp, &options));
+    shuffle();
     seeds[8] = mp.seed;
     cork_mempool_done(&mp);
     CHECK(pipe(ends) == 0);
     for (size_t i = 0; i < 8; i++) {
-        const pid_t child = fork();
-
-        CHECK(child >= 0);
-        if (child == 0) {
-            _exit(cork_mempool_init_with(&mp, &options) &&
-                          write(ends[1], &mp.seed, sizeof(mp.seed)) == sizeof(mp.seed)
-                      ? 0
-                      : 1);
-        }
-    }
-    for (size_t i = 0; i < 8; i++) {
-        int status;
-
-        CHECK(wait(&status) > 0 && status == 0);
+        CHECK_PASSES({
+            shuffle();
+            CHECK(write(ends[1], &mp.seed, sizeof(mp.seed)) == sizeof(mp.seed));
+        });
         CHECK_EQUAL(read(ends[0], &seeds[i], sizeof(seeds[i])), sizeof(seeds[i]));
     }
     for (size_t i = 0; i < COUNT_OF(seeds); i++) {

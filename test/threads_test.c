@@ -21,14 +21,27 @@ struct worker {
     uint64_t random;
     struct cork_mempool pools[3];
     void *objects[3][OBJECT_COUNT];
-    size_t round_count;
+    bool has_ended;
 };
 
 static struct worker workers[THREAD_COUNT];
 
+/* Runs a function to its end on so many threads at once. */
+static void run_on_threads(size_t count, void *(*function)(void *worker))
+{
+    for (size_t i = 0; i < count; i++) {
+        workers[i].random = test_seed() + i;
+        CHECK_EQUAL(pthread_create(&workers[i].thread, NULL, function, &workers[i]), 0);
+    }
+    for (size_t i = 0; i < count; i++) {
+        CHECK_EQUAL(pthread_join(workers[i].thread, NULL), 0);
+        CHECK(workers[i].has_ended);
+    }
+}
+
 /* The pools of a thread have other sizes in every round, and lie next to those of other threads;
  * the larger half of them outgrows the heap's pieces. */
-static void *work(void *argument)
+static void *use_pools(void *argument)
 {
     struct worker *worker = argument;
 
@@ -41,25 +54,16 @@ static void *work(void *argument)
         }
         for (size_t i = 0; i < 3; i++) {
             give_objects(&worker->pools[i], worker->objects[i], OBJECT_COUNT);
-            take_objects(&worker->pools[i], worker->objects[i], OBJECT_COUNT / 2);
-            give_objects(&worker->pools[i], worker->objects[i], OBJECT_COUNT / 2);
-            cork_mempool_done(&worker->pools[i]);
+            exercise(&worker->pools[i], OBJECT_COUNT / 2);
         }
-        worker->round_count++;
     }
+    worker->has_ended = true;
     return NULL;
 }
 
 TEST(pools_of_different_threads_do_not_race)
 {
-    for (size_t i = 0; i < THREAD_COUNT; i++) {
-        workers[i].random = test_seed() + i;
-        CHECK_EQUAL(pthread_create(&workers[i].thread, NULL, work, &workers[i]), 0);
-    }
-    for (size_t i = 0; i < THREAD_COUNT; i++) {
-        CHECK_EQUAL(pthread_join(workers[i].thread, NULL), 0);
-        CHECK_EQUAL(workers[i].round_count, ROUND_COUNT);
-    }
+    run_on_threads(THREAD_COUNT, use_pools);
 }
 
 static _Thread_local jmp_buf refused;
@@ -73,32 +77,25 @@ static void leave(const struct cork_mempool_violation *violation)
 
 static void *misuse(void *argument)
 {
-    struct cork_mempool mp;
+    struct worker *worker = argument;
 
-    cork_mempool_init_size(&mp, 16);
+    cork_mempool_init_size(&worker->pools[0], 16);
     for (volatile size_t i = 0; i < 200; i++) {
         CHECK(cork_mempool_on_violation(leave) == leave);
         if (setjmp(refused) == 0) {
-            cork_mempool_free(&mp, argument);
+            cork_mempool_free(&worker->pools[0], argument);
             CHECK(false);
         }
     }
-    CHECK_EQUAL(refused_count, 200);
-    cork_mempool_done(&mp);
+    cork_mempool_done(&worker->pools[0]);
+    worker->has_ended = refused_count == 200;
     return NULL;
 }
 
 TEST(handlers_are_installed_and_run_on_any_thread_at_any_time)
 {
-    pthread_t threads[THREAD_COUNT];
-
     CHECK(cork_mempool_on_violation(leave) == NULL);
-    for (size_t i = 0; i < THREAD_COUNT; i++) {
-        CHECK_EQUAL(pthread_create(&threads[i], NULL, misuse, &workers[i]), 0);
-    }
-    for (size_t i = 0; i < THREAD_COUNT; i++) {
-        CHECK_EQUAL(pthread_join(threads[i], NULL), 0);
-    }
+    run_on_threads(THREAD_COUNT, misuse);
     CHECK(cork_mempool_on_violation(NULL) == leave);
 }
 
@@ -108,16 +105,14 @@ static void *take_on_a_thread(void *argument)
 
     cork_mempool_init(&worker->pools[0], struct worker *);
     take_objects(&worker->pools[0], worker->objects[0], OBJECT_COUNT);
+    worker->has_ended = true;
     return NULL;
 }
 
 /* One thread at a time is enough; it need not be the same. */
 TEST(a_pool_may_change_its_thread)
 {
-    struct worker *worker = &workers[0];
-
-    CHECK_EQUAL(pthread_create(&worker->thread, NULL, take_on_a_thread, worker), 0);
-    CHECK_EQUAL(pthread_join(worker->thread, NULL), 0);
-    give_objects(&worker->pools[0], worker->objects[0], OBJECT_COUNT);
-    cork_mempool_done(&worker->pools[0]);
+    run_on_threads(1, take_on_a_thread);
+    give_objects(&workers[0].pools[0], workers[0].objects[0], OBJECT_COUNT);
+    cork_mempool_done(&workers[0].pools[0]);
 }
