@@ -68,11 +68,6 @@ class counted
 
 int counted::count = 0;
 
-struct with_pool {
-    char odd;
-    struct cork_mempool pool;
-};
-
 struct cork_mempool_stats stats_of(const struct cork_mempool &mp)
 {
     struct cork_mempool_stats stats;
@@ -102,33 +97,35 @@ template <typename type> void exercise(struct cork_mempool &mp)
     cork_mempool_done(&mp);
 }
 
-/* AddressSanitizer marks eight bytes at a time. */
-template <typename type> constexpr std::size_t alignment_of()
-{
-    return TEST_UNDER_ASAN && alignof(type) < 8 ? 8 : alignof(type);
-}
-
 template <typename type> void init_and_exercise()
 {
+    /* AddressSanitizer marks eight bytes at a time. */
+    const std::size_t alignment = TEST_UNDER_ASAN && alignof(type) < 8 ? 8 : alignof(type);
     struct cork_mempool mp;
 
     cork_mempool_init(&mp, type);
-    CHECK_EQUAL(stats_of(mp).alignment, alignment_of<type>());
+    CHECK_EQUAL(stats_of(mp).alignment, alignment);
     exercise<type>(mp);
     cork_mempool_init_ex(&mp, type, 10 * sizeof(type));
     CHECK(TEST_UNDER_ASAN || stats_of(mp).block_size == 10 * sizeof(type));
-    CHECK_EQUAL(stats_of(mp).alignment, alignment_of<type>());
+    CHECK_EQUAL(stats_of(mp).alignment, alignment);
     exercise<type>(mp);
+}
+
+void say(const struct cork_mempool_violation *violation)
+{
+    CHECK_STRING(violation->message, cork_mempool_violation_message(violation->kind));
+    std::fprintf(stderr, "%s of a \"%s\"%s\n", violation->message, violation->pool_name,
+                 violation->slot == CORK_MEMPOOL_NO_SLOT ? "" : " in a slot");
+    std::abort();
 }
 
 } // namespace
 
-TEST(type_macros_take_types_of_all_kinds)
+TEST(macros_take_types_of_all_kinds_and_functions_any_size)
 {
     struct cork_mempool mp;
 
-    cork_mempool_init(&mp, int);
-    exercise<int>(mp);
     cork_mempool_init(&mp, struct node);
     exercise<node>(mp);
     cork_mempool_init(&mp, const node *const *);
@@ -142,11 +139,16 @@ TEST(type_macros_take_types_of_all_kinds)
     exercise<over_aligned[2]>(mp);
     cork_mempool_init(&mp, void (*)(int));
     exercise<void (*)(int)>(mp);
+    cork_mempool_init_size(&mp, sizeof(node));
+    exercise<node>(mp);
+    cork_mempool_init_size_ex(&mp, sizeof(over_aligned), CORK_MEMPOOL_DEFAULT_BLOCK_SIZE);
+    exercise<over_aligned>(mp);
 }
 
-TEST(type_macros_take_dependent_types)
+TEST(macros_take_dependent_types)
 {
     init_and_exercise<char>();
+    init_and_exercise<int>();
     init_and_exercise<long double>();
     init_and_exercise<over_aligned>();
     init_and_exercise<std::map<int, int>>();
@@ -155,19 +157,13 @@ TEST(type_macros_take_dependent_types)
     init_and_exercise<words>();
 }
 
-TEST(size_functions_take_any_size)
+TEST(objects_are_constructed_in_place_and_misuse_is_told_to_a_handler)
 {
-    struct cork_mempool mp;
-
-    cork_mempool_init_size(&mp, sizeof(node));
-    exercise<node>(mp);
-    cork_mempool_init_size_ex(&mp, sizeof(over_aligned), CORK_MEMPOOL_DEFAULT_BLOCK_SIZE);
-    exercise<over_aligned>(mp);
-}
-
-TEST(objects_are_constructed_in_place)
-{
-    with_pool owner;
+    struct {
+        char odd;
+        struct cork_mempool pool;
+    } owner;
+    void *volatile foreign = &owner;
     counted *objects[500];
 
     cork_mempool_init(&owner.pool, counted);
@@ -185,35 +181,13 @@ TEST(objects_are_constructed_in_place)
     }
     CHECK_EQUAL(counted::count, 0);
     cork_mempool_free(&owner.pool, nullptr);
-    cork_mempool_done(&owner.pool);
-}
-
-namespace
-{
-
-void say(const struct cork_mempool_violation *violation)
-{
-    CHECK_STRING(violation->message, cork_mempool_violation_message(violation->kind));
-    std::fprintf(stderr, "%s of a \"%s\"%s\n", violation->message, violation->pool_name,
-                 violation->slot == CORK_MEMPOOL_NO_SLOT ? "" : " in a slot");
-    std::abort();
-}
-
-} // namespace
-
-TEST(a_handler_sees_what_is_refused)
-{
-    struct cork_mempool mp;
-    void *object;
-
-    cork_mempool_init(&mp, std::vector<node>);
-    object = cork_mempool_new(&mp);
-    cork_mempool_free(&mp, object);
     CHECK(cork_mempool_on_violation(say) == nullptr);
-    CHECK_ABORTS("double free of a \"std::vector<node>\" in a slot\n",
-                 cork_mempool_free(&mp, object));
+    CHECK_ABORTS("double free of a \"counted\" in a slot\n",
+                 cork_mempool_free(&owner.pool, objects[0]));
+    cork_mempool_done(&owner.pool);
+    cork_mempool_init(&owner.pool, std::vector<node>);
     CHECK_ABORTS("free of a foreign pointer of a \"std::vector<node>\"\n",
-                 cork_mempool_free(&mp, &mp));
+                 cork_mempool_free(&owner.pool, foreign));
     CHECK(cork_mempool_on_violation(nullptr) == say);
-    cork_mempool_done(&mp);
+    cork_mempool_done(&owner.pool);
 }
