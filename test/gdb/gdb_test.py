@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""gdb_test.py SCENE: what tools/gdb/cork_mempool.py shows of a running program, and of its core.
+"""gdb_test.py PROGRAM: what tools/gdb/cork_mempool.py shows of a running program, and of its core.
 
 Exit code: 77 where gdb is not installed, or may not trace.
 """
@@ -13,7 +13,7 @@ import tempfile
 
 NOT_INSTALLED = 77
 HERE = pathlib.Path.cwd()
-COMMANDS = ["source tools/gdb/cork_mempool.py", "source test/gdb/judge.py"]
+COMMANDS = ["source tools/gdb/cork_mempool.py", "source test/gdb/expect.py"]
 
 
 def gdb(*arguments, commands):
@@ -27,8 +27,8 @@ def gdb(*arguments, commands):
 
 
 def is_right(title, output):
-    """Says whether the judge was heard, and had nothing to say."""
-    match = re.search(r"^judged (\d+) addresses, (\d+) pools: 0 wrong$", output, re.MULTILINE)
+    """Says whether expect.py has run, and has found nothing wrong."""
+    match = re.search(r"^expected of (\d+) addresses, (\d+) pools: 0 wrong$", output, re.MULTILINE)
     if match and int(match[1]) > 20 and int(match[2]) == 4:
         print(f"{title}: {match[0]}")
         return True
@@ -37,18 +37,18 @@ def is_right(title, output):
 
 
 def main():
-    scene = sys.argv[1]
+    program = sys.argv[1]
     if shutil.which("gdb") is None:
         print("gdb is not installed")
         return NOT_INSTALLED
     with tempfile.TemporaryDirectory() as directory:
         core = f"{directory}/core"
-        output = gdb(scene, commands=["break stop", "run", *COMMANDS, f"generate-core-file {core}"])
+        output = gdb(program, commands=["break stop", "run", *COMMANDS, f"generate-core-file {core}"])
         if "Cannot trace" in output or "ptrace" in output:
             print("gdb may not trace programs here")
             return NOT_INSTALLED
         is_live_right = is_right("running", output)
-        is_core_right = is_right("core", gdb(scene, core, commands=COMMANDS))
+        is_core_right = is_right("core", gdb(program, core, commands=COMMANDS))
     return 0 if is_live_right and is_core_right else 1
 
 

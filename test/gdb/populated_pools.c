@@ -1,27 +1,28 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Pools in every state, and what gdb must say of them: gdb_test.py compares at stop().
+ * Pools in every state, and what gdb must say of them: expect.py compares at stop().
  */
 #include <libcork/core.h>
 #include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 
-#define OBJECT_COUNT  300
-#define ELEMENT_SIZE  32
-#define EXPECTED_MOST 64
+#define OBJECT_COUNT 300
+#define ELEMENT_SIZE 32
 
 /* What gdb must say, among other things, of an address; NULL: that no pool owns it. */
-struct expectation {
+static struct {
     const void *address;
     const struct cork_mempool *pool;
     const char *text;
-};
+} expected[64];
+static size_t expected_count;
 
-/* Looked for by the test. */
-struct expectation expected[EXPECTED_MOST];
-size_t expected_count;
+/* How many objects of each pool are live. */
+static struct {
+    const struct cork_mempool *pool;
+    size_t live_count;
+} counts[8];
+static size_t pool_count;
 
 /* Pools where gdb must look for them: in static storage, in arrays of structs, behind pointers. */
 static struct cork_mempool plain;
@@ -33,12 +34,12 @@ static struct cork_mempool finalized;
 static struct cork_mempool zeroed;
 static max_align_t buffer[256];
 
-/* How many objects of each pool are live. */
-struct {
-    const struct cork_mempool *pool;
-    size_t live_count;
-} counts[8];
-size_t pool_count;
+static void require(bool condition)
+{
+    if (!condition) {
+        abort();
+    }
+}
 
 void stop(void);
 __attribute__((noinline)) void stop(void)
@@ -48,20 +49,10 @@ __attribute__((noinline)) void stop(void)
 
 static void expect(const struct cork_mempool *pool, const void *address, const char *text)
 {
-    if (expected_count == EXPECTED_MOST) {
-        abort();
-    }
-    expected[expected_count++] = (struct expectation){address, pool, text};
-}
-
-static void init(struct cork_mempool *pool, unsigned protections)
-{
-    const struct cork_mempool_options options = {
-        .element_size = ELEMENT_SIZE, .protections = protections, .seed = 1};
-
-    if (!cork_mempool_init_with(pool, &options)) {
-        abort();
-    }
+    require(expected_count < sizeof(expected) / sizeof(*expected));
+    expected[expected_count].address = address;
+    expected[expected_count].pool = pool;
+    expected[expected_count++].text = text;
 }
 
 static void count(const struct cork_mempool *pool)
@@ -73,15 +64,22 @@ static void count(const struct cork_mempool *pool)
     counts[pool_count++].live_count = stats.live_count;
 }
 
+static void init(struct cork_mempool *pool, unsigned protections)
+{
+    const struct cork_mempool_options options = {
+        .element_size = ELEMENT_SIZE, .protections = protections, .seed = 1};
+
+    require(cork_mempool_init_with(pool, &options));
+}
+
 /* Frees every third of many objects, which lie in three regions: the first one freed is kept aside,
  * and so many are that some are on the stack, and some in groups on free lists. */
-static void fill(struct cork_mempool *pool, char *objects[OBJECT_COUNT])
+static void populate(struct cork_mempool *pool, unsigned protections, char *objects[OBJECT_COUNT])
 {
+    init(pool, protections);
     for (size_t i = 0; i < OBJECT_COUNT; i++) {
         objects[i] = cork_mempool_new(pool);
-        if (objects[i] == NULL) {
-            abort();
-        }
+        require(objects[i] != NULL);
     }
     for (size_t i = 0; i < OBJECT_COUNT; i += 3) {
         cork_mempool_free(pool, objects[i]);
@@ -93,8 +91,7 @@ static void make_plain(struct cork_mempool *pool)
 {
     char *objects[OBJECT_COUNT];
 
-    init(pool, 0);
-    fill(pool, objects);
+    populate(pool, 0, objects);
     expect(pool, objects[0], "slot 0, free, object");
     expect(pool, objects[1], "slot 1, live, object");
     expect(pool, objects[63] + 5, "slot 63, free, object");
@@ -111,12 +108,11 @@ static void make_paranoid(struct cork_mempool *pool)
     char *objects[OBJECT_COUNT];
     char *first;
 
-    init(pool, CORK_MEMPOOL_PARANOID);
-    fill(pool, objects);
+    populate(pool, CORK_MEMPOOL_PARANOID, objects);
     first = objects[0];
     expect(pool, objects[1], "live, object");
     expect(pool, objects[1], "issued at");
-    expect(pool, objects[1], "(fill, ");
+    expect(pool, objects[1], "(populate, ");
     expect(pool, objects[1] + ELEMENT_SIZE + 2, "2 bytes behind its end");
     expect(pool, objects[3], "in quarantine, object");
     expect(pool, objects[3], "freed at");
@@ -134,9 +130,7 @@ static void make_buffered(struct cork_mempool *pool)
         .name = "buffered", .element_size = 16, .buffer = buffer, .buffer_size = sizeof(buffer)};
     char *object;
 
-    if (!cork_mempool_init_with(pool, &options)) {
-        abort();
-    }
+    require(cork_mempool_init_with(pool, &options));
     object = cork_mempool_new(pool);
     expect(pool, object, "\"buffered\"");
     expect(pool, object, "slot 0, live, object");
@@ -171,9 +165,7 @@ int main(void)
     struct cork_mempool local;
     struct cork_mempool *pointer = malloc(sizeof(*pointer));
 
-    if (pointer == NULL) {
-        abort();
-    }
+    require(pointer != NULL);
     make_plain(&plain);
     make_paranoid(&nested.pools[0]);
     make_buffered(&local);
@@ -184,6 +176,5 @@ int main(void)
     expect(&zeroed, &local, NULL);
     expect(&zeroed, NULL, NULL);
     cork_mempool_foreach(&local, visit, NULL);
-    printf("%zu expectations of %zu pools\n", expected_count, pool_count);
     return pointer == NULL;
 }

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Run by gdb, at the end of the scene: does what tools/gdb/cork_mempool.py shows agree with what
-the scene expects? Prints what does not, and a last line."""
+"""Run by gdb where populated_pools.c stops: does what tools/gdb/cork_mempool.py shows agree with what
+that program expects? Prints what does not, and a last line."""
 
 import gdb
 
 
-def judge_owner(expectation):
+def wrong_owner(expectation):
     """Returns what is wrong; the pool is found by itself, and given by name."""
     address = int(expectation["address"])
     wanted = expectation["text"].string() if int(expectation["text"]) else "belongs to none of"
@@ -18,7 +18,7 @@ def judge_owner(expectation):
     return wrong
 
 
-def judge_pool(count):
+def wrong_pool(count):
     """Returns what is wrong with how a pool is shown."""
     address, live = int(count["pool"]), int(count["live_count"])
     said = gdb.execute(f"cork-mempool (struct\\ cork_mempool\\ *){address:#x} 1000", to_string=True)
@@ -37,15 +37,15 @@ def main():
     expected_count = int(gdb.parse_and_eval("expected_count"))
     pool_count = int(gdb.parse_and_eval("pool_count"))
     for index in range(expected_count):
-        wrong += judge_owner(expected[index])
+        wrong += wrong_owner(expected[index])
     for index in range(pool_count):
-        wrong += judge_pool(counts[index])
+        wrong += wrong_pool(counts[index])
     for name, state in (("finalized", "after done"), ("zeroed", "before init")):
         said = gdb.execute(f"cork-mempool &{name}", to_string=True)
         if not said.endswith(f": {state}\n"):
             wrong.append(f"{name} is {state}, and this is shown:\n{said}")
     print(*wrong, sep="\n")
-    print(f"judged {expected_count} addresses, {pool_count} pools: {len(wrong)} wrong")
+    print(f"expected of {expected_count} addresses, {pool_count} pools: {len(wrong)} wrong")
 
 
 main()
