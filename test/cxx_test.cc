@@ -7,7 +7,6 @@
 #include <libcork/core.h>
 
 #include <cstddef>
-#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <map>
@@ -15,6 +14,7 @@
 #include <vector>
 
 #include "test/support/harness.h"
+#include "test/support/pools.h"
 
 namespace
 {
@@ -41,60 +41,32 @@ struct alignas(128) over_aligned {
 };
 
 /* A class whose objects must be constructed and destroyed, and know if they are not. */
-class counted
-{
-  public:
-    explicit counted(int number) : self_(this), number_(number)
+struct counted {
+    explicit counted(int given) : self(this), number(given)
     {
         count++;
     }
     counted(const counted &) = delete;
-    counted &operator=(const counted &) = delete;
     virtual ~counted()
     {
         count--;
     }
-    bool is(int number) const
-    {
-        return self_ == this && number_ == number;
-    }
 
     static int count;
-
-  private:
-    const counted *self_;
-    int number_;
+    const counted *self;
+    int number;
 };
 
 int counted::count = 0;
 
-struct cork_mempool_stats stats_of(const struct cork_mempool &mp)
+/* Uses and ends a pool that was initialized for a type. */
+template <typename type> void exercise_of(struct cork_mempool &mp)
 {
-    struct cork_mempool_stats stats;
-
-    cork_mempool_stats(&mp, &stats);
-    return stats;
-}
-
-/* Takes objects from a pool that was initialized for a type, gives them back, and ends the pool. */
-template <typename type> void exercise(struct cork_mempool &mp)
-{
-    void *objects[200];
-
-    CHECK_EQUAL(stats_of(mp).element_size, sizeof(type));
+    CHECK_EQUAL(stats_of(&mp).element_size, sizeof(type));
+    CHECK_EQUAL(stats_of(&mp).alignment % alignof(type), 0);
     /* AddressSanitizer gets a gap behind each object. */
-    CHECK(TEST_UNDER_ASAN || stats_of(mp).slot_size == sizeof(type));
-    for (void *&object : objects) {
-        object = cork_mempool_new(&mp);
-        CHECK(object != nullptr);
-        CHECK_EQUAL(reinterpret_cast<std::uintptr_t>(object) % alignof(type), 0);
-    }
-    CHECK(cork_mempool_check(&mp));
-    CHECK_EQUAL(stats_of(mp).live_count, 200);
-    for (void *object : objects) {
-        cork_mempool_free(&mp, object);
-    }
-    cork_mempool_done(&mp);
+    CHECK(TEST_UNDER_ASAN || stats_of(&mp).slot_size == sizeof(type));
+    exercise(&mp, 200);
 }
 
 template <typename type> void init_and_exercise()
@@ -104,12 +76,12 @@ template <typename type> void init_and_exercise()
     struct cork_mempool mp;
 
     cork_mempool_init(&mp, type);
-    CHECK_EQUAL(stats_of(mp).alignment, alignment);
-    exercise<type>(mp);
+    CHECK_EQUAL(stats_of(&mp).alignment, alignment);
+    exercise_of<type>(mp);
     cork_mempool_init_ex(&mp, type, 10 * sizeof(type));
-    CHECK(TEST_UNDER_ASAN || stats_of(mp).block_size == 10 * sizeof(type));
-    CHECK_EQUAL(stats_of(mp).alignment, alignment);
-    exercise<type>(mp);
+    CHECK(TEST_UNDER_ASAN || stats_of(&mp).block_size == 10 * sizeof(type));
+    CHECK_EQUAL(stats_of(&mp).alignment, alignment);
+    exercise_of<type>(mp);
 }
 
 void say(const struct cork_mempool_violation *violation)
@@ -127,22 +99,22 @@ TEST(macros_take_types_of_all_kinds_and_functions_any_size)
     struct cork_mempool mp;
 
     cork_mempool_init(&mp, struct node);
-    exercise<node>(mp);
+    exercise_of<node>(mp);
     cork_mempool_init(&mp, const node *const *);
-    exercise<node *>(mp);
+    exercise_of<node *>(mp);
     cork_mempool_init(&mp, std::vector<node>);
-    exercise<std::vector<node>>(mp);
+    exercise_of<std::vector<node>>(mp);
     /* A comma would end the macro's argument; an alias has none. */
     cork_mempool_init(&mp, pair);
-    exercise<pair>(mp);
+    exercise_of<pair>(mp);
     cork_mempool_init_ex(&mp, over_aligned[2], 4096);
-    exercise<over_aligned[2]>(mp);
+    exercise_of<over_aligned[2]>(mp);
     cork_mempool_init(&mp, void (*)(int));
-    exercise<void (*)(int)>(mp);
+    exercise_of<void (*)(int)>(mp);
     cork_mempool_init_size(&mp, sizeof(node));
-    exercise<node>(mp);
+    exercise_of<node>(mp);
     cork_mempool_init_size_ex(&mp, sizeof(over_aligned), CORK_MEMPOOL_DEFAULT_BLOCK_SIZE);
-    exercise<over_aligned>(mp);
+    exercise_of<over_aligned>(mp);
 }
 
 TEST(macros_take_dependent_types)
@@ -175,7 +147,7 @@ TEST(objects_are_constructed_in_place_and_misuse_is_told_to_a_handler)
     }
     CHECK_EQUAL(counted::count, 500);
     for (int i = 0; i < 500; i++) {
-        CHECK(objects[i]->is(i));
+        CHECK(objects[i]->self == objects[i] && objects[i]->number == i);
         objects[i]->~counted();
         cork_mempool_free(&owner.pool, objects[i]);
     }

@@ -89,6 +89,15 @@ static void with_hundreds_of_regions(void (*test)(void))
     }
 }
 
+/* A test of such pools. */
+#define TEST_OF_HUNDREDS(name)                                                                     \
+    static void name##_in_one(void);                                                               \
+    TEST(name)                                                                                     \
+    {                                                                                              \
+        with_hundreds_of_regions(name##_in_one);                                                   \
+    }                                                                                              \
+    static void name##_in_one(void)
+
 static void refuse_free(void *pointer, enum cork_mempool_violation_kind kind, size_t slot)
 {
     CATCH(cork_mempool_free(&mp, pointer));
@@ -119,7 +128,8 @@ static void visit_all(size_t first, size_t every)
     CHECK_EQUAL(visits.next, OBJECT_COUNT);
 }
 
-static void find_objects(void)
+/* Slots are numbered in the order in which they are made, wherever they are. */
+TEST_OF_HUNDREDS(objects_of_hundreds_of_regions_are_found_in_the_order_of_their_slots)
 {
     visit_all(0, 1);
     for (size_t i = 0; i < OBJECT_COUNT; i++) {
@@ -136,13 +146,7 @@ static void find_objects(void)
     }
 }
 
-/* Slots are numbered in the order in which they are made, wherever they are. */
-TEST(objects_of_hundreds_of_regions_are_found_in_the_order_of_their_slots)
-{
-    with_hundreds_of_regions(find_objects);
-}
-
-static void refuse_frees(void)
+TEST_OF_HUNDREDS(frees_in_hundreds_of_regions_are_refused_rightly)
 {
     for (size_t i = 0; i < OBJECT_COUNT; i += 7) {
         char *const object = objects[i];
@@ -161,12 +165,8 @@ static void refuse_frees(void)
     CHECK_EQUAL(stats_of(&mp).live_count, OBJECT_COUNT - (OBJECT_COUNT + 6) / 7);
 }
 
-TEST(frees_in_hundreds_of_regions_are_refused_rightly)
-{
-    with_hundreds_of_regions(refuse_frees);
-}
-
-static void come_and_go(void)
+/* An object is issued to nobody else while it is live, and a freed one is issued again. */
+TEST_OF_HUNDREDS(objects_come_and_go_in_hundreds_of_regions)
 {
     const size_t region_count = stats_of(&mp).region_count;
     uint64_t random = test_seed();
@@ -193,12 +193,6 @@ static void come_and_go(void)
     give_objects(&mp, objects, OBJECT_COUNT);
 }
 
-/* An object is issued to nobody else while it is live, and a freed one is issued again. */
-TEST(objects_come_and_go_in_hundreds_of_regions)
-{
-    with_hundreds_of_regions(come_and_go);
-}
-
 static size_t depth_of(const struct cork_mempool_region *region)
 {
     size_t lower, higher;
@@ -212,14 +206,9 @@ static size_t depth_of(const struct cork_mempool_region *region)
 }
 
 /* A balanced search looks at 20 or 25 of so many; one in the order of addresses, at all. */
-static void search(void)
+TEST_OF_HUNDREDS(a_search_among_hundreds_of_regions_looks_at_few)
 {
     CHECK(depth_of(mp.root) < 50);
-}
-
-TEST(a_search_among_hundreds_of_regions_looks_at_few)
-{
-    with_hundreds_of_regions(search);
 }
 
 static size_t kept; /* trim leaves each kept-th region its objects, from the second on */
@@ -279,68 +268,23 @@ TEST(the_kept_object_is_free_to_everybody)
     finish();
 }
 
-/* Visitors. */
-
 static size_t visit_count, new_count, free_count;
-static void *issued[OBJECT_COUNT];
 
-/* Has 1000 objects of a pool with each protection visited, and checks what was left of them. */
-static void with_each_protection(void (*visit)(void *user_data, void *object), void (*check)(void))
+/* Visits the 1000 objects of a new pool. */
+static void walk(unsigned protections, void (*visit)(void *user_data, void *object), bool ends)
 {
-    for (size_t i = 0; i < PROTECTIONS_COUNT; i++) {
-        test_row("protections %#x", all_protections[i]);
-        CHECK(cork_mempool_init_with(
-            &mp, OPTIONS(.element_size = SIZE, .protections = all_protections[i])));
-        take_objects(&mp, objects, 1000);
-        visit_count = new_count = free_count = 0;
-        cork_mempool_foreach(&mp, visit, NULL);
-        check();
-        CHECK(cork_mempool_check(&mp));
-        CHECK_EQUAL(stats_of(&mp).live_count, 1000 + new_count - free_count);
-        finish();
-    }
-}
-
-static void visit_and_call(void *user_data, void *object)
-{
-    (void)user_data;
-    (void)object;
-    if (++visit_count == 3) {
-        CATCH(cork_mempool_trim(&mp));
-        CHECK_EQUAL(caught.kind, CORK_MEMPOOL_BUSY);
-    }
-}
-
-static void the_walk_has_ended(void)
-{
-    CHECK_EQUAL(visit_count, 3);
-    give_objects(&mp, objects, 1000);
+    test_row("protections %#x", protections);
+    CHECK(cork_mempool_init_with(&mp, OPTIONS(.element_size = SIZE, .protections = protections)));
     take_objects(&mp, objects, 1000);
+    visit_count = new_count = free_count = 0;
+    cork_mempool_foreach(&mp, visit, &ends);
 }
 
-TEST(a_walk_ends_with_a_refused_call_though_its_visitor_goes_on)
+static void end_walk(void)
 {
-    with_each_protection(visit_and_call, the_walk_has_ended);
-}
-
-/* The refused call has ended the walk, so that the visitor is in no call any more. */
-static void visit_and_end(void *user_data, void *object)
-{
-    (void)user_data;
-    (void)object;
-    visit_count++;
-    CATCH(cork_mempool_trim(&mp));
+    CHECK(cork_mempool_check(&mp));
+    CHECK_EQUAL(stats_of(&mp).live_count, 1000 + new_count - free_count);
     finish();
-}
-
-TEST(a_walk_does_not_go_on_in_a_pool_that_its_visitor_has_ended)
-{
-    step = 1;
-    begin(0);
-    cork_mempool_foreach(&mp, visit_and_end, NULL);
-    CHECK_EQUAL(visit_count, 1);
-    CATCH((void)!cork_mempool_new(&mp));
-    CHECK_EQUAL(caught.kind, CORK_MEMPOOL_USE_AFTER_DONE);
 }
 
 /* Frees the object, and at the first one every third of the others, wherever they are. */
@@ -358,30 +302,14 @@ static void visit_and_free(void *user_data, void *object)
     free_count++;
 }
 
-static void all_are_freed(void)
-{
-    CHECK_EQUAL(free_count, 1000);
-    CHECK(visit_count < 700);
-}
-
-TEST(a_visitor_may_free_objects)
-{
-    with_each_protection(visit_and_free, all_are_freed);
-}
-
-/* Frees every second object unless it was issued meanwhile, and issues one for every third. */
+/* Frees every second object, and issues one for every third. */
 static void visit_and_trade(void *user_data, void *object)
 {
     (void)user_data;
     visit_count++;
-    if (visit_count % 3 == 0 && new_count < OBJECT_COUNT / 2) {
-        issued[new_count] = cork_mempool_new(&mp);
-        CHECK(issued[new_count++] != NULL);
-    }
-    for (size_t i = 0; i < new_count; i++) {
-        if (issued[i] == object) {
-            return;
-        }
+    if (visit_count % 3 == 0 && new_count < 10000) {
+        CHECK(cork_mempool_new(&mp) != NULL);
+        new_count++;
     }
     if (visit_count % 2 == 0) {
         cork_mempool_free(&mp, object);
@@ -389,15 +317,43 @@ static void visit_and_trade(void *user_data, void *object)
     }
 }
 
-static void issued_objects_are_live(void)
+TEST(a_visitor_may_issue_and_free_objects)
 {
-    CHECK(visit_count >= 1000 && new_count >= 300 && free_count >= 400);
-    for (size_t i = 0; i < new_count; i++) {
-        CHECK(cork_mempool_owns(&mp, issued[i]));
+    for (size_t i = 0; i < PROTECTIONS_COUNT; i++) {
+        walk(all_protections[i], visit_and_free, false);
+        CHECK(free_count == 1000 && visit_count < 700);
+        end_walk();
+        walk(all_protections[i], visit_and_trade, false);
+        CHECK(visit_count >= 1000 && new_count >= 300);
+        end_walk();
     }
 }
 
-TEST(a_visitor_may_issue_and_free_objects)
+/* A visitor that goes on after a refused call is in no call any more, and may end the pool. */
+static void visit_and_call(void *user_data, void *object)
 {
-    with_each_protection(visit_and_trade, issued_objects_are_live);
+    const bool *ends = user_data;
+
+    (void)object;
+    if (++visit_count == 3) {
+        CATCH(cork_mempool_trim(&mp));
+        CHECK_EQUAL(caught.kind, CORK_MEMPOOL_BUSY);
+        if (*ends) {
+            finish();
+        }
+    }
+}
+
+TEST(a_walk_ends_with_a_refused_call_of_its_visitor)
+{
+    for (size_t i = 0; i < PROTECTIONS_COUNT; i++) {
+        walk(all_protections[i], visit_and_call, false);
+        CHECK_EQUAL(visit_count, 3);
+        give_objects(&mp, objects, 1000);
+        cork_mempool_done(&mp);
+        walk(all_protections[i], visit_and_call, true);
+        CHECK_EQUAL(visit_count, 3);
+        CATCH((void)!cork_mempool_new(&mp));
+        CHECK_EQUAL(caught.kind, CORK_MEMPOOL_USE_AFTER_DONE);
+    }
 }

@@ -15,6 +15,10 @@
 
 #include "harness.h"
 
+#if defined(__cplusplus)
+extern "C" {
+#endif
+
 /* An errno that no call of the C library leaves behind. */
 #define ODD_ERRNO 12345
 
@@ -83,5 +87,9 @@ extern struct cork_mempool_violation caught;
 
 extern jmp_buf catch_place;
 cork_mempool_violation_handler *catch_begins(void);
+
+#if defined(__cplusplus)
+} /* extern "C" */
+#endif
 
 #endif /* CORK_MEMPOOL_TEST_POOLS_H */
