@@ -38,6 +38,7 @@ static char row[200]; /* what test_row was told, or nothing */
 /* The child process of the last check that made one, and where its standard error is read. */
 static pid_t child;
 static int child_stderr;
+static char child_text[1 << 16];
 
 void test_register(const char *name, test_function *function)
 {
@@ -180,25 +181,18 @@ bool test_omit_call(char *text)
     return is_told;
 }
 
-/* Waits for the child; text receives what it wrote to standard error, as much of it as fits. */
-static int child_wait(char *text, size_t text_size)
+/* Waits for the child, of whose standard error child_text is as much as fits. */
+static int child_wait(void)
 {
-    char rest[512];
     size_t size = 0;
     ssize_t got;
     int status;
 
-    do {
-        const bool fits = size < text_size - 1;
-
-        got = fits ? read(child_stderr, text + size, text_size - 1 - size)
-                   : read(child_stderr, rest, sizeof(rest));
-        if (got > 0 && fits) {
-            size += (size_t)got;
-        }
-    } while (got > 0);
-    text[size] = '\0';
-    test_omit_emulator(text);
+    while ((got = read(child_stderr, child_text + size, sizeof(child_text) - 1 - size)) > 0) {
+        size += (size_t)got;
+    }
+    child_text[size] = '\0';
+    test_omit_emulator(child_text);
     close(child_stderr);
     if (waitpid(child, &status, 0) != child) {
         test_fails(__FILE__, __LINE__, "the child process is lost: %s", strerror(errno));
@@ -211,7 +205,7 @@ static const char *ending(int status)
     static char text[64];
 
     if (WIFSIGNALED(status)) {
-        snprintf(text, sizeof(text), "killed by signal %d, %s", WTERMSIG(status),
+        snprintf(text, sizeof(text), "signal %d, %s", WTERMSIG(status),
                  strsignal(WTERMSIG(status)));
     } else {
         snprintf(text, sizeof(text), "exit code %d", WEXITSTATUS(status));
@@ -221,25 +215,22 @@ static const char *ending(int status)
 
 void test_child_ended(const char *file, int line, int signal_number, const char *report)
 {
-    char text[16384];
-    const int status = child_wait(text, sizeof(text));
+    const int status = child_wait();
+    const bool is_right =
+        signal_number == 0 ? status == 0 : WIFSIGNALED(status) && WTERMSIG(status) == signal_number;
 
-    if (signal_number == 0 ? status != 0
-                           : !WIFSIGNALED(status) || WTERMSIG(status) != signal_number) {
-        test_fails(file, line, "the child did not %s: %s; standard error:\n%s",
-                   signal_number == 0         ? "pass"
-                   : signal_number == SIGABRT ? "abort"
-                                              : "fault",
-                   ending(status), text);
+    if (!is_right) {
+        test_fails(file, line, "the child's end is %s, not %s; standard error:\n%s", ending(status),
+                   signal_number == 0 ? "exit code 0" : strsignal(signal_number), child_text);
     }
     if (report == NULL) {
         return;
     }
     if (strstr(report, ": pool 0x") != NULL && strstr(report, "called at 0x") == NULL &&
-        !test_omit_call(text)) {
-        test_fails(file, line, "the report does not say where the call was made:\n%s", text);
+        !test_omit_call(child_text)) {
+        test_fails(file, line, "the report does not say where the call was made:\n%s", child_text);
     }
-    test_compares_strings(file, line, "the child's standard error", text, report);
+    test_compares_strings(file, line, "the child's standard error", child_text, report);
 }
 
 /* Runs one test in a process of its own; returns its exit code, or EXIT_FAILED. */
@@ -294,9 +285,7 @@ static bool parse_arguments(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    size_t passed = 0;
-    size_t failed = 0;
-    size_t skipped = 0;
+    size_t counts[EXIT_SKIPPED + 1] = {0}; /* of tests, by exit codes */
 
     if (!parse_arguments(argc, argv)) {
         return EXIT_USAGE;
@@ -304,17 +293,14 @@ int main(int argc, char **argv)
     printf("seed %" PRIu64 "\n", seed);
     for (size_t i = 0; i < test_count; i++) {
         if (strstr(tests[i].name, filter) != NULL) {
-            const int code = run_test(i);
-
-            passed += code == 0;
-            skipped += code == EXIT_SKIPPED;
-            failed += code == EXIT_FAILED;
+            counts[run_test(i)]++;
         }
     }
-    printf("%zu passed, %zu failed, %zu skipped\n", passed, failed, skipped);
-    if (passed + failed + skipped == 0) {
+    printf("%zu passed, %zu failed, %zu skipped\n", counts[0], counts[EXIT_FAILED],
+           counts[EXIT_SKIPPED]);
+    if (counts[0] + counts[EXIT_FAILED] + counts[EXIT_SKIPPED] == 0) {
         fprintf(stderr, "no test's name contains \"%s\"\n", filter);
         return EXIT_USAGE;
     }
-    return failed == 0 ? 0 : EXIT_FAILED;
+    return counts[EXIT_FAILED] == 0 ? 0 : EXIT_FAILED;
 }

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * The profile of a coverage build, where a process of the tests ends without its runtime's doing.
- * That writes what was counted at exit alone; but a test's processes end by _exit, by the abort of
- * a violation, or by a fault, perhaps with a heap in ruins. They add what they have counted to
- * memory that all of them share, and the first process has it written. In all other builds this is
- * nothing.
+ * The profile of a coverage build. Its runtime writes what was counted at exit alone; but processes
+ * of the tests end by _exit, by abort or by a fault, perhaps with a heap in ruins. They add their
+ * counts to shared memory, and the first process has that written. In other builds this is nothing.
  */
 
 #define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
