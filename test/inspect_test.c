@@ -78,6 +78,14 @@ static void begin(unsigned protections, size_t region_count)
     begin_with(OPTIONS(.element_size = 112, .protections = protections), region_count);
 }
 
+static void begin_in_a_buffer(size_t count)
+{
+    static _Alignas(16) char buffer[1000 * 128];
+
+    begin_with(OPTIONS(.element_size = 112, .buffer = buffer, .buffer_size = sizeof(buffer)), 1);
+    take(count - 1);
+}
+
 static void finish(void)
 {
     cork_mempool_clear(&pool);
@@ -147,8 +155,10 @@ static uint64_t lowest_bit(uint64_t bits)
 }
 
 /* There are no regions yet to which a geometry would not fit. */
-TEST(check_sees_damage_to_the_geometry)
+TEST(check_sees_damage_to_a_pool_without_memory)
 {
+    static struct cork_mempool_region elsewhere = {.base = (char *)64, .reserved_count = 1};
+
     begin(0, 0);
     CHECK_SEES(geometry->stride, geometry->stride + 16, 16);
     CHECK_SEES(geometry->inverse, geometry->inverse ^ 1, geometry->inverse ^ (UINTPTR_MAX / 2 + 1));
@@ -160,14 +170,6 @@ TEST(check_sees_damage_to_the_geometry)
     CHECK_SEES(geometry->block_slots, 0);
     CHECK_SEES(geometry->block_pitch, 2048);
     CHECK_SEES(geometry->tables, 4);
-    finish();
-}
-
-TEST(check_sees_damage_to_a_pool_without_memory)
-{
-    static struct cork_mempool_region elsewhere = {.base = (char *)64, .reserved_count = 1};
-
-    begin(0, 0);
     CHECK_SEES(pool.protections, CORK_MEMPOOL_CANARY);
     CHECK_SEES(pool.under_valgrind, !pool.under_valgrind);
     CHECK_SEES(pool.callbacks.construct, (int (*)(void *, void *))finish);
@@ -204,7 +206,7 @@ TEST(check_sees_that_hooks_and_tables_are_not_those_of_the_protections)
     finish();
 }
 
-TEST(check_sees_damage_to_the_list_of_regions)
+TEST(check_sees_damage_to_the_lists_of_regions)
 {
     populate();
     CHECK_SEES(geometry->stride, 0);
@@ -215,6 +217,12 @@ TEST(check_sees_damage_to_the_list_of_regions)
     CHECK_SEES(third->newer, first);
     CHECK_SEES(first->older, third);
     CHECK_SEES(second->older, NULL, copy_of(first));
+    /* The list of those with free lists. */
+    CHECK_SEES(third->next_linked, NULL);
+    CHECK_SEES(first->next_linked, third, first);
+    CHECK_SEES(pool.linked, NULL, first, copy_of(third));
+    second->next_linked = first;
+    CHECK_SEES(pool.linked, second);
     finish();
 }
 
@@ -303,8 +311,6 @@ static void regions_are_checked(void)
 
 TEST(check_sees_damage_to_a_region_of_each_kind)
 {
-    static _Alignas(16) char buffer[8192];
-
     populate();
     regions_are_checked();
     finish();
@@ -314,7 +320,7 @@ TEST(check_sees_damage_to_a_region_of_each_kind)
         CHECK_SEES(pool.lookup[i], copy_of(pool.lookup[i])); /* no entry on the stack would tell */
     }
     finish();
-    begin_with(OPTIONS(.element_size = 112, .buffer = buffer, .buffer_size = sizeof(buffer)), 1);
+    begin_in_a_buffer(1);
     regions_are_checked();
     CHECK_SEES(lent->split, first->base);
     CHECK_SEES(pool.lookup[0], NULL);
@@ -392,19 +398,17 @@ TEST(check_sees_damage_to_the_stack)
  * one. */
 TEST(check_sees_that_the_stack_has_more_entries_than_it_has_room_for)
 {
-    static _Alignas(16) char buffer[1000 * 128];
     uint32_t entry;
     size_t index;
 
-    begin_with(OPTIONS(.element_size = 112, .buffer = buffer, .buffer_size = sizeof(buffer)), 0);
-    take(900);
-    for (size_t i = 1; i <= 300; i++) {
-        cork_mempool_free(&pool, objects[object_count - i]);
+    begin_in_a_buffer(900);
+    for (size_t i = 899; i >= 600; i--) {
+        cork_mempool_free(&pool, objects[i]);
     }
     CHECK_EQUAL(lent->stack_count, 64);
-    index = index_of(pool.newest, objects[object_count - 300]);
-    CHECK(pool.newest->groups[index / 64].next != NULL);
-    entry = entry_of(pool.newest, index);
+    index = index_of(first, objects[600]);
+    CHECK(first->groups[index / 64].next != NULL);
+    entry = entry_of(first, index);
     CHECK_SEES_FORGERY(memcpy(&pool.first_region, &entry, sizeof(entry)); lent->stack_count = 65);
     finish();
 }
@@ -428,11 +432,7 @@ TEST(check_sees_that_something_is_lent_where_hooks_forbid_it)
     CHECK_SEES_FORGERY(lent->owner = &pool; lent->group = &second->groups[cursor->group];
                        lent->base = second->base + cursor->group * 64 * geometry->stride);
     finish();
-}
-
-/* Hooks of canaries lend new what is not fresh. */
-TEST(check_sees_a_fresh_slot_that_is_lent)
-{
+    /* Hooks of canaries lend new what is not fresh. */
     begin_with(OPTIONS(.element_size = 8, .block_size = 8192, .protections = CORK_MEMPOOL_CANARY),
                1);
     take(63);
@@ -470,33 +470,20 @@ TEST(check_sees_damage_to_an_active_group_that_was_not_extended_last)
     finish();
 }
 
-TEST(check_sees_damage_to_groups_and_to_the_list_of_regions_with_free_lists)
-{
-    struct cork_mempool_group *group;
-
-    populate();
-    group = &first->groups[0];
-    CHECK(first->extended_count < 64 && group->next != NULL);
-    CHECK_SEES(group->free, group->free | (uint64_t)1 << first->extended_count);
-    CHECK_SEES(group->next, NULL);
-    group = &second->groups[0];
-    CHECK(group->next == NULL);
-    CHECK_SEES(group->free, group->free | lowest_bit(~group->free)); /* which new would not find */
-    CHECK_SEES(group->next, group);
-    CHECK_SEES(third->next_linked, NULL);
-    CHECK_SEES(first->next_linked, third, first);
-    CHECK_SEES(pool.linked, NULL, first, copy_of(third));
-    second->next_linked = first;
-    CHECK_SEES(pool.linked, second);
-    finish();
-}
-
-TEST(check_sees_damage_to_the_free_list_of_a_region)
+TEST(check_sees_damage_to_groups_and_their_free_list)
 {
     struct cork_mempool_group *head, *next, *elsewhere;
     static _Alignas(16) char bytes[2 * sizeof(*head)];
 
     populate();
+    head = &first->groups[0];
+    CHECK(first->extended_count < 64 && head->next != NULL);
+    CHECK_SEES(head->free, head->free | (uint64_t)1 << first->extended_count);
+    CHECK_SEES(head->next, NULL);
+    head = &second->groups[0];
+    CHECK(head->next == NULL);
+    CHECK_SEES(head->free, head->free | lowest_bit(~head->free)); /* which new would not find */
+    CHECK_SEES(head->next, head);
     head = third->free_list;
     next = head->next;
     CHECK(next != head);
@@ -508,7 +495,13 @@ TEST(check_sees_damage_to_the_free_list_of_a_region)
     CHECK_SEES(head->next, head, elsewhere, (void *)(uintptr_t)1);
     CHECK_SEES(next->next, head); /* which must not hold up the check for ever */
     finish();
-    /* Between groups, memory reads like one that ends the list. */
+}
+
+/* Between groups, memory reads like one that ends the list. */
+TEST(check_sees_a_free_list_of_what_is_no_group)
+{
+    struct cork_mempool_group *head;
+
     begin(CORK_MEMPOOL_SEAL, 3);
     take(200);
     head = third->groups;

@@ -35,21 +35,17 @@ static enum place place;
 static enum call call;
 static bool other_is_used;
 
-static void visit_nothing(void *user_data, void *object)
-{
-    (void)user_data;
-    (void)object;
-}
+static void visit(void *user_data, void *object);
 
-static void make_call(struct cork_mempool *pool, void *object)
+static void make_call(enum call what, struct cork_mempool *pool, void *object)
 {
-    switch (call) {
+    switch (what) {
     case NEW:
         CHECK(cork_mempool_new(pool) != NULL);
         break;
     case FREE:
     case FREE_NULL:
-        cork_mempool_free(pool, call == FREE ? object : NULL);
+        cork_mempool_free(pool, what == FREE ? object : NULL);
         break;
     case DONE:
         cork_mempool_done(pool);
@@ -70,7 +66,7 @@ static void make_call(struct cork_mempool *pool, void *object)
         CHECK(cork_mempool_owns(pool, object));
         break;
     default:
-        cork_mempool_foreach(pool, visit_nothing, NULL);
+        cork_mempool_foreach(pool, visit, NULL);
         break;
     }
 }
@@ -78,20 +74,22 @@ static void make_call(struct cork_mempool *pool, void *object)
 /* Makes each call on the other pool, which shares nothing with the one that is busy. */
 static void use_other(void)
 {
+    other_is_used = false;
     cork_mempool_init_size(&other, 100);
     for (size_t round = 0; round < 2; round++) {
         void *object = cork_mempool_new(&other);
 
         CHECK(object != NULL);
-        for (call = NEW; call < CALL_COUNT; call++) {
-            if (call != FREE && call != DONE && call != CLEAR) {
-                make_call(&other, object);
+        for (enum call what = NEW; what < CALL_COUNT; what++) {
+            if (what != FREE && what != DONE && what != CLEAR) {
+                make_call(what, &other, object);
             }
         }
         cork_mempool_free(&other, object);
         cork_mempool_clear(&other);
     }
     cork_mempool_done(&other);
+    other_is_used = true;
 }
 
 /* What a callback does besides its duty. */
@@ -102,7 +100,7 @@ static void come_to(enum place here)
     }
     if (place == here) {
         place = NOWHERE;
-        make_call(&mp, objects[0]);
+        make_call(call, &mp, objects[0]);
     }
 }
 
@@ -158,13 +156,6 @@ static void destruct(void *user_data, void *object)
     come_to(DESTRUCTOR);
 }
 
-static void visit(void *user_data, void *object)
-{
-    (void)user_data;
-    CHECK(object != NULL);
-    come_to(VISITOR);
-}
-
 /* Makes a pool, issues objects, and frees those from live_count on. */
 static void begin(unsigned protections, bool has_constructor, size_t count, size_t live_count)
 {
@@ -216,43 +207,25 @@ static const char *report(const void *pointer, size_t element_size, bool has_see
     return text;
 }
 
-/* What a pool does when it calls back. */
-
 static size_t issued_count;
 
-static void new_until_refused(void)
+/* What a pool does when it calls back: new as often as it takes, or another call. */
+static void act(enum call what)
 {
-    for (size_t i = 0; i < 10 * OBJECT_COUNT; i++) {
-        CHECK(cork_mempool_new(&mp) != NULL);
-        issued_count++;
+    for (size_t i = 0; i < (what == NEW ? 10 * OBJECT_COUNT : 1); i++) {
+        make_call(what, &mp, NULL);
+        issued_count += what == NEW;
     }
 }
 
-static void trim(void)
-{
-    cork_mempool_trim(&mp);
-}
-
-static void done(void)
-{
-    cork_mempool_done(&mp);
-}
-
-static void walk(void)
-{
-    cork_mempool_foreach(&mp, visit, NULL);
-}
-
-static void visit_with_new(void *user_data, void *object)
+static void visit(void *user_data, void *object)
 {
     (void)user_data;
-    (void)object;
-    new_until_refused();
-}
-
-static void walk_with_new(void)
-{
-    cork_mempool_foreach(&mp, visit_with_new, NULL);
+    CHECK(object != NULL);
+    come_to(VISITOR);
+    if (place == CONSTRUCTOR) {
+        act(NEW);
+    }
 }
 
 /* What combines with a source and a constructor. */
@@ -266,7 +239,7 @@ static const unsigned combining[] = {
 /* A place for calls, and how the pool comes there: with how many of count objects still live. */
 struct way {
     enum place place;
-    void (*act)(void);
+    enum call act;
     size_t count, live_count;
 };
 
@@ -278,8 +251,8 @@ static void call_is_refused(const struct way *way, unsigned protections, bool ha
     pointer = call == FREE || call == OWNS ? objects[0] : NULL;
     issued_count = 0;
     place = way->place;
-    CHECK_ABORTS(report(pointer, SIZE, protections != 0), way->act());
-    CATCH(way->act());
+    CHECK_ABORTS(report(pointer, SIZE, protections != 0), act(way->act));
+    CATCH(act(way->act));
     CHECK_EQUAL(place, NOWHERE);
     CHECK_EQUAL(caught.kind, CORK_MEMPOOL_BUSY);
     CHECK_STRING(caught.message, "use during another call");
@@ -307,40 +280,40 @@ static void calls_are_refused(enum call first_call, struct way way)
 
 TEST(a_constructor_that_calls_its_pool_is_refused)
 {
-    calls_are_refused(NEW, (struct way){CONSTRUCTOR, new_until_refused, OBJECT_COUNT, 130});
+    calls_are_refused(NEW, (struct way){CONSTRUCTOR, NEW, OBJECT_COUNT, 130});
 }
 
 TEST(a_constructor_that_calls_its_pool_while_that_is_visited_is_refused)
 {
-    calls_are_refused(NEW, (struct way){CONSTRUCTOR, walk_with_new, OBJECT_COUNT, OBJECT_COUNT});
+    calls_are_refused(NEW, (struct way){CONSTRUCTOR, FOREACH, OBJECT_COUNT, OBJECT_COUNT});
 }
 
 TEST(a_destructor_that_calls_its_pool_is_refused)
 {
-    calls_are_refused(NEW, (struct way){DESTRUCTOR, trim, OBJECT_COUNT, 1});
-    calls_are_refused(NEW, (struct way){DESTRUCTOR, done, OBJECT_COUNT, 0});
+    calls_are_refused(NEW, (struct way){DESTRUCTOR, TRIM, OBJECT_COUNT, 1});
+    calls_are_refused(NEW, (struct way){DESTRUCTOR, DONE, OBJECT_COUNT, 0});
 }
 
 /* The first memory that a pool asks for may be for other things than slots. */
 TEST(a_source_that_calls_its_pool_when_memory_is_acquired_is_refused)
 {
-    calls_are_refused(NEW, (struct way){ACQUIRE, new_until_refused, 0, 0});
-    calls_are_refused(NEW, (struct way){ACQUIRE, new_until_refused, OBJECT_COUNT, 130});
+    calls_are_refused(NEW, (struct way){ACQUIRE, NEW, 0, 0});
+    calls_are_refused(NEW, (struct way){ACQUIRE, NEW, OBJECT_COUNT, 130});
 }
 
 TEST(a_source_that_calls_its_pool_when_memory_is_released_is_refused)
 {
-    calls_are_refused(NEW, (struct way){RELEASE, trim, OBJECT_COUNT, 1});
-    calls_are_refused(NEW, (struct way){RELEASE, done, OBJECT_COUNT, 0});
+    calls_are_refused(NEW, (struct way){RELEASE, TRIM, OBJECT_COUNT, 1});
+    calls_are_refused(NEW, (struct way){RELEASE, DONE, OBJECT_COUNT, 0});
 }
 
 TEST(a_visitor_that_does_more_than_new_and_free_is_refused)
 {
-    calls_are_refused(DONE, (struct way){VISITOR, walk, OBJECT_COUNT, OBJECT_COUNT});
+    calls_are_refused(DONE, (struct way){VISITOR, FOREACH, OBJECT_COUNT, OBJECT_COUNT});
     for (call = NEW; call < DONE; call++) {
         begin(0, true, OBJECT_COUNT, OBJECT_COUNT);
         place = VISITOR;
-        walk();
+        act(FOREACH);
         CHECK_EQUAL(place, NOWHERE);
         use_and_end(OBJECT_COUNT + (size_t)(call == NEW) - (size_t)(call == FREE));
     }
