@@ -62,32 +62,25 @@ size_t alignment_needed(size_t size)
 {
     size_t alignment = 1;
 
-    while (alignment < alignof(max_align_t) && alignment * 2 <= size) {
-        alignment *= 2;
-    }
-    while (alignment <= size / 2 && size % (alignment * 2) == 0) {
+    while (alignment <= size / 2 &&
+           (alignment < alignof(max_align_t) || size % (alignment * 2) == 0)) {
         alignment *= 2;
     }
     return alignment;
 }
 
-static size_t slot_with(size_t size, size_t alignment)
+size_t slot_needed(size_t size)
+{
+    return type_slot_needed(size, alignment_needed(size));
+}
+
+size_t type_slot_needed(size_t size, size_t alignment)
 {
     if (TEST_UNDER_ASAN) {
         alignment = alignment < 8 ? 8 : alignment;
         size += GAP_SIZE;
     }
     return (size + alignment - 1) / alignment * alignment;
-}
-
-size_t slot_needed(size_t size)
-{
-    return slot_with(size, alignment_needed(size));
-}
-
-size_t type_slot_needed(size_t size, size_t alignment)
-{
-    return slot_with(size, alignment);
 }
 
 bool regions_are_small(void)
