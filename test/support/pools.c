@@ -140,6 +140,34 @@ void exercise(struct cork_mempool *mp, size_t count)
     free(objects);
 }
 
+int construct_nothing(void *user_data, void *object)
+{
+    (void)user_data;
+    (void)object;
+    return 0;
+}
+
+void destruct_nothing(void *user_data, void *object)
+{
+    (void)user_data;
+    (void)object;
+}
+
+static void *acquire(void *source_data, size_t size, size_t alignment)
+{
+    (void)source_data;
+    return aligned_alloc(alignment, size);
+}
+
+static void release(void *source_data, void *memory, size_t size)
+{
+    (void)source_data;
+    (void)size;
+    free(memory);
+}
+
+const struct cork_mempool_source plain_source = {acquire, release};
+
 static void leave(const struct cork_mempool_violation *violation)
 {
     caught = *violation;
