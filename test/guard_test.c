@@ -2,7 +2,7 @@
 
 /*
  * Guards between blocks: that there are some, whatever the sizes and the alignment, and that nobody
- * can touch them. What a program sees of it is protect_test.c's.
+ * can touch them. What a program sees of it is hooks_test.c's.
  */
 
 #define _DEFAULT_SOURCE /* madvise, syscall */
