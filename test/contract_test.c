@@ -38,99 +38,68 @@ struct page {
 
 typedef void callback(int);
 
-#define TYPE_SLOT(type) type_slot_needed(sizeof(type), _Alignof(type))
+/* The figures of a pool that has just been initialized and has no memory yet; finalizes it. */
+static void has_sizes(struct cork_mempool *mp, size_t element_size, size_t alignment,
+                      size_t slot_size, size_t block_size)
+{
+    const struct cork_mempool_stats expected = {
+        .element_size = element_size,
+        /* AddressSanitizer marks eight bytes at a time. */
+        .alignment = TEST_UNDER_ASAN && alignment < 8 ? 8 : alignment,
+        .slot_size = slot_size,
+        .block_size = block_size < slot_size ? slot_size : block_size / slot_size * slot_size,
+    };
+    const struct cork_mempool_stats stats = stats_of(mp);
 
-TEST(init_takes_the_size_of_a_type_and_default_blocks)
+    CHECK(same_stats(&stats, &expected));
+    CHECK(cork_mempool_check(mp));
+    exercise(mp, 200);
+}
+
+static void has_needed_sizes(struct cork_mempool *mp, size_t element_size, size_t block_size)
+{
+    has_sizes(mp, element_size, alignment_needed(element_size), slot_needed(element_size),
+              block_size);
+}
+
+TEST(a_pool_of_a_size_has_default_blocks_or_those_that_were_asked_for)
 {
     struct cork_mempool mp;
 
     CHECK_EQUAL(CORK_MEMPOOL_DEFAULT_BLOCK_SIZE, 4096);
-    cork_mempool_init(&mp, struct node);
-    CHECK_EQUAL(stats_of(&mp).element_size, sizeof(struct node));
-    CHECK_EQUAL(stats_of(&mp).slot_size, TYPE_SLOT(struct node));
-    CHECK_EQUAL(stats_of(&mp).block_size, 4096 / stats_of(&mp).slot_size * stats_of(&mp).slot_size);
-    exercise(&mp, 500);
-}
-
-TEST(init_size_takes_a_size_and_default_blocks)
-{
-    struct cork_mempool mp;
-
     cork_mempool_init_size(&mp, 48);
-    CHECK_EQUAL(stats_of(&mp).element_size, 48);
-    CHECK_EQUAL(stats_of(&mp).slot_size, slot_needed(48));
-    CHECK_EQUAL(stats_of(&mp).block_size, 4096 / slot_needed(48) * slot_needed(48));
-    exercise(&mp, 500);
-}
-
-TEST(init_ex_takes_the_size_of_a_type_and_a_block_size)
-{
-    struct cork_mempool mp;
-
-    cork_mempool_init_ex(&mp, uint64_t, 1024);
-    CHECK_EQUAL(stats_of(&mp).element_size, 8);
-    CHECK_EQUAL(stats_of(&mp).block_size, 1024 / TYPE_SLOT(uint64_t) * TYPE_SLOT(uint64_t));
-    exercise(&mp, 500);
-}
-
-TEST(init_size_ex_takes_a_size_and_a_block_size)
-{
-    struct cork_mempool mp;
-
+    has_needed_sizes(&mp, 48, 4096);
     cork_mempool_init_size_ex(&mp, 12, 1000);
-    CHECK_EQUAL(stats_of(&mp).element_size, 12);
-    CHECK_EQUAL(stats_of(&mp).slot_size, slot_needed(12));
-    CHECK_EQUAL(stats_of(&mp).block_size, 1000 / slot_needed(12) * slot_needed(12));
-    exercise(&mp, 500);
+    has_needed_sizes(&mp, 12, 1000);
 }
 
-TEST(init_may_find_anything_in_the_struct)
+TEST(a_pool_is_initialized_a_thousand_times_with_other_sizes_whatever_was_there)
 {
+    uint64_t random = test_seed();
     struct cork_mempool mp;
 
-    memset(&mp, 0xff, sizeof(mp));
-    cork_mempool_init_size(&mp, 16);
-    exercise(&mp, 500);
-    memset(&mp, 0, sizeof(mp));
-    cork_mempool_init(&mp, int);
-    exercise(&mp, 500);
+    for (size_t i = 0; i < 1000; i++) {
+        const size_t element_size = (size_t)(test_random(&random) % 600);
+        const size_t block_size = (size_t)(test_random(&random) % 10000);
+
+        /* A finalized pool, or bytes. */
+        if (i % 2 == 0) {
+            memset(&mp, (int)(i / 2 % 2 * 0xff), sizeof(mp));
+        }
+        cork_mempool_init_size_ex(&mp, element_size, block_size);
+        has_needed_sizes(&mp, element_size == 0 ? 1 : element_size, block_size);
+    }
 }
 
-/* The arguments of a macro are expressions like others, and are evaluated once. */
-TEST(init_macros_take_any_expression)
-{
-    struct cork_mempool pools[2];
-    struct cork_mempool *mp = pools;
-    size_t block_size = 100;
-
-    cork_mempool_init_ex(mp++, short, block_size++ & 0x7f);
-    CHECK_POINTER(mp, &pools[1]);
-    CHECK_EQUAL(block_size, 101);
-    CHECK_EQUAL(stats_of(pools).block_size, 100 / TYPE_SLOT(short) * TYPE_SLOT(short));
-    if (block_size == 101)
-        cork_mempool_init(mp == pools ? NULL : mp, short);
-    else
-        CHECK(false);
-    exercise(pools, 500);
-    exercise(mp, 500);
-}
-
-/* AddressSanitizer marks eight bytes at a time. */
-#define TYPE_ALIGNMENT(type) (TEST_UNDER_ASAN && _Alignof(type) < 8 ? (size_t)8 : _Alignof(type))
+#define TYPE_SLOT(type) type_slot_needed(sizeof(type), _Alignof(type))
 
 #define CHECK_TYPE(type)                                                                           \
     do {                                                                                           \
         struct cork_mempool typed;                                                                 \
         cork_mempool_init(&typed, type);                                                           \
-        CHECK_EQUAL(stats_of(&typed).element_size, sizeof(type));                                  \
-        CHECK_EQUAL(stats_of(&typed).slot_size, TYPE_SLOT(type));                                  \
-        CHECK_EQUAL(stats_of(&typed).alignment, TYPE_ALIGNMENT(type));                             \
-        exercise(&typed, 200);                                                                     \
+        has_sizes(&typed, sizeof(type), _Alignof(type), TYPE_SLOT(type), 4096);                    \
         cork_mempool_init_ex(&typed, type, 10 * TYPE_SLOT(type));                                  \
-        CHECK_EQUAL(stats_of(&typed).element_size, sizeof(type));                                  \
-        CHECK_EQUAL(stats_of(&typed).alignment, TYPE_ALIGNMENT(type));                             \
-        CHECK_EQUAL(stats_of(&typed).block_size, 10 * TYPE_SLOT(type));                            \
-        exercise(&typed, 200);                                                                     \
+        has_sizes(&typed, sizeof(type), _Alignof(type), TYPE_SLOT(type), 10 * TYPE_SLOT(type));    \
     } while (0)
 
 TEST(types_of_all_kinds_need_no_more_than_their_size_and_alignment)
@@ -154,6 +123,25 @@ TEST(types_of_all_kinds_need_no_more_than_their_size_and_alignment)
     CHECK_TYPE(struct cache_line[3]);
     CHECK_TYPE(struct page);
     CHECK_TYPE(struct cork_mempool);
+    CHECK_TYPE(struct { char bytes[24]; });
+}
+
+/* The arguments of a macro are expressions like others, and are evaluated once. */
+TEST(init_macros_take_any_expression)
+{
+    struct cork_mempool pools[2];
+    struct cork_mempool *mp = pools;
+    size_t block_size = 100;
+
+    cork_mempool_init_ex(mp++, short, block_size++ & 0x7f);
+    CHECK_POINTER(mp, &pools[1]);
+    CHECK_EQUAL(block_size, 101);
+    if (block_size == 101)
+        cork_mempool_init(mp == pools ? pools : mp, short);
+    else
+        CHECK(false);
+    has_sizes(pools, sizeof(short), _Alignof(short), TYPE_SLOT(short), 100);
+    has_sizes(mp, sizeof(short), _Alignof(short), TYPE_SLOT(short), 4096);
 }
 
 /* It is asked for what its type needs, not for the 64 that its size could mean. */
@@ -167,331 +155,148 @@ TEST(a_type_of_64_bytes_that_needs_8_takes_80_with_canaries)
     exercise(&mp, 200);
 }
 
-TEST(a_type_without_a_name_has_its_size)
-{
-    struct cork_mempool mp;
-
-    cork_mempool_init(&mp, struct { char bytes[24]; });
-    CHECK_EQUAL(stats_of(&mp).element_size, 24);
-    exercise(&mp, 200);
-}
-
-TEST(a_new_pool_has_no_memory)
-{
-    struct cork_mempool mp;
-    struct cork_mempool_stats stats;
-
-    cork_mempool_init_size(&mp, 64);
-    CHECK(cork_mempool_check(&mp));
-    stats = stats_of(&mp);
-    CHECK_EQUAL(stats.live_count, 0);
-    CHECK_EQUAL(stats.free_count, 0);
-    CHECK_EQUAL(stats.region_count, 0);
-    CHECK_EQUAL(stats.memory_size, 0);
-    CHECK_EQUAL(stats.reserved_size, 0);
-    cork_mempool_done(&mp);
-}
-
-TEST(stats_agree_with_what_was_done)
+TEST(stats_agree_with_what_was_done_and_no_call_that_succeeds_changes_errno)
 {
     struct cork_mempool mp;
     void *objects[5000];
-    size_t peak;
 
-    cork_mempool_init_size(&mp, 64);
-    for (size_t i = 0; i < COUNT_OF(objects); i++) {
-        struct cork_mempool_stats stats;
-
-        objects[i] = cork_mempool_new(&mp);
-        stats = stats_of(&mp);
-        CHECK_EQUAL(stats.live_count, i + 1);
-        CHECK(stats.region_count >= 1);
-        CHECK(stats.memory_size >= (stats.live_count + stats.free_count) * 64);
-        CHECK(stats.reserved_size >= stats.memory_size);
-    }
-    CHECK_EQUAL(stats_of(&mp).slot_size, slot_needed(64));
-    CHECK_EQUAL(stats_of(&mp).alignment, 64);
-    peak = COUNT_OF(objects) + stats_of(&mp).free_count;
-    for (size_t i = 0; i < COUNT_OF(objects); i++) {
-        cork_mempool_free(&mp, objects[i]);
-        CHECK_EQUAL(stats_of(&mp).live_count, COUNT_OF(objects) - i - 1);
-        CHECK_EQUAL(stats_of(&mp).free_count, peak - stats_of(&mp).live_count);
-    }
-    cork_mempool_done(&mp);
-}
-
-TEST(done_of_a_pool_without_objects_says_nothing)
-{
-    struct cork_mempool mp;
-
-    cork_mempool_init_size(&mp, 64);
-    CHECK_PASSES(cork_mempool_done(&mp));
-    cork_mempool_free(&mp, cork_mempool_new(&mp));
-    CHECK_PASSES(cork_mempool_done(&mp));
-    cork_mempool_done(&mp);
-}
-
-TEST(free_of_null_does_nothing)
-{
-    struct cork_mempool mp;
-    struct cork_mempool_stats before;
-    struct cork_mempool_stats after;
-    void *object;
-
-    cork_mempool_init_size(&mp, 32);
-    CHECK_PASSES(cork_mempool_free(&mp, NULL));
-    object = cork_mempool_new(&mp);
-    before = stats_of(&mp);
-    CHECK_PASSES(cork_mempool_free(&mp, NULL));
-    cork_mempool_free(&mp, NULL);
-    after = stats_of(&mp);
-    CHECK(same_stats(&before, &after));
-    CHECK(cork_mempool_check(&mp));
-    cork_mempool_free(&mp, object);
-    cork_mempool_free(&mp, NULL);
-    cork_mempool_done(&mp);
-}
-
-/* Takes at least 1000 objects, and as many more as there are before memory must be asked for. */
-static size_t take_all(struct cork_mempool *mp, void **objects, size_t most)
-{
-    size_t count = 1000;
-
-    take_objects(mp, objects, count);
-    while (stats_of(mp).free_count != 0) {
-        CHECK(count < most);
-        objects[count] = cork_mempool_new(mp);
-        fill(objects[count], stats_of(mp).element_size, count);
-        count++;
-    }
-    return count;
-}
-
-TEST(contents_are_kept_through_free_and_reuse)
-{
-    struct cork_mempool mp;
-    void *objects[10000];
-    size_t count;
-
-    cork_mempool_init_size(&mp, 32);
-    count = take_all(&mp, objects, COUNT_OF(objects));
-    for (size_t i = 0; i < count; i++) {
-        memcpy(objects[i], &i, sizeof(i));
-    }
-    for (size_t i = 0; i < count; i++) {
-        cork_mempool_free(&mp, objects[(i + 1) % count]);
-    }
-    for (size_t i = 0; i < count; i++) {
-        char *object = cork_mempool_new(&mp);
-        size_t number;
-
-        memcpy(&number, object, sizeof(number));
-        CHECK(number < count);
-        CHECK_POINTER(object, objects[number]);
-        CHECK(is_filled(object + sizeof(number), 32 - sizeof(number), number));
-        fill(object, 32, number);
-    }
-    give_objects(&mp, objects, count);
-    cork_mempool_done(&mp);
-}
-
-TEST(freed_objects_are_issued_again_before_memory_is_asked_for)
-{
-    struct cork_mempool mp;
-    struct cork_mempool_stats before;
-    struct cork_mempool_stats after;
-    void *objects[10000];
-    size_t count;
-
-    cork_mempool_init_size(&mp, 16);
-    count = take_all(&mp, objects, COUNT_OF(objects));
-    before = stats_of(&mp);
-    for (size_t round = 1; round <= 10; round++) {
-        for (size_t i = 0; i < count; i += round) {
-            cork_mempool_free(&mp, objects[i]);
-        }
-        for (size_t i = 0; i < count; i += round) {
-            objects[i] = cork_mempool_new(&mp);
-            fill(objects[i], 16, i);
-        }
-        after = stats_of(&mp);
-        CHECK(same_stats(&before, &after));
-    }
-    give_objects(&mp, objects, count);
-    cork_mempool_done(&mp);
-}
-
-TEST(one_object_at_a_time_needs_the_memory_of_one)
-{
-    struct cork_mempool mp;
-    struct cork_mempool_stats first;
-    struct cork_mempool_stats last;
-
-    cork_mempool_init_size(&mp, 16);
-    cork_mempool_free(&mp, cork_mempool_new(&mp));
-    first = stats_of(&mp);
-    for (size_t i = 0; i < 100000; i++) {
-        cork_mempool_free(&mp, cork_mempool_new(&mp));
-    }
-    last = stats_of(&mp);
-    CHECK(same_stats(&first, &last));
-    cork_mempool_done(&mp);
-}
-
-TEST(an_order_of_frees_does_not_matter)
-{
-    uint64_t random = test_seed();
-    struct cork_mempool mp;
-    void *objects[3000];
-    size_t order[3000];
-
-    cork_mempool_init_size(&mp, 40);
-    for (size_t round = 0; round < 5; round++) {
-        take_objects(&mp, objects, COUNT_OF(objects));
-        for (size_t i = 0; i < COUNT_OF(order); i++) {
-            const size_t j = (size_t)(test_random(&random) % (i + 1));
-
-            order[i] = order[j];
-            order[j] = i;
-        }
-        for (size_t i = 0; i < COUNT_OF(order); i++) {
-            CHECK(is_filled(objects[order[i]], 40, order[i]));
-            cork_mempool_free(&mp, objects[order[i]]);
-            CHECK(i % 100 != 0 || cork_mempool_check(&mp));
-        }
-        CHECK_EQUAL(stats_of(&mp).live_count, 0);
-    }
-    cork_mempool_done(&mp);
-}
-
-TEST(a_pool_is_initialized_again_a_thousand_times_with_other_sizes)
-{
-    uint64_t random = test_seed();
-    struct cork_mempool mp;
-
-    for (size_t i = 0; i < 1000; i++) {
-        const size_t element_size = (size_t)(test_random(&random) % 600);
-        const size_t block_size = (size_t)(test_random(&random) % 10000);
-
-        cork_mempool_init_size_ex(&mp, element_size, block_size);
-        CHECK_EQUAL(stats_of(&mp).element_size, element_size == 0 ? 1 : element_size);
-        CHECK_EQUAL(stats_of(&mp).region_count, 0);
-        exercise(&mp, (size_t)(test_random(&random) % 200) + 1);
-    }
-}
-
-TEST(a_pool_in_static_storage_works)
-{
-    static struct cork_mempool mp;
-
-    cork_mempool_init(&mp, struct node);
-    exercise(&mp, 500);
-    cork_mempool_init(&mp, struct page);
-    exercise(&mp, 50);
-}
-
-TEST(pools_in_structs_work)
-{
-    struct {
-        char odd;
-        struct cork_mempool nodes;
-        struct cork_mempool lines[3];
-    } owner;
-    void *nodes[300];
-    void *lines[3][300];
-
-    cork_mempool_init(&owner.nodes, struct node);
-    take_objects(&owner.nodes, nodes, 300);
-    for (size_t i = 0; i < 3; i++) {
-        cork_mempool_init(&owner.lines[i], struct cache_line);
-        take_objects(&owner.lines[i], lines[i], 300);
-    }
-    give_objects(&owner.nodes, nodes, 300);
-    for (size_t i = 0; i < 3; i++) {
-        give_objects(&owner.lines[i], lines[i], 300);
-        cork_mempool_done(&owner.lines[i]);
-    }
-    cork_mempool_done(&owner.nodes);
-}
-
-TEST(a_pool_may_be_moved_until_its_first_new)
-{
-    struct cork_mempool *there = malloc(sizeof(*there));
-    struct cork_mempool here;
-
-    CHECK(there != NULL);
-    cork_mempool_init_size(&here, 24);
-    CHECK(cork_mempool_check(&here));
-    cork_mempool_free(&here, NULL);
-    *there = here;
-    memset(&here, 0xff, sizeof(here));
-    exercise(there, 500);
-    free(there);
-}
-
-TEST(calls_that_succeed_leave_errno_alone)
-{
-    struct cork_mempool mp;
-    void *objects[3000];
-
-    /* Of the heap's memory and of the system's, of which more is committed. */
+    /* Enough for the heap's memory and the system's, of which more is committed then. */
     errno = ODD_ERRNO;
     cork_mempool_init_size(&mp, 1000);
     for (size_t i = 0; i < COUNT_OF(objects); i++) {
         objects[i] = cork_mempool_new(&mp);
         CHECK_EQUAL(errno, ODD_ERRNO);
+        const struct cork_mempool_stats stats = stats_of(&mp);
+        CHECK_EQUAL(stats.live_count, i + 1);
+        CHECK(stats.region_count >= 1);
+        CHECK(stats.memory_size >= (stats.live_count + stats.free_count) * 1000);
+        CHECK(stats.reserved_size >= stats.memory_size);
     }
     CHECK(cork_mempool_check(&mp));
-    stats_of(&mp);
+    const size_t peak = COUNT_OF(objects) + stats_of(&mp).free_count;
     for (size_t i = 0; i < COUNT_OF(objects); i++) {
         cork_mempool_free(&mp, objects[i]);
+        CHECK_EQUAL(stats_of(&mp).live_count, COUNT_OF(objects) - i - 1);
+        CHECK_EQUAL(stats_of(&mp).free_count, peak - stats_of(&mp).live_count);
     }
     cork_mempool_free(&mp, NULL);
     cork_mempool_done(&mp);
     CHECK_EQUAL(errno, ODD_ERRNO);
 }
 
-/* One pool's objects are no other's: they never overlap, and each pool counts its own. */
-TEST(pools_side_by_side_do_not_meet)
+TEST(free_of_null_and_done_of_a_pool_without_objects_say_nothing)
 {
-    struct cork_mempool pools[8];
-    void *objects[8][400];
+    struct cork_mempool mp;
 
-    for (size_t i = 0; i < 8; i++) {
-        cork_mempool_init_size_ex(&pools[i], 8 + 8 * i, 512);
+    cork_mempool_init_size(&mp, 32);
+    for (size_t i = 0; i < 2; i++) {
+        CHECK_PASSES(cork_mempool_free(&mp, NULL));
+        CHECK_PASSES(cork_mempool_done(&mp));
+        void *const object = cork_mempool_new(&mp);
+        const struct cork_mempool_stats before = stats_of(&mp);
+        cork_mempool_free(&mp, NULL);
+        const struct cork_mempool_stats after = stats_of(&mp);
+        CHECK(same_stats(&before, &after));
+        CHECK(cork_mempool_check(&mp));
+        cork_mempool_free(&mp, object);
+    }
+    cork_mempool_done(&mp);
+}
+
+TEST(freed_objects_are_issued_again_with_their_contents_before_memory_is_asked_for)
+{
+    struct cork_mempool mp;
+    void *objects[10000];
+    size_t count = 1000;
+
+    cork_mempool_init_size(&mp, 32);
+    take_objects(&mp, objects, count);
+    count += stats_of(&mp).free_count;
+    CHECK(count <= COUNT_OF(objects));
+    take_objects(&mp, objects + 1000, count - 1000);
+    const struct cork_mempool_stats before = stats_of(&mp);
+    for (size_t round = 1; round <= 10; round++) {
+        for (size_t i = 0; i < count; i += round) {
+            fill(objects[i], 32, i);
+            memcpy(objects[i], &i, sizeof(i));
+            cork_mempool_free(&mp, objects[i]);
+        }
+        for (size_t i = 0; i < count; i += round) {
+            char *object = cork_mempool_new(&mp);
+            size_t number;
+
+            memcpy(&number, object, sizeof(number));
+            CHECK(number < count && number % round == 0);
+            CHECK_POINTER(object, objects[number]);
+            CHECK(is_filled(object + sizeof(number), 32 - sizeof(number), number));
+            fill(object, 32, number);
+        }
+        const struct cork_mempool_stats after = stats_of(&mp);
+        CHECK(same_stats(&before, &after));
+    }
+    give_objects(&mp, objects, count);
+    cork_mempool_done(&mp);
+}
+
+/* One pool's objects are no other's: they never overlap, and each pool counts its own. */
+TEST(pools_side_by_side_anywhere_moved_before_their_first_new_do_not_meet)
+{
+    static struct cork_mempool in_static_storage;
+    struct {
+        char odd;
+        struct cork_mempool pool;
+        struct cork_mempool pools[3];
+    } owner;
+    struct cork_mempool *const pools[] = {&in_static_storage, &owner.pool,
+                                          &owner.pools[0],    &owner.pools[1],
+                                          &owner.pools[2],    malloc(sizeof(struct cork_mempool))};
+    void *objects[COUNT_OF(pools)][400];
+
+    for (size_t i = 0; i < COUNT_OF(pools); i++) {
+        struct cork_mempool first;
+
+        cork_mempool_init_size_ex(&first, 8 + 8 * i, 512);
+        CHECK(cork_mempool_check(&first));
+        cork_mempool_free(&first, NULL);
+        CHECK(pools[i] != NULL);
+        *pools[i] = first;
+        memset(&first, 0xff, sizeof(first));
     }
     for (size_t j = 0; j < 400; j += 50) {
-        for (size_t i = 0; i < 8; i++) {
-            take_objects(&pools[i], objects[i] + j, 50);
+        for (size_t i = 0; i < COUNT_OF(pools); i++) {
+            take_objects(pools[i], objects[i] + j, 50);
         }
     }
-    for (size_t i = 0; i < 8; i++) {
-        CHECK_EQUAL(stats_of(&pools[i]).live_count, 400);
+    for (size_t i = 0; i < COUNT_OF(pools); i++) {
+        CHECK_EQUAL(stats_of(pools[i]).live_count, 400);
         for (size_t j = 0; j < 400; j += 50) {
-            give_objects(&pools[i], objects[i] + j, 50);
+            give_objects(pools[i], objects[i] + j, 50);
         }
-        cork_mempool_done(&pools[i]);
+        cork_mempool_done(pools[i]);
     }
+    free(pools[COUNT_OF(pools) - 1]);
 }
 
 TEST(messages_are_fixed)
 {
-    CHECK_STRING(cork_mempool_violation_message(CORK_MEMPOOL_DOUBLE_FREE), "double free");
-    CHECK_STRING(cork_mempool_violation_message(CORK_MEMPOOL_INTERIOR_POINTER),
-                 "free of an interior pointer");
-    CHECK_STRING(cork_mempool_violation_message(CORK_MEMPOOL_FOREIGN_POINTER),
-                 "free of a foreign pointer");
-    CHECK_STRING(cork_mempool_violation_message(CORK_MEMPOOL_NEVER_ISSUED),
-                 "free of a slot never issued");
-    CHECK_STRING(cork_mempool_violation_message(CORK_MEMPOOL_LEAK), "leak at done");
-    CHECK_STRING(cork_mempool_violation_message(CORK_MEMPOOL_USE_AFTER_DONE), "use after done");
-    CHECK_STRING(cork_mempool_violation_message(CORK_MEMPOOL_USE_BEFORE_INIT), "use before init");
-    CHECK_STRING(cork_mempool_violation_message(CORK_MEMPOOL_NOT_A_POOL), "not a pool");
-    CHECK_STRING(cork_mempool_violation_message((enum cork_mempool_violation_kind)0), NULL);
-    CHECK_STRING(cork_mempool_violation_message(CORK_MEMPOOL_CANARY_DAMAGED), "canary damaged");
-    CHECK_STRING(cork_mempool_violation_message(CORK_MEMPOOL_WRITE_AFTER_FREE), "write after free");
-    CHECK_STRING(cork_mempool_violation_message(CORK_MEMPOOL_BUSY), "use during another call");
-    CHECK_STRING(cork_mempool_violation_message(CORK_MEMPOOL_BAD_SOURCE),
-                 "misaligned memory from a source");
-    CHECK_STRING(cork_mempool_violation_message((enum cork_mempool_violation_kind)13), NULL);
+    static const char *const messages[] = {
+        [CORK_MEMPOOL_DOUBLE_FREE] = "double free",
+        [CORK_MEMPOOL_INTERIOR_POINTER] = "free of an interior pointer",
+        [CORK_MEMPOOL_FOREIGN_POINTER] = "free of a foreign pointer",
+        [CORK_MEMPOOL_NEVER_ISSUED] = "free of a slot never issued",
+        [CORK_MEMPOOL_LEAK] = "leak at done",
+        [CORK_MEMPOOL_USE_AFTER_DONE] = "use after done",
+        [CORK_MEMPOOL_USE_BEFORE_INIT] = "use before init",
+        [CORK_MEMPOOL_NOT_A_POOL] = "not a pool",
+        [CORK_MEMPOOL_CANARY_DAMAGED] = "canary damaged",
+        [CORK_MEMPOOL_WRITE_AFTER_FREE] = "write after free",
+        [CORK_MEMPOOL_BUSY] = "use during another call",
+        [CORK_MEMPOOL_BAD_SOURCE] = "misaligned memory from a source",
+        [13] = NULL,
+    };
+
+    for (size_t i = 0; i < COUNT_OF(messages); i++) {
+        CHECK_STRING(cork_mempool_violation_message((enum cork_mempool_violation_kind)i),
+                     messages[i]);
+    }
 }
