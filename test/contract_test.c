@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * The sentences of the public headers, one by one. Sizes at their edges are in sizes_test.c, what
- * is refused in refusal_test.c, memory that cannot be had in memory_test.c.
+ * The sentences of the public headers, one by one. Sizes at their edges are in geometry_test.c,
+ * what is refused in refusal_test.c, memory that cannot be had in grow_refusal_test.c.
  */
 
 #define _DEFAULT_SOURCE 1 /* setenv */

@@ -43,36 +43,29 @@ struct narrow_geometry {
 
 #define WORDS 65536U
 
-/* What a pool asks for. Larger words than the geometry's compute what should come of it. */
-struct wish {
+/* What a pool asks for, and what should come of it, in words in which nothing wraps. */
+static struct {
     unsigned size, alignment, block_size, redzone_size, page_size;
-};
+} asked;
 
-static void expect(bool is_so, const char *expected, const struct wish *wish, unsigned offset)
+static struct {
+    unsigned alignment, redzone_size, stride;
+    unsigned block_size; /* at least */
+    unsigned guard_size;
+    unsigned unit; /* bytes of slots that are whole pages */
+} due;
+
+static struct narrow_geometry geometry;
+
+#define EXPECT(condition) expect(condition, #condition)
+
+static void expect(bool holds, const char *condition)
 {
-    if (!is_so) {
-        fprintf(stderr,
-                "size %u, alignment %u, block %u, redzone %u, page %u, offset %u: expected: %s\n",
-                wish->size, wish->alignment, wish->block_size, wish->redzone_size, wish->page_size,
-                offset, expected);
+    if (!holds) {
+        fprintf(stderr, "size %u, alignment %u, block %u, redzone %u, page %u: %s is false\n",
+                asked.size, asked.alignment, asked.block_size, asked.redzone_size, asked.page_size,
+                condition);
         exit(1);
-    }
-}
-
-/* Of an offset that a slot starts at, its number; of any other, more than there can be slots. */
-static void every_offset_is_told(const struct narrow_geometry *geometry, const struct wish *wish)
-{
-    const unsigned stride = geometry->stride;
-    const unsigned slot_count = (WORDS + stride - 1) / stride;
-
-    for (unsigned offset = 0; offset < WORDS; offset++) {
-        const unsigned slot = geometry_slot_of(geometry, (uint16_t)offset);
-
-        if (offset % stride == 0) {
-            expect(slot == offset / stride, "the slot's number", wish, offset);
-        } else {
-            expect(slot >= slot_count, "no slot's number", wish, offset);
-        }
     }
 }
 
@@ -86,25 +79,6 @@ static unsigned rounded(unsigned size, unsigned unit)
     return (size + unit - 1) / unit * unit;
 }
 
-/* The least number that both divide; neither is 0. */
-static unsigned common_multiple(unsigned one, unsigned other)
-{
-    unsigned multiple = one;
-
-    while (multiple % other != 0) {
-        multiple += one;
-    }
-    return multiple;
-}
-
-/* What should come of a wish, in words in which nothing wraps. */
-struct sizes {
-    unsigned alignment, redzone_size, stride;
-    unsigned block_size; /* at least */
-    unsigned guard_size;
-    unsigned unit; /* slots that are whole pages */
-};
-
 /* As malloc aligns, and as a type of this size can be aligned. */
 static unsigned alignment_of_size(unsigned size)
 {
@@ -116,140 +90,132 @@ static unsigned alignment_of_size(unsigned size)
     return alignment;
 }
 
-static struct sizes sizes_of(const struct wish *wish)
+/* Works out what is due; says whether it is too large: half of the words are left to the arithmetic
+ * of slots, and a fourth to that of sizes. */
+static bool is_too_large(void)
 {
-    const unsigned size = larger(wish->size, 1);
-    const unsigned redzone_size = larger(wish->redzone_size, TOOLS_REDZONE_SIZE);
-    struct sizes sizes;
+    const unsigned size = larger(asked.size, 1);
+    const unsigned redzone_size = larger(asked.redzone_size, TOOLS_REDZONE_SIZE);
 
-    sizes.alignment = wish->alignment == 0 ? alignment_of_size(size) : wish->alignment;
-    sizes.alignment = larger(sizes.alignment, TOOLS_ALIGNMENT);
-    sizes.redzone_size = rounded(redzone_size, sizes.alignment);
-    sizes.stride = rounded(size + redzone_size, sizes.alignment);
-    if (wish->page_size != 0) {
+    due.alignment = asked.alignment == 0 ? alignment_of_size(size) : asked.alignment;
+    due.alignment = larger(due.alignment, TOOLS_ALIGNMENT);
+    due.redzone_size = rounded(redzone_size, due.alignment);
+    due.stride = rounded(size + redzone_size, due.alignment);
+    due.guard_size = 0;
+    due.unit = 1;
+    if (asked.page_size != 0) {
         unsigned step = 1;
 
         /* The largest power of two that is no more than an eighth. */
-        while (step * 16 <= sizes.stride) {
+        while (step * 16 <= due.stride) {
             step *= 2;
         }
-        sizes.stride = rounded(sizes.stride, step);
-        sizes.guard_size = larger(wish->page_size, sizes.alignment);
-        sizes.unit = common_multiple(sizes.stride, wish->page_size);
+        due.stride = rounded(due.stride, step);
+        due.guard_size = larger(asked.page_size, due.alignment);
+        for (due.unit = due.stride; due.unit % asked.page_size != 0;) {
+            due.unit += due.stride;
+        }
     }
-    sizes.block_size = larger(1, wish->block_size / sizes.stride) * sizes.stride;
-    return sizes;
+    due.block_size = larger(1, asked.block_size / due.stride) * due.stride;
+    return size + redzone_size > INT16_MAX / 2 || due.alignment > INT16_MAX / 2 ||
+           (asked.page_size != 0 &&
+            due.block_size + due.redzone_size + due.guard_size + due.unit - 1 > INT16_MAX);
 }
 
-/* Half of the words are left to the arithmetic of slots, and a fourth to that of sizes. */
-static bool is_too_large(const struct wish *wish, const struct sizes *sizes)
+static bool is_guard(unsigned slot)
 {
-    const unsigned redzone_size = larger(wish->redzone_size, TOOLS_REDZONE_SIZE);
-
-    if (larger(wish->size, 1) + redzone_size > INT16_MAX / 2 || sizes->alignment > INT16_MAX / 2) {
-        return true;
-    }
-    return wish->page_size != 0 &&
-           sizes->block_size + sizes->redzone_size + sizes->guard_size + sizes->unit - 1 >
-               INT16_MAX;
+    return geometry_is_guard(&geometry, (uint16_t)slot);
 }
 
 /* Blocks of whole pages, each followed by a guard, in one line of slots; none is larger or smaller
  * than it must be. */
-static void guards_are_right(const struct narrow_geometry *geometry, const struct wish *wish,
-                             const struct sizes *sizes)
+static void expect_guards(void)
 {
-    const unsigned pitch = geometry->block_pitch;
-    const unsigned pitch_size = pitch * geometry->stride;
-    const unsigned used_size = geometry->redzone_size + geometry->block_slots * geometry->stride;
-    const unsigned least_size = sizes->block_size + sizes->redzone_size + sizes->guard_size;
+    const unsigned pitch = geometry.block_pitch;
+    const unsigned slots_size = geometry.block_slots * geometry.stride;
+    const unsigned used_size = geometry.redzone_size + slots_size;
+    const unsigned pitch_size = pitch * geometry.stride;
 
-    expect(pitch_size % wish->page_size == 0, "whole pages from block to block", wish, 0);
-    expect(used_size % wish->page_size == 0, "a block that ends with its last page", wish, 0);
-    expect(pitch_size - used_size == sizes->guard_size, "nothing but a guard behind it", wish, 0);
-    expect(geometry->block_slots * geometry->stride >= sizes->block_size, "a block", wish, 0);
-    expect(geometry->redzone_size - sizes->redzone_size < geometry->stride, "a full one", wish, 0);
-    expect(pitch_size - least_size < sizes->unit, "no page too many", wish, 0);
+    EXPECT(pitch_size % asked.page_size == 0);
+    EXPECT(used_size % asked.page_size == 0);
+    EXPECT(pitch_size - used_size == due.guard_size);
+    EXPECT(slots_size >= due.block_size);
+    EXPECT(geometry.redzone_size - due.redzone_size < geometry.stride);
+    EXPECT(pitch_size - (due.block_size + due.redzone_size + due.guard_size) < due.unit);
     for (unsigned first = 0; first < 3 * pitch && first + pitch < WORDS; first += pitch) {
-        const unsigned end = first + geometry->block_slots;
+        const unsigned end = first + geometry.block_slots;
 
-        expect(!geometry_is_guard(geometry, (uint16_t)first), "a first slot", wish, first);
-        expect(!geometry_is_guard(geometry, (uint16_t)(end - 1)), "a last slot", wish, end);
-        expect(geometry_is_guard(geometry, (uint16_t)end), "a guard behind it", wish, end);
-        expect(geometry_is_guard(geometry, (uint16_t)(first + pitch - 1)), "its end", wish, end);
+        EXPECT(!is_guard(first) && !is_guard(end - 1));
+        EXPECT(is_guard(end) && is_guard(first + pitch - 1));
     }
 }
 
 /* Says whether there is a geometry, which must be right. */
-static bool geometry_is_right(const struct wish *wish, struct narrow_geometry *geometry)
+static bool expect_geometry(void)
 {
-    const struct sizes sizes = sizes_of(wish);
+    const bool is_none = is_too_large();
 
-    geometry_init(geometry, (uint16_t)wish->size, (uint16_t)wish->alignment,
-                  (uint16_t)wish->block_size, (uint16_t)wish->redzone_size,
-                  (uint16_t)wish->page_size);
-    expect((geometry->stride == 0) == is_too_large(wish, &sizes), "a stride, or none", wish, 0);
-    if (geometry->stride == 0) {
+    geometry_init(&geometry, (uint16_t)asked.size, (uint16_t)asked.alignment,
+                  (uint16_t)asked.block_size, (uint16_t)asked.redzone_size,
+                  (uint16_t)asked.page_size);
+    EXPECT((geometry.stride == 0) == is_none);
+    if (is_none) {
         return false;
     }
-    expect(geometry->stride == sizes.stride, "the stride", wish, 0);
-    expect(geometry->element_size == larger(wish->size, 1), "the size", wish, 0);
-    expect(geometry->alignment == sizes.alignment, "the alignment", wish, 0);
-    expect(geometry->redzone_size >= sizes.redzone_size, "a redzone", wish, 0);
-    expect(geometry->redzone_size % sizes.alignment == 0, "an aligned first slot", wish, 0);
-    if (wish->page_size != 0) {
-        guards_are_right(geometry, wish, &sizes);
+    EXPECT(geometry.stride == due.stride);
+    EXPECT(geometry.element_size == larger(asked.size, 1));
+    EXPECT(geometry.alignment == due.alignment);
+    EXPECT(geometry.redzone_size >= due.redzone_size);
+    EXPECT(geometry.redzone_size % due.alignment == 0);
+    if (asked.page_size != 0) {
+        expect_guards();
     } else {
-        expect(geometry->redzone_size == sizes.redzone_size, "no more", wish, 0);
-        expect(geometry->block_slots == sizes.block_size / sizes.stride, "a block", wish, 0);
-        expect(!geometry_is_guard(geometry, (uint16_t)(WORDS - 1)), "no guard", wish, 0);
+        EXPECT(geometry.redzone_size == due.redzone_size);
+        EXPECT(geometry.block_slots == due.block_size / due.stride);
+        EXPECT(!is_guard(WORDS - 1));
     }
     return true;
 }
 
-/* Aligned to nothing, each size is its own stride, but where a sanitizer aligns it. */
-static unsigned every_stride_divides(void)
+/* Of an offset that a slot starts at, its number; of any other, more than there can be slots. */
+static void expect_every_slot(void)
 {
-    unsigned count = 0;
+    const struct narrow_geometry narrow = geometry;
+    const unsigned stride = narrow.stride;
+    const unsigned slot_count = (WORDS + stride - 1) / stride;
 
-    for (unsigned size = 0; size < WORDS; size++) {
-        const struct wish wish = {.size = size, .alignment = 1};
-        struct narrow_geometry geometry;
+    for (unsigned offset = 0; offset < WORDS; offset++) {
+        const unsigned slot = geometry_slot_of(&narrow, (uint16_t)offset);
 
-        if (geometry_is_right(&wish, &geometry)) {
-            every_offset_is_told(&geometry, &wish);
-            count++;
-        }
+        EXPECT(offset % stride == 0 ? slot == offset / stride : slot >= slot_count);
     }
-    return count;
-}
-
-static unsigned every_wish_is_met(void)
-{
-    static const unsigned page_sizes[] = {0, 32, 256, 512};
-    static const unsigned block_sizes[] = {0, 1000, 4096, 20000, WORDS - 1};
-    struct narrow_geometry geometry;
-    unsigned count = 0;
-
-    for (unsigned size = 0; size < WORDS; size += 1 + (size > INT16_MAX / 2 ? 500 : 0)) {
-        for (unsigned alignment = 0; alignment < WORDS; alignment += larger(1, alignment)) {
-            for (unsigned i = 0; i < 5 * 4 * 2; i++) {
-                const struct wish wish = {.size = size,
-                                          .alignment = alignment,
-                                          .block_size = block_sizes[i % 5],
-                                          .redzone_size = i / 20 * 16,
-                                          .page_size = page_sizes[i / 5 % 4]};
-
-                count += geometry_is_right(&wish, &geometry);
-            }
-        }
-    }
-    return count;
 }
 
 int main(void)
 {
-    printf("%u strides, %u offsets each\n", every_stride_divides(), WORDS);
-    printf("%u geometries\n", every_wish_is_met());
+    static const unsigned page_sizes[] = {0, 32, 256, 512};
+    static const unsigned block_sizes[] = {0, 1000, 4096, 20000, WORDS - 1};
+    unsigned stride_count = 0, geometry_count = 0;
+
+    /* Aligned to nothing, each size is its own stride, but where a sanitizer aligns it. */
+    for (asked.alignment = 1; asked.size < WORDS; asked.size++) {
+        if (expect_geometry()) {
+            expect_every_slot();
+            stride_count++;
+        }
+    }
+    for (unsigned size = 0; size < WORDS; size += 1 + (size > INT16_MAX / 2 ? 500 : 0)) {
+        for (unsigned alignment = 0; alignment < WORDS; alignment += larger(1, alignment)) {
+            for (unsigned i = 0; i < 5 * 4 * 2; i++) {
+                asked.size = size;
+                asked.alignment = alignment;
+                asked.block_size = block_sizes[i % 5];
+                asked.page_size = page_sizes[i / 5 % 4];
+                asked.redzone_size = i / 20 * 16;
+                geometry_count += expect_geometry();
+            }
+        }
+    }
+    printf("%u strides, %u offsets each; %u geometries\n", stride_count, WORDS, geometry_count);
     return 0;
 }

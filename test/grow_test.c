@@ -2,27 +2,21 @@
 
 /*
  * Which memory a pool takes next: of the heap first, then of the system, each time more; less where
- * less can be had; and none where there is none.
+ * less can be had; and none where there is none. And that there is enough for many pools.
  */
 
 #include <errno.h>
+#include <limits.h>
+#include <malloc.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 
-#include "test/support/harness.h"
-#include "test/support/pools.h"
-#include "test/support/requests.h"
+#include "test/support/memory.h"
 
-static void *objects[20100];
+#define MILLION ((size_t)1000000)
 
-static void init(struct cork_mempool *mp, struct cork_mempool_options options)
-{
-    CHECK(cork_mempool_init_with(mp, &options));
-}
-
-static bool is_reserved(const struct cork_mempool_region *region)
-{
-    return (const char *)region == (const char *)region->memory + page_size();
-}
+static void *objects[2 * MILLION];
 
 /* Takes objects until a pool has so many regions more. */
 static void take_regions(struct cork_mempool *mp, size_t region_count)
@@ -32,7 +26,7 @@ static void take_regions(struct cork_mempool *mp, size_t region_count)
     while (region_count > 0) {
         const struct cork_mempool_region *const newest = mp->newest;
 
-        CHECK(count++ < 4000000);
+        CHECK(count++ < 4 * MILLION);
         CHECK(cork_mempool_new(mp) != NULL);
         region_count -= mp->newest != newest;
     }
@@ -54,7 +48,6 @@ static size_t heap_pieces(const struct cork_mempool *mp, size_t counts[8])
         const size_t count = piece_count > 0    ? counts[piece_count - 1] * factor
                              : block_slots < 64 ? block_slots
                                                 : 64;
-
         const size_t limit = piece_count == 0 || sum >= kept / 2 ? most : kept;
 
         counts[piece_count] = count < limit ? count : limit;
@@ -87,12 +80,87 @@ TEST(a_pool_takes_few_pieces_of_the_heap_before_it_asks_the_system)
              region = region->newer) {
             CHECK_EQUAL(region->reserved_count, counts[number++]);
         }
-        CHECK(cork_mempool_check(&mp));
-        cork_mempool_clear(&mp);
-        cork_mempool_done(&mp);
-        CHECK_EQUAL(requests.heap_count, 0);
-        CHECK_EQUAL(requests.mapped_size, 0);
-        requests_stop();
+        finish(&mp, NULL, 0);
+    }
+}
+
+/* Takes objects, and finalizes the pool; says what it has asked for, and what it had. */
+static struct cork_mempool_stats use(struct cork_mempool_options options, size_t count, int refused)
+{
+    struct cork_mempool_stats stats;
+    struct cork_mempool mp;
+
+    requests_start();
+    requests_refuse(refused, REFUSE_FROM, 1);
+    CHECK(cork_mempool_init_with(&mp, &options));
+    for (size_t i = 0; i < count; i++) {
+        objects[i] = cork_mempool_new(&mp);
+        CHECK(objects[i] != NULL);
+    }
+    stats = stats_of(&mp);
+    free_objects(&mp, objects, 0, count);
+    cork_mempool_done(&mp);
+    requests_finish();
+    return stats;
+}
+
+/* The heap is asked once or twice for a region, and once for a quarantine. */
+TEST(some_hundred_kib_of_objects_are_a_few_pieces_of_the_heap_and_no_call_of_the_system)
+{
+    static const size_t counts[] = {1, 64, 65, 100, 1000, 8000};
+    static const size_t sizes[] = {8, 16, 100, 1000, 4096, 5000, 20000, 60000};
+    static const size_t block_sizes[] = {1, 0, 65536, 1 << 20};
+
+    for (size_t i = 0; i < COUNT_OF(all_protections) * COUNT_OF(counts); i++) {
+        const unsigned protections = all_protections[i / COUNT_OF(counts)];
+        const size_t count = counts[i % COUNT_OF(counts)];
+
+        if ((protections & CORK_MEMPOOL_GUARD) == 0) {
+            const size_t region_count =
+                use(*OPTIONS(.element_size = 64, .protections = protections), count, 0)
+                    .region_count;
+
+            CHECK_EQUAL(requests.system_count + requests.advice_count, 0);
+            CHECK(region_count <= (count == 1 ? 1 : count < 1000 ? 3 : 4));
+            CHECK(requests.count <= 2 * region_count + 1);
+            CHECK(protections != 0 || count > 32 || requests.count == 1);
+        }
+    }
+    for (size_t i = 0; i < COUNT_OF(sizes) * COUNT_OF(block_sizes); i++) {
+        const size_t size = sizes[i / COUNT_OF(block_sizes)];
+
+        use(*OPTIONS(.element_size = size, .block_size = block_sizes[i % COUNT_OF(block_sizes)]),
+            ((size_t)300 << 10) / size, 0);
+        CHECK_EQUAL(requests.system_count + requests.advice_count, 0);
+        CHECK(requests.count < 14);
+    }
+}
+
+/* Ten times the objects may cost some requests more, not ten times as many; each doubling of a
+ * reservation is a few. Of the heap a piece is 16 times the last one at most, up to a MiB. */
+TEST(growth_is_geometric_also_where_a_kind_of_memory_is_not_to_be_had)
+{
+    static const struct {
+        size_t element_size;
+        int refused;
+        size_t more_requests;
+    } cases[] = {{8, 0, 20}, {100, 0, 20}, {8, MAPPINGS, 50}, {100, COMMITS, 50}, {8, HEAP, 40}};
+
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        size_t last_requests = 0, last_regions = 0;
+
+        for (size_t count = 10; count <= MILLION; count *= 10) {
+            const struct cork_mempool_stats stats =
+                use(*OPTIONS(.element_size = cases[i].element_size), count, cases[i].refused);
+            const size_t used = (count < 1000 ? 1000 : count) * stats.slot_size;
+
+            CHECK(requests.count > 0);
+            CHECK(count == 10 || requests.count <= last_requests + cases[i].more_requests);
+            CHECK(count == 10 || stats.region_count <= last_regions + 5);
+            CHECK(stats.memory_size < (used < (size_t)4 << 20 ? 18 : 3) * used);
+            last_requests = requests.count;
+            last_regions = stats.region_count;
+        }
     }
 }
 
@@ -107,6 +175,7 @@ TEST(a_reservation_grows_with_what_there_is)
         if (scarce != 0) {
             make_regions_small();
         }
+        requests_start();
         cork_mempool_init_size(&mp, 64);
         take_regions(&mp, regions_are_small() ? 7 : 5);
         for (const struct cork_mempool_region *region = mp.oldest; region != NULL;
@@ -119,9 +188,8 @@ TEST(a_reservation_grows_with_what_there_is)
                 heap_count++;
             }
         }
-        CHECK(heap_count == 4);
-        cork_mempool_clear(&mp);
-        cork_mempool_done(&mp);
+        CHECK_EQUAL(heap_count, 4);
+        finish(&mp, NULL, 0);
     }
 }
 
@@ -130,16 +198,13 @@ TEST(a_first_reservation_is_small)
     struct cork_mempool mp;
 
     cork_mempool_init_size(&mp, 64);
-    requests_start();
-    requests_refuse(HEAP, REFUSE_FROM, 1);
+    requests_start_lacking(NO_HEAP);
     take_objects(&mp, objects, 1);
     CHECK_EQUAL(stats_of(&mp).region_count, 1);
     CHECK(requests.mapped_size >= 16 * page_size());
     CHECK(requests.mapped_size < (16 + 6) * page_size());
     CHECK(stats_of(&mp).memory_size <= 3 * page_size());
-    give_objects(&mp, objects, 1);
-    cork_mempool_done(&mp);
-    requests_stop();
+    finish(&mp, NULL, 0);
 }
 
 /* What is refused is asked for by a 32nd. */
@@ -157,9 +222,7 @@ TEST(a_region_is_no_smaller_than_a_32nd_of_what_can_be_had)
         take_objects(&mp, objects, 20000);
         CHECK(requests.refused_count > 0);
         CHECK(requests.mapped_size > limit / 32);
-        give_objects(&mp, objects, 20000);
-        cork_mempool_done(&mp);
-        requests_stop();
+        finish(&mp, NULL, 0);
     }
 }
 
@@ -174,16 +237,13 @@ TEST(objects_of_up_to_64_kib_begin_in_the_heap_and_larger_ones_do_not)
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         struct cork_mempool mp;
 
-        init(&mp, (struct cork_mempool_options){.element_size = cases[i].slot_size - GAP_SIZE,
-                                                .alignment = 16,
-                                                .block_size = cases[i].block_size});
+        INIT(&mp, .element_size = cases[i].slot_size - GAP_SIZE, .alignment = 16,
+             .block_size = cases[i].block_size);
         requests_start();
         take_objects(&mp, objects, 1);
         CHECK_EQUAL(requests.system_count > 0, cases[i].is_mapped);
         CHECK_EQUAL(requests.heap_count, cases[i].is_mapped ? 0 : 1);
-        give_objects(&mp, objects, 1);
-        cork_mempool_done(&mp);
-        requests_stop();
+        finish(&mp, NULL, 0);
     }
 }
 
@@ -191,22 +251,16 @@ TEST(objects_of_up_to_64_kib_begin_in_the_heap_and_larger_ones_do_not)
  * the first objects, and nobody the others. */
 TEST(tables_of_a_block_do_not_wrap_to_something_small)
 {
-    static const unsigned protections[] = {0, CORK_MEMPOOL_SEAL};
-
-    for (size_t i = 0; i < COUNT_OF(protections); i++) {
-        const bool is_sealed = protections[i] != 0;
+    for (size_t is_sealed = 0; is_sealed < 2; is_sealed++) {
         const size_t stride = 1 + (TEST_UNDER_ASAN ? 23 : 0);
         /* Of eight slots, with 16 or 24 bytes for each 64 of them. */
-        const size_t slots_size = 8 * (stride + (is_sealed ? sizeof(uint64_t) : 0));
-        const size_t eight_size = slots_size + (is_sealed ? 3 : 2);
-        const size_t slot_count = SIZE_MAX / eight_size * 8 + 3000;
+        const size_t slots_size = 8 * (stride + is_sealed * sizeof(uint64_t));
+        const size_t slot_count = SIZE_MAX / (slots_size + 2 + is_sealed) * 8 + 3000;
         struct cork_mempool mp;
         size_t count = 0;
 
-        init(&mp, (struct cork_mempool_options){.element_size = 1,
-                                                .alignment = 1,
-                                                .block_size = slot_count * stride,
-                                                .protections = protections[i]});
+        INIT(&mp, .element_size = 1, .alignment = 1, .block_size = slot_count * stride,
+             .protections = is_sealed ? CORK_MEMPOOL_SEAL : 0);
         CHECK_EQUAL(stats_of(&mp).slot_size, stride);
         requests_start();
         while (cork_mempool_new(&mp) != NULL) {
@@ -216,55 +270,7 @@ TEST(tables_of_a_block_do_not_wrap_to_something_small)
         CHECK(count * stride > (size_t)1 << 20);
         CHECK_EQUAL(requests.mapped_size, 0);
         CHECK_EQUAL(requests.stray_count, 0);
-        cork_mempool_clear(&mp);
-        cork_mempool_done(&mp);
-        requests_stop();
-    }
-}
-
-/* From the request with this number on; says whether there were so many. */
-static bool refuse_from(unsigned protection, size_t number)
-{
-    const size_t most = 20000;
-    struct cork_mempool mp;
-    size_t count = 0;
-    bool was_refused;
-
-    init(&mp, (struct cork_mempool_options){.element_size = 64, .protections = protection});
-    requests_start();
-    requests_refuse(EVERYTHING, REFUSE_FROM, number);
-    while (count < most && (objects[count] = cork_mempool_new(&mp)) != NULL) {
-        fill(objects[count], 64, count);
-        count++;
-    }
-    was_refused = requests_reached();
-    CHECK_EQUAL(count < most, was_refused);
-    CHECK_EQUAL(stats_of(&mp).free_count, was_refused ? 0 : stats_of(&mp).free_count);
-    requests_refuse(0, REFUSE_FROM, 0);
-    take_objects(&mp, objects + count, 100);
-    give_objects(&mp, objects, count);
-    for (size_t i = 0; i < 100; i++) {
-        cork_mempool_free(&mp, objects[count + i]);
-    }
-    cork_mempool_done(&mp);
-    CHECK_EQUAL(requests.heap_count, 0);
-    CHECK_EQUAL(requests.mapped_size, 0);
-    requests_stop();
-    return was_refused;
-}
-
-TEST(a_pool_that_is_refused_everything_from_any_request_on_gives_null)
-{
-    static const unsigned protections[] = {0, CORK_MEMPOOL_GUARD};
-
-    for (size_t i = 0; i < COUNT_OF(protections); i++) {
-        size_t number = 1;
-
-        while (refuse_from(protections[i], number)) {
-            number++;
-        }
-        /* Larger pages serve for longer. */
-        CHECK(number > (page_size() > 4096 ? 7 : 10));
+        finish(&mp, NULL, 0);
     }
 }
 
@@ -283,7 +289,76 @@ TEST(a_pool_that_may_not_commit_much_commits_less)
     CHECK(requests.mapped_size > 0);
     CHECK(requests.refused_count > 0);
     CHECK_EQUAL(stats_of(&mp).region_count, region_count);
-    cork_mempool_clear(&mp);
-    cork_mempool_done(&mp);
-    requests_stop();
+    finish(&mp, NULL, 0);
+}
+
+/* Takes objects from many pools, each of which holds its number; frees them in every second pool,
+ * and then in the others. About so many mappings can be had. */
+static void use_pools(size_t pool_count, size_t size, size_t count, size_t mapped)
+{
+    struct cork_mempool *pools = malloc(pool_count * sizeof(*pools));
+
+    CHECK(pools != NULL);
+    requests_start();
+    requests_refuse(MAPPINGS | COMMITS, REFUSE_FROM, mapped);
+    for (size_t i = 0; i < pool_count * count; i++) {
+        if (i % count == 0) {
+            cork_mempool_init_size(&pools[i / count], size);
+        }
+        objects[i] = cork_mempool_new(&pools[i / count]);
+        CHECK(objects[i] != NULL);
+        memcpy(objects[i], &i, sizeof(i));
+    }
+    for (size_t turn = 0; turn < pool_count; turn++) {
+        const size_t i = turn < pool_count / 2 ? 2 * turn + 1 : 2 * (turn - pool_count / 2);
+
+        CHECK(cork_mempool_check(&pools[i]));
+        CHECK_EQUAL(stats_of(&pools[i]).live_count, count);
+        for (size_t number = i * count; number < (i + 1) * count; number++) {
+            CHECK(memcmp(objects[number], &number, sizeof(number)) == 0);
+            cork_mempool_free(&pools[i], objects[number]);
+        }
+        cork_mempool_done(&pools[i]);
+    }
+    requests_finish();
+    free(pools);
+}
+
+/* A mapping for each would be more than Linux allows. */
+TEST(many_small_pools_leave_all_mappings_to_others)
+{
+    use_pools(100000, 16, 1, SIZE_MAX);
+    CHECK_EQUAL(requests.system_count + requests.advice_count, 0);
+    use_pools(20000, 16, 100, SIZE_MAX);
+    CHECK_EQUAL(requests.system_count + requests.advice_count, 0);
+}
+
+/* The first object of such a pool needs a reservation. */
+#define LARGE_SIZE 70000
+
+/* A reserved region takes four mappings at least, which are more than Linux allows by default; and
+ * the heap cannot grow where there are no mappings. */
+TEST(more_large_pools_than_there_can_be_mappings_work_side_by_side)
+{
+    if (UNDER_SANITIZER || TEST_UNDER_QEMU) {
+        test_skip(
+            "this sanitizer or emulator needs mappings itself, and ends where there are none");
+    }
+#if defined(__GLIBC__)
+    mallopt(M_MMAP_MAX, 0);
+    mallopt(M_TRIM_THRESHOLD, INT_MAX);
+    free(malloc((size_t)5000 * LARGE_SIZE));
+#else
+    test_skip("this heap may need a mapping for each piece");
+#endif
+    use_pools(20000, LARGE_SIZE, 1, SIZE_MAX);
+    CHECK(requests.refused_count > 0 ||
+          strtoull(read_file("/proc/sys/vm/max_map_count"), NULL, 10) >= 4 * 20000);
+}
+
+/* The same where there are fewer pools, or more mappings: from some pool on there are none. */
+TEST(pools_work_side_by_side_where_mappings_run_out)
+{
+    use_pools(3000, LARGE_SIZE, 1, 3000);
+    CHECK(requests.refused_count > 3000 / 2);
 }

@@ -5,64 +5,20 @@
  * may be touched, and what becomes of it.
  */
 
-#define _DEFAULT_SOURCE /* read */
+#define _DEFAULT_SOURCE /* close */
 
-#include <fcntl.h>
 #include <malloc.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "test/support/harness.h"
-#include "test/support/pools.h"
-#include "test/support/requests.h"
+#include "test/support/memory.h"
+#if TEST_UNDER_ASAN
+#include <sanitizer/asan_interface.h>
+#endif
 
 static void *objects[20000];
-
-static void init(struct cork_mempool *mp, struct cork_mempool_options options)
-{
-    CHECK(cork_mempool_init_with(mp, &options));
-}
-
-static size_t in_pages(size_t size)
-{
-    return (size + page_size() - 1) / page_size() * page_size();
-}
-
-/* Reads what the kernel says of this process's memory, without asking for any. */
-static const char *read_mappings(void)
-{
-    static char text[1 << 20];
-    const int file = open("/proc/self/maps", O_RDONLY);
-    size_t size = 0;
-    ssize_t got;
-
-    while ((got = read(file, text + size, sizeof(text) - 1 - size)) > 0) {
-        size += (size_t)got;
-    }
-    close(file);
-    CHECK(size > 0 && size < sizeof(text) - 1);
-    text[size] = '\0';
-    return text;
-}
-
-/* The bytes from start up to end that may be read and written. */
-static size_t usable_size(const char *mappings, const char *start, const char *end)
-{
-    size_t size = 0;
-
-    for (const char *line = mappings; *line != '\0'; line = strchr(line, '\n') + 1) {
-        char *rest;
-        uintptr_t from = strtoull(line, &rest, 16);
-        uintptr_t to = strtoull(rest + 1, &rest, 16);
-
-        from = from < (uintptr_t)start ? (uintptr_t)start : from;
-        to = to > (uintptr_t)end ? (uintptr_t)end : to;
-        size += strncmp(rest, " rw", 3) == 0 && from < to ? to - from : 0;
-    }
-    return size;
-}
 
 static size_t in_units(size_t size, size_t unit)
 {
@@ -85,35 +41,30 @@ static size_t tables_size(const struct cork_mempool_region *region, size_t slot_
     return size;
 }
 
-static bool is_reserved(const struct cork_mempool_region *region)
-{
-    return (const char *)region == (const char *)region->memory + page_size();
-}
-
-/* Says how much of a region from the operating system may be touched, which is its tables,
- * all of them where they are small, and behind a guard its slots: without guards between them,
- * whole pages, as full as they can be. */
-static size_t measure(const struct cork_mempool *mp, const struct cork_mempool_region *region)
+/* Says how much of a reserved region may be touched, which is its tables, all of them where they
+ * are small, and behind a guard its slots: without guards between them, whole pages, as full as
+ * they can be. */
+static size_t measure_reserved(const struct cork_mempool *mp,
+                               const struct cork_mempool_region *region)
 {
     const struct cork_mempool_geometry *geometry = &mp->geometry;
-    const char *const mappings = read_mappings();
     const char *const end = (char *)region->memory + region->memory_size;
-    const char *const lead = region->base - geometry->redzone_size;
-    const char *const slots = lead - (uintptr_t)lead % page_size();
-    const size_t tables = usable_size(mappings, region->memory, slots);
+    const char *const first = region->base - geometry->redzone_size;
+    const char *const slots = first - (uintptr_t)first % page_size();
+    const size_t tables = usable_size(region->memory, slots);
     const size_t whole = tables_size(region, region->reserved_count, _Alignof(max_align_t));
-    const size_t used = usable_size(mappings, slots, end);
+    const size_t used = usable_size(slots, end);
 
-    CHECK_EQUAL(tables, whole <= 65536 ? in_pages(whole)
+    CHECK_EQUAL(tables, whole <= 65536 ? in_units(whole, page_size())
                                        : tables_size(region, region->committed_count, page_size()));
-    CHECK_EQUAL(usable_size(mappings, slots - page_size(), slots), 0);
-    CHECK_EQUAL(usable_size(mappings, region->memory, (char *)region->memory + page_size()), 0);
-    CHECK_EQUAL(usable_size(mappings, end - page_size(), end), 0);
+    CHECK_EQUAL(usable_size(slots - page_size(), slots), 0);
+    CHECK_EQUAL(usable_size(region->memory, (char *)region->memory + page_size()), 0);
+    CHECK_EQUAL(usable_size(end - page_size(), end), 0);
     if (geometry->block_pitch == 0) {
         const size_t needed =
             (size_t)(region->base - slots) + region->committed_count * geometry->stride;
 
-        CHECK_EQUAL(used, in_pages(needed));
+        CHECK_EQUAL(used, in_units(needed, page_size()));
         CHECK(region->committed_count == region->reserved_count ||
               used - needed < geometry->stride);
     }
@@ -137,83 +88,65 @@ static size_t measure_heap(const struct cork_mempool *mp, const struct cork_memp
     return region->memory_size + tables;
 }
 
-/* What a pool is refused, from the first piece of the heap or the first guard on. */
-enum lack { NO_LACK, NO_HEAP, NO_GUARDS, LACK_COUNT };
-
 /* Takes objects, and says how many regions they are in. */
-static size_t compare_memory(size_t element_size, unsigned protection, size_t count, enum lack lack)
+static size_t compare_memory(size_t element_size, unsigned protection, size_t count, int lacks)
 {
+    size_t memory_size = 0, reserved_size = 0, region_count = 0;
     struct cork_mempool mp;
-    size_t memory_size = 0;
-    size_t reserved_size = 0;
-    size_t region_count = 0;
-    size_t trimmed_size;
 
-    init(&mp,
-         (struct cork_mempool_options){.element_size = element_size, .protections = protection});
-    requests_start();
-    if (lack == NO_HEAP) {
-        requests_refuse(HEAP, REFUSE_FROM, 1);
-    } else if (lack == NO_GUARDS) {
-        requests_refuse_guards();
-    }
+    INIT(&mp, .element_size = element_size, .protections = protection);
+    requests_start_lacking(lacks);
     take_objects(&mp, objects, count);
-    CHECK(lack == NO_HEAP || requests.refused_count == 0);
+    CHECK(lacks == NO_HEAP || requests.refused_count == 0);
     CHECK_EQUAL(requests.stray_count, 0);
     for (const struct cork_mempool_region *region = mp.newest; region != NULL;
          region = region->older) {
-        const size_t size = is_reserved(region) ? measure(&mp, region) : measure_heap(&mp, region);
+        const bool is_heap = !is_reserved(region);
+        const size_t size = is_heap ? measure_heap(&mp, region) : measure_reserved(&mp, region);
 
-        CHECK(is_reserved(region) || (lack != NO_HEAP && (protection & CORK_MEMPOOL_GUARD) == 0));
+        CHECK(!is_heap || (lacks != NO_HEAP && (protection & CORK_MEMPOOL_GUARD) == 0));
         memory_size += size;
-        reserved_size += is_reserved(region) ? region->memory_size : size;
+        reserved_size += is_heap ? size : region->memory_size;
         region_count++;
     }
-    CHECK_EQUAL(stats_of(&mp).memory_size, memory_size - requests.guard_size);
+    memory_size -= requests.guard_size;
+    CHECK_EQUAL(stats_of(&mp).memory_size, memory_size);
     CHECK_EQUAL(stats_of(&mp).reserved_size, reserved_size);
     CHECK_EQUAL(stats_of(&mp).region_count, region_count);
     give_objects(&mp, objects, count);
-    trimmed_size = cork_mempool_trim(&mp);
-    CHECK(trimmed_size <= memory_size - requests.guard_size);
-    CHECK(trimmed_size >= count * element_size);
+
+    const size_t trimmed_size = cork_mempool_trim(&mp);
+
+    CHECK(trimmed_size <= memory_size && trimmed_size >= count * element_size);
     CHECK_EQUAL(stats_of(&mp).reserved_size, 0);
-    CHECK_EQUAL(requests.heap_count, 0);
-    CHECK_EQUAL(requests.mapped_size, 0);
+    requests_finish();
     cork_mempool_done(&mp);
-    requests_stop();
     return region_count;
 }
 
-static void compare_memory_of_all(void)
+TEST(stats_count_exactly_what_may_be_read_and_written_also_where_address_space_is_scarce)
 {
     static const struct {
         size_t element_size, count;
     } cases[] = {{1, 4200}, {16, 300}, {100, 300}, {5000, 10}};
+    static const int lacks[] = {0, NO_HEAP, NO_GUARDS};
 
     if (TEST_UNDER_QEMU) {
         test_skip("the emulator tells of mappings otherwise");
     }
-    for (size_t i = 0; i < PROTECTIONS_COUNT; i++) {
-        for (size_t j = 0; j < COUNT_OF(cases); j++) {
-            for (enum lack lack = 0; lack < LACK_COUNT; lack++) {
-                compare_memory(cases[j].element_size, all_protections[i], cases[j].count, lack);
-            }
+    for (size_t scarce = 0; scarce < 2; scarce++) {
+        if (scarce) {
+            make_regions_small();
+            CHECK(compare_memory(1000, 0, 20000, NO_HEAP) > 2);
         }
+        for (size_t i = 0; i < PROTECTIONS_COUNT * COUNT_OF(cases) * 3; i++) {
+            const size_t number = i / 3 % COUNT_OF(cases);
+
+            compare_memory(cases[number].element_size, all_protections[i / 3 / COUNT_OF(cases)],
+                           cases[number].count, lacks[i % 3]);
+        }
+        CHECK(compare_memory(100, 0, 20000, 0) > 4);
     }
-}
-
-TEST(stats_count_exactly_what_may_be_read_and_written)
-{
-    compare_memory_of_all();
-    CHECK(compare_memory(100, 0, 20000, NO_LACK) > 4);
-}
-
-TEST(stats_count_exactly_what_may_be_read_and_written_where_address_space_is_scarce)
-{
-    make_regions_small();
-    compare_memory_of_all();
-    CHECK(compare_memory(100, 0, 20000, NO_LACK) > 4);
-    CHECK(compare_memory(1000, 0, 20000, NO_HEAP) > 2);
 }
 
 /* The heap aligns as malloc does; the pool, as was asked for. */
@@ -226,15 +159,11 @@ TEST(objects_on_the_heap_are_aligned_wherever_its_pieces_begin)
             for (size_t i = 0; i < COUNT_OF(pieces); i++) {
                 struct cork_mempool mp;
 
-                init(&mp, (struct cork_mempool_options){.element_size = 3,
-                                                        .alignment = alignment,
-                                                        .protections = protection});
+                INIT(&mp, .element_size = 3, .alignment = alignment, .protections = protection);
                 requests_start();
-                take_objects(&mp, objects, 10);
+                exercise(&mp, 10);
+                requests_finish();
                 CHECK_EQUAL(requests.system_count, 0);
-                give_objects(&mp, objects, 10);
-                cork_mempool_done(&mp);
-                requests_stop();
                 pieces[i] = malloc(16 * (i % 3 + 1)); /* moves the next one */
             }
             for (size_t i = 0; i < COUNT_OF(pieces); i++) {
@@ -255,173 +184,188 @@ __attribute__((no_sanitize("address"))) static bool are_zero(const char *bytes, 
     return are_zero;
 }
 
-/* There the C library looks for what it knows of a piece. */
-TEST(free_of_the_c_library_finds_zeros_before_the_first_slot_of_a_piece)
+/* What the C library says of it is its own affair. */
+static void free_by_the_heap(void *memory)
 {
-    struct cork_mempool mp;
-
-    cork_mempool_init_size(&mp, 64);
-    for (size_t round = 0; round < 2; round++) {
-        take_objects(&mp, objects, 2000);
-        CHECK(stats_of(&mp).region_count > 2);
-        for (struct cork_mempool_region *region = mp.oldest; region != NULL;
-             region = region->newer) {
-            char *dirty = malloc(region->memory_size);
-
-            CHECK(are_zero(region->base - 16, 16));
-            memset(dirty, 0xff, region->memory_size);
-            free(dirty);
-        }
-        give_objects(&mp, objects, 2000);
-        cork_mempool_trim(&mp);
-    }
-    cork_mempool_done(&mp);
+    close(STDERR_FILENO);
+    free(memory);
 }
 
-/* Takes so many objects from pools whose regions are small: none may be outside of its region. */
-static void fill_small_regions(struct cork_mempool_options options, size_t count)
+/* There the C library looks for its mark of a piece, so that its free() refuses a pool's object. */
+TEST(zeros_before_the_first_slot_of_a_piece_keep_free_of_the_c_library_from_taking_it)
+{
+    static const size_t alignments[] = {16, 64, 1024};
+    static const unsigned protections[] = {0, CORK_MEMPOOL_SEAL, CORK_MEMPOOL_CALLSITES};
+
+    for (size_t i = 0; i < 9; i++) {
+        const size_t alignment = alignments[i % 3];
+        struct cork_mempool mp;
+
+        INIT(&mp, .element_size = 16, .alignment = alignment, .block_size = 64 * alignment,
+             .protections = protections[i / 3]);
+        for (size_t round = 0; round < 2; round++) {
+            size_t first = 0;
+
+            take_objects(&mp, objects, 193);
+            CHECK(stats_of(&mp).region_count > 2);
+            for (struct cork_mempool_region *region = mp.oldest; region != NULL;
+                 region = region->newer) {
+                char *dirty = malloc(region->memory_size);
+
+                CHECK_POINTER(region->base, objects[first]);
+                CHECK(are_zero(region->base - 16, 16));
+#if defined(__GLIBC__)
+                /* Others may look for their marks elsewhere. */
+                if (!UNDER_SANITIZER) {
+                    CHECK_ABORTS("", free_by_the_heap(objects[first]));
+                }
+#endif
+                memset(dirty, 0xff, region->memory_size);
+                free(dirty);
+                first += region->reserved_count;
+            }
+            give_objects(&mp, objects, 193);
+            cork_mempool_trim(&mp);
+        }
+        cork_mempool_done(&mp);
+    }
+}
+
+/* Uses pools of reserved regions that are small: no access may be outside of its region. */
+static void fill_small_regions(size_t element_size, size_t alignment, size_t block_size,
+                               unsigned protections, size_t count)
 {
     struct cork_mempool mp;
 
-    init(&mp, options);
-    requests_start();
-    requests_refuse(HEAP, REFUSE_FROM, 1);
+    INIT(&mp, .element_size = element_size, .alignment = alignment, .block_size = block_size,
+         .protections = protections);
+    requests_start_lacking(NO_HEAP);
     take_objects(&mp, objects, count);
     CHECK(requests.mapped_size > 0);
-    CHECK_EQUAL(requests.stray_count, 0);
     CHECK_EQUAL(requests.heap_count, 0);
-    give_objects(&mp, objects, count);
-    cork_mempool_done(&mp);
-    CHECK_EQUAL(requests.mapped_size, 0);
-    requests_stop();
+    CHECK_EQUAL(requests.stray_count, 0);
+    finish(&mp, objects, count);
 }
 
-TEST(objects_aligned_to_more_than_a_page_stay_inside_their_region)
-{
-    make_regions_small();
-    for (size_t alignment = 4096; alignment <= 65536; alignment *= 2) {
-        for (unsigned protection = 0; protection <= CORK_MEMPOOL_CANARY; protection++) {
-            fill_small_regions((struct cork_mempool_options){.element_size = 40,
-                                                             .alignment = alignment,
-                                                             .protections = protection},
-                               30);
-        }
-    }
-}
-
-/* Some of these end a few bytes behind a page, and all are more than a small region is. */
-TEST(a_block_that_needs_a_page_for_its_last_object_stays_inside_its_region)
+TEST(objects_stay_inside_small_regions_whatever_their_alignment_and_blocks)
 {
     const size_t size = 1041;
 
     make_regions_small();
+    for (size_t alignment = 4096; alignment <= 65536; alignment *= 2) {
+        for (unsigned protection = 0; protection <= CORK_MEMPOOL_CANARY; protection++) {
+            fill_small_regions(40, alignment, 0, protection, 30);
+        }
+    }
+    /* Some of these end a few bytes behind a page, and all are more than a small region is. */
     for (size_t slot_count = 64; slot_count < 128; slot_count++) {
-        fill_small_regions((struct cork_mempool_options){.element_size = size,
-                                                         .alignment = 1,
-                                                         .block_size = slot_count * (size + 23)},
-                           2 * slot_count);
+        fill_small_regions(size, 1, slot_count * (size + 23), 0, 2 * slot_count);
     }
 }
 
-/* A huge page would bring back what has been given back, and may have what was never issued. */
-TEST(trim_leaves_of_a_region_the_pages_in_use_and_no_huge_pages)
+#if TEST_UNDER_ASAN
+/* What AddressSanitizer is told: that nothing may be touched but live objects. */
+static void expect_marks(const struct cork_mempool *mp)
 {
-    struct cork_mempool mp;
+    const struct cork_mempool_geometry *geometry = &mp->geometry;
 
-    if (TEST_UNDER_ASAN) {
-        test_skip("what is between objects must stay");
-    }
-    cork_mempool_init_size(&mp, 4096);
-    requests_start();
-    take_objects(&mp, objects, 64);
-    cork_mempool_trim(&mp);
-    CHECK_EQUAL(requests.small_size, 0); /* of the heap */
-    give_objects(&mp, objects, 64);
-    cork_mempool_trim(&mp);
-    const size_t discard_size = requests.discard_size;
-    requests_refuse(HEAP, REFUSE_FROM, 1);
-    take_objects(&mp, objects, 1500);
-    const struct cork_mempool_region *const region = mp.newest;
+    for (const struct cork_mempool_region *region = mp->newest; region != NULL;
+         region = region->older) {
+        for (size_t i = 1; i <= geometry->redzone_size; i++) {
+            CHECK(__asan_address_is_poisoned(region->base - i));
+        }
+        for (size_t i = 0; i < region->committed_count; i++) {
+            const char *const slot = region->base + i * geometry->stride;
+            const size_t live_size = cork_mempool_owns(mp, slot) ? geometry->element_size : 0;
 
-    CHECK(region->extended_count < region->committed_count);
-    for (size_t i = 0; i < 1499; i++) {
-        cork_mempool_free(&mp, objects[i]);
-    }
-    CHECK_EQUAL(requests.small_size, 0);
-    CHECK_EQUAL(requests.discard_size, discard_size);
-    cork_mempool_trim(&mp);
-    CHECK_EQUAL(stats_of(&mp).region_count, 1);
-    CHECK_EQUAL(requests.small_size, region->committed_count * 4096);
-    CHECK_EQUAL(requests.discard_size - discard_size,
-                (size_t)((char *)objects[1499] - region->base) & ~(page_size() - 1));
-    CHECK(is_filled(objects[1499], 4096, 1499));
-    cork_mempool_free(&mp, objects[1499]);
-    cork_mempool_done(&mp);
-    requests_stop();
-}
-
-TEST(memory_is_gone_after_done)
-{
-    struct cork_mempool mp;
-
-    cork_mempool_init_size(&mp, 64);
-    take_objects(&mp, objects, 20000);
-    CHECK(is_reserved(mp.newest));
-    const char *const memory = mp.newest->memory;
-    const char *const end = memory + mp.newest->memory_size;
-
-    CHECK(usable_size(read_mappings(), memory, end) > 0);
-    give_objects(&mp, objects, 20000);
-    cork_mempool_done(&mp);
-    CHECK_EQUAL(usable_size(read_mappings(), memory, end), 0);
-}
-
-/* Takes objects in reserved regions, frees all but the first and each step-th from another on, and
- * trims. */
-static size_t trim_all_but(struct cork_mempool *mp, size_t count, size_t step, size_t from)
-{
-    size_t size;
-
-    requests_start();
-    requests_refuse(HEAP, REFUSE_FROM, 1);
-    take_objects(mp, objects, count);
-    CHECK_EQUAL(requests.heap_count, 0);
-    requests_stop();
-    for (size_t i = 1; i < count; i++) {
-        if (i % step != from) {
-            cork_mempool_free(mp, objects[i]);
+            for (size_t j = 0; j < geometry->stride; j += 8) {
+                CHECK_EQUAL(__asan_address_is_poisoned(slot + j), j >= live_size);
+            }
         }
     }
-    size = cork_mempool_trim(mp);
-    for (size_t i = 0; i < count; i++) {
-        if (i == 0 || i % step == from) {
-            CHECK(is_filled(objects[i], stats_of(mp).element_size, i));
-            cork_mempool_free(mp, objects[i]);
+}
+
+static void *acquire(void *source_data, size_t size, size_t alignment)
+{
+    (void)source_data;
+    return aligned_alloc(alignment, size);
+}
+
+static void release(void *source_data, void *memory, size_t size)
+{
+    (void)source_data;
+    (void)size;
+    free(memory);
+}
+
+static const struct cork_mempool_source source = {acquire, release};
+
+/* On a page for itself, with what is not the pool's before and behind. */
+static struct {
+    _Alignas(4096) char before[512];
+    char buffer[2048];
+    char behind[1536];
+} arena;
+
+enum kind { OF_HEAP, OF_SYSTEM, OF_SOURCE, OF_BUFFER, KIND_COUNT };
+
+/* Of what is live while the memory grows, the marks stay. Behind the last slot of a reserved region
+ * is the rest of its page; after done, the memory is anybody's. */
+static void expect_marks_until_done(struct cork_mempool *mp, enum kind kind, size_t count)
+{
+    requests_start_lacking(kind == OF_SYSTEM ? NO_HEAP : 0);
+    take_objects(mp, objects, 1);
+    expect_marks(mp);
+    take_objects(mp, objects + 1, count - 1);
+    expect_marks(mp);
+    CHECK_EQUAL(is_reserved(mp->newest), kind == OF_SYSTEM);
+    char *const start = mp->newest->base - mp->geometry.redzone_size;
+    char *const end = mp->newest->base + mp->newest->committed_count * mp->geometry.stride;
+    const size_t rest = kind == OF_SYSTEM ? (~(uintptr_t)end + 1) & (page_size() - 1) : 0;
+
+    CHECK(rest == 0 || __asan_region_is_poisoned(end, 1) != NULL);
+    CHECK(rest == 0 || __asan_address_is_poisoned(end + rest - 1));
+    give_objects(mp, objects, 1);
+    give_objects(mp, objects + 1, count - 1);
+    expect_marks(mp);
+    cork_mempool_done(mp);
+    requests_finish();
+    /* The heap's memory is again not to be touched, but for what it gives to others. */
+    if (kind == OF_SYSTEM || kind == OF_BUFFER) {
+        CHECK_POINTER(__asan_region_is_poisoned(start, (size_t)(end - start) + rest), NULL);
+    }
+}
+
+TEST(memory_of_every_kind_is_marked_until_it_is_given_back_and_nothing_else_is)
+{
+    static const unsigned protections[] = {0, CORK_MEMPOOL_CANARY, CORK_MEMPOOL_SEAL};
+    static const size_t sizes[][2] = {{16, 32}, {24, 8}, {1100008, 0}}; /* and alignments */
+
+    ASAN_POISON_MEMORY_REGION(arena.before, sizeof(arena.before));
+    ASAN_POISON_MEMORY_REGION(arena.behind, sizeof(arena.behind));
+    for (size_t i = 0; i < COUNT_OF(sizes) * 3 * KIND_COUNT; i++) {
+        const size_t *const size = sizes[i / 3 / KIND_COUNT];
+        const enum kind kind = (enum kind)(i % KIND_COUNT);
+        const bool is_large = size[0] > sizeof(arena.buffer);
+        struct cork_mempool mp;
+
+        /* Of objects this large, no piece of the heap has one. */
+        if (is_large && kind != OF_SYSTEM) {
+            continue;
+        }
+        INIT(&mp, .element_size = size[0], .alignment = size[1],
+             .protections = protections[i / KIND_COUNT % 3],
+             .source = kind == OF_SOURCE ? &source : NULL,
+             .buffer = kind == OF_BUFFER ? arena.buffer : NULL,
+             .buffer_size = kind == OF_BUFFER ? sizeof(arena.buffer) : 0);
+        expect_marks_until_done(&mp, kind, is_large || kind == OF_BUFFER ? 10 : 600);
+        for (size_t j = 0; j < sizeof(arena.before); j++) {
+            CHECK(__asan_address_is_poisoned(&arena.before[j]));
+        }
+        for (size_t j = 0; j < sizeof(arena.behind); j++) {
+            CHECK(__asan_address_is_poisoned(&arena.behind[j]));
         }
     }
-    return size;
+    ASAN_UNPOISON_MEMORY_REGION(&arena, sizeof(arena));
 }
-
-TEST(trim_gives_whole_pages_back)
-{
-    struct cork_mempool mp;
-
-    /* Each page has a live object. */
-    cork_mempool_init_size(&mp, 8);
-    CHECK_EQUAL(trim_all_but(&mp, 5000, page_size() / 64, 0), 0);
-    cork_mempool_done(&mp);
-
-    /* All but a few at the start and the end are free. */
-    init(&mp, (struct cork_mempool_options){.element_size = 7, .alignment = 1});
-    const size_t size = trim_all_but(&mp, 2500, 2400, 70);
-
-    CHECK_EQUAL(stats_of(&mp).region_count, 1);
-    if (!TEST_UNDER_ASAN) {
-        const size_t start = in_pages((size_t)71 * 7);
-        const size_t end = in_pages((size_t)2470 * 7 + 1) - page_size();
-
-        CHECK_EQUAL(size, end > start ? end - start : 0);
-        CHECK(size == 0 || *(char *)objects[(start + 6) / 7] == 0);
-    }
-    cork_mempool_done(&mp);
-}
+#endif

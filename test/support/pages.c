@@ -69,21 +69,21 @@ void *mmap(void *hint, size_t size, int access, int flags, int file, off_t offse
     return memory + before;
 }
 
+#define OF_WHOLE_PAGES(memory, ...) is_page(memory) ? (int)syscall(__VA_ARGS__) : refuse()
+
 int munmap(void *memory, size_t size)
 {
-    return is_page(memory) ? (int)syscall(SYS_munmap, memory, whole_pages(size)) : refuse();
+    return OF_WHOLE_PAGES(memory, SYS_munmap, memory, whole_pages(size));
 }
 
 int mprotect(void *memory, size_t size, int access)
 {
-    return is_page(memory) ? (int)syscall(SYS_mprotect, memory, whole_pages(size), access)
-                           : refuse();
+    return OF_WHOLE_PAGES(memory, SYS_mprotect, memory, whole_pages(size), access);
 }
 
 int madvise(void *memory, size_t size, int advice)
 {
-    return is_page(memory) ? (int)syscall(SYS_madvise, memory, whole_pages(size), advice)
-                           : refuse();
+    return OF_WHOLE_PAGES(memory, SYS_madvise, memory, whole_pages(size), advice);
 }
 
 /* A page is resident where any of the smaller ones is that it consists of. */

@@ -18,25 +18,18 @@ static int refused_kinds;
 static enum refusal refusal;
 static size_t limit;
 static size_t seen_count;
-static bool mappings_are_refused;
-static bool guards_are_refused;
-static bool advice_is_ignored;
-static bool advice_is_refused;
-static bool residency_is_hidden;
-static bool all_may_be_locked;
 static uintptr_t newest_mapping;
 static size_t newest_size;
 
 void requests_start(void)
 {
-    requests = (struct requests){.count = 0};
+    requests_start_lacking(0);
+}
+
+void requests_start_lacking(int what)
+{
+    requests = (struct requests){.lacks = what};
     requests_refuse(0, REFUSE_FROM, 0);
-    mappings_are_refused = false;
-    guards_are_refused = false;
-    advice_is_ignored = false;
-    advice_is_refused = false;
-    residency_is_hidden = false;
-    all_may_be_locked = false;
     newest_size = 0;
     are_counted = true;
 }
@@ -49,36 +42,6 @@ void requests_refuse(int kinds, enum refusal how, size_t n)
     seen_count = 0;
 }
 
-void requests_refuse_mappings(void)
-{
-    mappings_are_refused = true;
-}
-
-void requests_refuse_guards(void)
-{
-    guards_are_refused = true;
-}
-
-void requests_hide_residency(void)
-{
-    residency_is_hidden = true;
-}
-
-void requests_refuse_advice(void)
-{
-    advice_is_refused = true;
-}
-
-void requests_ignore_advice(void)
-{
-    advice_is_ignored = true;
-}
-
-void requests_let_all_be_locked(void)
-{
-    all_may_be_locked = true;
-}
-
 bool requests_reached(void)
 {
     return seen_count >= limit;
@@ -87,6 +50,11 @@ bool requests_reached(void)
 void requests_stop(void)
 {
     are_counted = false;
+}
+
+static bool lacks(int what)
+{
+    return are_counted && (requests.lacks & what) != 0;
 }
 
 static void report_request(void)
@@ -98,19 +66,9 @@ static void report_request(void)
     }
 }
 
-/* Counts a request and says whether to refuse it, with an errno that is not the pool's. */
-static bool is_refused(int kind, size_t size, int odd_errno)
+static bool is_chosen(int kind, size_t size)
 {
-    bool refused = false;
-
-    if (!are_counted) {
-        return false;
-    }
-    requests.count++;
-    requests.system_count += kind != HEAP;
-    if (kind == MAPPINGS && mappings_are_refused) {
-        requests.refused_count++;
-        errno = odd_errno;
+    if (lacks(kind == MAPPINGS ? NO_MAPPINGS : kind == HEAP ? NO_HEAP : 0)) {
         return true;
     }
     if ((kind & refused_kinds) == 0) {
@@ -119,23 +77,31 @@ static bool is_refused(int kind, size_t size, int odd_errno)
     seen_count++;
     switch (refusal) {
     case REFUSE_NUMBER:
-        refused = seen_count == limit;
-        break;
+        return seen_count == limit;
     case REFUSE_FROM:
-        refused = seen_count >= limit;
-        break;
+        return seen_count >= limit;
     case REFUSE_LARGER:
-        refused = size > limit;
-        break;
-    case REPORT_ALL:
+        return size > limit;
+    default:
         report_request();
-        break;
+        return false;
     }
-    if (refused) {
-        requests.refused_count++;
-        errno = odd_errno;
+}
+
+/* Counts a request and says whether to refuse it, with an errno that is not the pool's. */
+static bool is_refused(int kind, size_t size, int odd_errno)
+{
+    if (!are_counted) {
+        return false;
     }
-    return refused;
+    requests.count++;
+    requests.system_count += kind != HEAP;
+    if (!is_chosen(kind, size)) {
+        return false;
+    }
+    requests.refused_count++;
+    errno = odd_errno;
+    return true;
 }
 
 static void *taken(void *memory)
@@ -147,57 +113,44 @@ static void *taken(void *memory)
     return memory;
 }
 
-/* The names are the linker's. */
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_aligned_alloc(size_t alignment, size_t size);
-void __real_free(void *memory);
-void *__real_mmap(void *hint, size_t size, int access, int flags, int file, off_t offset);
-int __real_munmap(void *memory, size_t size);
-int __real_mprotect(void *memory, size_t size, int access);
-int __real_madvise(void *memory, size_t size, int advice);
+/* The linker's names: who calls name gets __wrap_name, and __real_name is name. */
+#define WRAP(result, name, parameters)                                                             \
+    result __real_##name parameters;                                                               \
+    result __wrap_##name parameters;                                                               \
+    result __wrap_##name parameters
 
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_aligned_alloc(size_t alignment, size_t size);
-void __wrap_free(void *memory);
-void *__wrap_mmap(void *hint, size_t size, int access, int flags, int file, off_t offset);
-int __wrap_munmap(void *memory, size_t size);
-int __wrap_mprotect(void *memory, size_t size, int access);
-int __wrap_madvise(void *memory, size_t size, int advice);
-int __real_getrlimit(int resource, struct rlimit *found);
-int __wrap_getrlimit(int resource, struct rlimit *found);
-
-/* MemorySanitizer asks before it is initialized. */
+/* Sanitizers ask before they are initialized. */
 #if defined(__clang__)
 __attribute__((disable_sanitizer_instrumentation))
 #endif
-int __wrap_getrlimit(int resource, struct rlimit *found)
+int __wrap_getrlimit(int resource, struct rlimit *found);
+
+WRAP(int, getrlimit, (int resource, struct rlimit *found))
 {
     const int result = __real_getrlimit(resource, found);
 
-    if (are_counted && all_may_be_locked && resource == RLIMIT_MEMLOCK) {
+    if (are_counted && resource == RLIMIT_MEMLOCK && (requests.lacks & NO_LOCK_LIMIT) != 0) {
         found->rlim_cur = RLIM_INFINITY;
     }
     return result;
 }
 
-void *__wrap_malloc(size_t size)
+WRAP(void *, malloc, (size_t size))
 {
     return is_refused(HEAP, size, EAGAIN) ? NULL : taken(__real_malloc(size));
 }
 
-void *__wrap_calloc(size_t count, size_t size)
+WRAP(void *, calloc, (size_t count, size_t size))
 {
     return is_refused(HEAP, count * size, EAGAIN) ? NULL : taken(__real_calloc(count, size));
 }
 
-void *__wrap_aligned_alloc(size_t alignment, size_t size)
+WRAP(void *, aligned_alloc, (size_t alignment, size_t size))
 {
     return is_refused(HEAP, size, EAGAIN) ? NULL : taken(__real_aligned_alloc(alignment, size));
 }
 
-void __wrap_free(void *memory)
+WRAP(void, free, (void *memory))
 {
     const bool is_counted = are_counted && memory != NULL;
 
@@ -209,7 +162,7 @@ void __wrap_free(void *memory)
     }
 }
 
-void *__wrap_mmap(void *hint, size_t size, int access, int flags, int file, off_t offset)
+WRAP(void *, mmap, (void *hint, size_t size, int access, int flags, int file, off_t offset))
 {
     void *memory;
 
@@ -237,7 +190,7 @@ static bool is_inside_newest(const void *memory, size_t size)
            size <= newest_size - page - offset;
 }
 
-int __wrap_munmap(void *memory, size_t size)
+WRAP(int, munmap, (void *memory, size_t size))
 {
     const int result = __real_munmap(memory, size);
 
@@ -247,7 +200,7 @@ int __wrap_munmap(void *memory, size_t size)
     return result;
 }
 
-int __wrap_mprotect(void *memory, size_t size, int access)
+WRAP(int, mprotect, (void *memory, size_t size, int access))
 {
     int result;
 
@@ -262,49 +215,40 @@ int __wrap_mprotect(void *memory, size_t size, int access)
     return result;
 }
 
-int __real_mincore(void *memory, size_t size, unsigned char *is_resident);
-int __wrap_mincore(void *memory, size_t size, unsigned char *is_resident);
-
-int __wrap_mincore(void *memory, size_t size, unsigned char *is_resident)
+WRAP(int, mincore, (void *memory, size_t size, unsigned char *is_resident))
 {
-    if (are_counted && residency_is_hidden) {
+    if (lacks(NO_RESIDENCY)) {
         errno = EPERM;
         return -1;
     }
     return __real_mincore(memory, size, is_resident);
 }
 
-static bool is_refused_advice(int advice)
-{
-    return advice == ADVICE_GUARD ? guards_are_refused : advice_is_refused;
-}
-
-int __wrap_madvise(void *memory, size_t size, int advice)
+WRAP(int, madvise, (void *memory, size_t size, int advice))
 {
     const bool is_whole = (uintptr_t)memory == newest_mapping && size == newest_size;
     int result;
 
-    if (are_counted) {
-        requests.advice_count++;
+    if (!are_counted) {
+        return __real_madvise(memory, size, advice);
     }
-    if (are_counted && advice_is_ignored) {
+    requests.advice_count++;
+    if (lacks(NO_EFFECT)) {
         return 0;
     }
-    if (are_counted && is_refused_advice(advice)) {
+    if (lacks(advice == ADVICE_GUARD ? NO_GUARDS : NO_ADVICE)) {
         errno = EINVAL;
         return -1;
     }
     result = __real_madvise(memory, size, advice);
-    if (are_counted) {
-        requests.small_size += advice == MADV_NOHUGEPAGE ? size : 0;
-        requests.discard_size += advice == MADV_DONTNEED ? size : 0;
-        requests.guard_size += advice == ADVICE_GUARD && result == 0 ? size : 0;
-        requests.undumped_size += advice == MADV_DONTDUMP ? size : 0;
-        requests.undumped_size -= advice == MADV_DODUMP ? size : 0;
-        /* What is asked about no memory at all is a question. */
-        requests.stray_count += (memory != NULL || size != 0) &&
-                                !(advice == MADV_DONTDUMP && is_whole) &&
-                                !is_inside_newest(memory, size);
-    }
+    requests.small_size += advice == MADV_NOHUGEPAGE ? size : 0;
+    requests.discard_size += advice == MADV_DONTNEED ? size : 0;
+    requests.guard_size += advice == ADVICE_GUARD && result == 0 ? size : 0;
+    requests.undumped_size += advice == MADV_DONTDUMP ? size : 0;
+    requests.undumped_size -= advice == MADV_DODUMP ? size : 0;
+    /* What is asked about no memory at all is a question. */
+    requests.stray_count += (memory != NULL || size != 0) &&
+                            !(advice == MADV_DONTDUMP && is_whole) &&
+                            !is_inside_newest(memory, size);
     return result;
 }

@@ -4,10 +4,8 @@
 
 /*
  * Requests for memory, counted and refused. The linker puts this between the callers and the C
- * library; a test that uses it must be linked statically with the pool and with
- *
- *     -Wl,--wrap=mmap,--wrap=munmap,--wrap=mprotect,--wrap=madvise,--wrap=mincore
- *     -Wl,--wrap=malloc,--wrap=calloc,--wrap=aligned_alloc,--wrap=free
+ * library, by --wrap=NAME for each function that BUILD lists; a test that uses it must be linked
+ * statically with the pool.
  *
  * Of the heap, pools call malloc and free; the tests and their sources call the others too.
  * symbols_test.sh sees to it that the pool knows no other way to memory.
@@ -21,9 +19,21 @@
 
 #define ADVICE_GUARD 102 /* MADV_GUARD_INSTALL, which C libraries may not know */
 
+/* What the system may lack. */
+enum {
+    NO_MAPPINGS = 1,   /* it refuses all mappings, besides what requests_refuse says */
+    NO_HEAP = 2,       /* it refuses all of the heap */
+    NO_GUARDS = 4,     /* it refuses guards that madvise makes, as older kernels do */
+    NO_ADVICE = 8,     /* it refuses all other advice, as sandboxes do */
+    NO_EFFECT = 16,    /* it accepts all advice and follows none, as emulators do */
+    NO_RESIDENCY = 32, /* it does not tell what is resident, as sandboxes may */
+    NO_LOCK_LIMIT = 64 /* it lets all memory be locked */
+};
+
 /* struct requests holds what has happened since requests_start. */
 struct requests {
-    size_t count;         /* of memory asked for: all of the above but munmap, madvise and free */
+    int lacks;            /* what the system lacks */
+    size_t count;         /* of memory asked for: all calls but munmap, madvise and free */
     size_t system_count;  /* those of them that are system calls */
     size_t refused_count; /* those that were refused, by requests_refuse or in earnest */
     size_t advice_count;  /* calls of madvise */
@@ -54,30 +64,13 @@ enum refusal {
     REPORT_ALL     /* refuse none, but write a line to standard error for each */
 };
 
-/* Starts to count, from nothing, and refuses nothing. */
+/* Starts to count, from nothing, and refuses nothing; or only what the system lacks. */
 void requests_start(void);
+void requests_start_lacking(int what);
 
 /* Refuses some requests of some kinds, and no others; the counts go on. Kinds of 0: refuses none.
  */
 void requests_refuse(int kinds, enum refusal how, size_t n);
-
-/* Refuses all mappings, besides what requests_refuse says, until requests_start is called again. */
-void requests_refuse_mappings(void);
-
-/* Refuses guards that madvise makes, as older kernels do, until requests_start is called again. */
-void requests_refuse_guards(void);
-
-/* Takes any advice and follows none, as emulators do, until requests_start is called again. */
-void requests_ignore_advice(void);
-
-/* Refuses to tell what is resident, as sandboxes may, until requests_start is called again. */
-void requests_hide_residency(void);
-
-/* Refuses any advice, as sandboxes do, until requests_start is called again. */
-void requests_refuse_advice(void);
-
-/* Says that all memory may be locked, whatever the limit, until requests_start is called again. */
-void requests_let_all_be_locked(void);
 
 /* Says whether there were as many requests of the refused kinds as the n of requests_refuse. */
 bool requests_reached(void);

@@ -13,16 +13,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "test/support/harness.h"
-#include "test/support/pools.h"
-#include "test/support/requests.h"
+#include "test/support/memory.h"
 
 static void *objects[200000]; /* six blocks of a page of 64 KiB, of the smallest objects, fit in */
-
-static void init(struct cork_mempool *mp, struct cork_mempool_options options)
-{
-    CHECK(cork_mempool_init_with(mp, &options));
-}
 
 /* Asks the kernel, which no tool hears. */
 static bool is_accessible(const char *address)
@@ -95,20 +88,6 @@ static size_t count_guards(const struct cork_mempool *mp, size_t count)
     return guard_count;
 }
 
-/* Who makes the guards: the system, mappings, or mappings where advice is taken and not followed.
- */
-enum guards { SYSTEM_GUARDS, NO_SYSTEM_GUARDS, IGNORED_GUARDS, GUARDS_COUNT };
-
-static void start_requests(enum guards guards)
-{
-    requests_start();
-    if (guards == NO_SYSTEM_GUARDS) {
-        requests_refuse_guards();
-    } else if (guards == IGNORED_GUARDS) {
-        requests_ignore_advice();
-    }
-}
-
 static unsigned with_canaries(size_t i)
 {
     return i % 2 == 0 ? CORK_MEMPOOL_GUARD : CORK_MEMPOOL_GUARD | CORK_MEMPOOL_CANARY;
@@ -117,53 +96,42 @@ static unsigned with_canaries(size_t i)
 /* Enough blocks for two of them to be committed at once, with a guard between them. */
 #define BLOCKS 6
 
-static void look_at_blocks(size_t element_size, size_t alignment, unsigned protections,
-                           enum guards guards)
+/* lacks: nothing, where the system makes guards; or what lets the pool make them by mappings. */
+static void expect_guarded_blocks(size_t element_size, size_t alignment, size_t number, int lacks)
 {
+    const unsigned protections = with_canaries(number);
     const size_t redzone = (protections & CORK_MEMPOOL_CANARY) != 0 ? 16 : GAP_SIZE;
     struct cork_mempool mp;
 
-    init(&mp, (struct cork_mempool_options){.element_size = element_size,
-                                            .alignment = alignment,
-                                            .protections = protections});
+    INIT(&mp, .element_size = element_size, .alignment = alignment, .protections = protections);
     const struct cork_mempool_stats stats = stats_of(&mp);
-    const size_t block_slots = stats.block_size / stats.slot_size;
+    const size_t count = BLOCKS * (stats.block_size / stats.slot_size) + 1;
     const size_t needed = element_size + redzone + stats.alignment - 1;
 
     CHECK(stats.slot_size <= needed + needed / 8);
-    CHECK(BLOCKS * block_slots < COUNT_OF(objects));
-    start_requests(guards);
-    take_objects(&mp, objects, BLOCKS * block_slots + 1);
+    CHECK(count <= COUNT_OF(objects));
+    requests_start_lacking(lacks);
+    take_objects(&mp, objects, count);
     CHECK_EQUAL(requests.heap_count, 0);
     CHECK_EQUAL(requests.stray_count, 0);
-    CHECK(count_guards(&mp, BLOCKS * block_slots + 1) >= 1);
-    give_objects(&mp, objects, BLOCKS * block_slots + 1);
-    cork_mempool_done(&mp);
-    requests_stop();
+    CHECK(count_guards(&mp, count) >= 1);
+    finish(&mp, objects, count);
 }
 
-TEST(blocks_end_where_their_guards_begin_whatever_the_size)
+/* Guards are as large as the alignment where that is more than a page. */
+TEST(blocks_end_where_their_guards_begin_whatever_the_size_and_the_alignment)
 {
     for (size_t size = 16; size <= 5000; size++) {
-        look_at_blocks(size, 0, with_canaries(size), SYSTEM_GUARDS);
+        expect_guarded_blocks(size, 0, size, 0);
     }
-}
-
-TEST(blocks_end_where_their_guards_begin_where_the_system_makes_none)
-{
     for (size_t size = 1; size <= 5000; size += 7) {
-        look_at_blocks(size, 0, with_canaries(size), NO_SYSTEM_GUARDS);
-        look_at_blocks(size, 1, with_canaries(size), IGNORED_GUARDS);
+        expect_guarded_blocks(size, 0, size, NO_GUARDS);
+        expect_guarded_blocks(size, 1, size, NO_EFFECT);
     }
-}
-
-/* Guards are as large as the alignment then. */
-TEST(objects_aligned_to_more_than_a_page_have_guards)
-{
     for (size_t alignment = page_size() / 2; alignment <= 16 * page_size(); alignment *= 2) {
         for (size_t i = 0; i < 2; i++) {
-            look_at_blocks(64, alignment, with_canaries(i), SYSTEM_GUARDS);
-            look_at_blocks(alignment + 1, alignment, with_canaries(i), NO_SYSTEM_GUARDS);
+            expect_guarded_blocks(64, alignment, i, 0);
+            expect_guarded_blocks(alignment + 1, alignment, i, NO_GUARDS);
         }
     }
 }
@@ -174,52 +142,63 @@ TEST(guarded_blocks_larger_than_a_small_region_are_guarded)
     const size_t scale = page_size() / 4096;
     struct cork_mempool mp;
 
-    init(&mp, (struct cork_mempool_options){.element_size = 30000 * scale,
-                                            .block_size = 120064 * scale,
-                                            .protections = CORK_MEMPOOL_GUARD});
+    INIT(&mp, .element_size = 30000 * scale, .block_size = 120064 * scale,
+         .protections = CORK_MEMPOOL_GUARD);
     requests_start();
     take_objects(&mp, objects, 1);
     CHECK(requests.mapped_size > 0);
     CHECK_EQUAL(requests.heap_count, 0);
     CHECK_EQUAL(mp.newest->reserved_count, mp.geometry.block_pitch);
     CHECK(stats_of(&mp).block_size > 120064 * scale - stats_of(&mp).slot_size);
-    give_objects(&mp, objects, 1);
-    cork_mempool_done(&mp);
-    requests_stop();
+    finish(&mp, objects, 1);
+}
+
+/* What is left at the end of a region is no block with its guard, and is left over. */
+TEST(guarded_blocks_fill_one_small_region_after_another)
+{
+    struct cork_mempool mp;
+
+    make_regions_small();
+    INIT(&mp, .element_size = 96, .protections = CORK_MEMPOOL_GUARD);
+    take_objects(&mp, objects, 70000);
+    CHECK(stats_of(&mp).region_count > 2);
+    finish(&mp, objects, 70000);
+}
+
+/* Takes objects, and looks for a guard between any two blocks that are not in different regions. */
+static void take_guarded(struct cork_mempool *mp, size_t count)
+{
+    const size_t block_count = count / mp->geometry.block_slots;
+
+    take_objects(mp, objects, count);
+    CHECK(count_guards(mp, count) + stats_of(mp).region_count > block_count);
 }
 
 TEST(guards_between_blocks_are_inaccessible_before_and_after_trim)
 {
+    static const int lacks[] = {0, NO_GUARDS, NO_EFFECT};
     /* Who looks for leaks would fault at them. */
     const bool are_to_be_had = has_guards() && !TEST_UNDER_ASAN;
 
-    for (size_t i = 0; i < 2 * GUARDS_COUNT; i++) {
+    for (size_t i = 0; i < 2 * COUNT_OF(lacks); i++) {
         struct cork_mempool mp;
 
-        init(&mp, (struct cork_mempool_options){.element_size = page_size() / 64,
-                                                .protections = with_canaries(i / GUARDS_COUNT)});
-        const size_t block_count = 5000 / mp.geometry.block_slots;
-
-        start_requests(i % GUARDS_COUNT);
-        take_objects(&mp, objects, 5000);
-        CHECK(count_guards(&mp, 5000) + stats_of(&mp).region_count > block_count);
+        INIT(&mp, .element_size = page_size() / 64, .protections = with_canaries(i / 3));
+        requests_start_lacking(lacks[i % 3]);
+        take_guarded(&mp, 5000);
         /* A commit for each block, or for twice as many each time. */
-        CHECK_EQUAL(requests.system_count < block_count, requests.guard_size > 0);
-        CHECK_EQUAL(requests.guard_size > 0, i % GUARDS_COUNT == SYSTEM_GUARDS && are_to_be_had);
-        for (size_t j = 1; j < 4999; j++) {
-            cork_mempool_free(&mp, objects[j]);
-        }
+        CHECK_EQUAL(requests.system_count < 5000 / mp.geometry.block_slots,
+                    requests.guard_size > 0);
+        CHECK_EQUAL(requests.guard_size > 0, requests.lacks == 0 && are_to_be_had);
         CHECK_EQUAL(requests.stray_count, 0);
+        free_objects(&mp, objects, 1, 4999);
         cork_mempool_trim(&mp);
         CHECK(count_guards(&mp, mp.geometry.block_slots + 1) <= 1);
         cork_mempool_free(&mp, objects[0]);
         cork_mempool_free(&mp, objects[4999]);
         cork_mempool_trim(&mp);
         CHECK_EQUAL(requests.mapped_size, 0);
-        take_objects(&mp, objects, 5000);
-        CHECK(count_guards(&mp, 5000) + stats_of(&mp).region_count > block_count);
-        give_objects(&mp, objects, 5000);
-        cork_mempool_done(&mp);
-        requests_stop();
+        take_guarded(&mp, 5000);
+        finish(&mp, objects, 5000);
     }
 }

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/*
+ * What a pool costs the system: address space, resident and locked memory, mappings, core dumps.
+ */
+
+#define _DEFAULT_SOURCE 1 /* getpagesize */
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "test/support/memory.h"
+
+#define LIMIT ((size_t)64 << 20)
+
+static void *objects[LIMIT / 64];
+
+static void limit_address_space(size_t more)
+{
+    struct rlimit limit;
+
+    if (UNDER_SANITIZER) {
+        test_skip("this sanitizer needs more address space than a limit would leave");
+    }
+    if (TEST_UNDER_QEMU) {
+        test_skip("the emulator would be limited, not the program, so it does not obey");
+    }
+    CHECK_EQUAL(getrlimit(RLIMIT_AS, &limit), 0);
+    /* Never of simulated pages. */
+    const size_t page_count = (size_t)strtoull(read_file("/proc/self/statm"), NULL, 10);
+
+    limit.rlim_cur = page_count * (size_t)getpagesize() + more;
+    CHECK_EQUAL(setrlimit(RLIMIT_AS, &limit), 0);
+}
+
+/* Doubled regions would leave much unused if they were not halved again where memory is short. */
+TEST(a_limit_of_the_address_space_gives_null_and_a_valid_pool)
+{
+    size_t counts[3];
+
+    limit_address_space(LIMIT);
+    for (size_t round = 0; round < 3; round++) {
+        struct cork_mempool mp;
+
+        cork_mempool_init_size(&mp, 64);
+        counts[round] = take_until_null(&mp, objects, 0, COUNT_OF(objects));
+        CHECK(counts[round] > LIMIT / 4 * 3 / 64);
+        free_objects(&mp, objects, counts[round] / 2, counts[round]);
+        CHECK(take_until_null(&mp, objects, counts[round] / 2, COUNT_OF(objects)) >= counts[round]);
+        finish(&mp, objects, stats_of(&mp).live_count);
+    }
+    /* What the heap keeps for itself may be in the way, and a region of large pages. */
+    counts[2] += 16 * (page_size() - 4096) / 64;
+    CHECK(counts[2] > counts[0] / 100 * 99);
+}
+
+TEST(small_pools_leave_a_small_address_space_to_others)
+{
+    static struct cork_mempool pools[300];
+    const struct {
+        size_t limit, pool_count, count;
+    } cases[] = {{(size_t)16 << 20, 1, 1000}, {page_size() * 16384, COUNT_OF(pools), 100}};
+
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        const size_t count = cases[i].count;
+        void *quarter;
+
+        limit_address_space(cases[i].limit);
+        for (size_t j = 0; j < cases[i].pool_count; j++) {
+            cork_mempool_init_size(&pools[j], 64);
+            take_objects(&pools[j], objects + count * j, count);
+        }
+        quarter = malloc(cases[i].limit / 4);
+        CHECK(quarter != NULL);
+        fill(quarter, cases[i].limit / 4, 1);
+        CHECK(is_filled(quarter, cases[i].limit / 4, 1));
+        free(quarter);
+        for (size_t j = 0; j < cases[i].pool_count; j++) {
+            finish(&pools[j], objects + count * j, count);
+        }
+    }
+}
+
+/* Whoever may not lock much more memory does not get much for the asking. */
+static void lock_memory(void)
+{
+    struct rlimit limit;
+
+    CHECK_EQUAL(getrlimit(RLIMIT_MEMLOCK, &limit), 0);
+    if (limit.rlim_cur == RLIM_INFINITY) {
+        limit.rlim_cur = (size_t)1 << 30;
+        CHECK_EQUAL(setrlimit(RLIMIT_MEMLOCK, &limit), 0);
+    }
+    if (mlockall(MCL_FUTURE) != 0) {
+        test_skip("memory cannot be locked here");
+    }
+}
+
+TEST(a_pool_reserves_little_where_memory_is_locked_and_what_can_be_is_limited)
+{
+    const size_t count = 25000;
+    struct cork_mempool mp;
+
+    if (UNDER_SANITIZER || TEST_UNDER_QEMU) {
+        test_skip("this sanitizer lets nothing be locked, or the emulator locks its own memory");
+    }
+    lock_memory();
+    cork_mempool_init_size(&mp, 64);
+    for (size_t i = 0; i < count; i++) {
+        objects[i] = try_new(&mp);
+        fill(objects[i], 64, i);
+    }
+    CHECK(stats_of(&mp).region_count > 4);
+    CHECK(stats_of(&mp).reserved_size < 4 * count * 64);
+    finish(&mp, objects, count);
+}
+
+TEST(a_pool_reserves_much_where_all_memory_may_be_locked)
+{
+    const size_t count = 25000;
+    struct cork_mempool mp;
+
+    if (regions_are_small()) {
+        test_skip("address space is scarce");
+    }
+    cork_mempool_init_size(&mp, 64);
+    requests_start_lacking(NO_LOCK_LIMIT);
+    take_objects(&mp, objects, count);
+    CHECK(stats_of(&mp).reserved_size > 8 * count * 64);
+    finish(&mp, objects, count);
+}
+
+TEST(what_is_reserved_and_not_committed_is_kept_out_of_core_dumps)
+{
+    const size_t size = 1100000; /* no piece of the heap has such an object */
+    struct cork_mempool mp;
+    size_t most = 0;
+
+    requests_start();
+    cork_mempool_init_size(&mp, size);
+    for (size_t i = 0; i < 200; i++) {
+        objects[i] = cork_mempool_new(&mp);
+        CHECK(objects[i] != NULL);
+        CHECK_EQUAL(stats_of(&mp).reserved_size, requests.mapped_size);
+        CHECK_EQUAL(stats_of(&mp).reserved_size - stats_of(&mp).memory_size,
+                    requests.undumped_size);
+        most = requests.undumped_size > most ? requests.undumped_size : most;
+    }
+    CHECK(regions_are_small() || most > 10 * size);
+    finish(&mp, NULL, 0);
+}
+
+static void expect_little_resident(size_t count)
+{
+    const size_t before = resident_size();
+    const size_t used = count * 64;
+    struct cork_mempool mp;
+
+    cork_mempool_init_size(&mp, 64);
+    take_objects(&mp, objects, count);
+    CHECK(resident_size() <= before + used + used / 10 + 8 * page_size());
+    finish(&mp, objects, count);
+}
+
+/* What memory_size counts of a piece of the heap costs nothing until objects are issued there. */
+TEST(a_pool_has_little_more_resident_memory_than_its_objects_take)
+{
+    static const size_t counts[] = {1, 65, 100, 200, 1000, 2300, 5000, 20000};
+
+    memset(objects, 1, 20000 * sizeof(*objects));
+    (void)resident_size(); /* skips where it is not to be had */
+    for (size_t i = 0; i < COUNT_OF(counts); i++) {
+        CHECK_PASSES(expect_little_resident(counts[i]));
+    }
+}
+
+/* Mappings that the heap may come and go by at any time: glibc's does not. */
+#if defined(__GLIBC__)
+#define OF_HEAP ((size_t)0)
+#else
+#define OF_HEAP ((size_t)4)
+#endif
+
+TEST(mappings_are_as_many_after_done_as_before)
+{
+    static const size_t cases[][2] = {{1, 1000},   {16, 11900},  {1000, 400}, {5000, 100},
+                                      {100000, 5}, {1 << 20, 1}, {48, 5000}};
+    size_t before = 0;
+
+    if (UNDER_SANITIZER) {
+        test_skip("this sanitizer makes mappings of its own");
+    }
+    for (size_t round = 0; round < 200; round++) {
+        for (size_t i = 0; i < COUNT_OF(cases); i++) {
+            struct cork_mempool mp;
+
+            cork_mempool_init_size(&mp, cases[i][0]);
+            exercise(&mp, cases[i][1]);
+        }
+        /* The heap may keep what it got in the first rounds. */
+        if (round == 10) {
+            before = mapping_count();
+        }
+    }
+    CHECK(mapping_count() >= before && mapping_count() <= before + OF_HEAP);
+}

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/*
+ * Regions of a buffer: how many objects a buffer holds, and that its pool has no other memory.
+ */
+
+#include <stdint.h>
+#include <string.h>
+
+#include "test/support/memory.h"
+
+/* The buffer, with bytes on both sides that must stay as they are. */
+#define MARGIN      4096
+#define BUFFER_SIZE 65536
+#define UNUSED      0xa5
+
+static _Alignas(4096) unsigned char arena[MARGIN + BUFFER_SIZE + MARGIN];
+static void *objects[BUFFER_SIZE];
+
+/* Takes and frees all that a buffer has room for, three times; says how much that is. */
+static size_t use_up(struct cork_mempool *mp, const unsigned char *buffer, size_t buffer_size)
+{
+    const size_t size = stats_of(mp).element_size;
+    const size_t alignment = stats_of(mp).alignment;
+    size_t capacity = 0;
+
+    for (size_t round = 0; round < 3; round++) {
+        const size_t count = take_until_null(mp, objects, 0, COUNT_OF(objects));
+
+        for (size_t i = 0; i < count; i++) {
+            CHECK((uintptr_t)objects[i] >= (uintptr_t)buffer);
+            CHECK((uintptr_t)objects[i] - (uintptr_t)buffer <= buffer_size - size);
+            CHECK_EQUAL((uintptr_t)objects[i] % alignment, 0);
+        }
+        CHECK(round == 0 || count == capacity);
+        CHECK_EQUAL(stats_of(mp).free_count, 0);
+        CHECK_EQUAL(stats_of(mp).region_count, 1);
+        CHECK(stats_of(mp).memory_size <= buffer_size);
+        capacity = count;
+        give_objects(mp, objects, count);
+    }
+    return capacity;
+}
+
+static bool is_unused(const unsigned char *start, const unsigned char *end)
+{
+    return *start == UNUSED && memcmp(start, start + 1, (size_t)(end - start) - 1) == 0;
+}
+
+/* The capacity of a buffer at an offset, which is 0 where init refuses it. The next call writes to
+ * all of it, which is the caller's again after done. */
+static size_t capacity_of(size_t element_size, size_t alignment, unsigned protections,
+                          size_t buffer_size, size_t offset)
+{
+    unsigned char *const buffer = arena + MARGIN + offset;
+    struct cork_mempool mp;
+    size_t capacity = 0;
+
+    CHECK(offset + buffer_size <= BUFFER_SIZE);
+    memset(arena, UNUSED, sizeof(arena));
+    requests_start();
+    if (cork_mempool_init_with(&mp, OPTIONS(.element_size = element_size, .alignment = alignment,
+                                            .protections = protections, .buffer = buffer,
+                                            .buffer_size = buffer_size))) {
+        capacity = use_up(&mp, buffer, buffer_size);
+        CHECK(capacity > 0);
+        cork_mempool_done(&mp);
+    }
+    requests_stop();
+    CHECK_EQUAL(requests.count, 0);
+    CHECK(is_unused(arena, capacity > 0 ? buffer : arena + sizeof(arena)));
+    CHECK(is_unused(buffer + buffer_size, arena + sizeof(arena)));
+    return capacity;
+}
+
+/* The bytes from a slot to the next, in a pool of memory of its own. */
+static size_t slot_size_of(size_t element_size, size_t alignment, unsigned protections)
+{
+    struct cork_mempool mp;
+
+    INIT(&mp, .element_size = element_size, .alignment = alignment, .protections = protections);
+    return stats_of(&mp).slot_size;
+}
+
+/* Aligned elements take part in no rounding but their own: one that fits is not given up. */
+TEST(a_buffer_that_grows_holds_at_most_one_object_more_and_never_less)
+{
+    static const struct {
+        size_t element_size, alignment, step, limit, offset;
+    } cases[] = {{1, 0, 7, 1500, 0},          {8, 0, 1, 1500, 0},      {24, 0, 1, 1500, 0},
+                 {24, 8, 5, 1500, 0},         {100, 4, 3, 1500, 0},    {64, 64, 1, 1500, 0},
+                 {64, 64, 8, 40000, 8},       {256, 256, 8, 40000, 8}, {1024, 1024, 8, 40000, 8},
+                 {1 << 14, 16, 512, 65024, 0}};
+
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        const size_t slot_size = slot_size_of(cases[i].element_size, cases[i].alignment, 0);
+        size_t before = 0, last_size = 0;
+
+        for (size_t size = 1; size < cases[i].limit; size += cases[i].step) {
+            const size_t capacity =
+                capacity_of(cases[i].element_size, cases[i].alignment, 0, size, cases[i].offset);
+
+            CHECK(capacity >= before);
+            CHECK(cases[i].step > cases[i].element_size || capacity <= before + 1);
+            if (capacity > before && cases[i].element_size >= 64) {
+                /* Another group costs a little more. */
+                CHECK(before == 0 || size - last_size < 2 * slot_size + capacity / 65);
+                last_size = size;
+            }
+            before = capacity;
+        }
+        CHECK(before > 0);
+    }
+}
+
+/* The bytes that are kept of 64 slots, and of the first 256 in quarantine. */
+static size_t tables_size(unsigned protections)
+{
+    const bool has_checksum = (protections & CORK_MEMPOOL_SEAL) != 0;
+    const bool has_sites = (protections & CORK_MEMPOOL_CALLSITES) != 0;
+    const bool is_held = (protections & CORK_MEMPOOL_QUARANTINE) != 0;
+
+    return sizeof(struct cork_mempool_group) + 2 * sizeof(uint64_t) +
+           64 * (has_checksum * sizeof(uint64_t) + has_sites * 2 * sizeof(void *) +
+                 is_held * sizeof(void *));
+}
+
+/* What a buffer holds besides its slots and their tables. */
+#define OVERHEAD_MAX 512
+
+TEST(a_buffer_of_any_size_at_any_address_holds_all_that_fits)
+{
+    static const size_t element_sizes[] = {1, 16, 24, 100, 3000};
+
+    for (size_t i = 0; i < PROTECTIONS_COUNT * COUNT_OF(element_sizes); i++) {
+        const unsigned protections = without_guards(i / COUNT_OF(element_sizes));
+        const size_t element_size = element_sizes[i % COUNT_OF(element_sizes)];
+        const size_t group_size =
+            64 * slot_size_of(element_size, 0, protections) + tables_size(protections);
+
+        for (size_t offset = 0; offset < 20; offset += offset < 10 ? 1 : 3) {
+            for (size_t size = 1; size < 20000; size += size < 600 ? 97 : 5501) {
+                const size_t capacity = capacity_of(element_size, 0, protections, size, offset);
+
+                CHECK(size < OVERHEAD_MAX || capacity >= (size - OVERHEAD_MAX) * 64 / group_size);
+            }
+        }
+    }
+}
+
+TEST(objects_in_a_buffer_are_aligned_as_asked)
+{
+    for (size_t alignment = 1; alignment <= 4096; alignment *= 2) {
+        for (size_t offset = 0; offset < 9; offset++) {
+            for (size_t i = 0; i < PROTECTIONS_COUNT; i++) {
+                CHECK(capacity_of(40, alignment, without_guards(i), 6 * 4096, offset) >= 3);
+            }
+        }
+    }
+}
+
+TEST(the_last_slot_of_a_small_buffer_ends_with_its_last_byte)
+{
+    struct cork_mempool mp;
+    size_t size = 1;
+
+    while (!cork_mempool_init_with(
+        &mp, OPTIONS(.element_size = 1, .alignment = 1, .buffer = arena, .buffer_size = size))) {
+        CHECK(++size < 2048);
+    }
+    objects[0] = cork_mempool_new(&mp);
+    CHECK_POINTER((unsigned char *)objects[0] + stats_of(&mp).slot_size, arena + size);
+    cork_mempool_free(&mp, objects[0]);
+    cork_mempool_done(&mp);
+}
+
+/* Of what is live in a buffer, trim gives no page back: the memory is not the pool's to give. */
+TEST(a_buffer_that_is_trimmed_serves_again)
+{
+    for (size_t i = 0; i < PROTECTIONS_COUNT; i++) {
+        struct cork_mempool mp;
+        size_t capacity;
+
+        INIT(&mp, .element_size = 24, .protections = without_guards(i), .buffer = arena,
+             .buffer_size = BUFFER_SIZE);
+        requests_start();
+        capacity = use_up(&mp, arena, BUFFER_SIZE);
+        cork_mempool_trim(&mp);
+        CHECK_EQUAL(use_up(&mp, arena, BUFFER_SIZE), capacity);
+        take_objects(&mp, objects, capacity);
+        free_objects(&mp, objects, 1, capacity);
+        CHECK_EQUAL(cork_mempool_trim(&mp), 0);
+        CHECK(cork_mempool_check(&mp));
+        CHECK(is_filled(objects[0], 24, 0));
+        for (size_t j = 1; j < capacity; j++) {
+            objects[j] = cork_mempool_new(&mp);
+            fill(objects[j], 24, j);
+        }
+        expect_null(&mp);
+        finish(&mp, objects, capacity);
+        CHECK_EQUAL(requests.count, 0);
+        CHECK_EQUAL(requests.advice_count, 0);
+    }
+}
+
+/* Nothing that is in the buffer when the pool gets it means anything. */
+TEST(a_dirty_buffer_is_no_source_of_call_sites)
+{
+    struct cork_mempool mp;
+
+    memset(arena, UNUSED, sizeof(arena));
+    INIT(&mp, .element_size = 24, .protections = CORK_MEMPOOL_CALLSITES, .buffer = arena,
+         .buffer_size = 8000);
+    objects[0] = cork_mempool_new(&mp);
+    CATCH(cork_mempool_free(&mp, (char *)objects[0] + stats_of(&mp).slot_size));
+    CHECK_EQUAL(caught.kind, CORK_MEMPOOL_NEVER_ISSUED);
+    CHECK_POINTER(caught.new_site, NULL);
+    CHECK_POINTER(caught.free_site, NULL);
+    cork_mempool_free(&mp, objects[0]);
+    cork_mempool_done(&mp);
+}
