@@ -20,25 +20,108 @@
 #define CHECK_FORBIDDEN(address) ((void)(address))
 #endif
 
-#define CANARY_SIZE 8
-#define SHOWN_MAX   16
+#define CANARY_SIZE  8
+#define SHOWN_MAX    16
+#define OBJECT_COUNT 32 /* as many as the pool may have */
 
 static const size_t sizes[] = {1, 7, 8, 15, 16, 17, 24, 33, 100};
 
-/* The canaries of an object: before it, right behind it, and at the end of its slot. */
-static char *canary_of(char *object, size_t which)
+/* Each set of protections goes with every size; under AddressSanitizer, which takes its time, with
+ * every third. */
+#define SIZE_STEP (TEST_UNDER_ASAN ? 3 : 1)
+
+static struct cork_mempool mp;
+static char *objects[192]; /* in the order in which they were issued */
+static char *lowest;       /* the object of slot 0 */
+static size_t object_size;
+
+static void take(size_t count)
 {
-    switch (which) {
-    case 0:
-        return object - CANARY_SIZE;
-    case 1:
-        return object + subject.element_size;
-    default:
-        return object + subject.slot_size - CANARY_SIZE;
+    take_objects(&mp, (void **)objects, count);
+    lowest = objects[0];
+    for (size_t i = 1; i < count; i++) {
+        lowest = (uintptr_t)objects[i] < (uintptr_t)lowest ? objects[i] : lowest;
     }
 }
 
-static void damage_of_canary_is_found(enum call call, char *object, bool is_freed, char *canary)
+/* Frees the objects from first up to end, which must be as they were taken. */
+static void give(size_t first, size_t end)
+{
+    for (size_t i = first; i < end; i++) {
+        CHECK(is_filled(objects[i], object_size, i));
+        cork_mempool_free(&mp, objects[i]);
+    }
+}
+
+static void init(struct cork_mempool_options options)
+{
+    object_size = options.element_size;
+    CHECK(cork_mempool_init_with(&mp, &options));
+}
+
+/* Makes a pool and takes all objects that it may have. */
+static void begin(unsigned protections, size_t element_size)
+{
+    init((struct cork_mempool_options){.element_size = element_size,
+                                       .max_objects = OBJECT_COUNT,
+                                       .protections = protections,
+                                       .seed = test_seed()});
+    take(OBJECT_COUNT);
+}
+
+/* Frees the objects from first on, which are all that are live; uses all slots anew; ends. */
+static void end(size_t first)
+{
+    CHECK(cork_mempool_check(&mp));
+    give(first, OBJECT_COUNT);
+    CHECK_EQUAL(stats_of(&mp).live_count, 0);
+    take(OBJECT_COUNT);
+    give(0, OBJECT_COUNT);
+    cork_mempool_done(&mp);
+}
+
+enum call { FREE, NEW, VERIFY, CLEAR, TRIM, DONE };
+
+static void make(enum call call, void *object)
+{
+    switch (call) {
+    case FREE:
+        cork_mempool_free(&mp, object);
+        break;
+    case NEW:
+        (void)!cork_mempool_new(&mp);
+        break;
+    case VERIFY:
+        (void)!cork_mempool_check(&mp);
+        break;
+    case CLEAR:
+        cork_mempool_clear(&mp);
+        break;
+    case TRIM:
+        cork_mempool_trim(&mp);
+        break;
+    case DONE:
+        cork_mempool_done(&mp);
+        break;
+    }
+}
+
+/* Demands that a call is refused for the damage of an object, which is shown from start on. */
+static void is_found(enum call call, enum cork_mempool_violation_kind kind, char *object,
+                     const char *start, size_t size, const void *expected)
+{
+    CHECK_REFUSED(&mp, kind, object, (size_t)(object - lowest) / stats_of(&mp).slot_size,
+                  make(call, object));
+    CHECK_POINTER(seen.violation.damaged, start);
+    CHECK_EQUAL(seen.violation.damaged_size, size);
+    for (size_t i = 0; i < size; i++) {
+        CHECK_EQUAL(seen.found[i], peek(start + i));
+    }
+    CHECK_EQUAL(seen.violation.expected != NULL, expected != NULL);
+    CHECK(expected == NULL || memcmp(seen.expected, expected, size) == 0);
+}
+
+static void canary_is_verified(enum call call, char *object, char *canary)
 {
     unsigned char expected[CANARY_SIZE];
 
@@ -48,37 +131,33 @@ static void damage_of_canary_is_found(enum call call, char *object, bool is_free
         CHECK(expected[i] != 0);
     }
     for (size_t i = 0; i < CANARY_SIZE; i++) {
-        poke(canary + i, i % 2 == 0 ? 0 : expected[i] ^ 0x80u);
-        refuse(call, object, CORK_MEMPOOL_CANARY_DAMAGED, subject_slot(object), is_freed);
-        CHECK_POINTER(seen.violation.damaged, canary);
         CHECK_FORBIDDEN(canary + i);
-        CHECK_EQUAL(seen.violation.damaged_size, CANARY_SIZE);
-        CHECK_EQUAL(memcmp(seen.violation.expected, expected, CANARY_SIZE), 0);
-        for (size_t j = 0; j < CANARY_SIZE; j++) {
-            CHECK_EQUAL(seen.found[j], peek(canary + j));
-        }
+        poke(canary + i, i % 2 == 0 ? 0 : expected[i] ^ 0x80u);
+        is_found(call, CORK_MEMPOOL_CANARY_DAMAGED, object, canary, CANARY_SIZE, expected);
         poke(canary + i, expected[i]);
     }
 }
 
-static void canaries_are_verified(enum call call, char *object, bool is_freed)
+/* The canaries of an object: before it, right behind it, and at the end of its slot. */
+static void canaries_are_verified(enum call call, char *object)
 {
-    for (size_t which = 0; which < 3; which++) {
-        damage_of_canary_is_found(call, object, is_freed, canary_of(object, which));
-    }
+    canary_is_verified(call, object, object - CANARY_SIZE);
+    canary_is_verified(call, object, object + object_size);
+    canary_is_verified(call, object, object + stats_of(&mp).slot_size - CANARY_SIZE);
 }
 
 TEST(a_damaged_canary_is_found_when_its_object_is_freed)
 {
     for (unsigned set = 0; set < SETS_COUNT; set++) {
-        for (size_t i = 0; i < COUNT_OF(sizes) && (set & CORK_MEMPOOL_CANARY) != 0; i++) {
-            subject_begin(set, sizes[i]);
-            canaries_are_verified(FREE, subject.objects[0], false);
-            canaries_are_verified(FREE, subject.objects[5], false);
-            canaries_are_verified(FREE, subject.objects[SUBJECT_COUNT - 1], false);
-            subject_give(0, 6);
-            canaries_are_verified(FREE, subject.objects[6], false);
-            subject_end(6);
+        for (size_t i = set % SIZE_STEP; i < COUNT_OF(sizes) && (set & CORK_MEMPOOL_CANARY) != 0;
+             i += SIZE_STEP) {
+            begin(set, sizes[i]);
+            canaries_are_verified(FREE, objects[0]);
+            canaries_are_verified(FREE, objects[5]);
+            canaries_are_verified(FREE, objects[OBJECT_COUNT - 1]);
+            give(0, 6);
+            canaries_are_verified(FREE, objects[6]);
+            end(6);
         }
     }
 }
@@ -87,76 +166,97 @@ TEST(a_damaged_canary_is_found_when_its_object_is_freed)
 TEST(a_damaged_canary_is_found_by_check_clear_trim_and_done)
 {
     for (unsigned set = 0; set < SETS_COUNT; set++) {
-        for (size_t i = 0; i < COUNT_OF(sizes) && (set & CORK_MEMPOOL_CANARY) != 0; i++) {
-            subject_begin(set, sizes[i]);
-            canaries_are_verified(VERIFY, subject.lowest, false);
-            canaries_are_verified(CLEAR, subject.lowest, false);
-            canaries_are_verified(TRIM, subject.lowest, false);
-            subject_give(0, SUBJECT_COUNT);
-            canaries_are_verified(VERIFY, subject.lowest, true);
-            canaries_are_verified(CLEAR, subject.lowest, true);
-            canaries_are_verified(TRIM, subject.lowest, true);
-            canaries_are_verified(DONE, subject.lowest, true);
-            subject_end(SUBJECT_COUNT);
+        for (size_t i = set % SIZE_STEP; i < COUNT_OF(sizes) && (set & CORK_MEMPOOL_CANARY) != 0;
+             i += SIZE_STEP) {
+            begin(set, sizes[i]);
+            for (enum call call = VERIFY; call < DONE; call++) {
+                canaries_are_verified(call, lowest);
+            }
+            give(0, OBJECT_COUNT);
+            for (enum call call = VERIFY; call <= DONE; call++) {
+                canaries_are_verified(call, lowest);
+            }
+            end(OBJECT_COUNT);
         }
     }
 }
 
 TEST(every_canary_of_a_pool_is_verified_by_check)
 {
-    subject_begin(CORK_MEMPOOL_CANARY, 24);
-    damage_of_canary_is_found(VERIFY, subject.lowest, false, canary_of(subject.lowest, 0));
-    for (size_t i = 0; i < SUBJECT_COUNT; i++) {
-        char *const object = subject.objects[i];
-
-        damage_of_canary_is_found(VERIFY, object, false, canary_of(object, 1));
-        damage_of_canary_is_found(VERIFY, object, false, canary_of(object, 2));
+    begin(CORK_MEMPOOL_CANARY, 24);
+    canary_is_verified(VERIFY, lowest, lowest - CANARY_SIZE);
+    for (size_t i = 0; i < OBJECT_COUNT; i++) {
+        canary_is_verified(VERIFY, objects[i], objects[i] + 24);
+        canary_is_verified(VERIFY, objects[i], objects[i] + stats_of(&mp).slot_size - CANARY_SIZE);
     }
-    subject_end(0);
+    end(0);
 }
 
-/* A pool that is the subject but for its number of objects. */
-static void begin_large(unsigned set, size_t element_size, void **objects, size_t count)
+/* Changes a byte, or changes it back. */
+static void flip(char *address)
 {
-    const struct cork_mempool_options options = {.element_size = element_size, .protections = set};
+    poke(address, peek(address) ^ 1u);
+}
 
-    CHECK(cork_mempool_init_with(&subject.mp, &options));
-    take_objects(&subject.mp, objects, count);
+static void damage_is_found(enum call call, enum cork_mempool_violation_kind kind, char *object)
+{
+    RUN_UNTIL_REFUSED(make(call, object));
+    CHECK_EQUAL(seen.violation.kind, kind);
+    CHECK_POINTER(seen.violation.pointer, object);
 }
 
 /* The slot behind it begins a group, all of whose slots are prepared when the first is issued. */
 TEST(a_damaged_canary_is_not_mended_when_the_slot_behind_it_is_issued)
 {
-    char *objects[128];
-    char *end;
+    char *behind;
 
-    begin_large(CORK_MEMPOOL_CANARY, 24, (void **)objects, COUNT_OF(objects));
-    end = objects[127] + stats_of(&subject.mp).slot_size;
-    poke(end - 1, peek(end - 1) ^ 1u);
-    CHECK_POINTER(cork_mempool_new(&subject.mp), end);
-    CHECK(is_refused(FREE, objects[127]));
-    CHECK_EQUAL(seen.violation.kind, CORK_MEMPOOL_CANARY_DAMAGED);
-    CHECK_POINTER(seen.violation.pointer, objects[127]);
+    init((struct cork_mempool_options){.element_size = 24, .protections = CORK_MEMPOOL_CANARY});
+    take(128);
+    behind = objects[127] + stats_of(&mp).slot_size;
+    flip(behind - 1);
+    CHECK_POINTER(cork_mempool_new(&mp), behind);
+    damage_is_found(FREE, CORK_MEMPOOL_CANARY_DAMAGED, objects[127]);
 }
 
 TEST(a_damaged_canary_is_not_mended_when_its_slot_is_issued_again)
 {
-    for (size_t i = 0; i < SUBJECT_COUNT; i++) {
-        char *canary;
-        unsigned char before;
-
-        subject_begin(CORK_MEMPOOL_CANARY, 24);
-        subject_give(0, SUBJECT_COUNT);
-        canary = subject.objects[i] + 24;
-        before = peek(canary);
-        poke(canary, before ^ 1u);
-        for (size_t j = 0; j < SUBJECT_COUNT; j++) {
-            CHECK(site_of_new(&subject.mp) != NULL);
+    for (size_t i = 0; i < OBJECT_COUNT; i++) {
+        begin(CORK_MEMPOOL_CANARY, 24);
+        give(0, OBJECT_COUNT);
+        flip(objects[i] + 24);
+        for (size_t j = 0; j < OBJECT_COUNT; j++) {
+            CHECK(cork_mempool_new(&mp) != NULL);
         }
-        refuse(FREE, subject.objects[i], CORK_MEMPOOL_CANARY_DAMAGED, i, false);
-        poke(canary, before);
-        cork_mempool_clear(&subject.mp);
-        cork_mempool_done(&subject.mp);
+        damage_is_found(FREE, CORK_MEMPOOL_CANARY_DAMAGED, objects[i]);
+        flip(objects[i] + 24);
+        cork_mempool_clear(&mp);
+        cork_mempool_done(&mp);
+    }
+}
+
+/* The slot behind has been issued, and is what shows the damage. */
+TEST(a_damaged_canary_is_not_mended_when_the_slot_before_it_is_issued)
+{
+    for (uint64_t seed = 1; seed <= 100; seed++) {
+        char *first;
+        char *next;
+
+        init((struct cork_mempool_options){
+            .element_size = 24,
+            .protections = CORK_MEMPOOL_CANARY | CORK_MEMPOOL_SHUFFLE,
+            .seed = seed,
+            .max_objects = 64,
+        });
+        first = cork_mempool_new(&mp);
+        flip(first - 1);
+        do {
+            next = cork_mempool_new(&mp);
+        } while (next != NULL && next + stats_of(&mp).slot_size != first);
+        damage_is_found(FREE, CORK_MEMPOOL_CANARY_DAMAGED, first);
+        CHECK_POINTER(seen.violation.damaged, first - CANARY_SIZE);
+        flip(first - 1);
+        cork_mempool_clear(&mp);
+        cork_mempool_done(&mp);
     }
 }
 
@@ -166,17 +266,12 @@ TEST(canaries_of_guarded_blocks_are_complete_whatever_the_size_of_objects)
     static const size_t large[] = {24, 1000, 4000, 5000, 13000, 20000, 100000};
 
     for (size_t i = 0; i < COUNT_OF(large); i++) {
-        char *objects[5];
-        const struct cork_mempool_options options = {
+        init((struct cork_mempool_options){
             .element_size = large[i],
             .block_size = 1,
             .protections = CORK_MEMPOOL_CANARY | CORK_MEMPOOL_GUARD,
-        };
-
-        CHECK(cork_mempool_init_with(&subject.mp, &options));
-        take_objects(&subject.mp, (void **)objects, COUNT_OF(objects));
-        give_objects(&subject.mp, (void **)objects, COUNT_OF(objects));
-        cork_mempool_done(&subject.mp);
+        });
+        exercise(&mp, 5);
     }
 }
 
@@ -184,271 +279,192 @@ TEST(canaries_of_guarded_blocks_are_complete_whatever_the_size_of_objects)
 TEST(no_byte_of_a_canary_is_0_whatever_the_seed)
 {
     for (uint64_t seed = 1; seed <= 3000; seed++) {
-        const struct cork_mempool_options options = {
-            .element_size = 8, .protections = CORK_MEMPOOL_CANARY, .seed = seed};
         const char *object;
 
-        CHECK(cork_mempool_init_with(&subject.mp, &options));
-        object = cork_mempool_new(&subject.mp);
+        init((struct cork_mempool_options){
+            .element_size = 8, .protections = CORK_MEMPOOL_CANARY, .seed = seed});
+        object = cork_mempool_new(&mp);
         for (size_t i = 0; i < CANARY_SIZE; i++) {
             CHECK(peek(object + 8 + i) != 0);
         }
-        cork_mempool_clear(&subject.mp);
-        cork_mempool_done(&subject.mp);
+        cork_mempool_clear(&mp);
+        cork_mempool_done(&mp);
     }
 }
 
 /* In a region in which a pool does not look first. */
 TEST(a_refused_free_of_a_damaged_object_far_away_changes_nothing)
 {
-    char *objects[128];
-    struct cork_mempool_stats before;
-    struct cork_mempool_stats after;
-
-    begin_large(CORK_MEMPOOL_CANARY, 24, (void **)objects, COUNT_OF(objects));
-    CHECK(stats_of(&subject.mp).region_count > 1);
-    cork_mempool_free(&subject.mp, objects[127]);
-    poke(objects[0] + 24, peek(objects[0] + 24) ^ 1u);
-    before = stats_of(&subject.mp);
-    CHECK(is_refused(FREE, objects[0]));
-    CHECK_EQUAL(seen.violation.kind, CORK_MEMPOOL_CANARY_DAMAGED);
-    after = stats_of(&subject.mp);
-    CHECK(same_stats(&before, &after));
-    poke(objects[0] + 24, peek(objects[0] + 24) ^ 1u);
-    CHECK(cork_mempool_check(&subject.mp));
-    CHECK_POINTER(cork_mempool_new(&subject.mp), objects[127]);
+    init((struct cork_mempool_options){.element_size = 24, .protections = CORK_MEMPOOL_CANARY});
+    take(128);
+    CHECK(stats_of(&mp).region_count > 1);
+    cork_mempool_free(&mp, objects[127]);
+    flip(objects[0] + 24);
+    CHECK_REFUSED(&mp, CORK_MEMPOOL_CANARY_DAMAGED, objects[0], 0, make(FREE, objects[0]));
+    flip(objects[0] + 24);
+    CHECK(cork_mempool_check(&mp));
+    CHECK_POINTER(cork_mempool_new(&mp), objects[127]);
     fill(objects[127], 24, 127);
-    give_objects(&subject.mp, (void **)objects, COUNT_OF(objects));
-    cork_mempool_done(&subject.mp);
-}
-
-/* The slot behind has been issued, and is what shows the damage. */
-TEST(a_damaged_canary_is_not_mended_when_the_slot_before_it_is_issued)
-{
-    for (uint64_t seed = 1; seed <= 100; seed++) {
-        const struct cork_mempool_options options = {
-            .element_size = 24,
-            .protections = CORK_MEMPOOL_CANARY | CORK_MEMPOOL_SHUFFLE,
-            .seed = seed,
-            .max_objects = 64,
-        };
-        char *first;
-        char *next;
-
-        CHECK(cork_mempool_init_with(&subject.mp, &options));
-        first = cork_mempool_new(&subject.mp);
-        poke(first - 1, peek(first - 1) ^ 1u);
-        do {
-            next = cork_mempool_new(&subject.mp);
-        } while (next != NULL && next + stats_of(&subject.mp).slot_size != first);
-        CHECK(is_refused(FREE, first));
-        CHECK_EQUAL(seen.violation.kind, CORK_MEMPOOL_CANARY_DAMAGED);
-        CHECK_POINTER(seen.violation.damaged, first - CANARY_SIZE);
-        poke(first - 1, peek(first - 1) ^ 1u);
-        cork_mempool_clear(&subject.mp);
-        cork_mempool_done(&subject.mp);
-    }
+    give(0, 128);
+    cork_mempool_done(&mp);
 }
 
 /* Memory that no object has been issued in is not touched, so that it costs nothing. */
 TEST(canaries_are_written_when_an_object_of_a_slot_is_issued_and_not_before)
 {
     static _Alignas(64) unsigned char buffer[8192];
-    const struct cork_mempool_options options = {.element_size = 24,
-                                                 .protections = CORK_MEMPOOL_CANARY,
-                                                 .buffer = buffer,
-                                                 .buffer_size = sizeof(buffer)};
 
     memset(buffer, 0xa5, sizeof(buffer));
-    CHECK(cork_mempool_init_with(&subject.mp, &options));
+    init((struct cork_mempool_options){.element_size = 24,
+                                       .protections = CORK_MEMPOOL_CANARY,
+                                       .buffer = buffer,
+                                       .buffer_size = sizeof(buffer)});
     for (size_t i = 0; i < 100; i++) {
-        const char *const object = cork_mempool_new(&subject.mp);
-        const char *const end = object + stats_of(&subject.mp).slot_size;
+        const char *const object = cork_mempool_new(&mp);
+        const char *byte = object + stats_of(&mp).slot_size;
 
-        for (const char *byte = end; byte < (char *)&buffer[sizeof(buffer)]; byte++) {
+        for (; byte < (char *)&buffer[sizeof(buffer)]; byte++) {
             CHECK_EQUAL(peek(byte), 0xa5);
         }
         CHECK(peek(object + 24) != 0xa5 || peek(object + 25) != 0xa5);
     }
-    cork_mempool_clear(&subject.mp);
-    cork_mempool_done(&subject.mp);
+    cork_mempool_clear(&mp);
+    cork_mempool_done(&mp);
 }
 
-/* Writes into each byte of an object that is free, and calls. */
+/* Writes into each byte of an object that is free. Shown are those from the first that should be
+ * zero and is not; or of contents that need not be zero, the first, zero or not. */
 static void writes_are_found(enum call call, char *object)
 {
     static const unsigned char zeros[SHOWN_MAX];
-    const bool is_wiped = (subject.protections & CORK_MEMPOOL_WIPE) != 0;
+    const bool is_wiped = (mp.protections & CORK_MEMPOOL_WIPE) != 0;
 
-    for (size_t i = 0; i < subject.element_size; i++) {
+    for (size_t i = 0; i < object_size; i++) {
         const unsigned char before = peek(object + i);
         const size_t first = is_wiped ? i : 0;
-        const size_t rest = subject.element_size - first;
+        const size_t rest = object_size - first;
 
-        poke(object + i, before ^ 1u << i % 8);
-        refuse(call, object, CORK_MEMPOOL_WRITE_AFTER_FREE, subject_slot(object), true);
-        CHECK_POINTER(seen.violation.damaged, object + first);
         CHECK_FORBIDDEN(object + i);
-        CHECK_EQUAL(seen.violation.damaged_size, rest < SHOWN_MAX ? rest : SHOWN_MAX);
-        for (size_t j = 0; j < seen.violation.damaged_size; j++) {
-            CHECK_EQUAL(seen.found[j], peek(object + first + j));
-        }
-        CHECK((seen.violation.expected != NULL) == is_wiped);
-        CHECK_EQUAL(memcmp(seen.expected, zeros, sizeof(zeros)), 0);
+        poke(object + i, before ^ 1u << i % 8);
+        is_found(call, CORK_MEMPOOL_WRITE_AFTER_FREE, object, object + first,
+                 rest < SHOWN_MAX ? rest : SHOWN_MAX, is_wiped ? zeros : NULL);
         poke(object + i, before);
     }
 }
 
 TEST(no_byte_of_freed_contents_may_be_written)
 {
+    static const unsigned sets[] = {CORK_MEMPOOL_SEAL, CORK_MEMPOOL_WIPE};
+
     for (size_t size = 1; size <= 70; size++) {
-        subject_begin(CORK_MEMPOOL_SEAL, size);
-        subject_give(0, SUBJECT_COUNT);
-        CHECK_FORBIDDEN(subject.objects[0]);
-        writes_are_found(VERIFY, subject.objects[size % SUBJECT_COUNT]);
-        subject_end(SUBJECT_COUNT);
-        subject_begin(CORK_MEMPOOL_WIPE, size);
-        subject_give(0, SUBJECT_COUNT);
-        writes_are_found(VERIFY, subject.objects[size % SUBJECT_COUNT]);
-        subject_end(SUBJECT_COUNT);
+        for (size_t i = 0; i < COUNT_OF(sets); i++) {
+            begin(sets[i], size);
+            give(0, OBJECT_COUNT);
+            writes_are_found(VERIFY, objects[size % OBJECT_COUNT]);
+            end(OBJECT_COUNT);
+        }
     }
 }
 
-/* Of contents that need not be zero the first are shown, zero or not. */
 TEST(a_write_into_zeros_is_shown_from_their_start)
 {
-    subject_begin(CORK_MEMPOOL_SEAL, 24);
-    memset(subject.objects[0], 0, 24);
-    site_of_free(&subject.mp, subject.objects[0]);
-    writes_are_found(VERIFY, subject.objects[0]);
-    subject_end(1);
+    begin(CORK_MEMPOOL_SEAL, 24);
+    memset(objects[0], 0, 24);
+    cork_mempool_free(&mp, objects[0]);
+    writes_are_found(VERIFY, objects[0]);
+    end(1);
 }
 
-static bool verifies_contents(unsigned set)
+/* By new, from a quarantine too: the call is refused before it has taken anything out. */
+TEST(a_write_after_free_is_found_by_every_call_that_verifies)
 {
-    return (set & (CORK_MEMPOOL_SEAL | CORK_MEMPOOL_WIPE)) != 0;
-}
+    static const unsigned verifying = CORK_MEMPOOL_SEAL | CORK_MEMPOOL_WIPE;
 
-TEST(a_write_after_free_is_found_when_the_slot_is_issued_again)
-{
     for (unsigned set = 0; set < SETS_COUNT; set++) {
-        for (size_t i = 0; i < COUNT_OF(sizes) && verifies_contents(set); i++) {
-            if ((set & CORK_MEMPOOL_QUARANTINE) == 0) {
-                subject_begin(set, sizes[i]);
-                subject_give(0, 1);
-                writes_are_found(NEW, subject.objects[0]);
-                subject_end(1);
-            }
-        }
-    }
-}
-
-/* The call is refused before it has taken anything out of quarantine. */
-TEST(a_write_after_free_is_found_when_a_resting_slot_must_be_issued_again)
-{
-    for (unsigned set = 0; set < SETS_COUNT; set++) {
-        for (size_t i = 0; i < COUNT_OF(sizes) && verifies_contents(set); i++) {
-            if ((set & CORK_MEMPOOL_QUARANTINE) != 0) {
-                subject_begin(set, sizes[i]);
-                subject_give(0, 1);
-                writes_are_found(NEW, subject.objects[0]);
-                subject_end(1);
-            }
-        }
-    }
-}
-
-TEST(a_write_after_free_is_found_by_check_clear_trim_and_done)
-{
-    for (unsigned set = 0; set < SETS_COUNT; set++) {
-        for (size_t i = 0; i < COUNT_OF(sizes) && verifies_contents(set); i++) {
-            subject_begin(set, sizes[i]);
-            subject_give(0, 3);
-            writes_are_found(VERIFY, subject.objects[1]);
-            writes_are_found(CLEAR, subject.objects[0]);
-            writes_are_found(TRIM, subject.objects[2]);
-            subject_give(3, SUBJECT_COUNT);
-            writes_are_found(VERIFY, subject.objects[SUBJECT_COUNT - 1]);
-            writes_are_found(DONE, subject.objects[7]);
-            subject_end(SUBJECT_COUNT);
+        for (size_t i = set % SIZE_STEP; i < COUNT_OF(sizes) && (set & verifying) != 0;
+             i += SIZE_STEP) {
+            begin(set, sizes[i]);
+            give(0, 1);
+            writes_are_found(NEW, objects[0]);
+            give(1, 3);
+            writes_are_found(VERIFY, objects[1]);
+            writes_are_found(CLEAR, objects[0]);
+            writes_are_found(TRIM, objects[2]);
+            give(3, OBJECT_COUNT);
+            writes_are_found(VERIFY, objects[OBJECT_COUNT - 1]);
+            writes_are_found(DONE, objects[7]);
+            end(OBJECT_COUNT);
         }
     }
 }
 
 TEST(contents_of_another_slot_are_no_substitute_for_those_that_were_freed)
 {
-    char *const one = (subject_begin(CORK_MEMPOOL_SEAL, 24), subject.objects[4]);
-    char *const other = subject.objects[9];
-
-    subject_give(0, SUBJECT_COUNT);
+    begin(CORK_MEMPOOL_SEAL, 24);
+    give(0, OBJECT_COUNT);
     for (size_t i = 0; i < 24; i++) {
-        const unsigned char byte = peek(one + i);
+        const unsigned char byte = peek(objects[4] + i);
 
-        poke(one + i, peek(other + i));
-        poke(other + i, byte);
+        poke(objects[4] + i, peek(objects[9] + i));
+        poke(objects[9] + i, byte);
     }
-    refuse(VERIFY, one, CORK_MEMPOOL_WRITE_AFTER_FREE, 4, true);
+    damage_is_found(VERIFY, CORK_MEMPOOL_WRITE_AFTER_FREE, objects[4]);
 }
 
 /* A buffer has nothing to give back, so what is written to its free slots must still be found. */
 TEST(a_write_after_free_is_found_after_a_trim_that_gave_nothing_back)
 {
     static _Alignas(16) char buffer[20000];
-    const struct cork_mempool_options options = {.element_size = 24,
-                                                 .protections = CORK_MEMPOOL_SEAL,
-                                                 .buffer = buffer,
-                                                 .buffer_size = sizeof(buffer)};
-    char *objects[100];
 
-    CHECK(cork_mempool_init_with(&subject.mp, &options));
-    take_objects(&subject.mp, (void **)objects, 100);
-    give_objects(&subject.mp, (void **)objects, 64);
-    CHECK_EQUAL(cork_mempool_trim(&subject.mp), 0);
-    poke(objects[3], peek(objects[3]) ^ 1u);
-    CHECK(is_refused(VERIFY, NULL));
-    CHECK_EQUAL(seen.violation.kind, CORK_MEMPOOL_WRITE_AFTER_FREE);
-    CHECK_POINTER(seen.violation.pointer, objects[3]);
+    init((struct cork_mempool_options){.element_size = 24,
+                                       .protections = CORK_MEMPOOL_SEAL,
+                                       .buffer = buffer,
+                                       .buffer_size = sizeof(buffer)});
+    take(100);
+    give(0, 64);
+    CHECK_EQUAL(cork_mempool_trim(&mp), 0);
+    flip(objects[3]);
+    damage_is_found(VERIFY, CORK_MEMPOOL_WRITE_AFTER_FREE, objects[3]);
 }
 
 /* What trim gives back may be anything; what it leaves, next to it, is verified as before. */
 TEST(a_write_after_free_is_found_beside_what_a_trim_gave_back)
 {
-    char *objects[192];
-
     /* 64 objects fill a page of the system's, for there is no heap. */
     requests_start();
     requests_refuse(HEAP, REFUSE_FROM, 1);
-    begin_large(CORK_MEMPOOL_SEAL, page_size() / 64, (void **)objects, COUNT_OF(objects));
+    init((struct cork_mempool_options){.element_size = page_size() / 64,
+                                       .protections = CORK_MEMPOOL_SEAL});
+    take(192);
     requests_stop();
-    CHECK_EQUAL(stats_of(&subject.mp).region_count, 1);
-    give_objects(&subject.mp, (void **)objects, 65);
-    CHECK(cork_mempool_trim(&subject.mp) > 0);
-    poke(objects[64], peek(objects[64]) ^ 1u);
-    CHECK(is_refused(VERIFY, NULL));
-    CHECK_EQUAL(seen.violation.kind, CORK_MEMPOOL_WRITE_AFTER_FREE);
-    CHECK_POINTER(seen.violation.pointer, objects[64]);
+    CHECK_EQUAL(stats_of(&mp).region_count, 1);
+    give(0, 65);
+    CHECK(cork_mempool_trim(&mp) > 0);
+    flip(objects[64]);
+    damage_is_found(VERIFY, CORK_MEMPOOL_WRITE_AFTER_FREE, objects[64]);
 }
 
 /* A refused new leaves the order of a shuffled pool as it was, so that a run can be replayed. */
 TEST(a_refused_new_does_not_change_which_slots_are_issued_next)
 {
-    ptrdiff_t order[2][SUBJECT_COUNT];
+    ptrdiff_t order[2][OBJECT_COUNT];
 
     for (size_t round = 0; round < 2; round++) {
-        subject_begin(CORK_MEMPOOL_SEAL | CORK_MEMPOOL_SHUFFLE, 24);
-        subject_give(0, SUBJECT_COUNT);
-        for (size_t i = 0; i < SUBJECT_COUNT && round == 1; i++) {
-            poke(subject.objects[i], peek(subject.objects[i]) ^ 1u);
+        begin(CORK_MEMPOOL_SEAL | CORK_MEMPOOL_SHUFFLE, 24);
+        give(0, OBJECT_COUNT);
+        for (size_t i = 0; i < OBJECT_COUNT && round == 1; i++) {
+            flip(objects[i]);
         }
-        CHECK_EQUAL(round, is_refused(round == 0 ? VERIFY : NEW, NULL));
-        for (size_t i = 0; i < SUBJECT_COUNT && round == 1; i++) {
-            poke(subject.objects[i], peek(subject.objects[i]) ^ 1u);
+        RUN_UNTIL_REFUSED(make(round == 0 ? VERIFY : NEW, NULL));
+        CHECK_EQUAL(seen.count, round);
+        for (size_t i = 0; i < OBJECT_COUNT && round == 1; i++) {
+            flip(objects[i]);
         }
-        for (size_t i = 0; i < SUBJECT_COUNT; i++) {
-            order[round][i] = (char *)site_of_new(&subject.mp) - subject.lowest;
+        for (size_t i = 0; i < OBJECT_COUNT; i++) {
+            order[round][i] = (char *)cork_mempool_new(&mp) - lowest;
         }
-        cork_mempool_clear(&subject.mp);
-        cork_mempool_done(&subject.mp);
+        cork_mempool_clear(&mp);
+        cork_mempool_done(&mp);
     }
     CHECK_EQUAL(memcmp(order[0], order[1], sizeof(order[0])), 0);
 }
@@ -456,14 +472,13 @@ TEST(a_refused_new_does_not_change_which_slots_are_issued_next)
 /* 0 stands for contents that have no seal. Who knows the key can find some that would have that. */
 TEST(a_write_is_found_after_a_free_of_contents_whose_seal_would_be_0)
 {
-    char *const object = (subject_begin(CORK_MEMPOOL_SEAL, 16), subject.objects[0]);
-    const uint64_t key = subject.mp.key;
-    const uint64_t other_key = key + 0x9e3779b97f4a7c15U;
-    const uint64_t contents[2] = {other_key ^ key, other_key ^ 1};
+    uint64_t other_key;
 
-    memcpy(object, contents, sizeof(contents));
-    site_of_free(&subject.mp, object);
-    CHECK(cork_mempool_check(&subject.mp));
-    writes_are_found(NEW, object);
-    subject_end(1);
+    begin(CORK_MEMPOOL_SEAL, 16);
+    other_key = mp.key + 0x9e3779b97f4a7c15U;
+    memcpy(objects[0], (const uint64_t[]){other_key ^ mp.key, other_key ^ 1}, 16);
+    cork_mempool_free(&mp, objects[0]);
+    CHECK(cork_mempool_check(&mp));
+    writes_are_found(NEW, objects[0]);
+    end(1);
 }

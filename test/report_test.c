@@ -1,289 +1,185 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * The report of every refusal, to the letter, and the abort that follows it.
+ * The form of a report: its lines, to the letter; how it gets out; and that the process ends by
+ * abort() whatever is in the way. That each misuse has its report is test/misuse/'s to show.
  */
 
-#define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
+#define _GNU_SOURCE /* ssize_t, close, dladdr */
 
-#include <stdint.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
+#include <sys/types.h>
+#include <unistd.h>
 
-#include "test/support/crowd.h"
 #include "test/support/harness.h"
 #include "test/support/pools.h"
+#include "test/support/refusals.h"
 #include "test/support/reports.h"
+#include "test/support/requests.h"
 
-static struct crowd crowd;
+static struct cork_mempool mp;
+static void *objects[20];
 
-static void *at(const void *pointer, ptrdiff_t offset)
+/* A pool with live objects, of which the leak is at hand: its report. */
+static const char *prepare_leak(void)
 {
-    return (void *)((uintptr_t)pointer + (uintptr_t)offset);
+    cork_mempool_init(&mp, long long);
+    take_objects(&mp, objects, COUNT_OF(objects));
+    return leak_report(&mp, "long long", COUNT_OF(objects), objects, 0, 1);
 }
 
-TEST(double_free_is_refused)
+static void clean_up(void)
 {
-    struct cork_mempool mp;
-    void *objects[5];
+    cork_mempool_clear(&mp);
+    cork_mempool_done(&mp);
+}
 
-    cork_mempool_init_size(&mp, 64);
-    take_objects(&mp, objects, 5);
-    for (size_t i = 0; i < 5; i++) {
-        cork_mempool_free(&mp, objects[i]);
-        for (size_t j = 0; j <= i; j++) {
-            CHECK_ABORTS(slot_report("double free", &mp, NO_NAME, objects[j], j),
-                         cork_mempool_free(&mp, objects[j]));
+/* What becomes of the library's calls of write: link with -Wl,--wrap=write. */
+static enum { WRITE_ALL, WRITE_ONE_BYTE, WRITE_AFTER_A_SIGNAL, WRITE_NOTHING, WRITE_FAILS } writing;
+
+ssize_t __real_write(int file, const void *bytes, size_t size);
+ssize_t __wrap_write(int file, const void *bytes, size_t size);
+
+ssize_t __wrap_write(int file, const void *bytes, size_t size)
+{
+    static bool was_interrupted;
+
+    switch (writing) {
+    case WRITE_ONE_BYTE:
+        /* What is left of a line ends where the line does. */
+        if (size == 0 || ((const char *)bytes)[size - 1] != '\n') {
+            errno = EINVAL;
+            return -1;
         }
-    }
-    cork_mempool_done(&mp);
-}
-
-TEST(double_free_after_reuse_is_refused)
-{
-    struct cork_mempool mp;
-    void *object;
-    void *others[200];
-    size_t count = 0;
-
-    cork_mempool_init(&mp, int64_t);
-    object = cork_mempool_new(&mp);
-    cork_mempool_free(&mp, object);
-    while ((others[count] = cork_mempool_new(&mp)) != object) {
-        count++;
-        CHECK(count < COUNT_OF(others));
-    }
-    cork_mempool_free(&mp, object);
-    CHECK_ABORTS(slot_report("double free", &mp, "int64_t", object, 0),
-                 cork_mempool_free(&mp, object));
-    for (size_t i = 0; i < count; i++) {
-        cork_mempool_free(&mp, others[i]);
-    }
-    CHECK_ABORTS(slot_report("double free", &mp, "int64_t", object, 0),
-                 cork_mempool_free(&mp, object));
-    cork_mempool_done(&mp);
-}
-
-/* Nobody may do this, and AddressSanitizer does not have to say so here. */
-__attribute__((no_sanitize("address"))) static void overwrite(void *freed, unsigned char value,
-                                                              size_t size)
-{
-    for (volatile unsigned char *byte = freed; size > 0; size--) {
-        *byte++ = value;
-    }
-}
-
-/* The pool reads nothing of what a free object holds, so nothing written there can mislead it. */
-TEST(double_free_after_the_contents_were_overwritten_is_refused)
-{
-    struct cork_mempool mp;
-    void *objects[200];
-
-    cork_mempool_init_size(&mp, 32);
-    take_objects(&mp, objects, 200);
-    cork_mempool_free(&mp, objects[1]);
-    cork_mempool_free(&mp, objects[100]);
-    CHECK_ABORTS(slot_report("double free", &mp, NO_NAME, objects[1], 1),
-                 (overwrite(objects[1], 0xff, 32), cork_mempool_free(&mp, objects[1])));
-    CHECK_ABORTS(slot_report("double free", &mp, NO_NAME, objects[100], 100),
-                 (overwrite(objects[100], 0, 32), cork_mempool_free(&mp, objects[100])));
-    objects[1] = cork_mempool_new(&mp);
-    objects[100] = cork_mempool_new(&mp);
-    for (size_t i = 0; i < 200; i++) {
-        cork_mempool_free(&mp, objects[i]);
-    }
-    cork_mempool_done(&mp);
-}
-
-TEST(double_free_is_refused_in_every_region)
-{
-    crowd_gather(&crowd);
-    for (size_t i = 0; i < CROWD_PLACE_COUNT; i++) {
-        const size_t number = crowd.places[i];
-        void *object = crowd.objects[number];
-        void *other = crowd.objects[crowd.places[(i + 3) % CROWD_PLACE_COUNT] + 1];
-
-        CHECK_ABORTS(slot_report("double free", &crowd.mp, "struct person", object, number),
-                     (cork_mempool_free(&crowd.mp, object), cork_mempool_free(&crowd.mp, object)));
-        CHECK_ABORTS(slot_report("double free", &crowd.mp, "struct person", object, number),
-                     (cork_mempool_free(&crowd.mp, object), cork_mempool_free(&crowd.mp, other),
-                      cork_mempool_free(&crowd.mp, object)));
-    }
-    crowd_disperse(&crowd);
-}
-
-TEST(free_of_an_interior_pointer_is_refused_in_every_region)
-{
-    static const ptrdiff_t offsets[] = {1, 8, 16, 500, 999, 1000, 1007};
-
-    crowd_gather(&crowd);
-    for (size_t i = 0; i < CROWD_PLACE_COUNT; i++) {
-        for (size_t j = 0; j < COUNT_OF(offsets); j++) {
-            const size_t number = crowd.places[i];
-            void *pointer = at(crowd.objects[number], offsets[j]);
-
-            CHECK_ABORTS(slot_report("free of an interior pointer", &crowd.mp, "struct person",
-                                     pointer, number),
-                         cork_mempool_free(&crowd.mp, pointer));
-        }
-    }
-    crowd_disperse(&crowd);
-}
-
-TEST(free_of_a_foreign_pointer_is_refused)
-{
-    static int in_static_storage;
-    int on_the_stack = 0;
-    int *on_the_heap = malloc(sizeof(*on_the_heap));
-    void *unmapped = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    struct cork_mempool other;
-    struct cork_mempool mp;
-    void *objects[100];
-    void *pointers[20] = {&in_static_storage, &on_the_stack, on_the_heap, unmapped};
-    size_t count = 4;
-
-    CHECK_EQUAL(munmap(unmapped, 4096), 0);
-    cork_mempool_init_size(&other, 48);
-    cork_mempool_init_size(&mp, 48);
-    take_objects(&mp, objects, 100);
-    pointers[count++] = cork_mempool_new(&other);
-    pointers[count++] = &mp;
-    pointers[count++] = at(&other, 8);
-    pointers[count++] = (void *)(uintptr_t)puts;
-    pointers[count++] = (void *)(uintptr_t)1;
-    pointers[count++] = (void *)(uintptr_t)48;
-    pointers[count++] = (void *)UINTPTR_MAX;
-    pointers[count++] = (void *)(UINTPTR_MAX - 47);
-    pointers[count++] = (void *)(UINTPTR_MAX / 2 + 1);
-    pointers[count++] = (void *)((uintptr_t)objects[0] ^ (UINTPTR_MAX / 2 + 1));
-    for (size_t i = 0; i < count; i++) {
-        CHECK_ABORTS(pointer_report("free of a foreign pointer", &mp, NO_NAME, pointers[i]),
-                     cork_mempool_free(&mp, pointers[i]));
-    }
-    cork_mempool_free(&other, pointers[4]);
-    cork_mempool_done(&other);
-    give_objects(&mp, objects, 100);
-    cork_mempool_done(&mp);
-    free(on_the_heap);
-}
-
-/* A pool that has no memory yet has no pointer that is not foreign. */
-TEST(free_before_the_first_new_is_refused)
-{
-    struct cork_mempool mp;
-    int on_the_stack = 0;
-
-    cork_mempool_init(&mp, char);
-    CHECK_ABORTS(pointer_report("free of a foreign pointer", &mp, "char", &on_the_stack),
-                 cork_mempool_free(&mp, &on_the_stack));
-    cork_mempool_init_size(&mp, SIZE_MAX);
-    CHECK_ABORTS(pointer_report("free of a foreign pointer", &mp, NO_NAME, &on_the_stack),
-                 cork_mempool_free(&mp, &on_the_stack));
-    cork_mempool_done(&mp);
-}
-
-TEST(free_of_a_neighbour_of_the_memory_is_refused)
-{
-    const ptrdiff_t slot = (ptrdiff_t)slot_needed(48);
-    struct cork_mempool mp;
-    void *object;
-    void *end;
-
-    cork_mempool_init_size_ex(&mp, 48, 10 * (size_t)slot);
-    object = cork_mempool_new(&mp);
-    end = at(object, 10 * slot);
-    CHECK_ABORTS(pointer_report("free of a foreign pointer", &mp, NO_NAME, at(object, -1)),
-                 cork_mempool_free(&mp, at(object, -1)));
-    CHECK_ABORTS(pointer_report("free of a foreign pointer", &mp, NO_NAME, at(object, -slot)),
-                 cork_mempool_free(&mp, at(object, -slot)));
-    CHECK_ABORTS(pointer_report("free of a foreign pointer", &mp, NO_NAME, end),
-                 cork_mempool_free(&mp, end));
-    CHECK_ABORTS(pointer_report("free of a foreign pointer", &mp, NO_NAME, at(end, 1)),
-                 cork_mempool_free(&mp, at(end, 1)));
-    CHECK_ABORTS(slot_report("free of an interior pointer", &mp, NO_NAME, at(end, -1), 9),
-                 cork_mempool_free(&mp, at(end, -1)));
-    CHECK_ABORTS(slot_report("free of a slot never issued", &mp, NO_NAME, at(end, -slot), 9),
-                 cork_mempool_free(&mp, at(end, -slot)));
-    cork_mempool_free(&mp, object);
-    cork_mempool_done(&mp);
-}
-
-/* Just before a region is nothing of the pool's; a slot before or behind it may be another region.
- */
-static size_t neighbour_is_refused(void *pointer)
-{
-    if (!is_foreign(&crowd.mp, pointer)) {
+        return __real_write(file, bytes, 1);
+    case WRITE_AFTER_A_SIGNAL:
+        was_interrupted = !was_interrupted;
+        errno = EINTR;
+        return was_interrupted ? -1 : __real_write(file, bytes, size);
+    case WRITE_NOTHING:
+        /* Where nothing failed, errno may still be what an earlier call left. */
+        errno = EINTR;
         return 0;
+    case WRITE_FAILS:
+        errno = EIO;
+        return -1;
+    default:
+        return __real_write(file, bytes, size);
     }
-    CHECK_ABORTS(pointer_report("free of a foreign pointer", &crowd.mp, "struct person", pointer),
-                 cork_mempool_free(&crowd.mp, pointer));
-    return 1;
 }
 
-TEST(free_of_a_neighbour_of_a_region_is_refused)
+TEST(a_report_that_is_written_in_parts_is_complete)
 {
-    size_t count = 0;
+    const char *report = prepare_leak();
 
-    crowd_gather(&crowd);
-    for (size_t i = 0; i < CROWD_PLACE_COUNT; i += 2) {
-        void *first = crowd.objects[crowd.places[i]];
-
-        CHECK_EQUAL(neighbour_is_refused(at(first, -1)), 1);
-        count += neighbour_is_refused(at(first, -PERSON_SLOT));
-        if (i > 0) {
-            void *last = crowd.objects[crowd.places[i] - 1];
-
-            count += neighbour_is_refused(at(last, PERSON_SLOT));
-        }
-    }
-    CHECK(count > 0);
-    crowd_disperse(&crowd);
+    CHECK_ABORTS(report, cork_mempool_done(&mp));
+    CHECK_ABORTS(report, (writing = WRITE_ONE_BYTE, cork_mempool_done(&mp)));
+    CHECK_ABORTS(report, (writing = WRITE_AFTER_A_SIGNAL, cork_mempool_done(&mp)));
+    clean_up();
 }
 
-TEST(free_of_a_slot_never_issued_is_refused)
+TEST(a_report_that_cannot_be_written_ends_in_abort)
 {
-    crowd_gather(&crowd);
-    for (size_t i = 0; i < 4; i++) {
-        const size_t ahead[] = {1, 10, crowd.unissued_count / 2, crowd.unissued_count};
-        void *pointer = at(crowd.objects[crowd.count - 1], (ptrdiff_t)ahead[i] * PERSON_SLOT);
-        const size_t slot = crowd.count - 1 + ahead[i];
-
-        CHECK_ABORTS(
-            slot_report("free of a slot never issued", &crowd.mp, "struct person", pointer, slot),
-            cork_mempool_free(&crowd.mp, pointer));
-        CHECK_ABORTS(slot_report("free of an interior pointer", &crowd.mp, "struct person",
-                                 at(pointer, 1), slot),
-                     cork_mempool_free(&crowd.mp, at(pointer, 1)));
-    }
-    crowd_disperse(&crowd);
+    prepare_leak();
+    CHECK_ABORTS("", (writing = WRITE_NOTHING, cork_mempool_done(&mp)));
+    CHECK_ABORTS("", (writing = WRITE_FAILS, cork_mempool_done(&mp)));
+    clean_up();
 }
 
-TEST(free_of_a_slot_never_issued_is_refused_though_others_are_free)
+static void close_standard_streams(void)
 {
-    struct cork_mempool mp;
-    void *object;
-    void *next;
-
-    cork_mempool_init_size(&mp, 16);
-    object = cork_mempool_new(&mp);
-    cork_mempool_free(&mp, object);
-    next = at(object, (ptrdiff_t)slot_needed(16));
-    CHECK_ABORTS(slot_report("free of a slot never issued", &mp, NO_NAME, next, 1),
-                 cork_mempool_free(&mp, next));
-    cork_mempool_done(&mp);
+    close(STDIN_FILENO);
+    close(STDOUT_FILENO);
+    close(STDERR_FILENO);
 }
 
-TEST(free_past_the_end_of_all_slots_is_refused)
+TEST(a_process_without_standard_streams_is_aborted)
 {
-    void *end;
+    prepare_leak();
+    CHECK_ABORTS("", (close_standard_streams(), cork_mempool_done(&mp)));
+    clean_up();
+}
 
-    crowd_gather(&crowd);
-    end = at(crowd.objects[crowd.count - 1], (ptrdiff_t)(crowd.unissued_count + 1) * PERSON_SLOT);
-    CHECK_ABORTS(pointer_report("free of a foreign pointer", &crowd.mp, "struct person", end),
-                 cork_mempool_free(&crowd.mp, end));
-    crowd_disperse(&crowd);
+/* Makes standard error a pipe that nobody reads. */
+static void lose_the_reader(void)
+{
+    int ends[2];
+
+    signal(SIGPIPE, SIG_DFL);
+    CHECK(pipe(ends) == 0);
+    dup2(ends[1], STDERR_FILENO);
+    close(ends[0]);
+}
+
+static void block(int number)
+{
+    sigset_t signals;
+
+    sigemptyset(&signals);
+    sigaddset(&signals, number);
+    sigprocmask(SIG_BLOCK, &signals, NULL);
+}
+
+TEST(a_report_that_nobody_reads_ends_in_abort)
+{
+    prepare_leak();
+    CHECK_ABORTS("", (lose_the_reader(), cork_mempool_done(&mp)));
+    CHECK_ABORTS("", (lose_the_reader(), block(SIGPIPE), raise(SIGPIPE), cork_mempool_done(&mp)));
+    clean_up();
+}
+
+/* What a report does about signals is over when the process goes on; here, behind a warning. */
+static void warn_without_a_reader(void)
+{
+    sigset_t before, after, pending;
+
+    lose_the_reader();
+    sigprocmask(SIG_BLOCK, NULL, &before);
+    setenv("CORK_MEMPOOL_OPTIONS", "unknown=1", 1);
+    cork_mempool_init(&mp, int);
+    sigprocmask(SIG_BLOCK, NULL, &after);
+    sigpending(&pending);
+    CHECK_EQUAL(sigismember(&before, SIGPIPE), sigismember(&after, SIGPIPE));
+    CHECK(!sigismember(&pending, SIGPIPE));
+}
+
+TEST(a_warning_that_nobody_reads_leaves_signals_as_they_were)
+{
+    CHECK_PASSES(warn_without_a_reader());
+}
+
+TEST(a_process_that_ignores_abort_is_aborted)
+{
+    const char *report = prepare_leak();
+
+    CHECK_ABORTS(report, (signal(SIGABRT, SIG_IGN), block(SIGABRT), cork_mempool_done(&mp)));
+    clean_up();
+}
+
+/* A misuse is often found where the heap is in ruins. */
+TEST(a_report_takes_no_memory)
+{
+    char *inside;
+
+    requests_start();
+    prepare_leak();
+    inside = (char *)objects[0] + 1;
+    CHECK(requests.count > 0);
+    requests_refuse(EVERYTHING, REPORT_ALL, 0);
+    CHECK_ABORTS(leak_report(&mp, "long long", COUNT_OF(objects), objects, 0, 1),
+                 cork_mempool_done(&mp));
+    CHECK_ABORTS(slot_report("free of an interior pointer", &mp, "long long", inside, 0),
+                 cork_mempool_free(&mp, inside));
+    CHECK_ABORTS(
+        slot_report("free of a foreign pointer", &mp, "long long", &mp, CORK_MEMPOOL_NO_SLOT),
+        cork_mempool_free(&mp, &mp));
+    requests_stop();
+    clean_up();
 }
 
 TEST(leaks_are_counted_exactly_and_the_first_16_listed)
@@ -291,129 +187,182 @@ TEST(leaks_are_counted_exactly_and_the_first_16_listed)
     static const size_t counts[] = {1, 2, 15, 16, 17, 64, 65, 1000};
 
     for (size_t i = 0; i < COUNT_OF(counts); i++) {
-        struct cork_mempool mp;
-        void *objects[1000];
+        void *leaked[1000];
 
         cork_mempool_init(&mp, char[40]);
-        take_objects(&mp, objects, counts[i]);
-        CHECK_ABORTS(leak_report(&mp, "char[40]", counts[i], objects, 0, 1),
-                     cork_mempool_done(&mp));
-        give_objects(&mp, objects, counts[i]);
+        take_objects(&mp, leaked, counts[i]);
+        CHECK_ABORTS(leak_report(&mp, "char[40]", counts[i], leaked, 0, 1), cork_mempool_done(&mp));
+        give_objects(&mp, leaked, counts[i]);
         CHECK_PASSES(cork_mempool_done(&mp));
         cork_mempool_done(&mp);
     }
 }
 
-TEST(leaks_are_listed_wherever_they_are)
+static void name_is_shown_as(const char *name)
 {
-    static const size_t steps[] = {3, 64, 301, 777};
+    void *object = cork_mempool_new(&mp);
 
-    for (size_t i = 0; i < COUNT_OF(steps); i++) {
-        const size_t step = steps[i];
-        size_t live_count = 0;
+    CHECK_ABORTS(leak_report(&mp, name, 1, &object, 0, 1), cork_mempool_done(&mp));
+    clean_up();
+}
 
-        crowd_gather(&crowd);
-        for (size_t j = 0; j < crowd.count; j++) {
-            if (j % step == 2) {
-                live_count++;
-            } else {
-                cork_mempool_free(&crowd.mp, crowd.objects[j]);
-            }
+/* What a pool was named by need not outlive init. */
+TEST(a_name_is_copied_and_shown_whole_up_to_39_bytes)
+{
+    for (size_t length = 0; length <= 100; length++) {
+        struct cork_mempool_options options = {.element_size = 16};
+        char *name = malloc(length + 1);
+        char shown[101] = "";
+
+        CHECK(name != NULL);
+        name[length] = '\0';
+        for (size_t i = 0; i < length; i++) {
+            name[i] = (char)('A' + i % 50);
         }
-        CHECK_ABORTS(leak_report(&crowd.mp, "struct person", live_count, crowd.objects, 2, step),
-                     cork_mempool_done(&crowd.mp));
-        for (size_t j = 2; j < crowd.count; j += step) {
-            cork_mempool_free(&crowd.mp, crowd.objects[j]);
+        options.name = name;
+        CHECK(cork_mempool_init_with(&mp, &options));
+        snprintf(shown, sizeof(shown), length <= 39 ? "%s" : "%.36s...", name);
+        memset(name, '?', length);
+        free(name);
+        name_is_shown_as(shown);
+    }
+}
+
+TEST(a_long_name_of_a_type_is_cut_off)
+{
+    cork_mempool_init(&mp, char[1 + 2 + 3 + 4 + 5 + 6 + 7 + 8 + 9]);
+    name_is_shown_as("char[1 + 2 + 3 + 4 + 5 + 6 + 7 + 8 + 9]");
+    cork_mempool_init(&mp, char[1 + 2 + 3 + 4 + 5 + 6 + 7 + 8 + 99]);
+    name_is_shown_as("char[1 + 2 + 3 + 4 + 5 + 6 + 7 + 8 +...");
+}
+
+/* What the dynamic linker says of an address, if not what it knows: link with -Wl,--wrap=dladdr. */
+static const Dl_info *said_of_sites;
+static bool is_nothing_said;
+
+int __real_dladdr(const void *address, Dl_info *info);
+int __wrap_dladdr(const void *address, Dl_info *info);
+
+int __wrap_dladdr(const void *address, Dl_info *info)
+{
+    char *const start = (char *)(uintptr_t)address - 0x1e;
+
+    if (said_of_sites == NULL) {
+        return is_nothing_said ? 0 : __real_dladdr(address, info);
+    }
+    *info = *said_of_sites;
+    info->dli_fbase = info->dli_sname == NULL ? start : NULL;
+    info->dli_saddr = info->dli_sname != NULL ? start : NULL;
+    return 1;
+}
+
+/* A double free in a pool with some protections: its report must show each part of each line. */
+static void double_free_is_reported_with(unsigned protections)
+{
+    const struct cork_mempool_options options = {
+        .name = "a pool", .element_size = 24, .protections = protections, .seed = 0x1234};
+    char *object;
+
+    CHECK(cork_mempool_init_with(&mp, &options));
+    object = cork_mempool_new(&mp);
+    cork_mempool_free(&mp, object);
+    RUN_UNTIL_REFUSED(cork_mempool_free(&mp, object));
+    seen.violation.call_site = NULL;
+    CHECK_ABORTS(report_of(&seen.violation), cork_mempool_free(&mp, object));
+    cork_mempool_done(&mp);
+}
+
+/* Of a call it is told in which function it is, else in which file, and neither if neither is
+ * known. */
+static void report_shows(const char *shown)
+{
+    double_free_is_reported_with(CORK_MEMPOOL_CALLSITES);
+    CHECK(strstr(report_of(&seen.violation), shown) != NULL);
+}
+
+TEST(a_site_is_told_by_its_function_or_else_its_file)
+{
+    static const Dl_info in_function = {.dli_fname = "no matter", .dli_sname = "its_function"};
+    static const Dl_info in_file = {.dli_fname = "/its/file"};
+
+    said_of_sites = &in_function;
+    report_shows(" (its_function+0x1e), freed at 0x");
+    said_of_sites = &in_file;
+    report_shows(" (/its/file+0x1e), freed at 0x");
+    said_of_sites = NULL;
+    report_shows(", freed at 0x");
+    is_nothing_said = true;
+    report_shows(", freed at 0x");
+    CHECK(strstr(report_of(&seen.violation), "(") == NULL);
+}
+
+/* An object that is issued again has another life, of which no free is known. */
+TEST(sites_are_those_of_the_last_calls)
+{
+    const struct cork_mempool_options options = {
+        .element_size = 24, .max_objects = 1, .protections = CORK_MEMPOOL_CALLSITES};
+    const void *first_site;
+    char *object;
+
+    CHECK(cork_mempool_init_with(&mp, &options));
+    object = cork_mempool_new(&mp);
+    RUN_UNTIL_REFUSED(cork_mempool_free(&mp, object + 1));
+    first_site = seen.violation.new_site;
+    CHECK(first_site != NULL && seen.violation.free_site == NULL);
+    cork_mempool_free(&mp, object);
+    CHECK_POINTER(cork_mempool_new(&mp), object);
+    RUN_UNTIL_REFUSED(cork_mempool_free(&mp, object + 1));
+    CHECK(seen.violation.new_site != NULL && seen.violation.new_site != first_site);
+    CHECK_POINTER(seen.violation.free_site, NULL);
+    clean_up();
+}
+
+TEST(a_line_with_long_names_is_cut_off)
+{
+    static char name[1000];
+    static Dl_info in_function = {.dli_fname = "no matter", .dli_sname = name};
+
+    said_of_sites = &in_function;
+    for (size_t length = 150; length < sizeof(name) - 1; length += 25) {
+        memset(name, 'n', length);
+        report_shows("nnnn");
+    }
+}
+
+/* Bytes with one digit and with two, in pools whose damage is found by one or the other means. */
+TEST(damage_is_shown_with_what_was_found_and_expected)
+{
+    static const unsigned sets[] = {CORK_MEMPOOL_CANARY, CORK_MEMPOOL_SEAL, CORK_MEMPOOL_WIPE};
+    static const unsigned char written[3] = {0x0f, 0x10, 0};
+
+    for (size_t i = 0; i < 2 * COUNT_OF(sets); i++) {
+        const bool is_canary = sets[i / 2] == CORK_MEMPOOL_CANARY;
+        const struct cork_mempool_options options = {
+            .element_size = 21,
+            .protections = sets[i / 2] | (i % 2 != 0 ? CORK_MEMPOOL_CALLSITES : 0),
+        };
+        unsigned char before[3];
+        char *object;
+        char *start;
+
+        CHECK(cork_mempool_init_with(&mp, &options));
+        object = cork_mempool_new(&mp);
+        memset(object, 5, 21);
+        start = object + (is_canary ? 21 : 7);
+        if (!is_canary) {
+            cork_mempool_free(&mp, object);
         }
-        cork_mempool_done(&crowd.mp);
-    }
-}
-
-static void visit_nothing(void *user_data, void *object)
-{
-    (void)user_data;
-    (void)object;
-}
-
-static void every_call_is_refused(const char *message, struct cork_mempool *mp, const char *name)
-{
-    struct cork_mempool_stats stats;
-    int on_the_stack = 0;
-
-    CHECK_ABORTS(pool_report(message, mp, name), CHECK(cork_mempool_new(mp) == NULL));
-    CHECK_ABORTS(pool_report(message, mp, name), cork_mempool_free(mp, NULL));
-    CHECK_ABORTS(dead_pointer_report(message, mp, name, &on_the_stack),
-                 cork_mempool_free(mp, &on_the_stack));
-    CHECK_ABORTS(dead_pointer_report(message, mp, name, &on_the_stack),
-                 (void)!cork_mempool_owns(mp, &on_the_stack));
-    CHECK_ABORTS(pool_report(message, mp, name), cork_mempool_done(mp));
-    CHECK_ABORTS(pool_report(message, mp, name), (void)!cork_mempool_check(mp));
-    CHECK_ABORTS(pool_report(message, mp, name), cork_mempool_stats(mp, &stats));
-    CHECK_ABORTS(pool_report(message, mp, name), cork_mempool_foreach(mp, visit_nothing, NULL));
-    CHECK_ABORTS(pool_report(message, mp, name), cork_mempool_clear(mp));
-    CHECK_ABORTS(pool_report(message, mp, name), cork_mempool_trim(mp));
-}
-
-TEST(every_use_before_init_is_refused)
-{
-    static struct cork_mempool in_static_storage;
-    struct cork_mempool mp;
-
-    every_call_is_refused("use before init", &in_static_storage, NO_NAME);
-    memset(&mp, 0, sizeof(mp));
-    every_call_is_refused("use before init", &mp, NO_NAME);
-}
-
-TEST(every_use_after_done_is_refused)
-{
-    struct cork_mempool mp;
-    void *objects[300];
-
-    cork_mempool_init(&mp, struct person);
-    cork_mempool_done(&mp);
-    every_call_is_refused("use after done", &mp, "struct person");
-
-    cork_mempool_init_size(&mp, 16);
-    take_objects(&mp, objects, 300);
-    give_objects(&mp, objects, 300);
-    cork_mempool_done(&mp);
-    every_call_is_refused("use after done", &mp, NO_NAME);
-    for (size_t i = 0; i < 300; i += 50) {
-        CHECK_ABORTS(dead_pointer_report("use after done", &mp, NO_NAME, objects[i]),
-                     cork_mempool_free(&mp, objects[i]));
-    }
-}
-
-/* A pool that was moved after its first new, as far as it can be told: see mempool.h. It has one
- * object kept aside, some on its stack, and some in the active group, which new must not issue. */
-TEST(a_pool_moved_after_its_first_new_is_refused)
-{
-    struct cork_mempool mp;
-    struct cork_mempool moved;
-    void *objects[30];
-
-    cork_mempool_init(&mp, int);
-    for (size_t freed = 0; freed <= 3; freed++) {
-        take_objects(&mp, objects, 30);
-        give_objects(&mp, objects, freed);
-        moved = mp;
-        reported_origin = &mp;
-        every_call_is_refused("not a pool", &moved, NO_NAME);
-        cork_mempool_clear(&mp);
-    }
-    cork_mempool_done(&mp);
-}
-
-/* Of free this can be told where the pointer is looked for, so not where lookups are garbage. */
-TEST(a_pool_that_was_overwritten_is_refused)
-{
-    static const unsigned char bytes[] = {0x01, 0x40, 0xff};
-
-    for (size_t i = 0; i < COUNT_OF(bytes); i++) {
-        struct cork_mempool mp;
-
-        memset(&mp, bytes[i], sizeof(mp));
-        memset(mp.lent.counts, 0, sizeof(mp.lent.counts));
-        every_call_is_refused("not a pool", &mp, NO_NAME);
+        for (size_t j = 0; j < COUNT_OF(written); j++) {
+            before[j] = peek(start + j);
+            poke(start + j, written[j]);
+        }
+        RUN_UNTIL_REFUSED((void)!cork_mempool_check(&mp));
+        CHECK_POINTER(seen.violation.damaged, sets[i / 2] == CORK_MEMPOOL_SEAL ? object : start);
+        seen.violation.call_site = NULL;
+        CHECK_ABORTS(report_of(&seen.violation), (void)!cork_mempool_check(&mp));
+        for (size_t j = 0; j < COUNT_OF(written); j++) {
+            poke(start + j, before[j]);
+        }
+        clean_up();
     }
 }

@@ -1,18 +1,17 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""guarantees_test.py [--write]: documents promise what the table of misuses says. It runs where the
-project's root is.
+"""guarantees_test.py [--write]: documents promise what the misuses' guarantees say. It runs where
+the project's root is.
 
-Between two lines "<!-- guarantees -->", docs/guarantees.md has a row for each guarantee of the
-table, in its order; README.md has some of these rows. --write makes both anew; README keeps its
-choice, which its first column tells. Misuses under one guarantee must all have the same verdicts:
-otherwise the guarantee would say too much of some.
+Between two lines "<!-- guarantees -->", docs/guarantees.md has a row for each guarantee, in their
+order; README.md has some of these rows. --write makes both anew; README keeps its choice, which its
+first column tells.
 """
 
 import sys
 
 import table
 
-TABLE, ALL, SOME = "test/misuse/misuse.def", "docs/guarantees.md", "README.md"
+ALL, SOME = "docs/guarantees.md", "README.md"
 MARK = "<!-- guarantees -->\n"
 HEAD = ["| misuse | by default | with protections | under tools |", "|---|---|---|---|"]
 TOOL_NAMES = {"ASAN": "ASan", "MSAN": "MSan", "VALGRIND": "Valgrind"}
@@ -32,27 +31,16 @@ def cell(pairs):
                      for verdict, group in names.items())
 
 
-def row(text, verdicts, pools):
-    """Returns the row of a guarantee, with what becomes of it in these pools."""
+def row(text, verdicts):
+    """Returns the row of a guarantee."""
     default = verdicts["DEFAULT"]
-    protections = [(f"`{name}`", verdicts[name]) for name in pools if verdicts[name] != default]
-    if len(protections) == len(pools) - 1 and len({verdict for _, verdict in protections}) == 1:
+    protections = [(f"`{name}`", verdicts[name]) for name in table.POOLS
+                   if verdicts[name] != default]
+    if len(protections) == len(table.POOLS) - 1 and len({verdict for _, verdict in protections}) == 1:
         protections = [("any of them", protections[0][1])]
     tools = [(TOOL_NAMES[name], verdicts[name]) for name in table.TOOLS
              if verdicts.get(name, default) != default]
     return f"| {text} | {verdict_text(default)} | {cell(protections)} | {cell(tools)} |"
-
-
-def rows(guarantees, pools):
-    """Returns the lines for all guarantees."""
-    lines = []
-    for text, misuses in guarantees:
-        verdicts = list(misuses.values())
-        for name, others in misuses.items():
-            if others != verdicts[0]:
-                raise table.Error(f"{name} is not like the others under \"{text}\"")
-        lines.append(row(text, verdicts[0], pools))
-    return lines
 
 
 def misuse_of(line):
@@ -71,7 +59,7 @@ def is_right(document, lines, has_all):
     if not has_all:
         unknown = chosen - {misuse_of(line) for line in lines}
         if unknown or not chosen:
-            print(f"{document} has no rows, or rows that {TABLE} has not:", *unknown, sep="\n    ")
+            print(f"{document} has no rows, or rows that no guarantee has:", *unknown, sep="\n    ")
             return False
         lines = [line for line in lines if misuse_of(line) in chosen]
     wanted = HEAD + lines
@@ -82,7 +70,7 @@ def is_right(document, lines, has_all):
         with open(document, "w", encoding="utf-8") as file:
             file.write(MARK.join(parts))
         return True
-    print(f"{document} is not what {TABLE} says:")
+    print(f"{document} is not what the guarantees say:")
     print(*[f"  - {line}" for line in found if line not in wanted], sep="\n")
     print(*[f"  + {line}" for line in wanted if line not in found], sep="\n")
     print("python3 test/misuse/guarantees_test.py --write sets this right.")
@@ -91,7 +79,7 @@ def is_right(document, lines, has_all):
 
 def main():
     try:
-        found = rows(table.read(TABLE), table.POOLS)
+        found = [row(*guarantee) for guarantee in table.read().items()]
         right = [is_right(ALL, found, True), is_right(SOME, found, False)]
     except (table.Error, OSError) as error:
         print(f"guarantees_test.py: {error}")

@@ -3,66 +3,68 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "misuses.h"
+#include "fixture.h"
+#include "misuse.h"
 
 /*
- * Plays one misuse in this process, for tools that watch it, and for whoever wants to see a report:
+ * Commits one misuse in this process, for tools that watch it, and for whoever wants to see a
+ * report:
  *
- *     misuse_program MISUSE [PROFILE [SIZE]]
+ *     misuse_program MISUSE [PROTECTIONS [SIZE]]
  *
- * Prints what came of it, if it comes to its end.
+ * PROTECTIONS is a number; without it, the pool has none. Prints what came of it, if it comes to
+ * its end. Without arguments, prints all misuses, each with its guarantee.
  */
 
-static const char *verdict_of(const struct evidence *evidence)
+#define MISUSE_MAX 256
+
+static const struct misuse *misuses[MISUSE_MAX];
+static size_t misuse_count;
+
+struct guarantee misuse_guarantee;
+
+void misuse_register(struct misuse *misuse)
 {
-    if (evidence->is_impossible) {
+    if (misuse_count == MISUSE_MAX) {
+        abort();
+    }
+    misuses[misuse_count++] = misuse;
+}
+
+void misuse_test(const struct misuse *misuse)
+{
+    (void)misuse;
+}
+
+static const char *verdict(void)
+{
+    if (outcome->is_impossible) {
         return "impossible";
     }
-    if (!evidence->is_intact) {
-        return "a bystander lost its contents";
+    if (outcome->complaint != NULL) {
+        return outcome->complaint;
     }
-    if (evidence->is_check_false) {
+    if (outcome->is_check_false) {
         return CHECK_FAILS;
     }
-    return evidence->is_harmed ? NOT_DETECTED : ABSORBED;
-}
-
-static const struct row *find_row(const char *name)
-{
-    for (size_t i = 0; i < row_count; i++) {
-        if (strcmp(rows[i].name, name) == 0) {
-            return &rows[i];
-        }
-    }
-    fprintf(stderr, "no misuse is called \"%s\"; these are:\n", name);
-    for (size_t i = 0; i < row_count; i++) {
-        if (i == 0 || strcmp(rows[i].name, rows[i - 1].name) != 0) {
-            fprintf(stderr, "%s\n", rows[i].name);
-        }
-    }
-    exit(2);
-}
-
-static unsigned find_protections(const char *name)
-{
-    for (size_t i = 0; i < PROFILE_COUNT; i++) {
-        if (strcmp(profiles[i].name, name) == 0) {
-            return profiles[i].protections;
-        }
-    }
-    fprintf(stderr, "no profile is called \"%s\"\n", name);
-    exit(2);
+    return outcome->has_effect ? NOT_DETECTED : ABSORBED;
 }
 
 int main(int argc, char **argv)
 {
-    static struct scene scene;
-    static struct evidence evidence;
-    const struct row *row = find_row(argc > 1 ? argv[1] : "");
-    const unsigned protections = find_protections(argc > 2 ? argv[2] : "default");
+    const char *const name = argc > 1 ? argv[1] : "";
+    const unsigned protections = argc > 2 ? (unsigned)strtoul(argv[2], NULL, 0) : 0;
     const size_t size = argc > 3 ? strtoul(argv[3], NULL, 10) : 64;
 
-    scene_play(&scene, row->misuse, size != 0 ? size : 64, protections, 1, false, &evidence);
-    puts(verdict_of(&evidence));
-    return 0;
+    for (size_t i = 0; i < misuse_count; i++) {
+        if (strcmp(misuses[i]->name, name) == 0) {
+            fixture_play(misuses[i]->commit, size != 0 ? size : 64, protections, 1);
+            puts(verdict());
+            return 0;
+        }
+    }
+    for (size_t i = 0; i < misuse_count; i++) {
+        printf("%s: %s\n", misuses[i]->name, misuses[i]->guarantee.text);
+    }
+    return argc > 1 ? 2 : 0;
 }

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The table of misuse.def, for scripts."""
+"""What the misuses guarantee, for scripts: read from the text of the files they stand in."""
 
+import pathlib
 import re
 
+FILES = [pathlib.Path(__file__).with_name(name)
+         for name in ("free.c", "lifecycle.c", "contents.c", "bounds.c")]
 POOLS = ["DEFAULT", "CANARY", "SEAL", "WIPE", "SHUFFLE", "QUARANTINE", "GUARD", "CALLSITES",
          "PARANOID"]
 TOOLS = ["ASAN", "MSAN", "VALGRIND"]
@@ -14,48 +17,41 @@ VERDICTS = {
     "CHECK_FAILS": "check is false",
 }
 
-_LINE = re.compile(r'GUARANTEE\("(?P<text>.*)"\)$|'
-                   r'ROW\((?P<misuse>\w+), (?P<profiles>[A-Z |]+), (?P<verdict>[A-Z_]+|".*")\)$')
+_GUARANTEE = re.compile(r'^GUARANTEE\(\s*"(?P<text>[^"]*)",(?P<verdicts>(?:\s*\{[^}]*\},?)+)\)$',
+                        re.MULTILINE)
+_VERDICT = re.compile(r'\{(?P<profiles>[A-Z |\n]+),\s*(?P<verdict>[A-Z_]+|"[^"]*")\}')
 
 
 class Error(Exception):
-    """A line of the table that is not understood, or an incomplete table."""
+    """A guarantee that is not understood, or not complete."""
 
 
-def read(path):
-    """Returns the table as a list of guarantees: pairs of a text and, by the names of misuses, the
-    verdicts by profile. All of POOLS have one; of TOOLS, those that the table names."""
-    guarantees = []
-    with open(path, encoding="utf-8") as lines:
-        for number, line in enumerate(_without_comments(lines.read()), 1):
-            if not line:
-                continue
-            match = _LINE.match(line)
-            if match is None or not (match["text"] or guarantees):
-                raise Error(f"{path}:{number}: {line}")
-            if match["text"]:
-                guarantees.append((match["text"], {}))
-                continue
-            rows = guarantees[-1][1].setdefault(match["misuse"], {})
-            verdict = VERDICTS.get(match["verdict"], match["verdict"].strip('"'))
-            for profile in match["profiles"].split(" | "):
-                rows[profile] = verdict
-    for _, misuses in guarantees:
-        for name, rows in misuses.items():
-            misuses[name] = _complete(name, rows)
+def read():
+    """Returns, by the texts of guarantees, their verdicts by profile. All of POOLS have one; of
+    TOOLS, those that the guarantee names."""
+    guarantees = {}
+    for path in FILES:
+        text = path.read_text(encoding="utf-8")
+        found = list(_GUARANTEE.finditer(text))
+        if len(found) != text.count("\nGUARANTEE("):
+            raise Error(f"{path}: {text.count(chr(10) + 'GUARANTEE(') - len(found)} guarantees are"
+                        " not understood")
+        for match in found:
+            if match["text"] in guarantees:
+                raise Error(f"{path}: \"{match['text']}\" is there twice")
+            guarantees[match["text"]] = _complete(match["text"], match["verdicts"])
     return guarantees
 
 
-def _without_comments(text):
-    blank = re.sub(r"/\*.*?\*/", lambda match: "\n" * match[0].count("\n"), text, flags=re.DOTALL)
-    return [line.strip() for line in blank.split("\n")]
-
-
-def _complete(name, rows):
-    rows = dict(rows)
-    others = rows.pop("ALL", None) or rows.pop("OTHERS", None)
+def _complete(text, verdicts):
+    named = {}
+    for match in _VERDICT.finditer(verdicts):
+        verdict = VERDICTS.get(match["verdict"], match["verdict"].strip('"'))
+        for profile in match["profiles"].split("|"):
+            named[profile.strip()] = verdict
+    others = named.pop("ALL", None) or named.pop("OTHERS", None)
     for profile in POOLS:
-        if profile not in rows and others is None:
-            raise Error(f"{name}: nothing is said of {profile}")
-        rows.setdefault(profile, others)
-    return rows
+        if profile not in named and others is None:
+            raise Error(f"\"{text}\": nothing is said of {profile}")
+        named.setdefault(profile, others)
+    return named

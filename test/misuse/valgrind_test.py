@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""valgrind_test.py PROGRAM TABLE: what Valgrind's memcheck sees of each misuse of the table.
+"""valgrind_test.py PROGRAM: what Valgrind's memcheck sees of each misuse.
 
-PROGRAM is misuse_program, built without a sanitizer, and has default pools. Where the table has a
-row for Valgrind, there must be that error where the misuse is; where a freed object is written or
-read, it must name the block, with the stacks of its issue and its free. Where there is no such row,
-the verdict is the default pool's, and Valgrind must be silent; of these, one misuse stands for all
-of its guarantee.
+PROGRAM is misuse_program, built without a sanitizer, and has default pools. Where a guarantee names
+Valgrind, there must be that error where the misuse is; where a freed object is written or read, it
+must name the block, with the stacks of its issue and its free. Where it does not, the verdict is
+the default pool's, and Valgrind must be silent; of these, one misuse stands for all of its
+guarantee.
 """
 
 import concurrent.futures
@@ -38,7 +38,7 @@ def is_usable(program):
 
 def run_one(program, misuse, size):
     """Returns the program's exit status and output, Valgrind's lines, and the pool's."""
-    command = ["valgrind", "-q", program, misuse, "default", str(size)]
+    command = ["valgrind", "-q", program, misuse, "0", str(size)]
     environment = {key: value for key, value in os.environ.items()
                    if key != "CORK_MEMPOOL_OPTIONS"}
     run = subprocess.run(command, capture_output=True, check=False, text=True, env=environment)
@@ -66,15 +66,15 @@ def errors_of(lines):
 def is_of_misuse(error, verdict):
     """Says whether an error is the one that is expected, and about the misuse itself: not about
     the pool, nor about what takes the misuse back. Valgrind may call a function by its caller."""
-    return (error[0].startswith(verdict) and ": unspoil (" not in error[1]
-            and re.search(r"[(/](scene|frees|lives|stale|overflows)\.c:\d+\)$", error[1]))
+    return (error[0].startswith(verdict) and ": mend_damage (" not in error[1]
+            and re.search(r"[(/](fixture|free|lifecycle|contents|bounds)\.c:\d+\)$", error[1]))
 
 
 def has_both_stacks(error, size):
     """Says whether an error names a freed object, and who issued it and who freed it."""
     text = "\n".join(error)
-    return (f"inside a block of size {size} free'd" in text and ": drop (" in text
-            and "Block was alloc'd at" in text and ": take (" in text)
+    return (f"inside a block of size {size} free'd" in text and ": call_free (" in text
+            and "Block was alloc'd at" in text and ": call_new (" in text)
 
 
 def judge(misuse, size, verdict, is_tools, outcome):
@@ -101,18 +101,28 @@ def judge(misuse, size, verdict, is_tools, outcome):
     return "Valgrind reports something" if errors else None
 
 
+def misuses_of(program):
+    """Returns the misuses that Valgrind is to watch, each with its guarantee's verdicts."""
+    guarantees, seen = table.read(), set()
+    listed = subprocess.run([program], capture_output=True, check=True, text=True).stdout
+    for misuse, guarantee in (line.split(": ", 1) for line in listed.splitlines()):
+        if guarantee not in seen or "VALGRIND" in guarantees[guarantee]:
+            yield misuse, guarantees[guarantee]
+        seen.add(guarantee)
+    if seen != guarantees.keys():
+        raise table.Error(f"not the program's guarantees: {seen ^ guarantees.keys()}")
+
+
 def main():
-    program, path = sys.argv[1:]
-    program = os.path.abspath(program)
+    program = os.path.abspath(sys.argv[1])
     if not is_usable(program):
         return 2
     trials = []
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        for _, misuses in table.read(path):
-            for number, (misuse, verdicts) in enumerate(misuses.items()):
-                for size in SIZES if number == 0 or "VALGRIND" in verdicts else []:
-                    trials.append((misuse, verdicts, size,
-                                   pool.submit(run_one, program, misuse, size)))
+        for misuse, verdicts in misuses_of(program):
+            for size in SIZES:
+                trials.append((misuse, verdicts, size,
+                               pool.submit(run_one, program, misuse, size)))
         failed = 0
         for misuse, verdicts, size, run in trials:
             is_tools = "VALGRIND" in verdicts

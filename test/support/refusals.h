@@ -4,77 +4,64 @@
 
 /*
  * Calls that are refused and left by longjmp: what they say, and that they have changed nothing.
- * There is one pool, the subject, of a few slots.
  */
 
+#include <setjmp.h>
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 
 #include <libcork/core.h>
 
-#define SUBJECT_NAME  "ledger"
-#define SUBJECT_SEED  UINT64_C(0x1234567890abcdef)
-#define SUBJECT_COUNT 32 /* slots in all */
-
-struct subject {
-    struct cork_mempool mp;
-    unsigned protections;
-    size_t element_size;
-    size_t slot_size;
-    char *objects[SUBJECT_COUNT]; /* in the order in which they were issued */
-    char *lowest;                 /* the object of slot 0 */
-};
-
-extern struct subject subject;
-
-/* Makes the pool and issues all of its slots; object i is filled with the number i. */
-void subject_begin(unsigned protections, size_t element_size);
-
-/* Checks and frees the objects from first up to end. */
-void subject_give(size_t first, size_t end);
-
-/* Frees the objects from first on, which are all that are live; uses all slots anew; ends. */
-void subject_end(size_t first);
-
-/* The number of an object's slot. */
-size_t subject_slot(const char *object);
-
-/* The only places that issue and free the subject's objects. */
-void *site_of_new(struct cork_mempool *mp);
-void site_of_free(struct cork_mempool *mp, void *object);
-
-/* Calls on the subject; of these, FREE alone takes a pointer. */
-enum call { FREE, NEW, VERIFY, CLEAR, TRIM, DONE };
-
-/* The violation that the last call was refused for. Its pointers point to the copies here. */
+/* The violation of the last refusal. Its pointers point to the copies here. */
 struct seen {
     struct cork_mempool_violation violation;
+    size_t count; /* calls of the handler */
     unsigned char found[16], expected[16];
     struct cork_mempool_object listed[16];
+    char name[CORK_MEMPOOL_NAME_SIZE_];
 };
 
 extern struct seen seen;
 
-/* Makes a call. Returns: whether it was refused. */
-bool is_refused(enum call call, void *pointer);
+/* What the handler does before it leaves; or NULL. */
+extern void (*refusal_inspects)(const struct cork_mempool_violation *violation);
 
-/* Makes a call without a handler, which is the end if it is refused. */
-void make(enum call call, void *pointer);
+/* Runs a statement, which a refusal leaves. seen.count says whether there was one. */
+#define RUN_UNTIL_REFUSED(statement)                                                               \
+    do {                                                                                           \
+        refusal_begins();                                                                          \
+        if (setjmp(refusal_exit) == 0) {                                                           \
+            statement;                                                                             \
+        }                                                                                          \
+        refusal_ends();                                                                            \
+    } while (0)
 
 /*
- * Makes a call that must be refused and must change nothing that can be seen, and checks all that
- * is said about it but the damage and the list. pointer: the violation's, and FREE's; is_freed: the
- * slot's object has been freed.
+ * Demands that a statement is refused, once, for a misuse of a kind, in a call of a pool with a
+ * pointer into a slot, or with CORK_MEMPOOL_NO_SLOT; that the violation says what there is to say
+ * of the pool; and that the pool, if it is live, is as before.
  */
-void refuse(enum call call, void *pointer, enum cork_mempool_violation_kind kind, size_t slot,
-            bool is_freed);
+#define CHECK_REFUSED(mp, kind, pointer, slot, statement)                                          \
+    do {                                                                                           \
+        refusal_notes((mp), (kind));                                                               \
+        RUN_UNTIL_REFUSED(statement);                                                              \
+        refusal_is_checked((mp), (kind), (pointer), (slot), #statement, __LINE__);                 \
+    } while (0)
 
-/* Says whether a return address is that of the call in site_of_new. */
-bool is_site_of_new(const void *site);
+/* The same for a free. */
+#define CHECK_FREE_REFUSED(mp, kind, pointer, slot)                                                \
+    CHECK_REFUSED(mp, kind, pointer, slot, cork_mempool_free((mp), (void *)(uintptr_t)(pointer)))
 
 /* Bytes that nobody may touch, touched behind a sanitizer's back. */
 unsigned char peek(const void *address);
 void poke(void *address, unsigned value);
+
+/* What the macros call. */
+extern jmp_buf refusal_exit;
+void refusal_begins(void);
+void refusal_ends(void);
+void refusal_notes(const struct cork_mempool *mp, enum cork_mempool_violation_kind kind);
+void refusal_is_checked(const struct cork_mempool *mp, enum cork_mempool_violation_kind kind,
+                        const void *pointer, size_t slot, const char *statement, int line);
 
 #endif /* CORK_MEMPOOL_TEST_REFUSALS_H */

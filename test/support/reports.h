@@ -3,8 +3,8 @@
 #define CORK_MEMPOOL_TEST_REPORTS_H
 
 /*
- * The reports that are expected, to the letter. Each is valid until the next of its kind is asked
- * for. A name of NULL is for a pool that has none.
+ * The reports that are expected, to the letter. Each is valid until the next is asked for. A name
+ * of NULL is for a pool that has none.
  */
 
 #include <stdbool.h>
@@ -14,29 +14,24 @@
 
 #define NO_NAME NULL
 
-/* Where a pool was before it was moved, for pool_report and dead_pointer_report; or NULL. */
-extern const struct cork_mempool *reported_origin;
+/* The report of a violation. Its message may be left out, and its call site: then so is the line
+ * that says where the refused call was made, as CHECK_ABORTS wants it. */
+const char *report_of(const struct cork_mempool_violation *violation);
 
-/* Of what is known no more than the pool. */
+/* Returns what a violation, apart from its call sites, says that it should not; or NULL. */
+const char *violation_difference(const struct cork_mempool_violation *seen,
+                                 const struct cork_mempool_violation *expected);
+
+/* The reports of pools without protections: of a refused call, of which no more is known than the
+ * pool; of one with a pointer into a slot; and of a leak, where the objects that are listed are
+ * objects[first], objects[first + step] and so on. */
 const char *pool_report(const char *message, const struct cork_mempool *mp, const char *name);
-
-/* Of a call with a pointer, of a pool that is not live. */
-const char *dead_pointer_report(const char *message, const struct cork_mempool *mp,
-                                const char *name, const void *pointer);
+const char *slot_report(const char *message, const struct cork_mempool *mp, const char *name,
+                        const void *pointer, size_t slot);
+const char *leak_report(const struct cork_mempool *mp, const char *name, size_t live_count,
+                        void *const *objects, size_t first, size_t step);
 
 /* Whether a pointer lies in no slot; regions of the heap may be each other's neighbours. */
 bool is_foreign(const struct cork_mempool *mp, const void *pointer);
-
-/* Of a pointer that lies in no slot. */
-const char *pointer_report(const char *message, const struct cork_mempool *mp, const char *name,
-                           const void *pointer);
-
-/* Of a pointer into a slot. */
-const char *slot_report(const char *message, const struct cork_mempool *mp, const char *name,
-                        const void *pointer, size_t slot);
-
-/* Of live objects; those that are listed are objects[first], objects[first + step] and so on. */
-const char *leak_report(const struct cork_mempool *mp, const char *name, size_t live_count,
-                        void *const *objects, size_t first, size_t step);
 
 #endif /* CORK_MEMPOOL_TEST_REPORTS_H */

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/*
+ * Uses of objects that are freed, or not written yet.
+ */
+
+#include <stdint.h>
+#include <string.h>
+
+#include "fixture.h"
+#include "misuse.h"
+
+GUARANTEE("a freed object is written, and found so by check, new, clear, trim or done",
+          {SEAL | WIPE | PARANOID, "write after free"}, {OTHERS, NOT_DETECTED},
+          {ASAN, "use-after-poison"}, {VALGRIND, "Invalid write"})
+
+MISUSE(first_byte_of_a_freed_object_is_written)
+{
+    call_free(&pool, object);
+    damage(object, 1);
+    check_pool();
+}
+
+MISUSE(middle_of_a_freed_object_is_written)
+{
+    call_free(&pool, object);
+    damage(object + object_size / 2, 1);
+    check_pool();
+}
+
+MISUSE(last_byte_of_a_freed_object_is_written)
+{
+    call_free(&pool, object);
+    damage(object + object_size - 1, 1);
+    check_pool();
+}
+
+MISUSE(whole_of_a_freed_object_is_written)
+{
+    call_free(&pool, object);
+    damage(object, object_size);
+    check_pool();
+}
+
+/* As by a loop over an array of stale pointers. */
+MISUSE(all_freed_objects_are_written)
+{
+    for (ptrdiff_t i = 20; i < 40; i++) {
+        call_free(&pool, neighbour(i));
+    }
+    for (ptrdiff_t i = 20; i < 40; i++) {
+        for (size_t j = 0; j < object_size; j++) {
+            write_byte(neighbour(i) + j, 1);
+        }
+    }
+    note_effect(true);
+    expected.written = neighbour(20);
+    check_pool();
+}
+
+MISUSE(freed_object_is_written_long_after)
+{
+    call_free(&pool, object);
+    use_pool_much();
+    damage(object, 1);
+    check_pool();
+}
+
+MISUSE(freed_object_is_written_before_reuse)
+{
+    call_free(&pool, object);
+    damage(object + object_size / 2, 1);
+    (void)is_issued_again(object);
+}
+
+MISUSE(freed_object_is_written_before_clear)
+{
+    call_free(&pool, object);
+    damage(object + object_size / 2, 1);
+    clear_pool();
+}
+
+MISUSE(freed_object_is_written_before_trim)
+{
+    call_free(&pool, object);
+    damage(object + object_size / 2, 1);
+    trim_pool();
+}
+
+MISUSE(freed_object_is_written_before_done)
+{
+    call_free(&pool, object);
+    free_all();
+    damage(object + object_size / 2, 1);
+    finalize_pool();
+}
+
+GUARANTEE("a zero is written to a freed object, where WIPE has left nothing else",
+          {SEAL, "write after free"}, {WIPE | PARANOID, ABSORBED}, {OTHERS, NOT_DETECTED},
+          {ASAN, "use-after-poison"}, {VALGRIND, "Invalid write"})
+
+MISUSE(zero_is_written_to_a_freed_object)
+{
+    call_free(&pool, object);
+    damage_with(object + object_size / 2, 0);
+    check_pool();
+}
+
+GUARANTEE("a freed object is written with what is there", {ALL, ABSORBED},
+          {ASAN, "use-after-poison"}, {VALGRIND, "Invalid write"})
+
+MISUSE(freed_object_is_written_with_what_is_there)
+{
+    call_free(&pool, object);
+    char *byte = object + object_size / 2;
+    damage_with(byte, read_byte(byte));
+    check_pool();
+}
+
+GUARANTEE("a freed object is made a link, to have a target issued in its stead",
+          {SEAL | WIPE | PARANOID, "write after free"}, {OTHERS, ABSORBED},
+          {ASAN, "use-after-poison"}, {VALGRIND, "Invalid write"})
+
+/* As an allocator would be attacked that keeps its free list in the objects. */
+MISUSE(freed_object_is_made_a_link_to_a_target)
+{
+    char *target = neighbour(10);
+
+    require(object_size >= sizeof(target));
+    call_free(&pool, object);
+    for (size_t i = 0; i < sizeof(target); i++) {
+        write_byte(object + i, ((const char *)&target)[i]);
+    }
+    note_effect(!is_issued_again(object));
+    check_pool();
+}
+
+GUARANTEE("a freed object is written after its memory was issued again", {ALL, NOT_DETECTED})
+
+MISUSE(freed_object_is_written_after_reuse)
+{
+    call_free(&pool, object);
+    require(is_issued_again(object));
+    memset(object, 7, object_size);
+    damage(object, 1);
+    check_pool();
+}
+
+GUARANTEE("the same, but so soon that its memory is still in quarantine", {QUARANTINE, ABSORBED},
+          {PARANOID, "write after free"}, {OTHERS, NOT_DETECTED})
+
+MISUSE(freed_object_is_written_after_a_new_one)
+{
+    take_all_free_slots();
+    call_free(&pool, object);
+    char *next = call_new(&pool);
+    memset(next, 7, object_size);
+    write_byte(object, 8);
+    note_effect(next[0] != 7);
+    check_pool();
+}
+
+GUARANTEE("a freed object is read", {WIPE | PARANOID, ABSORBED}, {OTHERS, NOT_DETECTED},
+          {ASAN, "use-after-poison"}, {VALGRIND, "Invalid read"})
+
+MISUSE(first_byte_of_a_freed_object_is_read)
+{
+    const char before = object[0];
+
+    call_free(&pool, object);
+    note_effect(read_byte(object) == before);
+}
+
+MISUSE(last_byte_of_a_freed_object_is_read)
+{
+    const char before = object[object_size - 1];
+
+    call_free(&pool, object);
+    note_effect(read_byte(object + object_size - 1) == before);
+}
+
+GUARANTEE("a freed object is read after its memory was issued again", {ALL, NOT_DETECTED})
+
+MISUSE(freed_object_is_read_after_reuse)
+{
+    call_free(&pool, object);
+    (void)is_issued_again(object);
+    memset(object, 7, object_size);
+    note_effect(read_byte(object) == 7);
+}
+
+GUARANTEE("a new object is read for what its memory's last owner left there",
+          {WIPE | PARANOID, ABSORBED}, {OTHERS, NOT_DETECTED})
+
+MISUSE(new_object_is_read_for_what_the_last_owner_left)
+{
+    const char before = object[0];
+
+    call_free(&pool, object);
+    (void)is_issued_again(object);
+    note_effect(read_byte(object) == before);
+}
+
+GUARANTEE("it is foreseen where the next objects will lie", {SHUFFLE | PARANOID, ABSORBED},
+          {OTHERS, NOT_DETECTED})
+
+/* Where the next objects will lie is what an attacker prepares memory for. */
+MISUSE(next_objects_are_foreseen)
+{
+    const char *last = call_new(&pool);
+    bool is_foreseen = true;
+
+    for (size_t i = 0; i < 8; i++) {
+        const char *next = call_new(&pool);
+
+        is_foreseen = is_foreseen && next == last + slot_size;
+        last = next;
+    }
+    note_effect(is_foreseen);
+}
+
+GUARANTEE("a new object is read before it was written", {ALL, NOT_DETECTED},
+          {MSAN, "use-of-uninitialized-value"},
+          {VALGRIND, "Conditional jump or move depends on uninitialised value(s)"})
+
+/* The program's further way depends on what nobody has written. */
+MISUSE(new_object_is_read_before_it_was_written)
+{
+    const char *first = call_new(&pool);
+    volatile int count = 0;
+
+    if (read_byte(first) != 0) {
+        count++;
+    }
+    note_effect(true);
+}
+
+GUARANTEE("an object of a reserved region is read after its pool was finalized", {ALL, FAULT},
+          {VALGRIND, "Invalid read"})
+
+MISUSE(object_is_read_after_done)
+{
+    free_all();
+    finalize_pool();
+    expect_fault(object, object_size);
+    read_byte(object);
+}
+
+GUARANTEE("an object of a reserved region is written after its pool was finalized, or after trim",
+          {ALL, FAULT}, {VALGRIND, "Invalid write"})
+
+MISUSE(object_is_written_after_done)
+{
+    free_all();
+    finalize_pool();
+    expect_fault(object, object_size);
+    write_byte(object, 1);
+}
+
+MISUSE(object_is_written_after_its_memory_was_given_back)
+{
+    free_all();
+    trim_pool();
+    expect_fault(object, object_size);
+    write_byte(object, 1);
+}

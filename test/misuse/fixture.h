@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef CORK_MEMPOOL_TEST_MISUSE_FIXTURE_H
+#define CORK_MEMPOOL_TEST_MISUSE_FIXTURE_H
+
+/*
+ * The pool that misuses are made on, full of live objects:
+ *
+ *     | some in the heap, but with GUARD |     | 70 in a reserved region, from first_object on |
+ *
+ * At the end of a misuse, whatever the misuse has not written itself must be as it was.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <libcork/core.h>
+
+extern struct cork_mempool pool;
+extern struct cork_mempool other_pool; /* for misuses that take two */
+extern size_t object_size;
+extern size_t slot_size;
+
+/* An object with more than 20 neighbours on both sides; its neighbour number n, which may be
+ * negative; the first and the last object of the reserved region. */
+extern char *object;
+char *neighbour(ptrdiff_t n);
+extern char *first_object;
+extern char *last_object;
+
+/* Options for a pool like it; init_other_pool initializes the other one by such options. */
+struct cork_mempool_options fixture_options(void);
+void init_other_pool(struct cork_mempool_options options);
+
+/* Says whether the pool has one of some protections. */
+bool has(unsigned protections);
+
+/* The calls of new, free and clear: each made in one place, which reports must name. */
+void *call_new(struct cork_mempool *mp);
+void call_free(struct cork_mempool *mp, void *pointer);
+void clear_pool(void);
+
+/* Calls visit for each live object of the pool. */
+void visit_pool(void (*visit)(void *user_data, void *visited), void *user_data);
+
+/* Checks the pool; a result of false is what CHECK_FAILS means. */
+void check_pool(void);
+
+void trim_pool(void);
+
+/* Finalizes the pool; or leaves it as it is, though it cannot be ended any more. */
+void finalize_pool(void);
+void lose_pool(void);
+
+/* Initializes the pool as if it had none of its objects. */
+void init_pool_again(void);
+
+struct cork_mempool_stats pool_stats(void);
+
+/* Frees all objects, or all but those in the slots from one on. */
+void free_all(void);
+void free_all_but(const char *kept, size_t count);
+
+/* The first slot of the second group that was never issued. */
+char *first_slot_never_issued(void);
+
+/* Takes objects until no slot is free in the memory that the pool has. */
+void take_all_free_slots(void);
+
+/* Takes an object and frees it, a thousand times. */
+void use_pool_much(void);
+
+/* Takes and frees objects until a slot is issued again; false: it was not. */
+bool is_issued_again(const char *slot);
+
+/* Accesses that a tool may report. */
+void write_byte(char *address, char value);
+char read_byte(const char *address);
+
+/* Changes bytes that are not the program's to change, each to another than it was; or one, to a
+ * value. They are set right before the pool is ended, or by mend_damage. */
+void damage(char *address, size_t size);
+void damage_with(char *address, char value);
+void mend_damage(void);
+
+/* The contents of all objects may be lost. */
+void give_up_contents(void);
+
+/* The misuse takes effect if this is so. Without any, it is absorbed. */
+void note_effect(bool is_so);
+
+/* Ends the misuse where pools like this leave no room for it. */
+void require(bool is_possible);
+
+/* An access that follows faults at one of so many addresses. */
+void expect_fault(const char *address, size_t size);
+
+/* What the refusal must say, apart from what follows from its kind. */
+struct expectation {
+    const struct cork_mempool *pool;
+    const void *pointer; /* as of the last call_free */
+    size_t slot;         /* in the other pool */
+    const void *moved_from;
+    const char *canary;       /* that is damaged, if one is; by default the one behind the object */
+    const char *canary_owner; /* by default, the object */
+    const char *written;      /* the freed object that is written; by default, the object */
+};
+extern struct expectation expected;
+
+/* The next call, by another way than call_new and call_free, is one on a pool. */
+void expect_call_on(const struct cork_mempool *mp, const void *pointer);
+
+/* What follows is for those who have misuses committed. */
+
+/* An object that the pool was populated with. */
+struct tracked {
+    char *start;
+    size_t slot; /* counted over the pool */
+    bool is_live;
+    bool is_written; /* by the misuse, so that its contents need not survive */
+};
+
+struct outcome {
+    bool is_impossible;
+    bool has_effect;
+    bool is_check_false;
+    bool is_over;          /* the program went on to its end */
+    size_t refusal_count;  /* calls of the handler */
+    const char *complaint; /* what was not as it must be, or NULL */
+    bool is_fault_expected;
+    uintptr_t fault_low, fault_end; /* the addresses that are expected, the end not included */
+    uintptr_t fault;                /* 0: there was none */
+    char report[16384];             /* that is expected */
+};
+extern struct outcome *outcome;
+
+struct fixture {
+    unsigned protections;
+    unsigned other_protections;
+    uint64_t seed;
+    struct tracked objects[150]; /* by their slots */
+    size_t count;
+    size_t heap_count; /* of them, those in the heap */
+    unsigned char canary[8];
+    bool is_pool_gone;
+    bool is_in_row; /* of calls, of which only the last is noted; visitors may not ask */
+    struct cork_mempool called; /* what the pool of the last call was before it */
+};
+extern struct fixture fixture;
+
+#define FIXTURE_NAME "populated pool"
+
+/* Populates the pool, commits a misuse, and ends the pool. */
+void fixture_play(void (*commit)(void), size_t size, unsigned protections, uint64_t seed);
+
+/* From the handler: leaves the refused call, which must have changed nothing. may_go_on: the pool
+ * is as it must be, so that it can be used and ended. */
+_Noreturn void fixture_leave(bool may_go_on);
+
+/* Says whether all live objects hold what they must. */
+bool fixture_is_intact(void);
+
+/* Returns what a violation says wrong, or NULL. */
+const char *fixture_complaint(const struct cork_mempool_violation *violation);
+
+/* A byte that no tool is told of. */
+char spied_byte(const char *address);
+
+#endif /* CORK_MEMPOOL_TEST_MISUSE_FIXTURE_H */

@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/*
+ * Calls at the wrong time, and what a whole pool is asked or told wrongly.
+ */
+
+#include <errno.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fixture.h"
+#include "misuse.h"
+
+GUARANTEE("a pool is finalized while objects are live; the first 16 are listed",
+          {ALL, "leak at done"})
+
+MISUSE(pool_is_finalized_with_an_object_live)
+{
+    free_all_but(object, 1);
+    cork_mempool_done(&pool);
+}
+
+MISUSE(pool_is_finalized_with_17_objects_live)
+{
+    free_all_but(object, 17);
+    cork_mempool_done(&pool);
+}
+
+MISUSE(pool_is_finalized_with_all_objects_live)
+{
+    free_all_but(first_object, 128);
+    cork_mempool_done(&pool);
+}
+
+MISUSE(pool_is_finalized_before_anything_is_freed)
+{
+    cork_mempool_done(&pool);
+}
+
+static void visit_nothing(void *user_data, void *visited)
+{
+    (void)user_data;
+    (void)visited;
+}
+
+/* Every call of a pool that is not live, with the pointer that its report shows. */
+#define EACH_CALL(CALL)                                                                            \
+    CALL(new_is_called, NULL, (void)!cork_mempool_new(mp))                                         \
+    CALL(free_is_called, object, cork_mempool_free(mp, object))                                    \
+    CALL(free_of_null_is_called, NULL, cork_mempool_free(mp, NULL))                                \
+    EACH_CALL_BUT_NEW_AND_FREE(CALL)
+
+#define EACH_CALL_BUT_NEW_AND_FREE(CALL)                                                           \
+    CALL(done_is_called, NULL, cork_mempool_done(mp))                                              \
+    CALL(check_is_called, NULL, (void)!cork_mempool_check(mp))                                     \
+    CALL(stats_is_called, NULL, cork_mempool_stats(mp, &(struct cork_mempool_stats){0}))           \
+    CALL(owns_is_called, object, (void)!cork_mempool_owns(mp, object))                             \
+    CALL(foreach_is_called, NULL, cork_mempool_foreach(mp, visit_nothing, NULL))                   \
+    CALL(clear_is_called, NULL, cork_mempool_clear(mp))                                            \
+    CALL(trim_is_called, NULL, cork_mempool_trim(mp))
+
+GUARANTEE("a finalized pool is used", {ALL, "use after done"})
+
+#define CALL_AFTER_DONE(name, pointer, call)                                                       \
+    MISUSE(name##_after_done)                                                                      \
+    {                                                                                              \
+        struct cork_mempool *const mp = &pool;                                                     \
+                                                                                                   \
+        free_all();                                                                                \
+        finalize_pool();                                                                           \
+        expect_call_on(mp, pointer);                                                               \
+        call;                                                                                      \
+    }
+EACH_CALL(CALL_AFTER_DONE)
+
+GUARANTEE("a zeroed pool is used, or one that was zeroed while it was live",
+          {ALL, "use before init"})
+
+#define CALL_BEFORE_INIT(name, pointer, call)                                                      \
+    MISUSE(name##_before_init)                                                                     \
+    {                                                                                              \
+        struct cork_mempool *const mp = &other_pool;                                               \
+                                                                                                   \
+        memset(mp, 0, sizeof(*mp));                                                                \
+        expect_call_on(mp, pointer);                                                               \
+        call;                                                                                      \
+    }
+EACH_CALL(CALL_BEFORE_INIT)
+
+MISUSE(live_pool_is_zeroed)
+{
+    memset(&pool, 0, sizeof(pool));
+    lose_pool();
+    call_new(&pool);
+}
+
+GUARANTEE("a pool that was never written is used, but for free", {ALL, "not a pool"})
+
+/* The bytes make pointers that lead nowhere. */
+#define CALL_ON_GARBAGE(name, pointer, call)                                                       \
+    MISUSE(name##_on_garbage)                                                                      \
+    {                                                                                              \
+        struct cork_mempool *const mp = &other_pool;                                               \
+                                                                                                   \
+        memset(mp, 64, sizeof(*mp));                                                               \
+        expect_call_on(mp, pointer);                                                               \
+        call;                                                                                      \
+    }
+CALL_ON_GARBAGE(new_is_called, NULL, (void)!cork_mempool_new(mp))
+EACH_CALL_BUT_NEW_AND_FREE(CALL_ON_GARBAGE)
+
+GUARANTEE("a pool was moved after its first object, and is asked for one, finalized or checked",
+          {ALL, "not a pool"})
+
+/* The nearest that a program can come to a pool that lives on: its objects stay where they are. */
+static void move_pool(void)
+{
+    memcpy(&other_pool, &pool, sizeof(pool));
+    expected.moved_from = &pool;
+    expect_call_on(&other_pool, NULL);
+}
+
+MISUSE(new_is_called_on_a_moved_pool)
+{
+    call_free(&pool, object);
+    move_pool();
+    call_new(&other_pool);
+}
+
+MISUSE(done_is_called_on_a_moved_pool)
+{
+    free_all();
+    move_pool();
+    cork_mempool_done(&other_pool);
+}
+
+MISUSE(check_is_called_on_a_moved_pool)
+{
+    move_pool();
+    (void)!cork_mempool_check(&other_pool);
+}
+
+GUARANTEE("a pool was moved after its first object, which is freed to the copy",
+          {DEFAULT, NOT_DETECTED}, {OTHERS, "not a pool"}, {VALGRIND, "not a pool"})
+
+MISUSE(free_is_called_on_a_moved_pool)
+{
+    /* Frees are fast, and look no further, where the last one was near. */
+    call_free(&pool, neighbour(1));
+    move_pool();
+    call_free(&other_pool, object);
+    /* The pool takes the object for a live one, and its copy does not. */
+    note_effect(true);
+    lose_pool();
+}
+
+GUARANTEE(
+    "a pool is called by its own constructor, destructor or source; trimmed or finalized while it is visited",
+    {ALL, "use during another call"})
+
+/* Options for a pool with callbacks: SEAL stands for what contradicts these. */
+static struct cork_mempool_options options_with_callbacks(void)
+{
+    struct cork_mempool_options options = fixture_options();
+
+    if (has(CORK_MEMPOOL_WIPE | CORK_MEMPOOL_GUARD)) {
+        options.protections &= ~(CORK_MEMPOOL_WIPE | CORK_MEMPOOL_GUARD);
+        options.protections |= CORK_MEMPOOL_SEAL;
+    }
+    return options;
+}
+
+static int construct_and_call_new(void *user_data, void *constructed)
+{
+    (void)user_data;
+    (void)constructed;
+    call_new(&other_pool);
+    return 0;
+}
+
+MISUSE(pool_is_called_by_its_constructor)
+{
+    struct cork_mempool_options options = options_with_callbacks();
+
+    options.init_object = construct_and_call_new;
+    init_other_pool(options);
+    call_new(&other_pool);
+}
+
+static void destruct_and_trim(void *user_data, void *destructed)
+{
+    (void)user_data;
+    (void)destructed;
+    cork_mempool_trim(&other_pool);
+}
+
+MISUSE(pool_is_called_by_its_destructor)
+{
+    struct cork_mempool_options options = options_with_callbacks();
+
+    options.done_object = destruct_and_trim;
+    init_other_pool(options);
+    call_free(&other_pool, call_new(&other_pool));
+    cork_mempool_done(&other_pool);
+}
+
+static void *acquire_and_check(void *source_data, size_t size, size_t alignment)
+{
+    (void)source_data;
+    (void)size;
+    (void)alignment;
+    (void)!cork_mempool_check(&other_pool);
+    return NULL;
+}
+
+static void *acquire_misaligned(void *source_data, size_t size, size_t alignment)
+{
+    char *memory = malloc(size + alignment);
+
+    (void)source_data;
+    return memory == NULL ? NULL : memory + 1;
+}
+
+static void release_misaligned(void *source_data, void *memory, size_t size)
+{
+    (void)source_data;
+    (void)size;
+    free((char *)memory - 1);
+}
+
+static void call_new_with_source(void *(*acquire)(void *, size_t, size_t))
+{
+    const struct cork_mempool_source source = {acquire, release_misaligned};
+    struct cork_mempool_options options = options_with_callbacks();
+
+    options.source = &source;
+    init_other_pool(options);
+    call_new(&other_pool);
+}
+
+MISUSE(pool_is_called_by_its_source)
+{
+    call_new_with_source(acquire_and_check);
+}
+
+static void visit_and_trim(void *user_data, void *visited)
+{
+    (void)visited;
+    cork_mempool_trim(user_data);
+}
+
+MISUSE(pool_is_trimmed_while_visited)
+{
+    visit_pool(visit_and_trim, &pool);
+}
+
+static void visit_and_finalize(void *user_data, void *visited)
+{
+    call_free(user_data, visited);
+    cork_mempool_done(user_data);
+}
+
+MISUSE(pool_is_finalized_while_visited)
+{
+    init_other_pool(fixture_options());
+    call_new(&other_pool);
+    cork_mempool_foreach(&other_pool, visit_and_finalize, &other_pool);
+}
+
+GUARANTEE("a source gives memory that is not aligned as it was asked for",
+          {ALL, "misaligned memory from a source"})
+
+MISUSE(source_gives_misaligned_memory)
+{
+    call_new_with_source(acquire_misaligned);
+}
+
+GUARANTEE("a live pool is initialized again", {ALL, NOT_DETECTED})
+
+MISUSE(live_pool_is_initialized_again)
+{
+    init_pool_again();
+    note_effect(!cork_mempool_owns(&pool, object));
+}
+
+GUARANTEE("a pool's own fields are overwritten", {ALL, CHECK_FAILS})
+
+MISUSE(free_list_is_overwritten)
+{
+    static struct cork_mempool_group fake;
+
+    pool.newest->free_list = &fake;
+    check_pool();
+    lose_pool();
+}
+
+MISUSE(stride_is_overwritten)
+{
+    pool.geometry.stride++;
+    check_pool();
+    pool.geometry.stride--;
+}
+
+GUARANTEE(
+    "more is asked for than a limit, a buffer or memory holds: NULL, ENOMEM; objects of no size take a byte; contradictory options: false, EINVAL",
+    {ALL, ABSORBED})
+
+static void note_if_more_is_issued(void)
+{
+    errno = 0;
+    const void *issued = call_new(&other_pool);
+    note_effect(issued != NULL || errno != ENOMEM);
+}
+
+MISUSE(more_objects_are_asked_for_than_the_limit)
+{
+    struct cork_mempool_options options = fixture_options();
+
+    options.max_objects = 10;
+    init_other_pool(options);
+    for (size_t i = 0; i < options.max_objects; i++) {
+        note_effect(call_new(&other_pool) == NULL);
+    }
+    note_if_more_is_issued();
+    cork_mempool_clear(&other_pool);
+    cork_mempool_done(&other_pool);
+}
+
+MISUSE(more_objects_are_asked_for_than_a_buffer_holds)
+{
+    static char buffer[256 * 1024];
+    struct cork_mempool_options options = fixture_options();
+
+    options.buffer = buffer;
+    options.buffer_size = sizeof(buffer);
+    options.protections &= ~CORK_MEMPOOL_GUARD;
+    init_other_pool(options);
+    note_effect(call_new(&other_pool) == NULL);
+    while (call_new(&other_pool) != NULL) {
+    }
+    note_if_more_is_issued();
+    cork_mempool_clear(&other_pool);
+    cork_mempool_done(&other_pool);
+}
+
+MISUSE(larger_objects_are_asked_for_than_memory_holds)
+{
+    cork_mempool_init_size(&other_pool, SIZE_MAX);
+    note_if_more_is_issued();
+    cork_mempool_init_size(&other_pool, SIZE_MAX / 2 + 1);
+    note_if_more_is_issued();
+    cork_mempool_done(&other_pool);
+}
+
+MISUSE(objects_of_no_size_are_asked_for)
+{
+    struct cork_mempool_options options = fixture_options();
+
+    options.element_size = 0;
+    init_other_pool(options);
+    char *one = call_new(&other_pool);
+    char *other = call_new(&other_pool);
+    write_byte(one, 1);
+    write_byte(other, 2);
+    note_effect(one == other || read_byte(one) != 1);
+    cork_mempool_clear(&other_pool);
+    cork_mempool_done(&other_pool);
+}
+
+/* The pool that is not initialized is live: that it goes on shows that it was not touched. */
+static void note_if_valid(struct cork_mempool_options options)
+{
+    errno = 0;
+    note_effect(cork_mempool_init_with(&pool, &options) || errno != EINVAL);
+}
+
+MISUSE(options_contradict_each_other)
+{
+    struct cork_mempool_options unknown[2] = {fixture_options(), fixture_options()};
+    struct cork_mempool_options misaligned = fixture_options();
+    struct cork_mempool_options without_buffer = fixture_options();
+    struct cork_mempool_options large = fixture_options();
+
+    unknown[0].protections |= 0x80u;
+    unknown[1].protections |= 0x8000u;
+    misaligned.alignment = 3;
+    without_buffer.buffer_size = 4096;
+    large.element_size = SIZE_MAX / 2 + 1;
+    note_if_valid(unknown[0]);
+    note_if_valid(unknown[1]);
+    note_if_valid(misaligned);
+    note_if_valid(without_buffer);
+    note_if_valid(large);
+}

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/*
+ * The violation handler: what it may do, how often it is called, and what comes of one that
+ * returns, leaves, or misuses its pool in its turn.
+ */
+
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "test/support/harness.h"
+#include "test/support/pools.h"
+#include "test/support/refusals.h"
+#include "test/support/reports.h"
+
+static struct cork_mempool mp;
+static void *objects[200];
+
+static void ignore(const struct cork_mempool_violation *violation)
+{
+    (void)violation;
+}
+
+TEST(installing_a_handler_returns_the_one_before)
+{
+    CHECK(cork_mempool_on_violation(ignore) == NULL);
+    CHECK(cork_mempool_on_violation(ignore) == ignore);
+    CHECK(cork_mempool_on_violation(NULL) == ignore);
+    CHECK(cork_mempool_on_violation(NULL) == NULL);
+}
+
+static void count_visit(void *user_data, void *object)
+{
+    CHECK(object != NULL);
+    ++*(size_t *)user_data;
+}
+
+static size_t expected_live_count;
+
+static void inspect(const struct cork_mempool_violation *violation)
+{
+    size_t visited = 0;
+
+    CHECK_POINTER(violation->pool, &mp);
+    CHECK(cork_mempool_check(&mp));
+    CHECK_EQUAL(stats_of(&mp).live_count, expected_live_count);
+    CHECK(!cork_mempool_owns(&mp, violation->pointer));
+    cork_mempool_foreach(&mp, count_visit, &visited);
+    CHECK_EQUAL(visited, expected_live_count);
+}
+
+TEST(a_handler_may_inspect_the_pool_that_it_is_told_of)
+{
+    refusal_inspects = inspect;
+    expected_live_count = 100;
+    for (size_t i = 0; i < COUNT_OF(all_protections); i++) {
+        const struct cork_mempool_options options = {.element_size = 24,
+                                                     .protections = all_protections[i]};
+
+        CHECK(cork_mempool_init_with(&mp, &options));
+        take_objects(&mp, objects, 200);
+        give_objects(&mp, objects, 100);
+        RUN_UNTIL_REFUSED(cork_mempool_free(&mp, objects[5]));
+        CHECK_EQUAL(seen.violation.kind, CORK_MEMPOOL_DOUBLE_FREE);
+        RUN_UNTIL_REFUSED(cork_mempool_free(&mp, (char *)objects[150] + 1));
+        CHECK_EQUAL(seen.violation.kind, CORK_MEMPOOL_INTERIOR_POINTER);
+        RUN_UNTIL_REFUSED(cork_mempool_done(&mp));
+        CHECK_EQUAL(seen.violation.kind, CORK_MEMPOOL_LEAK);
+        cork_mempool_clear(&mp);
+        exercise(&mp, 200);
+    }
+}
+
+static int construct_with_free(void *user_data, void *object)
+{
+    (void)user_data;
+    cork_mempool_free(&mp, object);
+    return 0;
+}
+
+/* The call in which the refused one was made has ended when the handler runs. */
+TEST(a_handler_may_inspect_a_pool_that_was_called_during_another_call)
+{
+    const struct cork_mempool_options options = {.element_size = 24,
+                                                 .init_object = construct_with_free};
+
+    refusal_inspects = inspect;
+    CHECK(cork_mempool_init_with(&mp, &options));
+    for (size_t i = 0; i < 10; i++) {
+        RUN_UNTIL_REFUSED((void)!cork_mempool_new(&mp));
+        CHECK_EQUAL(seen.violation.kind, CORK_MEMPOOL_BUSY);
+    }
+    cork_mempool_done(&mp);
+}
+
+/* Has a free refused so many frames of some bytes further down the stack. */
+__attribute__((noinline)) static void is_refused_below(size_t frame_count, size_t frame_size)
+{
+    char room[frame_size];
+
+    __asm__ volatile("" : : "r"(room) : "memory");
+    if (frame_count > 0) {
+        is_refused_below(frame_count - 1, frame_size);
+    } else {
+        RUN_UNTIL_REFUSED(cork_mempool_free(&mp, &mp));
+        CHECK_EQUAL(seen.count, 1);
+    }
+    __asm__ volatile("" : : "r"(room) : "memory");
+}
+
+/* A handler that is called while an earlier one has not returned may be one that misuses the pool
+ * again and again. Those that were left by longjmp must not count. */
+TEST(a_handler_is_called_each_time_from_wherever_on_the_stack_it_was_left)
+{
+    uint64_t random = test_seed();
+
+    cork_mempool_init_size(&mp, 24);
+    for (size_t i = 0; i < 1000; i++) {
+        is_refused_below(0, 16);
+        is_refused_below(i % 63, 16);
+        is_refused_below((size_t)(test_random(&random) % 1000), 16);
+    }
+    for (size_t i = 1000; i > 0; i--) {
+        is_refused_below(i, 16);
+    }
+    /* Each time 32 KiB below the last, as from stacks of their own. */
+    for (size_t i = 0; i < 100; i++) {
+        is_refused_below(i, (size_t)32 * 1024);
+    }
+    CHECK_ABORTS(slot_report("free of a foreign pointer", &mp, NO_NAME, &mp, CORK_MEMPOOL_NO_SLOT),
+                 cork_mempool_free(&mp, &mp));
+    cork_mempool_done(&mp);
+}
+
+static void say_kind(const struct cork_mempool_violation *violation)
+{
+    fprintf(stderr, "handler: %d\n", (int)violation->kind);
+}
+
+TEST(a_handler_that_returns_is_called_once_and_then_the_process_aborted)
+{
+    char expected[4096];
+
+    cork_mempool_init(&mp, long long);
+    take_objects(&mp, objects, 20);
+    snprintf(expected, sizeof(expected), "handler: 5\n%s",
+             leak_report(&mp, "long long", 20, objects, 0, 1));
+    cork_mempool_on_violation(say_kind);
+    CHECK_ABORTS(expected, cork_mempool_done(&mp));
+    CHECK(cork_mempool_on_violation(NULL) == say_kind);
+    CHECK_ABORTS(expected + strlen("handler: 5\n"), cork_mempool_done(&mp));
+    give_objects(&mp, objects, 20);
+    cork_mempool_done(&mp);
+}
+
+/* How the handler misuses its pool. */
+static void (*misuse_again)(void *pointer);
+
+static void call_free(void *pointer)
+{
+    cork_mempool_free(&mp, pointer);
+}
+
+static void call_done(void *pointer)
+{
+    (void)pointer;
+    cork_mempool_done(&mp);
+}
+
+static void say_kind_and_misuse(const struct cork_mempool_violation *violation)
+{
+    say_kind(violation);
+    misuse_again(objects[0]);
+}
+
+/* What is called 64 times must be said as often; then comes the first violation's line, and the
+ * report of the last. */
+static void misuses_of_a_handler_end(void (*misuse)(void *), int kind, const char *last_report)
+{
+    static char expected[16384];
+    size_t length = 0;
+
+    misuse_again = misuse;
+    for (int i = 0; i < 64; i++) {
+        length += (size_t)snprintf(expected + length, sizeof(expected) - length, "handler: %d\n",
+                                   i == 0 ? CORK_MEMPOOL_DOUBLE_FREE : kind);
+    }
+    snprintf(expected + length, sizeof(expected) - length, "%s%s",
+             slot_report("double free", &mp, "long long", objects[0], 0), last_report);
+    CHECK_ABORTS(expected, cork_mempool_free(&mp, objects[0]));
+}
+
+TEST(a_handler_that_misuses_its_pool_ends_in_abort)
+{
+    static char last_report[4096];
+
+    cork_mempool_init(&mp, long long);
+    take_objects(&mp, objects, 20);
+    cork_mempool_free(&mp, objects[0]);
+    cork_mempool_on_violation(say_kind_and_misuse);
+    strcpy(last_report, slot_report("double free", &mp, "long long", objects[0], 0));
+    misuses_of_a_handler_end(call_free, CORK_MEMPOOL_DOUBLE_FREE, last_report);
+    strcpy(last_report, leak_report(&mp, "long long", 19, objects, 1, 1));
+    misuses_of_a_handler_end(call_done, CORK_MEMPOOL_LEAK, last_report);
+    cork_mempool_on_violation(NULL);
+    cork_mempool_clear(&mp);
+    cork_mempool_done(&mp);
+}
