@@ -16,6 +16,7 @@
 
 #include "test/support/harness.h"
 #include "test/support/pools.h"
+#include "test/support/refusals.h"
 #include "test/support/reports.h"
 
 #define NAME         "reentrant"
@@ -252,14 +253,14 @@ static void call_is_refused(const struct way *way, unsigned protections, bool ha
     issued_count = 0;
     place = way->place;
     CHECK_ABORTS(report(pointer, SIZE, protections != 0), act(way->act));
-    CATCH(act(way->act));
+    RUN_UNTIL_REFUSED(act(way->act));
     CHECK_EQUAL(place, NOWHERE);
-    CHECK_EQUAL(caught.kind, CORK_MEMPOOL_BUSY);
-    CHECK_STRING(caught.message, "use during another call");
-    CHECK_POINTER(caught.pool, &mp);
-    CHECK_POINTER(caught.pointer, pointer);
-    CHECK_EQUAL(caught.slot, CORK_MEMPOOL_NO_SLOT);
-    CHECK_EQUAL(caught.element_size, SIZE);
+    CHECK_EQUAL(seen.violation.kind, CORK_MEMPOOL_BUSY);
+    CHECK_STRING(seen.violation.message, "use during another call");
+    CHECK_POINTER(seen.violation.pool, &mp);
+    CHECK_POINTER(seen.violation.pointer, pointer);
+    CHECK_EQUAL(seen.violation.slot, CORK_MEMPOOL_NO_SLOT);
+    CHECK_EQUAL(seen.violation.element_size, SIZE);
     use_and_end(way->live_count + issued_count);
 }
 
@@ -344,8 +345,11 @@ TEST(a_pool_that_was_moved_during_a_call_is_no_pool)
 {
     CHECK(cork_mempool_init_with(
         &mp, OPTIONS(.element_size = SIZE, .init_object = construct_in_a_copy)));
-    reported_origin = &mp;
-    CHECK_ABORTS(pool_report("not a pool", &moved, NO_NAME), (void)!cork_mempool_new(&mp));
+    CHECK_ABORTS(report_of(&(struct cork_mempool_violation){.kind = CORK_MEMPOOL_NOT_A_POOL,
+                                                            .pool = &moved,
+                                                            .moved_from = &mp,
+                                                            .slot = CORK_MEMPOOL_NO_SLOT}),
+                 (void)!cork_mempool_new(&mp));
     cork_mempool_done(&mp);
 }
 

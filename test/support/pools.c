@@ -20,9 +20,6 @@ const unsigned all_protections[PROTECTIONS_COUNT] = {
     CORK_MEMPOOL_PARANOID | CORK_MEMPOOL_SEAL,
 };
 
-struct cork_mempool_violation caught;
-jmp_buf catch_place;
-
 size_t page_size(void)
 {
     return (size_t)sysconf(_SC_PAGESIZE);
@@ -167,15 +164,3 @@ static void release(void *source_data, void *memory, size_t size)
 }
 
 const struct cork_mempool_source plain_source = {acquire, release};
-
-static void leave(const struct cork_mempool_violation *violation)
-{
-    caught = *violation;
-    longjmp(catch_place, 1);
-}
-
-cork_mempool_violation_handler *catch_begins(void)
-{
-    memset(&caught, 0, sizeof(caught));
-    return leave;
-}

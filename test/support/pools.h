@@ -6,7 +6,6 @@
  * What the tests of pools share.
  */
 
-#include <setjmp.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -74,24 +73,6 @@ void exercise(struct cork_mempool *mp, size_t count);
 int construct_nothing(void *user_data, void *object);
 void destruct_nothing(void *user_data, void *object);
 extern const struct cork_mempool_source plain_source;
-
-/*
- * CATCH runs a statement, which a violation leaves by longjmp; caught is the violation, and 0 its
- * kind where there was none.
- */
-extern struct cork_mempool_violation caught;
-
-#define CATCH(statement)                                                                           \
-    do {                                                                                           \
-        cork_mempool_on_violation(catch_begins());                                                 \
-        if (setjmp(catch_place) == 0) {                                                            \
-            statement;                                                                             \
-        }                                                                                          \
-        cork_mempool_on_violation(NULL);                                                           \
-    } while (0)
-
-extern jmp_buf catch_place;
-cork_mempool_violation_handler *catch_begins(void);
 
 #if defined(__cplusplus)
 } /* extern "C" */
