@@ -42,21 +42,25 @@ class FuzzRun(unittest.TestCase):
                    "# fails at: --driver=t /c/crash-1\n# seen: it\n"
                    "To explain it: ./tools/bazel run --config=ubsan //fuzz:explain -- --driver=t /c/crash-1\n"
                    "To minimize it: ./tools/bazel run --config=ubsan //fuzz:minimize -- --driver=t /c/crash-1")
-        self.check("# __msan_warning\n" + WRITTEN % "crash-1" + "exit 77", 1,
-                   r"(.+\n)+To explain it: \S+ run --config=msan //fuzz:explain .+\n.+ --config=msan //fuzz:minimize .+")
-        self.check("# __asan_report\n" + WRITTEN % "crash-1" + "exit 77", 1,
-                   r"(.+\n)+To explain it: \S+ run //fuzz:explain .+\n.+ run //fuzz:minimize .+")
-        self.explain("print('# passes here')")
-        self.check("echo '==1=='; printf 'it, pool 3, all\n  expected: a\n  seen: b\n  program:\n    new 3\n    free 3 1\n'; "
-                   + WRITTEN % "crash-1" + "exit 77", 1, r"(.+\n)+The input .+\n# passes here\n# fails at: free 3 1\n"
-                   r"# pool:     3\n# expected: a\n# seen:     b\nTo explain it: .+\nTo minimize it: .+")
-        self.explain("raise SystemExit(2)")
-        self.check(WRITTEN % "crash-1" + "exit 77", 1, f"(.+\n)+The.+\nTo replay it: {self.here}/t_bin /c/crash-1")
         self.check(PULSE + "exit 3", 1, f".+\nlibFuzzer failed with status 3: {facts}")
         self.check("exit 0", 1, ".+\nlibFuzzer failed with status 0: 0:00:00/0:01:00  0 executions .+")
         self.check(PULSE + "trap 'exit 72' INT; kill -INT $PPID; sleep 9 >/dev/null 2>&1 & wait", 0,
                    f".+\ninterrupted: {facts}")
         self.check(PULSE + "printf aaaaaaaa 1<>$FUZZ_EXECUTIONS_FILE", 0, ".+\nno .+  7,016,996,765,293,4.+")
+
+    def test_a_crash_ends_with_what_failed_and_with_commands_of_the_same_build(self):
+        self.check("# __msan_warning\n" + WRITTEN % "crash-1" + "exit 77", 1,
+                   r"(.+\n)+To explain it: \S+ run --config=msan //fuzz:explain .+\n.+ --config=msan //fuzz:minimize .+")
+        self.check("# __asan_report\n" + WRITTEN % "crash-1" + "exit 77", 1,
+                   r"(.+\n)+To explain it: \S+ run //fuzz:explain .+\n.+ run //fuzz:minimize .+")
+        reported = ("printf 'it, pool 3, all\n  expected: a\n  seen: b\n  program:\n    new 3\n    free 3 1\n'; "
+                    + WRITTEN % "crash-1" + "exit 77")
+        says = r"# fails at: free 3 1\n# pool:     3\n# expected: a\n# seen:     b\n"
+        self.check(reported, 1, r"(.+\n)+The input .+\n# fails at: --driver=t .+\n# seen: it\nTo explain it: .+\n.+")
+        self.explain("print('# passes here')")
+        self.check(reported, 1, rf"(.+\n)+The input .+\n# passes here\n{says}To explain it: .+\nTo minimize it: .+")
+        self.explain("raise SystemExit(2)")
+        self.check(reported, 1, rf"(.+\n)+The input .+\n{says}To replay it: {self.here}/t_bin /c/crash-1")
 
     def test_arguments_are_understood_or_refused(self):
         self.check('echo "$@"', 1, ".+\n-.+/k-crashes/t/ -timeout=25 -max_total_time=0 -runs=1 -- /.+/k seeds\n"

@@ -77,10 +77,9 @@ def in_parallel(jobs, function, tasks):
 
 
 class Builder:
-    """Compiles for all bugs what no patch changes, and for each bug the rest."""
+    """Compiles for all bugs the library, the engine, the replay and the drivers, and for each bug what it changes."""
 
     def __init__(self, compiler, scratch, options, sanitizers):
-        """The common part is the library and fuzz/: the engine, the replay, the corpora's drivers."""
         self.compiler, self.scratch, self.is_fuzzing = compiler, scratch, options.hunt is not None
         self.objects = {}  # of each sanitizer, by sources
         paths = [path for room in ("src", "fuzz/engine", "fuzz/targets") for path in sorted(ROOT.glob(f"{room}/*.c"))]
@@ -191,9 +190,7 @@ def judge_all(bugs, builder, options):
         try:
             with tempfile.TemporaryDirectory(dir=builder.scratch) as directory:
                 program = builder.build(bug, pathlib.Path(directory))
-                if options.hunt:
-                    return True, hunt(program, bug, options)
-                return True, f"{name}: {replay(program, bug)}"
+                return True, hunt(program, bug, options) if options.hunt else f"{name}: {replay(program, bug)}"
         except Failure as failure:
             return False, f"FAILED: {name}: {failure}"
 

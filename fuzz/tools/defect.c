@@ -41,12 +41,6 @@ static bool init(union subject_pool *pool, const struct subject_init *how)
     return subject_cork.init(pool, how);
 }
 
-static void hang(void)
-{
-    for (volatile bool is_hanging = true; is_hanging;) {
-    }
-}
-
 static void overflow(void)
 {
     volatile char *memory = malloc(8);
@@ -65,7 +59,8 @@ static void before_call(enum subject_call call)
     } else if (call == SUBJECT_CLEAR && seen.live_count >= 3 && has("crash")) {
         raise(SIGSEGV);
     } else if (call == SUBJECT_NEW && seen.live_count >= 2 && has("hang")) {
-        hang();
+        for (volatile bool is_hanging = true; is_hanging;) {
+        }
     } else if (call == SUBJECT_NEW && seen.live_count >= 1 && has("overflow")) {
         overflow();
     }

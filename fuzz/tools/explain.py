@@ -44,12 +44,11 @@ class Effect:
 
     def takes(self, other):
         """Says whether the other is the same of the next neighbour; it is then a part of this one."""
-        if None in self.born + other.born or (self.what, self.result) != (other.what, other.result):
+        last, born = self.born[1], other.born[0]
+        if not last or not born or (self.what, self.result, last[0]) != (other.what, other.result, born[0]) or \
+                abs(born[1] - last[1]) != 1:
             return False
-        (pool, first), (_, last), (other_pool, birth) = *self.born, other.born[0]
-        if pool != other_pool or birth - last not in ([-1, 1] if first == last else [1 if first < last else -1]):
-            return False
-        self.names[1], self.born[1] = other.names[0], other.born[0]
+        self.names[1], self.born[1] = other.names[0], born
         return True
 
     def __str__(self):
@@ -64,7 +63,11 @@ class Run:
         self.on_run("0x00")
         for event in events:
             word, _, rest = event.partition(" ")
-            getattr(self, f"on_{word}", lambda _, event=event: self.head.append(event))(rest)
+            handler = getattr(self, f"on_{word}", None)
+            if handler:
+                handler(rest)
+            else:
+                self.head.append(event)  # options, not an event
 
     def on_run(self, protections):
         self.head = [f", protections {protections}" if int(protections, 16) else ""]
@@ -95,16 +98,16 @@ class Run:
         self.steps[-1].append(Effect(what, *self.locate(pool, int(address, 16))))
 
     def on_call(self, text):
-        depth, self.pool, address, what = text.split(" ", 3)
+        number, self.pool, address, what = text.split(" ", 3)
         is_pointed = what in ("free", "owns")
         effect = Effect(what, *(self.locate(self.pool, int(address, 16)) if is_pointed else ()))
         effect.result = "does not return"
-        self.calls[depth] = effect
+        self.calls[number] = effect
         self.steps[-1].append(effect)
 
     def on_return(self, text):
-        depth, pool, address, result = text.split(" ", 3)
-        effect = self.calls[depth]
+        number, pool, address, result = text.split(" ", 3)
+        effect = self.calls[number]
         effect.result = result
         is_quiet = (effect.what, result) in (("stats", ""), ("check", "true"))
         if effect.what.startswith("init"):
@@ -130,7 +133,9 @@ class Run:
 
     def operation(self):
         """Returns the last that began."""
-        return "the end" if self.end is not None else self.operations[len(self.steps) - 1] if self.steps else "the start"
+        if self.end is not None:
+            return "the end"
+        return self.operations[len(self.steps) - 1] if self.steps else "the start"
 
     def locate(self, pool, address):
         """Returns an address's name, and of what was born if it is an object."""
@@ -180,7 +185,7 @@ def limit():
 
 
 def trace(path, command, driver, data):
-    """Returns how tracer.c ends, None for a timeout, and what it writes."""
+    """Returns how tracer.c ends, and what it writes."""
     process = subprocess.Popen([TRACER, command, driver], preexec_fn=limit, stdin=subprocess.PIPE,
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
@@ -194,31 +199,32 @@ def trace(path, command, driver, data):
     return process.returncode, output, report
 
 
-def failure(status, report):
-    """Returns the lines that tell how a run failed: the model's difference, or what else was reported."""
-    expected, seen = (re.search(f"{word}: (.*)", report) for word in ("expected", "seen"))
+def failure(status, report, run):
+    """Returns the lines that tell how a run failed: at last the model's difference, or what else was reported."""
+    pool, expected, seen = (re.search(line, report) for line in (r", pool (\d), ", "expected: (.*)", "seen: (.*)"))
+    lines = []
+    pool = pool[1] if pool else run.pool
     if expected:
-        return [f"expected: {expected[1]}", f"seen:     {seen[1] if seen else 'something else'}"]
-    found = next(filter(None, (finding.search(report) for finding in FINDINGS)), None)
-    seen = "timeout" if status in (-signal.SIGXCPU, -signal.SIGKILL) else found[0] if found else \
-        f"signal: {signal.strsignal(-status)}" if status < 0 else f"exit code {status}"
-    # Of AddressSanitizer's report, few can read what follows.
-    return [*report.partition("Shadow bytes")[0].splitlines(), "expected: every call returns, and nothing is reported",
-            f"seen:     {seen}"]
+        expected, seen = expected[1], seen[1] if seen else "something else"
+    else:
+        # Of AddressSanitizer's report, few can read what follows.
+        lines = report.partition("Shadow bytes")[0].splitlines()
+        expected = "every call returns, and nothing is reported"
+        found = next(filter(None, (finding.search(report) for finding in FINDINGS)), None)
+        seen = "timeout" if status in (-signal.SIGXCPU, -signal.SIGKILL) else found[0] if found else \
+            f"signal: {signal.strsignal(-status)}" if status < 0 else f"exit code {status}"
+    return [*lines, f"fails at: {run.operation()}", f"pool:     {pool}", f"expected: {expected}", f"seen:     {seen}"]
 
 
 def explain(path, data, driver):
     """Prints a program, and what came of it. Returns: whether it fails."""
     status, output, report = trace(path, "trace", driver, data)
     run = Run(output.decode().splitlines())
-    print(f"# {path}: {len(data)} bytes{run.head[0]}", *run.head[1:], *run.lines(status != 0), sep="\n")
-    if status == 0:
-        print("# passes here: what fails may need the --config of another sanitizer, or what ran before it")
-        return False
-    *details, expected, seen = failure(status, report)
-    for line in [*details, f"fails at: {run.operation()}", f"pool:     {run.pool}", expected, seen]:
-        print(f"# {line}")
-    return True
+    end = failure(status, report, run) if status != 0 else [
+        "passes here: what fails may need the --config of another sanitizer, or what ran before it"]
+    print(f"# {path}: {len(data)} bytes{run.head[0]}", *run.head[1:], *run.lines(status != 0),
+          *(f"# {line}" for line in end), sep="\n")
+    return status != 0
 
 
 def use(options, path):

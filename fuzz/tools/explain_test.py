@@ -73,7 +73,7 @@ class Texts(Test):
         shallow, deep = self.encode(MODEL, "new_many 1 9\n"), self.encode(MODEL, text)
         self.assertEqual(deep[:len(shallow)], shallow)
         shown = self.explain("--driver", MODEL, self.write("deep", deep)).decode()
-        self.assertEqual(operations(shown)[1:3], ["deep", "new_many 1 9"])
+        self.assertRegex(" ".join(operations(shown)[1:]), r"^deep new_many 1 9 write 1 \d+$")
         self.assertEqual(self.encode(MODEL, shown), deep)
 
     def test_the_mask_comes_first(self):
@@ -137,13 +137,59 @@ class Explanations(Test):
                   r"free_foreign 2 27 +# free pool 2 itself \+ 3: .*\nfree_foreign 2 12 +# free static data: .*\n"
                   r"owns 2 0 +# owns NULL: false; .*owns p2.a4: true; .*\nfree_null 2 +# free NULL\n")
 
+    def test_what_the_same_happens_to_neighbours_is_told_once_and_no_more_than_six_times(self):
+        self.show("", "mempool_misuse_fuzzer",
+                  "new_many 0 40\nfree_many 0 3 fifo\nfree_many 0 3 lifo\nfree_many 0 9 stride 3\n"
+                  "new_many 1 2\nfree 1 0\nowns 1 0\n",
+                  r"\nfree_many 0 3 fifo +# free p0.a0..p0.a2\n",
+                  r"\nfree_many 0 3 lifo +# free p0.a39..p0.a37\n",
+                  r"\nfree_many 0 9 stride 3 +# free \S+(; free \S+){5}; and 3 more\n",
+                  r"\nowns 1 0 +# .*; owns p1.a0: false; owns p1.a1: true\n")
+
+    def test_why_new_gives_nothing_is_told(self):
+        self.show("", "mempool_misuse_fuzzer",
+                  "init_with 0 16 4096 0x0000c000\nnew_many 0 2\ninit_with 1 16 4096 0xff812000\nnew_many 1 3\n",
+                  r"\nnew_many 0 2 +# new p0.a0; new: NULL, not constructed\n",
+                  r"\nnew_many 1 3 +# new p1.a0..p1.a1; new: NULL, no memory\n")
+
+    def test_damage_is_told(self):
+        self.show("", "mempool_misuse_fuzzer", "init_with 0 64 4096 0x01000001\nnew 0\noverflow 0 0 3\n",
+                  r"# invert 1 bytes at p0.a0\+64; free p0.a0: canary damaged; invert 1 bytes at p0.a0\+64\n",
+                  r"\n# pool 0: element size 64, block size 4096, canary\n")
+
+    def test_of_runs_that_pass_the_first_is_shown(self):
+        self.show("", "mempool_profiles_fuzzer", "new 0\n", r"^# \S+: 1 bytes\ndriver ")
+
     def test_options_are_shown(self):
         self.assertRegex(self.explain(corpus("mempool_options_fuzzer")[0]).decode(), r"\n\{\.element_size = .*\n# passes")
 
     def test_a_call_in_a_callback_is_shown(self):
         self.show("", "mempool_misuse_fuzzer", "init_with 0 16 4096 0x00008000\nnew 0\nmisbehave 0 4\n",
+                  r"\ninit_with 0 16 4096 0x00008000\nnew 0 +# new p0.a0\n",
                   r"\nmisbehave 0 4 +# new: use during another call; free p0.a0: does not return\n",
                   r"# pool 0: element size 16, block size 4096, a constructor\n")
+
+
+class Events(unittest.TestCase):
+    def run_of(self, *events):
+        begin = ["run 0x20", "operation new 0", "step", "call 1 0 0x0 init, element size 1", "return 1 0 0x0 ",
+                 "options 0 element size 1", "stats 0 16 one\ttwo", "call 1 0 0x0 new", "return 1 0 0x5000 ",
+                 "call 1 0 0x0 new", "return 1 0 0x6000 "]
+        return explain.Run([*begin, *events])
+
+    def test_a_pool_is_told_of_from_init_to_done(self):
+        run = self.run_of()
+        self.assertEqual(run.head, [", protections 0x20"])
+        self.assertEqual(run.state(), ["# pool 0: element size 1", "#   one", "#   two"])
+        self.assertEqual(self.run_of("options 0 element size 2").state(), ["# pool 0: element size 2"])
+        done = ["end", "call 1 0 0x0 done", "return 1 0 0x0 "]
+        self.assertEqual(self.run_of(*done).state(), [])
+        self.assertEqual(list(self.run_of(*done).lines(False))[-3:], run.state())
+
+    def test_a_pointer_is_told_by_the_object_that_it_is_behind_or_before(self):
+        for address, name in (0x5010, "p0.a0+16"), (0x5011, "p0.a1-4079"), (0x4fff, "p0.a0-1"), (0x7000, "p0.a1+4096"):
+            self.assertEqual(self.run_of().locate("0", address)[0], name)
+        self.assertEqual(self.run_of("call 1 0 0x0 init", "return 1 0 0x0 ").locate("0", 0x5000), ("elsewhere", None))
 
 
 class BadInput(Test):
@@ -160,6 +206,12 @@ class BadInput(Test):
         self.expect("unnamed: there is no driver none", self.write("unnamed", "# this\n\ndriver none\n"))
         self.expect("named: line 3, column 1: expected the name of an operation",
                     self.write("named", f"driver {MODEL}\nnew 0\nold 0\n"))
+        for text, says in [
+            ("\ndriver none\n", "line 2, column 1: expected the name of an operation"),
+            ("new 0" + " " * 200 + "\n", "line 1, column 192: expected a shorter line"),
+            ("new 0\n" * 4097, "line 4097, column 1: expected the end: an input has at most 4096 bytes"),
+        ]:
+            self.expect(says, self.write("text", text), "--driver", MODEL, "--encode")
         self.expect("is no text", self.write("named", f"driver {MODEL}\n\0"))
         self.expect("has no programs", self.write("named", "driver mempool_options_fuzzer\n"))
         self.expect("wrong: line 2, column 6: expected a pool, 0 to 3", wrong, "--driver", MODEL, "--encode")

@@ -21,12 +21,15 @@
 #define EXIT_UNUSABLE  2
 #define INPUT_SIZE_MAX ((size_t)1 << 20)
 
-/* The build names it. */
+/* The tests of explain.py name another. */
+#if !defined(TRACED_SUBJECT)
+#define TRACED_SUBJECT subject_cork
+#endif
 extern const struct subject TRACED_SUBJECT;
 
 static struct run run;
 static const struct subject *inner;
-static size_t depth; /* of calls that have not returned: callbacks call too */
+static size_t call_count;
 
 static size_t address_of(const void *pointer)
 {
@@ -35,10 +38,13 @@ static size_t address_of(const void *pointer)
 
 static void on_step(const struct operation *operation)
 {
-    const struct run_pool *pool = &run.pools[operation != NULL ? operation->pool : run.pool];
-    depth = 0;
-    printf(operation != NULL ? "step\n" : "end\n");
-    if (operation != NULL && operation->kind == OPERATION_WRITE && pool->count > 0) {
+    if (operation == NULL) {
+        printf("end\n");
+        return;
+    }
+    const struct run_pool *pool = &run.pools[operation->pool];
+    printf("step\n");
+    if (operation->kind == OPERATION_WRITE && pool->count > 0) {
         const size_t index = pool->first + operation->operands[0] % pool->count;
         printf("touch %u 0x%zx write\n", operation->pool, address_of(pool->objects[index]));
     }
@@ -72,10 +78,10 @@ static void print_options(const struct cork_mempool_options *options)
 
 static bool init(union subject_pool *pool, const struct subject_init *how)
 {
-    printf("call %zu %u 0x0 init, element size %zu\n", ++depth, run.pool,
-           how->options.element_size);
+    const size_t number = ++call_count;
+    printf("call %zu %u 0x0 init, element size %zu\n", number, run.pool, how->options.element_size);
     const bool is_accepted = inner->init(pool, how);
-    printf("return %zu %u 0x0 %s\n", depth--, run.pool,
+    printf("return %zu %u 0x0 %s\n", number, run.pool,
            is_accepted ? "" : "the options are refused");
     print_options(&how->options);
     return is_accepted;
@@ -110,16 +116,15 @@ static void call(union subject_pool *pool, enum subject_call call, void *pointer
 {
 #define NAME_OF(NAME, name) name,
     static const char *const names[SUBJECT_CALL_COUNT] = {SUBJECT_CALLS(NAME_OF)};
-    const size_t here = ++depth;
-    printf("call %zu %u 0x%zx %s\n", here, run.pool, address_of(pointer), names[call]);
+    const size_t number = ++call_count; /* callbacks call too */
+    printf("call %zu %u 0x%zx %s\n", number, run.pool, address_of(pointer), names[call]);
     inner->call(pool, call, pointer, result);
     const bool is_new = call == SUBJECT_NEW && result->violation.kind == 0;
-    printf("return %zu %u 0x%zx %s\n", here, run.pool, address_of(is_new ? result->object : NULL),
+    printf("return %zu %u 0x%zx %s\n", number, run.pool, address_of(is_new ? result->object : NULL),
            outcome_of(call, result));
     if (call == SUBJECT_STATS && result->violation.kind == 0) {
         print_stats(&result->stats);
     }
-    depth = here - 1;
 }
 
 /* The linker's names for where the program's static data lies. */
