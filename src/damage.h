@@ -30,16 +30,19 @@
 
 /* damage_refuse_canaries and damage_refuse_contents refuse the current call, and show what is
  * wrong with a slot whose damage has been seen. */
-_Noreturn INTERNAL void damage_refuse_canaries(const struct cork_mempool *mp, struct slot slot);
-_Noreturn INTERNAL void damage_refuse_contents(const struct cork_mempool *mp, struct slot slot);
+_Noreturn void damage_refuse_canaries(const struct cork_mempool *mp, struct slot slot)
+    INTERNAL(damage_refuse_canaries);
+_Noreturn void damage_refuse_contents(const struct cork_mempool *mp, struct slot slot)
+    INTERNAL(damage_refuse_contents);
 
 /* damage_set_canaries writes the canaries around a fresh slot's object, but for those that it
  * shares with a neighbour that has canaries, which may be damaged. */
-INTERNAL void damage_set_canaries(const struct cork_mempool *mp, struct slot slot);
+void damage_set_canaries(const struct cork_mempool *mp, struct slot slot)
+    INTERNAL(damage_set_canaries);
 
 /* damage_checksum_of returns a keyed checksum of contents. */
-INTERNAL uint64_t damage_checksum_of(const struct cork_mempool *mp, const char *contents,
-                                     size_t size);
+uint64_t damage_checksum_of(const struct cork_mempool *mp, const char *contents, size_t size)
+    INTERNAL(damage_checksum_of);
 
 static inline uint64_t damage_word_at(const char *address)
 {

@@ -31,9 +31,9 @@
  * objects are redzone_size bytes at least. With a page_size that is not 0 there are guards, and
  * blocks are made larger than block_size as far as their pages have room.
  */
-INTERNAL void geometry_init(struct cork_mempool_geometry *geometry, size_t element_size,
-                            size_t alignment, size_t block_size, size_t redzone_size,
-                            size_t page_size);
+void geometry_init(struct cork_mempool_geometry *geometry, size_t element_size, size_t alignment,
+                   size_t block_size, size_t redzone_size, size_t page_size)
+    INTERNAL(geometry_init);
 
 /*
  * geometry_slot_of returns the slot that starts offset bytes after a region's base. Where none

@@ -12,14 +12,15 @@
 #include "slots.h"
 #include "tools.h"
 
-/* The heap's pieces: the first is a block or a group of slots, the second twice, each next one 16
+/* The heap's pieces: the first is two blocks or groups of slots, the second twice, each next one 16
  * times as large as the last, up to this. More would be more lookups; less, memory that nobody
  * needs. The exhaustive search, which knows no large pools, lets them grow more slowly. */
 #define HEAP_FIRST_MAX_SIZE ((size_t)64 * 1024)
 #define HEAP_MAX_SIZE       ((size_t)1024 * 1024)
 #define HEAP_SECOND_FACTOR  2
 #if !defined(HEAP_FACTOR)
-#define HEAP_FACTOR 16
+#define HEAP_FACTOR       16
+#define HEAP_FIRST_FACTOR CORK_MEMPOOL_FIRST_GROUPS_
 #endif
 
 /* No piece is larger until all are half of it together: from 128 KiB on, by default, the C library
@@ -51,6 +52,12 @@ static size_t reserved_count(const struct cork_mempool *mp)
     return mp->newest == NULL ? 0 : mp->newest->first_number + mp->newest->reserved_count;
 }
 
+/* The smaller of count and of how many sizes most_size has room for. Divisions take time. */
+static size_t at_most(size_t count, size_t size, size_t most_size)
+{
+    return size <= most_size && count * size <= most_size ? count : most_size / size;
+}
+
 /* Slots of the next piece of the heap; 0: it would be too large. */
 static size_t heap_count(const struct cork_mempool *mp)
 {
@@ -59,17 +66,22 @@ static size_t heap_count(const struct cork_mempool *mp)
 
     if (newest == NULL) {
         const size_t count = bits_smaller(mp->geometry.block_slots, GROUP_SLOTS);
-        return bits_smaller(count, HEAP_FIRST_MAX_SIZE / stride);
+        return bits_smaller(at_most(count * HEAP_FIRST_FACTOR, stride, HEAP_FIRST_MAX_SIZE),
+                            mp->objects_left);
     }
 
     const size_t older = reserved_count(mp);
-    const size_t most = HEAP_MAX_SIZE / stride;
-    const size_t fitting = HEAP_KEPT_SIZE / (stride + RECORDS_MAX_SIZE);
-    const size_t kept = fitting < GROUP_SLOTS ? fitting : fitting / GROUP_SLOTS * GROUP_SLOTS;
     const size_t factor = newest->older == NULL ? HEAP_SECOND_FACTOR : HEAP_FACTOR;
-    const size_t count =
-        bits_smaller(newest->reserved_count * factor, older < kept / 2 ? kept : most);
-    return older > most ? 0 : bits_smaller(count, mp->objects_left);
+    size_t count = newest->reserved_count * factor;
+
+    if (older * stride > HEAP_MAX_SIZE) {
+        return 0;
+    }
+    if (older * (stride + RECORDS_MAX_SIZE) < HEAP_KEPT_SIZE / 2) {
+        count = at_most(count, stride + RECORDS_MAX_SIZE, HEAP_KEPT_SIZE);
+        count = count > GROUP_SLOTS ? count / GROUP_SLOTS * GROUP_SLOTS : count;
+    }
+    return bits_smaller(at_most(count, stride, HEAP_MAX_SIZE), mp->objects_left);
 }
 
 /* Makes a region of the heap that is small, or none. */
@@ -84,7 +96,7 @@ static struct cork_mempool_region *from_heap(struct cork_mempool *mp)
         return NULL;
     }
     if (mp->newest == NULL && mp->geometry.tables == 0) {
-        return region_from_heap(&mp->first_region, &mp->first_group, count, &mp->geometry);
+        return region_from_heap(&mp->first_region, mp->first_groups, count, &mp->geometry);
     }
     return region_acquire(count, &mp->geometry, mp->memory.source, NULL, &is_misaligned);
 }
@@ -159,10 +171,11 @@ static struct cork_mempool_region *next_region(struct cork_mempool *mp, bool *is
 static void use_ring(struct cork_mempool *mp)
 {
     const struct cork_mempool_region *oldest = mp->oldest;
+    const bool has_ring = oldest != NULL && oldest->ring != NULL;
 
     mp->quarantine = (struct cork_mempool_quarantine){
-        .objects = oldest == NULL ? NULL : oldest->ring,
-        .capacity = oldest == NULL ? 0 : region_ring_capacity(oldest, &mp->geometry)};
+        .objects = has_ring ? oldest->ring : NULL,
+        .capacity = has_ring ? region_ring_capacity(oldest, &mp->geometry) : 0};
 }
 
 static void add_region(struct cork_mempool *mp, struct cork_mempool_region *region)

@@ -18,10 +18,10 @@
  * Requires: nothing is lent, and the active group has no bits.
  * Returns: false where memory cannot be had; the pool is as it was.
  */
-INTERNAL bool grow_open(struct cork_mempool *mp);
+bool grow_open(struct cork_mempool *mp) INTERNAL(grow_open);
 
 /* grow_shrink takes a region out of the pool, which is not to know of it when its memory is given
  * back. Requires: all of its slots are free or guards; slots_relink follows. */
-INTERNAL void grow_shrink(struct cork_mempool *mp, struct cork_mempool_region *region);
+void grow_shrink(struct cork_mempool *mp, struct cork_mempool_region *region) INTERNAL(grow_shrink);
 
 #endif /* CORK_MEMPOOL_GROW_H */

@@ -26,22 +26,23 @@ struct cork_mempool_hooks {
 };
 
 /* hooks_of returns the hooks of a pool that needs some. */
-INTERNAL const struct cork_mempool_hooks *hooks_of(uint32_t protections, bool under_valgrind);
+const struct cork_mempool_hooks *hooks_of(uint32_t protections, bool under_valgrind)
+    INTERNAL(hooks_of);
 
 /* hooks_tables returns which tables the regions of such a pool have, never none, as in struct
  * cork_mempool_geometry. */
-INTERNAL unsigned hooks_tables(uint32_t protections, bool has_buffer);
+unsigned hooks_tables(uint32_t protections, bool has_buffer) INTERNAL(hooks_tables);
 
 /* hooks_verify refuses the current call where any object or freed slot of a pool is damaged. */
-INTERNAL void hooks_verify(const struct cork_mempool *mp);
+void hooks_verify(const struct cork_mempool *mp) INTERNAL(hooks_verify);
 
 /* hooks_empty_quarantine makes all slots in quarantine free. */
-INTERNAL void hooks_empty_quarantine(struct cork_mempool *mp);
+void hooks_empty_quarantine(struct cork_mempool *mp) INTERNAL(hooks_empty_quarantine);
 
 /* hooks_unmake is for slots [first, end) of a region whose memory is about to be lost: it makes
  * them fresh, and runs the destructor on every object that is constructed there. Should it throw,
  * those that it has been run on are not destructed again. */
-INTERNAL void hooks_unmake(struct cork_mempool *mp, struct cork_mempool_region *region,
-                           size_t first, size_t end);
+void hooks_unmake(struct cork_mempool *mp, struct cork_mempool_region *region, size_t first,
+                  size_t end) INTERNAL(hooks_unmake);
 
 #endif /* CORK_MEMPOOL_HOOKS_H */

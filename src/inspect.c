@@ -363,12 +363,10 @@ NOINLINE void cork_mempool_stats(const struct cork_mempool *mp, struct cork_memp
     };
     for (const struct cork_mempool_region *region = mp->oldest; region != NULL;
          region = region->newer) {
-        const size_t memory_size = region_memory_size(region, geometry);
-
         stats->free_count += free_count(region);
         stats->region_count++;
-        stats->memory_size += memory_size;
-        stats->reserved_size += bits_larger(memory_size, region->memory_size);
+        stats->memory_size += region_memory_size(region, geometry);
+        stats->reserved_size += region_head_size(region, geometry) + region->memory_size;
     }
 }
 

@@ -17,57 +17,57 @@
 #include "libcork/core/mempool_options.h"
 
 /* os_heap is the heap. Alignments are at most that of max_align_t. */
-INTERNAL extern const struct cork_mempool_source os_heap;
+extern const struct cork_mempool_source os_heap INTERNAL(os_heap);
 
 /* os_page_size returns the unit of os_commit; a power of two. */
-INTERNAL size_t os_page_size(void);
+size_t os_page_size(void) INTERNAL(os_page_size);
 
 /* os_is_scarce says whether address space is limited, or counts as locked memory, of which there is
  * a limit; so that little should be reserved. */
-INTERNAL bool os_is_scarce(void);
+bool os_is_scarce(void) INTERNAL(os_is_scarce);
 
 /* os_reserve returns size bytes of address space that nobody may touch, or NULL. They are left out
  * of core dumps until they are committed. */
-INTERNAL void *os_reserve(size_t size);
+void *os_reserve(size_t size) INTERNAL(os_reserve);
 
 /* os_commit makes whole pages of a reservation of memory_size bytes usable, for good; those that
  * are stay so. */
-INTERNAL bool os_commit(void *pages, size_t size, size_t memory_size);
+bool os_commit(void *pages, size_t size, size_t memory_size) INTERNAL(os_commit);
 
 /* os_guard makes whole pages of a reservation inaccessible for good, though they are committed
  * together with others later. Returns: false where the system has no such guards. */
-INTERNAL bool os_guard(void *pages, size_t size);
+bool os_guard(void *pages, size_t size) INTERNAL(os_guard);
 
 /* os_purge gives the memory of whole pages back, of which those that are committed read as zeros
  * from then on. Returns: false where the system refuses. */
-INTERNAL bool os_purge(void *pages, size_t size);
+bool os_purge(void *pages, size_t size) INTERNAL(os_purge);
 
 /* os_set_dumped says whether whole pages are in core dumps. For os_posix.c. */
-INTERNAL void os_set_dumped(void *pages, size_t size, bool are_dumped);
+void os_set_dumped(void *pages, size_t size, bool are_dumped) INTERNAL(os_set_dumped);
 
 /* os_resident tells of each of so many pages whether it is in memory: 1, or 0. Returns: false where
  * the system does not tell. */
-INTERNAL bool os_resident(const void *pages, size_t count, unsigned char *is_resident);
+bool os_resident(const void *pages, size_t count, unsigned char *is_resident) INTERNAL(os_resident);
 
 /* os_no_huge_pages keeps the system from making huge pages of committed ones. */
-INTERNAL void os_no_huge_pages(void *pages, size_t size);
+void os_no_huge_pages(void *pages, size_t size) INTERNAL(os_no_huge_pages);
 
 /* os_release gives a whole reservation back. */
-INTERNAL void os_release(void *memory, size_t size);
+void os_release(void *memory, size_t size) INTERNAL(os_release);
 
 /* os_random_word returns what differs from process to process, also after fork, and from time to
  * time; or 0. */
-INTERNAL uint64_t os_random_word(void);
+uint64_t os_random_word(void) INTERNAL(os_random_word);
 
 /* os_environment returns a variable of the environment, or NULL; always NULL in a program that runs
  * with another user's rights. */
-INTERNAL const char *os_environment(const char *name);
+const char *os_environment(const char *name) INTERNAL(os_environment);
 
 /* os_write_report writes a line of a report, newline included. */
-INTERNAL void os_write_report(const char *text, size_t size);
+void os_write_report(const char *text, size_t size) INTERNAL(os_write_report);
 
 /* os_symbol says what an address belongs to: a function, or where that is not known a file.
  * Returns: its name, or NULL; *start is where it starts. */
-INTERNAL const char *os_symbol(const void *address, uintptr_t *start);
+const char *os_symbol(const void *address, uintptr_t *start) INTERNAL(os_symbol);
 
 #endif /* CORK_MEMPOOL_OS_H */

@@ -16,18 +16,18 @@
 /* Stacks of slots hold twice an index in 32 bits. */
 #define INDEX_MAX_COUNT ((size_t)1 << 31)
 
-/* The head of a reserved region that is no larger than this is committed at once, because each
- * table that has pages of its own costs a small pool a call of the system and a page fault. */
-#define HEAD_WHOLE_MAX_SIZE ((size_t)64 * 1024)
+/* The head of a reserved region that is no larger than this is of the heap, because its own pages
+ * would cost a small pool a call of the system and page faults: a third of a life. */
+#define HEAP_HEAD_MAX_SIZE ((size_t)64 * 1024)
 
 /* Of tables, and of heads in memory that is not reserved. */
 #define UNIT _Alignof(max_align_t)
 
 /* Where the tables of a region stand, in bytes from the first, which begins with the region. */
 struct head {
-    size_t tables[REGION_TABLE_COUNT];
+    size_t tables[REGION_TABLE_COUNT]; /* 0: the region has no such table, or it is the first */
+    size_t zeroed_size;                /* of the tables that begin as zeros, which come first */
     size_t size;
-    bool is_whole; /* committed at once */
 };
 
 struct first_table {
@@ -63,50 +63,45 @@ static size_t table_size(const struct cork_mempool_geometry *geometry, int table
 static struct head head_of(const struct cork_mempool_geometry *geometry, size_t slot_count,
                            size_t unit)
 {
-    struct head head = {.is_whole = true};
+    struct head head = {.size = 0};
 
-    for (int table = 0; table < REGION_TABLE_COUNT; table++) {
+    for (unsigned left = geometry->tables | 1u << REGION_GROUPS; left != 0; left &= left - 1) {
+        const int table = __builtin_ctz(left);
+
         head.tables[table] = head.size;
         head.size += bits_round_up(table_size(geometry, table, slot_count), unit);
+        head.zeroed_size = table <= REGION_FRESH ? head.size : head.zeroed_size;
     }
     return head;
 }
 
-static struct head reserved_head(const struct cork_mempool_geometry *geometry, size_t capacity)
+/* Whether a reserved region's head is in its own pages, with more of them for each table. */
+static bool has_reserved_head(const struct cork_mempool_region *region)
 {
-    const size_t page = os_page_size();
-    struct head head = head_of(geometry, capacity, UNIT);
-
-    if (head.size > HEAD_WHOLE_MAX_SIZE) {
-        head = head_of(geometry, capacity, page);
-        head.is_whole = false;
-    }
-    head.size = bits_round_up(head.size, page);
-    return head;
+    return (uintptr_t)region - (uintptr_t)region->memory < region->memory_size;
 }
 
-static void *table_at(void *memory, const struct head *head, int table,
-                      const struct cork_mempool_geometry *geometry)
+static void *table_at(void *memory, const struct head *head, int table)
 {
-    return (geometry->tables >> table & 1) != 0 ? (char *)memory + head->tables[table] : NULL;
+    return head->tables[table] != 0 ? (char *)memory + head->tables[table] : NULL;
 }
 
-/* Makes a region, at the begin of its head, or with its one group elsewhere. */
-static void region_init(struct cork_mempool_region *region, struct cork_mempool_group *groups,
-                        const struct head *head, size_t capacity,
-                        const struct cork_mempool_geometry *geometry)
+/* Makes a region at the begin of its head. */
+static struct cork_mempool_region *region_init(struct first_table *first, const struct head *head,
+                                               size_t capacity)
 {
-    const int ring = (geometry->tables >> REGION_RING & 1) != 0 ? REGION_RING : REGION_SHORT_RING;
+    const int ring = head->tables[REGION_RING] != 0 ? REGION_RING : REGION_SHORT_RING;
 
-    *region = (struct cork_mempool_region){
-        .groups = groups,
-        .held = table_at(region, head, REGION_HELD, geometry),
-        .fresh = table_at(region, head, REGION_FRESH, geometry),
-        .checksums = table_at(region, head, REGION_CHECKSUMS, geometry),
-        .sites = table_at(region, head, REGION_SITES, geometry),
-        .ring = table_at(region, head, ring, geometry),
+    first->region = (struct cork_mempool_region){
+        .groups = first->groups,
+        .held = table_at(first, head, REGION_HELD),
+        .fresh = table_at(first, head, REGION_FRESH),
+        .checksums = table_at(first, head, REGION_CHECKSUMS),
+        .sites = table_at(first, head, REGION_SITES),
+        .ring = table_at(first, head, ring),
         .reserved_count = capacity,
     };
+    return &first->region;
 }
 
 size_t region_ring_capacity(const struct cork_mempool_region *region,
@@ -130,35 +125,59 @@ size_t region_max_capacity(const struct cork_mempool_geometry *geometry)
     return bits_smaller(max_count(geometry), INDEX_MAX_COUNT);
 }
 
+static void release_reserved(struct cork_mempool_region *region,
+                             const struct cork_mempool_geometry *geometry)
+{
+    const bool is_of_heap = !has_reserved_head(region);
+
+    os_release(region->memory, region->memory_size);
+    if (is_of_heap) {
+        os_heap.release(NULL, region, head_of(geometry, region->reserved_count, UNIT).size);
+    }
+}
+
 struct cork_mempool_region *region_reserve(size_t capacity, size_t committed,
                                            const struct cork_mempool_geometry *geometry)
 {
     const size_t page = os_page_size();
-    const struct head head = reserved_head(geometry, capacity);
+    struct head head = head_of(geometry, capacity, UNIT);
+    void *table = head.size > HEAP_HEAD_MAX_SIZE ? NULL : os_heap.acquire(NULL, head.size, UNIT);
+    const bool is_of_heap = table != NULL;
+
+    if (!is_of_heap) {
+        head = head_of(geometry, capacity, page);
+    }
+
     /* A reservation starts at a page; its first slot may have to start further on. */
     const size_t slack = geometry->alignment > page ? geometry->alignment : 0;
     const size_t slots_size = geometry->redzone_size + capacity * geometry->stride + slack;
-    const size_t memory_size = head.size + bits_round_up(slots_size, page) + 3 * page;
+    const size_t head_size = is_of_heap ? 0 : head.size + page;
+    const size_t memory_size = head_size + bits_round_up(slots_size, page) + 2 * page;
     char *memory = os_reserve(memory_size);
 
     if (memory == NULL) {
+        if (is_of_heap) {
+            os_heap.release(NULL, table, head.size);
+        }
         return NULL;
     }
-    if (!os_commit(memory + page, head.is_whole ? head.size : page, memory_size)) {
+    if (is_of_heap) {
+        memset(table, 0, head.zeroed_size);
+    } else if (os_commit(memory + page, page, memory_size)) {
+        table = memory + page;
+    } else {
         os_release(memory, memory_size);
         return NULL;
     }
 
-    struct first_table *table = (void *)(memory + page);
-    struct cork_mempool_region *region = &table->region;
-    char *slots = memory + page + head.size + page;
-    region_init(region, table->groups, &head, capacity, geometry);
-    region->base = bits_align(slots, geometry->alignment) + geometry->redzone_size;
+    struct cork_mempool_region *region = region_init(table, &head, capacity);
+    region->base = bits_align(memory + page + head_size, geometry->alignment);
+    region->base += geometry->redzone_size;
     region->memory = memory;
     region->memory_size = memory_size;
     region->origin = REGION_IS_RESERVED;
     if (!region_commit(region, committed, geometry)) {
-        os_release(memory, memory_size);
+        release_reserved(region, geometry);
         return NULL;
     }
     tools_reserved(memory, memory_size);
@@ -193,17 +212,16 @@ static void use_acquired(struct cork_mempool_region *region, char *memory,
 }
 
 struct cork_mempool_region *region_from_heap(struct cork_mempool_region *region,
-                                             struct cork_mempool_group *group, size_t count,
+                                             struct cork_mempool_group *groups, size_t count,
                                              const struct cork_mempool_geometry *geometry)
 {
-    static const struct head no_head;
     char *memory = os_heap.acquire(NULL, acquired_size(count, geometry, true), UNIT);
 
     if (memory == NULL) {
         return NULL;
     }
-    *group = (struct cork_mempool_group){0, NULL};
-    region_init(region, group, &no_head, count, geometry);
+    memset(groups, 0, CORK_MEMPOOL_FIRST_GROUPS_ * sizeof(*groups));
+    *region = (struct cork_mempool_region){.groups = groups, .reserved_count = count};
     use_acquired(region, memory, geometry, true, REGION_IS_FIRST);
     return region;
 }
@@ -232,10 +250,10 @@ struct cork_mempool_region *region_acquire(size_t capacity,
         }
         return NULL;
     }
-    memset(table, 0, head.tables[REGION_RING]);
-    region_init(&table->region, table->groups, &head, capacity, geometry);
-    use_acquired(&table->region, memory, geometry, is_heap, REGION_IS_ACQUIRED);
-    return &table->region;
+    memset(table, 0, head.zeroed_size);
+    struct cork_mempool_region *region = region_init(table, &head, capacity);
+    use_acquired(region, memory, geometry, is_heap, REGION_IS_ACQUIRED);
+    return region;
 }
 
 /* There is always room for fresh slots' table, because the environment may ask for protections of
@@ -245,7 +263,11 @@ static struct head buffer_head(const struct cork_mempool_geometry *geometry, siz
     struct cork_mempool_geometry hooked = *geometry;
 
     hooked.tables |= 1u << REGION_FRESH;
-    return head_of(&hooked, capacity, UNIT);
+    struct head head = head_of(&hooked, capacity, UNIT);
+    if (hooked.tables != geometry->tables) {
+        head.tables[REGION_FRESH] = 0;
+    }
+    return head;
 }
 
 /* Where the first slot of a region of this capacity is in a buffer. */
@@ -286,11 +308,10 @@ struct cork_mempool_region *region_from_buffer(void *buffer, size_t buffer_size,
 {
     const size_t capacity = region_buffer_capacity(buffer, buffer_size, geometry);
     const struct head head = buffer_head(geometry, capacity);
-    struct first_table *table = (void *)bits_align(buffer, UNIT);
-    struct cork_mempool_region *region = &table->region;
+    char *table = bits_align(buffer, UNIT);
 
-    memset(table, 0, head.tables[REGION_RING]);
-    region_init(region, table->groups, &head, capacity, geometry);
+    memset(table, 0, head.zeroed_size);
+    struct cork_mempool_region *region = region_init((void *)table, &head, capacity);
     region->base = buffer_base(buffer, capacity, geometry);
     region->committed_count = capacity;
     region->memory = buffer;
@@ -306,9 +327,9 @@ static bool commit_head(struct cork_mempool_region *region, size_t end,
                         const struct cork_mempool_geometry *geometry)
 {
     const size_t page = os_page_size();
-    const struct head head = reserved_head(geometry, region->reserved_count);
+    const struct head head = head_of(geometry, region->reserved_count, page);
 
-    for (int table = 0; table < REGION_TABLE_COUNT && !head.is_whole; table++) {
+    for (int table = 0; table < REGION_TABLE_COUNT && has_reserved_head(region); table++) {
         const size_t committed = table_size(geometry, table, region->committed_count);
         const size_t used = bits_round_up(committed, page);
         const size_t needed = bits_round_up(table_size(geometry, table, end), page);
@@ -422,6 +443,7 @@ void region_release(struct cork_mempool_region *region,
                     const struct cork_mempool_geometry *geometry,
                     const struct cork_mempool_source *source, void *source_data)
 {
+    const size_t capacity = region->reserved_count;
     struct region_pages pages;
 
     switch (region->origin) {
@@ -429,75 +451,45 @@ void region_release(struct cork_mempool_region *region,
         pages = region_pages(region, 0, region->committed_count, geometry);
         tools_released(pages.start, pages.size);
         tools_unreserved(region->memory, region->memory_size);
-        os_release(region->memory, region->memory_size);
+        release_reserved(region, geometry);
         break;
     case REGION_IS_BUFFER:
         tools_released(region->base - geometry->redzone_size,
-                       geometry->redzone_size + region->reserved_count * geometry->stride);
+                       geometry->redzone_size + capacity * geometry->stride);
         break;
     default:
         KNOWN(source != NULL);
         tools_released(region->memory, region->memory_size);
         source->release(source_data, region->memory, region->memory_size);
         if (region->origin == REGION_IS_ACQUIRED) {
-            const struct head head = head_of(geometry, region->reserved_count, UNIT);
-
-            source->release(source_data, region, head.size);
+            source->release(source_data, region, head_of(geometry, capacity, UNIT).size);
         }
         break;
     }
 }
 
-/* The bytes of a reserved region's tables that are committed. */
-static size_t committed_head_size(const struct cork_mempool_region *region,
-                                  const struct cork_mempool_geometry *geometry)
+size_t region_head_size(const struct cork_mempool_region *region,
+                        const struct cork_mempool_geometry *geometry)
 {
-    const struct head head = reserved_head(geometry, region->reserved_count);
-    size_t size = 0;
+    const bool has_head = region->origin == REGION_IS_ACQUIRED ||
+                          (region->origin == REGION_IS_RESERVED && !has_reserved_head(region));
 
-    for (int table = 0; table < REGION_TABLE_COUNT; table++) {
-        const size_t used = table_size(geometry, table, region->committed_count);
-
-        size += bits_round_up(used, os_page_size());
-    }
-    return head.is_whole ? head.size : size;
+    return has_head ? head_of(geometry, region->reserved_count, UNIT).size : 0;
 }
 
 size_t region_memory_size(const struct cork_mempool_region *region,
                           const struct cork_mempool_geometry *geometry)
 {
-    switch (region->origin) {
-    case REGION_IS_RESERVED:
-        return committed_head_size(region, geometry) + committed_size(region, geometry);
-    case REGION_IS_ACQUIRED:
-        return region->memory_size + head_of(geometry, region->reserved_count, UNIT).size;
-    default:
-        return region->memory_size;
-    }
-}
+    const size_t size = region_head_size(region, geometry);
+    size_t tables_size = 0;
 
-size_t region_release_size(const struct cork_mempool_region *region,
-                           const struct cork_mempool_geometry *geometry)
-{
     if (region->origin != REGION_IS_RESERVED) {
-        return region_memory_size(region, geometry);
+        return size + region->memory_size;
     }
+    for (int table = 0; table < REGION_TABLE_COUNT && size == 0; table++) {
+        const size_t used = table_size(geometry, table, region->committed_count);
 
-    const struct region_pages slots = region_pages(region, 0, region->committed_count, geometry);
-    const size_t page = os_page_size();
-    unsigned char is_resident[REGION_PAGES_ONCE];
-    size_t resident_count = 0;
-
-    for (const char *next = (const char *)region; next < slots.start + slots.size;
-         next += REGION_PAGES_ONCE * page) {
-        const size_t left = (size_t)(slots.start + slots.size - next) / page;
-        const size_t count = bits_smaller(left, REGION_PAGES_ONCE);
-
-        if (os_resident(next, count, is_resident)) {
-            for (size_t i = 0; i < count; i++) {
-                resident_count += is_resident[i];
-            }
-        }
+        tables_size += bits_round_up(used, os_page_size());
     }
-    return resident_count * page;
+    return size + tables_size + committed_size(region, geometry);
 }

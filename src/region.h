@@ -13,10 +13,11 @@
  *     |||| struct cork_mempool_region, tables ............ |||| slots ........................ ||||
  *     memory                                                   base
  *
- * It costs mappings and page faults, which a small pool would notice. So a pool's first regions
- * come from the heap: slots and tables in two pieces, or for the first few slots in one, whose
- * descriptors are in struct cork_mempool. A source of the caller's serves likewise. A fixed buffer
- * is a region of its own kind.
+ * Small tables are of the heap instead, where it has them, so that |||| slots ... |||| remain. All
+ * of this costs mappings and page faults, which a small pool would notice. So a pool's first
+ * regions come from the heap: slots and tables in two pieces, or for the first few slots in one,
+ * whose descriptors are in struct cork_mempool. A source of the caller's serves likewise. A fixed
+ * buffer is a region of its own kind.
  */
 
 #include <stdbool.h>
@@ -29,9 +30,6 @@
 
 /* Slots in quarantine at most. */
 #define QUARANTINE_MAX 256
-
-/* Pages that the system is asked about at once. */
-#define REGION_PAGES_ONCE 1024
 
 enum region_origin {
     REGION_IS_FIRST = 1,
@@ -61,74 +59,81 @@ struct region_pages {
 
 /*
  * region_from_heap makes *region the first region of a pool without extra tables: count slots of
- * the heap, at most one group of them; it never grows. Returns: region, or NULL where memory cannot
- * be had.
+ * the heap, whose groups are the ones given; it never grows. Returns: region, or NULL where memory
+ * cannot be had.
  */
-INTERNAL struct cork_mempool_region *region_from_heap(struct cork_mempool_region *region,
-                                                      struct cork_mempool_group *group,
-                                                      size_t count,
-                                                      const struct cork_mempool_geometry *geometry);
+struct cork_mempool_region *region_from_heap(struct cork_mempool_region *region,
+                                             struct cork_mempool_group *groups, size_t count,
+                                             const struct cork_mempool_geometry *geometry)
+    INTERNAL(region_from_heap);
 
 /*
  * region_reserve makes a reserved region of capacity slots, with at least one block and at most
  * committed slots committed.
  * Returns: the region, or NULL.
  */
-INTERNAL struct cork_mempool_region *region_reserve(size_t capacity, size_t committed,
-                                                    const struct cork_mempool_geometry *geometry);
+struct cork_mempool_region *region_reserve(size_t capacity, size_t committed,
+                                           const struct cork_mempool_geometry *geometry)
+    INTERNAL(region_reserve);
 
 /*
  * region_acquire makes a region of capacity slots of a source's memory.
  * Returns: the region, or NULL; *is_misaligned says whether the source broke its contract, and
  *          nothing was kept.
  */
-INTERNAL struct cork_mempool_region *region_acquire(size_t capacity,
-                                                    const struct cork_mempool_geometry *geometry,
-                                                    const struct cork_mempool_source *source,
-                                                    void *source_data, bool *is_misaligned);
+struct cork_mempool_region *
+region_acquire(size_t capacity, const struct cork_mempool_geometry *geometry,
+               const struct cork_mempool_source *source, void *source_data, bool *is_misaligned)
+    INTERNAL(region_acquire);
 
 /* region_from_buffer makes a region of all of a buffer that has room for one slot at least. */
-INTERNAL struct cork_mempool_region *
-region_from_buffer(void *buffer, size_t buffer_size, const struct cork_mempool_geometry *geometry);
+struct cork_mempool_region *region_from_buffer(void *buffer, size_t buffer_size,
+                                               const struct cork_mempool_geometry *geometry)
+    INTERNAL(region_from_buffer);
 
 /* region_buffer_capacity returns how many slots a buffer has room for. */
-INTERNAL size_t region_buffer_capacity(void *buffer, size_t buffer_size,
-                                       const struct cork_mempool_geometry *geometry);
+size_t region_buffer_capacity(void *buffer, size_t buffer_size,
+                              const struct cork_mempool_geometry *geometry)
+    INTERNAL(region_buffer_capacity);
 
 /* region_ring_capacity returns how many objects the ring of an oldest region has room for. */
-INTERNAL size_t region_ring_capacity(const struct cork_mempool_region *region,
-                                     const struct cork_mempool_geometry *geometry);
+size_t region_ring_capacity(const struct cork_mempool_region *region,
+                            const struct cork_mempool_geometry *geometry)
+    INTERNAL(region_ring_capacity);
 
 /* region_max_capacity returns an upper bound on capacity: no size computed from it, even doubled,
  * overflows size_t. */
-INTERNAL size_t region_max_capacity(const struct cork_mempool_geometry *geometry);
+size_t region_max_capacity(const struct cork_mempool_geometry *geometry)
+    INTERNAL(region_max_capacity);
 
 /*
  * region_commit commits more slots of a reserved region, count where that can be had, and at least
  * one (with guards, at least a block).
  * Returns: false, with nothing changed, where the region is full or memory cannot be had.
  */
-INTERNAL bool region_commit(struct cork_mempool_region *region, size_t count,
-                            const struct cork_mempool_geometry *geometry);
+bool region_commit(struct cork_mempool_region *region, size_t count,
+                   const struct cork_mempool_geometry *geometry) INTERNAL(region_commit);
 
 /* region_pages returns the pages that slots [first, end) of a reserved region are the first to
  * need, with the redzone before them. Slots of guarded pools are those of whole blocks, each with
  * its guard; a redzone and a block fill pages, and the last guard is left out. */
-INTERNAL struct region_pages region_pages(const struct cork_mempool_region *region, size_t first,
-                                          size_t end, const struct cork_mempool_geometry *geometry);
+struct region_pages region_pages(const struct cork_mempool_region *region, size_t first, size_t end,
+                                 const struct cork_mempool_geometry *geometry)
+    INTERNAL(region_pages);
 
 /* region_release gives a region's memory back; all but a first region cease to exist. */
-INTERNAL void region_release(struct cork_mempool_region *region,
-                             const struct cork_mempool_geometry *geometry,
-                             const struct cork_mempool_source *source, void *source_data);
+void region_release(struct cork_mempool_region *region,
+                    const struct cork_mempool_geometry *geometry,
+                    const struct cork_mempool_source *source, void *source_data)
+    INTERNAL(region_release);
 
-/* region_memory_size returns the bytes of a region that may be read and written;
- * region_release_size, those that region_release gives back: of reserved regions what is resident.
- */
-INTERNAL size_t region_memory_size(const struct cork_mempool_region *region,
-                                   const struct cork_mempool_geometry *geometry);
-INTERNAL size_t region_release_size(const struct cork_mempool_region *region,
-                                    const struct cork_mempool_geometry *geometry);
+/* region_head_size returns the bytes that a region's tables take outside of its memory;
+ * region_memory_size, all of its bytes that may be read and written. */
+size_t region_head_size(const struct cork_mempool_region *region,
+                        const struct cork_mempool_geometry *geometry) INTERNAL(region_head_size);
+size_t region_memory_size(const struct cork_mempool_region *region,
+                          const struct cork_mempool_geometry *geometry)
+    INTERNAL(region_memory_size);
 
 /* region_group_count returns how many groups slot_count slots make. */
 static inline size_t region_group_count(size_t slot_count)

@@ -21,34 +21,38 @@
 
 /* report_violation says what is known of any violation of a live pool; report_violation_at, also of
  * a slot. */
-INTERNAL struct cork_mempool_violation report_violation(const struct cork_mempool *mp,
-                                                        enum cork_mempool_violation_kind kind);
-INTERNAL struct cork_mempool_violation report_violation_at(const struct cork_mempool *mp,
-                                                           enum cork_mempool_violation_kind kind,
-                                                           struct slot slot);
+struct cork_mempool_violation report_violation(const struct cork_mempool *mp,
+                                               enum cork_mempool_violation_kind kind)
+    INTERNAL(report_violation);
+struct cork_mempool_violation report_violation_at(const struct cork_mempool *mp,
+                                                  enum cork_mempool_violation_kind kind,
+                                                  struct slot slot) INTERNAL(report_violation_at);
 
 /* report_refuse refuses the current call: it calls the handler, reports and aborts. It fills in
  * violation.message. */
-_Noreturn INTERNAL void report_refuse(struct cork_mempool_violation violation);
+_Noreturn void report_refuse(struct cork_mempool_violation violation) INTERNAL(report_refuse);
 
 /* report_refuse_state refuses a call on what is no live pool, or busy with another call. pointer is
  * what the call was given besides the pool, or NULL; site, its return address. */
-_Noreturn INTERNAL void report_refuse_state(const struct cork_mempool *mp, const void *pointer,
-                                            const void *site);
+_Noreturn void report_refuse_state(const struct cork_mempool *mp, const void *pointer,
+                                   const void *site) INTERNAL(report_refuse_state);
 
 /* report_require_live refuses a pointer that is not a live object, and says what it is instead.
  * Returns: the object's slot. */
-INTERNAL struct slot report_require_live(const struct cork_mempool *mp, const void *ptr);
+struct slot report_require_live(const struct cork_mempool *mp, const void *ptr)
+    INTERNAL(report_require_live);
 
 /* report_refuse_leak refuses done, and lists the first live objects. */
-_Noreturn INTERNAL void report_refuse_leak(const struct cork_mempool *mp, size_t live_count);
+_Noreturn void report_refuse_leak(const struct cork_mempool *mp, size_t live_count)
+    INTERNAL(report_refuse_leak);
 
 /* report_warning says something about CORK_MEMPOOL_OPTIONS, and returns: what, perhaps a word of it
  * in quotes, and what else. */
-INTERNAL void report_warning(const char *what, const char *word, size_t length, const char *rest);
+void report_warning(const char *what, const char *word, size_t length, const char *rest)
+    INTERNAL(report_warning);
 
 /* The return address of this thread's last call that could be refused after report_require. */
-INTERNAL extern THREAD_LOCAL const void *report_call_site;
+extern THREAD_LOCAL const void *report_call_site INTERNAL(report_call_site);
 
 /* report_require_usable refuses any call but on a live pool, in no other call but foreach; and has
  * every later refusal of this call say where it was made. report_require refuses visitors of

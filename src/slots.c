@@ -135,23 +135,6 @@ static uint64_t lowest_bits(uint64_t bits, size_t count)
     return lowest;
 }
 
-/* What tables of groups, which begin as zeros, say of slots from first up to extended_count, all of
- * one group. */
-static void begin_tables(struct cork_mempool_region *region, size_t first, uint64_t bits,
-                         uint64_t guards)
-{
-    const size_t group = first / GROUP_SLOTS;
-
-    guards &= slots_extended(region, group);
-    region->groups[group].free |= bits;
-    if (region->held != NULL) {
-        region->held[group] |= guards;
-    }
-    if (region->fresh != NULL) {
-        region->fresh[group] |= bits | guards;
-    }
-}
-
 void slots_extend(struct cork_mempool *mp)
 {
     struct cork_mempool_region *region = mp->newest;
@@ -176,7 +159,15 @@ void slots_extend(struct cork_mempool *mp)
     }
     mp->objects_left -= count;
     region->extended_count = group * GROUP_SLOTS + end;
-    begin_tables(region, first, bits, guards);
+    /* Tables of groups begin as zeros. */
+    region->groups[group].free |= bits;
+    if (region->fresh != NULL) {
+        guards &= slots_extended(region, group);
+        region->fresh[group] |= bits | guards;
+        if (region->held != NULL) {
+            region->held[group] |= guards;
+        }
+    }
     activate(mp, region, group, bits, true);
 }
 

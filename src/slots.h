@@ -54,18 +54,18 @@ static inline bool slots_is_moved(const struct cork_mempool *mp)
 /* slots_lend gives the fast paths what they may use, slots_recall takes it back. Hooks that need
  * not hear of each new let new have all but fresh slots, and free nothing. Who recalls while slots
  * are on the stack links all groups anew. */
-INTERNAL void slots_lend(struct cork_mempool *mp);
-INTERNAL void slots_recall(struct cork_mempool *mp);
+void slots_lend(struct cork_mempool *mp) INTERNAL(slots_lend);
+void slots_recall(struct cork_mempool *mp) INTERNAL(slots_recall);
 
 /* slots_set_lookup is for a pool whose regions are others than they were; nothing is lent. */
-INTERNAL void slots_set_lookup(struct cork_mempool *mp);
+void slots_set_lookup(struct cork_mempool *mp) INTERNAL(slots_set_lookup);
 
 /* slots_open_freed makes a group with freed slots the active one. Returns: false: there is none.
  * slots_extend makes one with fresh slots of the newest region the active one; guards may leave
  * none. Both require that nothing is lent and that the active group has no bits; slots_extend, that
  * slots_has_more. */
-INTERNAL bool slots_open_freed(struct cork_mempool *mp);
-INTERNAL void slots_extend(struct cork_mempool *mp);
+bool slots_open_freed(struct cork_mempool *mp) INTERNAL(slots_open_freed);
+void slots_extend(struct cork_mempool *mp) INTERNAL(slots_extend);
 
 static inline bool slots_has_more(const struct cork_mempool *mp)
 {
@@ -73,8 +73,8 @@ static inline bool slots_has_more(const struct cork_mempool *mp)
 }
 
 /* slots_region_at returns the region with the highest base that is not above ptr, or NULL. */
-INTERNAL struct cork_mempool_region *slots_region_at(const struct cork_mempool *mp,
-                                                     const void *ptr);
+struct cork_mempool_region *slots_region_at(const struct cork_mempool *mp, const void *ptr)
+    INTERNAL(slots_region_at);
 
 /*
  * The tree is a treap (Seidel and Aragon, "Randomized Search Trees", Algorithmica 16, 1996):
@@ -87,18 +87,20 @@ static inline uint64_t slots_priority(const struct cork_mempool_region *region)
 }
 
 /* slots_insert adds a region to the tree that finds it, slots_remove takes it out. */
-INTERNAL void slots_insert(struct cork_mempool *mp, struct cork_mempool_region *region);
-INTERNAL void slots_remove(struct cork_mempool *mp, struct cork_mempool_region *region);
+void slots_insert(struct cork_mempool *mp, struct cork_mempool_region *region)
+    INTERNAL(slots_insert);
+void slots_remove(struct cork_mempool *mp, struct cork_mempool_region *region)
+    INTERNAL(slots_remove);
 
 /* slots_relink makes numbers and free lists anew, from the regions and groups that there are.
  * Requires: nothing is lent. */
-INTERNAL void slots_relink(struct cork_mempool *mp);
+void slots_relink(struct cork_mempool *mp) INTERNAL(slots_relink);
 
 /* slots_live_count returns how many objects of a pool are live. */
-INTERNAL size_t slots_live_count(const struct cork_mempool *mp);
+size_t slots_live_count(const struct cork_mempool *mp) INTERNAL(slots_live_count);
 
 /* slots_next_live finds the next live object from a slot on. Returns: false where there is none. */
-INTERNAL bool slots_next_live(const struct cork_mempool *mp, struct slot *slot);
+bool slots_next_live(const struct cork_mempool *mp, struct slot *slot) INTERNAL(slots_next_live);
 
 /* A call during which no other may be made; slots_leave ends it, also where C++ throws. */
 struct slots_call {
@@ -207,7 +209,7 @@ static inline struct cork_mempool_region *slots_lookup(const struct cork_mempool
 }
 
 /* slots_search returns the slot that starts at ptr, if there is one that belongs to a group. */
-INTERNAL struct slot slots_search(const struct cork_mempool *mp, const void *ptr);
+struct slot slots_search(const struct cork_mempool *mp, const void *ptr) INTERNAL(slots_search);
 
 /* slots_of is slots_search for an object of the pool's. */
 static inline struct slot slots_of(const struct cork_mempool *mp, const void *object)

@@ -17,6 +17,9 @@
 #include "slots.h"
 #include "tools.h"
 
+/* Pages that the system is asked about at once. */
+#define PAGES_ONCE 1024
+
 /* Frees all live objects of a pool without hooks, a group at a time. */
 static void clear_region(struct cork_mempool *mp, struct cork_mempool_region *region)
 {
@@ -109,12 +112,12 @@ static size_t purge(struct cork_mempool *mp, struct cork_mempool_region *region,
     const size_t page = os_page_size();
     char *from = pages.start;
     char *to = pages.start + pages.size;
-    unsigned char is_resident[REGION_PAGES_ONCE];
+    unsigned char is_resident[PAGES_ONCE];
     size_t purged_size = 0, number = 0;
     bool is_known = true;
 
-    for (char *next = from; next < to; next += page, number = (number + 1) % REGION_PAGES_ONCE) {
-        const size_t count = bits_smaller((size_t)(to - next) / page, REGION_PAGES_ONCE);
+    for (char *next = from; next < to; next += page, number = (number + 1) % PAGES_ONCE) {
+        const size_t count = bits_smaller((size_t)(to - next) / page, PAGES_ONCE);
 
         if (number == 0 && !os_resident(next, count, is_resident)) {
             memset(is_resident, 1, count);
@@ -190,18 +193,41 @@ static size_t purge_region(struct cork_mempool *mp, struct cork_mempool_region *
            purge_table(mp, region, region->sites, sizeof(*region->sites));
 }
 
-/* The bytes that the release of a region gives back: of the heap, those that have been used. The C
- * library may keep these, but without their pages. */
-static size_t release_size(struct cork_mempool *mp, struct cork_mempool_region *region)
+/* The bytes from one address to another that are in memory; 0 where the system does not tell. */
+static size_t resident_size(const char *from, const char *to)
 {
-    const size_t unused_count = region->reserved_count - region->extended_count;
-    const size_t size = region_release_size(region, &mp->geometry);
+    const size_t page = os_page_size();
+    unsigned char is_resident[PAGES_ONCE];
+    size_t resident_count = 0;
 
-    if (!is_of_heap(mp, region)) {
-        return size;
+    for (; from < to; from += PAGES_ONCE * page) {
+        const size_t count = bits_smaller((size_t)(to - from) / page, PAGES_ONCE);
+
+        if (os_resident(from, count, is_resident)) {
+            for (size_t i = 0; i < count; i++) {
+                resident_count += is_resident[i];
+            }
+        }
     }
-    purge_region(mp, region);
-    return size - unused_count * mp->geometry.stride;
+    return resident_count * page;
+}
+
+/* The bytes that the release of a region gives back: of reservations, what is in memory; of the
+ * heap, what has been used. */
+static size_t release_size(const struct cork_mempool *mp, const struct cork_mempool_region *region)
+{
+    const struct cork_mempool_geometry *geometry = &mp->geometry;
+    const size_t unused_count = region->reserved_count - region->extended_count;
+
+    if (region->origin == REGION_IS_RESERVED) {
+        const struct region_pages slots =
+            region_pages(region, 0, region->committed_count, geometry);
+
+        return region_head_size(region, geometry) +
+               resident_size(region->memory, slots.start + slots.size);
+    }
+    return region_memory_size(region, geometry) -
+           (is_of_heap(mp, region) ? unused_count * geometry->stride : 0);
 }
 
 NOINLINE size_t cork_mempool_trim(struct cork_mempool *mp)
@@ -222,6 +248,10 @@ NOINLINE size_t cork_mempool_trim(struct cork_mempool *mp)
         if (is_unused(region)) {
             hooks_unmake(mp, region, 0, region->extended_count);
             size += release_size(mp, region);
+            if (is_of_heap(mp, region)) {
+                /* The C library may keep the memory, but without its pages. */
+                purge_region(mp, region);
+            }
             grow_shrink(mp, region);
             region_release(region, &mp->geometry, mp->memory.source, mp->memory.data);
         } else {

@@ -31,7 +31,7 @@ static const size_t sizes[] = {1, 7, 8, 15, 16, 17, 24, 33, 100};
 #define SIZE_STEP (TEST_UNDER_ASAN ? 3 : 1)
 
 static struct cork_mempool mp;
-static char *objects[192]; /* in the order in which they were issued */
+static char *objects[448]; /* in the order in which they were issued */
 static char *lowest;       /* the object of slot 0 */
 static size_t object_size;
 
@@ -211,11 +211,11 @@ TEST(a_damaged_canary_is_not_mended_when_the_slot_behind_it_is_issued)
     char *behind;
 
     init((struct cork_mempool_options){.element_size = 24, .protections = CORK_MEMPOOL_CANARY});
-    take(128);
-    behind = objects[127] + stats_of(&mp).slot_size;
+    take(64);
+    behind = objects[63] + stats_of(&mp).slot_size;
     flip(behind - 1);
     CHECK_POINTER(cork_mempool_new(&mp), behind);
-    damage_is_found(FREE, CORK_MEMPOOL_CANARY_DAMAGED, objects[127]);
+    damage_is_found(FREE, CORK_MEMPOOL_CANARY_DAMAGED, objects[63]);
 }
 
 TEST(a_damaged_canary_is_not_mended_when_its_slot_is_issued_again)
@@ -296,16 +296,16 @@ TEST(no_byte_of_a_canary_is_0_whatever_the_seed)
 TEST(a_refused_free_of_a_damaged_object_far_away_changes_nothing)
 {
     init((struct cork_mempool_options){.element_size = 24, .protections = CORK_MEMPOOL_CANARY});
-    take(128);
-    CHECK(stats_of(&mp).region_count > 1);
-    cork_mempool_free(&mp, objects[127]);
+    take(448);
+    CHECK(stats_of(&mp).region_count > 2);
+    cork_mempool_free(&mp, objects[447]);
     flip(objects[0] + 24);
     CHECK_REFUSED(&mp, CORK_MEMPOOL_CANARY_DAMAGED, objects[0], 0, make(FREE, objects[0]));
     flip(objects[0] + 24);
     CHECK(cork_mempool_check(&mp));
-    CHECK_POINTER(cork_mempool_new(&mp), objects[127]);
-    fill(objects[127], 24, 127);
-    give(0, 128);
+    CHECK_POINTER(cork_mempool_new(&mp), objects[447]);
+    fill(objects[447], 24, 447);
+    give(0, 448);
     cork_mempool_done(&mp);
 }
 

@@ -39,16 +39,14 @@ static size_t heap_pieces(const struct cork_mempool *mp, size_t counts[8])
     const size_t most = ((size_t)1 << 20) / mp->geometry.stride;
     const size_t fitting = (size_t)96 * 1024 / (mp->geometry.stride + 2 * sizeof(void *) + 8);
     const size_t kept = fitting < 64 ? fitting : fitting / 64 * 64;
-    const size_t block_slots = mp->geometry.block_slots;
+    const size_t block_slots = mp->geometry.block_slots < 64 ? mp->geometry.block_slots : 64;
     size_t piece_count = 0;
     size_t sum = 0;
 
     while (sum <= most) {
         const size_t factor = piece_count == 1 ? 2 : 16;
-        const size_t count = piece_count > 0    ? counts[piece_count - 1] * factor
-                             : block_slots < 64 ? block_slots
-                                                : 64;
-        const size_t limit = piece_count == 0 || sum >= kept / 2 ? most : kept;
+        const size_t count = piece_count > 0 ? counts[piece_count - 1] * factor : 2 * block_slots;
+        const size_t limit = piece_count == 0 ? most / 16 : sum >= kept / 2 ? most : kept;
 
         counts[piece_count] = count < limit ? count : limit;
         sum += counts[piece_count++];
@@ -74,7 +72,7 @@ TEST(a_pool_takes_few_pieces_of_the_heap_before_it_asks_the_system)
         CHECK_EQUAL(requests.heap_count, 2 * piece_count - 1);
         CHECK_EQUAL(requests.system_count, 0);
         take_regions(&mp, 1);
-        CHECK_EQUAL(requests.heap_count, 2 * piece_count - 1);
+        CHECK_EQUAL(requests.heap_count, 2 * piece_count - 1 + has_heap_tables(mp.newest));
         CHECK(requests.mapped_size > 0);
         for (const struct cork_mempool_region *region = mp.oldest; region != mp.newest;
              region = region->newer) {
@@ -144,7 +142,7 @@ TEST(growth_is_geometric_also_where_a_kind_of_memory_is_not_to_be_had)
         size_t element_size;
         int refused;
         size_t more_requests;
-    } cases[] = {{8, 0, 20}, {100, 0, 20}, {8, MAPPINGS, 50}, {100, COMMITS, 50}, {8, HEAP, 40}};
+    } cases[] = {{8, 0, 20}, {100, 0, 20}, {8, MAPPINGS, 50}, {100, COMMITS, 100}, {8, HEAP, 40}};
 
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         size_t last_requests = 0, last_regions = 0;
@@ -242,7 +240,7 @@ TEST(objects_of_up_to_64_kib_begin_in_the_heap_and_larger_ones_do_not)
         requests_start();
         take_objects(&mp, objects, 1);
         CHECK_EQUAL(requests.system_count > 0, cases[i].is_mapped);
-        CHECK_EQUAL(requests.heap_count, cases[i].is_mapped ? 0 : 1);
+        CHECK_EQUAL(requests.heap_count, 1);
         finish(&mp, NULL, 0);
     }
 }
@@ -336,8 +334,8 @@ TEST(many_small_pools_leave_all_mappings_to_others)
 /* The first object of such a pool needs a reservation. */
 #define LARGE_SIZE 70000
 
-/* A reserved region takes four mappings at least, which are more than Linux allows by default; and
- * the heap cannot grow where there are no mappings. */
+/* A reserved region takes two mappings, as neighbours share a guard; Linux allows 65,530 by default,
+ * and the heap cannot grow where there are none. */
 TEST(more_large_pools_than_there_can_be_mappings_work_side_by_side)
 {
     if (UNDER_SANITIZER || TEST_UNDER_QEMU) {
@@ -347,13 +345,13 @@ TEST(more_large_pools_than_there_can_be_mappings_work_side_by_side)
 #if defined(__GLIBC__)
     mallopt(M_MMAP_MAX, 0);
     mallopt(M_TRIM_THRESHOLD, INT_MAX);
-    free(malloc((size_t)5000 * LARGE_SIZE));
+    free(malloc((size_t)10000 * LARGE_SIZE));
 #else
     test_skip("this heap may need a mapping for each piece");
 #endif
-    use_pools(20000, LARGE_SIZE, 1, SIZE_MAX);
+    use_pools(40000, LARGE_SIZE, 1, SIZE_MAX);
     CHECK(requests.refused_count > 0 ||
-          strtoull(read_file("/proc/sys/vm/max_map_count"), NULL, 10) >= 4 * 20000);
+          strtoull(read_file("/proc/sys/vm/max_map_count"), NULL, 10) >= 2 * 40000);
 }
 
 /* The same where there are fewer pools, or more mappings: from some pool on there are none. */

@@ -206,6 +206,7 @@ TEST(check_sees_damage_to_a_region_with_tables)
     CHECK_SEES(first->checksums, NULL);
     CHECK_SEES(first->sites, NULL);
     CHECK_SEES(first->ring, NULL);
+    take(64);
     CHECK((first->fresh[0] & 1) == 0);
     CHECK_SEES(first->fresh[0], first->fresh[0] | 1);
     /* Nothing is lent, so no copy tells. */

@@ -145,7 +145,7 @@ TEST(what_is_reserved_and_not_committed_is_kept_out_of_core_dumps)
     for (size_t i = 0; i < 200; i++) {
         objects[i] = cork_mempool_new(&mp);
         CHECK(objects[i] != NULL);
-        CHECK_EQUAL(stats_of(&mp).reserved_size, requests.mapped_size);
+        CHECK(stats_of(&mp).reserved_size >= requests.mapped_size);
         CHECK_EQUAL(stats_of(&mp).reserved_size - stats_of(&mp).memory_size,
                     requests.undumped_size);
         most = requests.undumped_size > most ? requests.undumped_size : most;

@@ -41,9 +41,9 @@ static size_t tables_size(const struct cork_mempool_region *region, size_t slot_
     return size;
 }
 
-/* Says how much of a reserved region may be touched, which is its tables, all of them where they
- * are small, and behind a guard its slots: without guards between them, whole pages, as full as
- * they can be. */
+/* Says how much of a reserved region may be touched, which is its tables, if these are not of the
+ * heap, and behind a guard its slots: without guards between them, whole pages, as full as they can
+ * be. */
 static size_t measure_reserved(const struct cork_mempool *mp,
                                const struct cork_mempool_region *region)
 {
@@ -51,12 +51,14 @@ static size_t measure_reserved(const struct cork_mempool *mp,
     const char *const end = (char *)region->memory + region->memory_size;
     const char *const first = region->base - geometry->redzone_size;
     const char *const slots = first - (uintptr_t)first % page_size();
-    const size_t tables = usable_size(region->memory, slots);
-    const size_t whole = tables_size(region, region->reserved_count, _Alignof(max_align_t));
+    const bool is_apart = has_heap_tables(region);
+    const size_t tables =
+        is_apart ? tables_size(region, region->reserved_count, _Alignof(max_align_t))
+                 : tables_size(region, region->committed_count, page_size());
     const size_t used = usable_size(slots, end);
 
-    CHECK_EQUAL(tables, whole <= 65536 ? in_units(whole, page_size())
-                                       : tables_size(region, region->committed_count, page_size()));
+    CHECK_EQUAL(usable_size(region->memory, slots), is_apart ? 0 : tables);
+    CHECK(!is_apart || malloc_usable_size((void *)(uintptr_t)region) >= tables);
     CHECK_EQUAL(usable_size(slots - page_size(), slots), 0);
     CHECK_EQUAL(usable_size(region->memory, (char *)region->memory + page_size()), 0);
     CHECK_EQUAL(usable_size(end - page_size(), end), 0);
@@ -107,6 +109,9 @@ static size_t compare_memory(size_t element_size, unsigned protection, size_t co
         CHECK(!is_heap || (lacks != NO_HEAP && (protection & CORK_MEMPOOL_GUARD) == 0));
         memory_size += size;
         reserved_size += is_heap ? size : region->memory_size;
+        if (has_heap_tables(region)) {
+            reserved_size += tables_size(region, region->reserved_count, _Alignof(max_align_t));
+        }
         region_count++;
     }
     memory_size -= requests.guard_size;
@@ -206,7 +211,7 @@ TEST(zeros_before_the_first_slot_of_a_piece_keep_free_of_the_c_library_from_taki
         for (size_t round = 0; round < 2; round++) {
             size_t first = 0;
 
-            take_objects(&mp, objects, 193);
+            take_objects(&mp, objects, 400);
             CHECK(stats_of(&mp).region_count > 2);
             for (struct cork_mempool_region *region = mp.oldest; region != NULL;
                  region = region->newer) {
@@ -224,7 +229,7 @@ TEST(zeros_before_the_first_slot_of_a_piece_keep_free_of_the_c_library_from_taki
                 free(dirty);
                 first += region->reserved_count;
             }
-            give_objects(&mp, objects, 193);
+            give_objects(&mp, objects, 400);
             cork_mempool_trim(&mp);
         }
         cork_mempool_done(&mp);

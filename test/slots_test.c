@@ -15,7 +15,7 @@
 /* Freed slots that are issued again without a look at any group: one aside, and a stack of them,
  * which is for the two newest regions, where nearly all objects are. */
 #define STACKED_COUNT 65
-#define FIRST_STACKED 64
+#define FIRST_STACKED 128
 
 static void *objects[MILLION];
 
@@ -60,16 +60,16 @@ TEST(a_burst_of_frees_is_issued_again_before_any_other_slot)
 /* More is freed than the stack has room for, so that the last slot is left to its group. */
 TEST(freed_slots_are_issued_again_wherever_they_are_in_their_group)
 {
-    for (size_t slot = 0; slot < 192; slot++) {
+    for (size_t slot = 0; slot < 384; slot++) {
         struct cork_mempool mp;
         size_t memory_size;
 
         cork_mempool_init_size_ex(&mp, 64, 64 * slot_needed(64));
-        take_objects(&mp, objects, 192);
+        take_objects(&mp, objects, 384);
         CHECK_EQUAL(stats_of(&mp).free_count, 0);
         memory_size = stats_of(&mp).memory_size;
         for (size_t i = 1; i <= STACKED_COUNT; i++) {
-            cork_mempool_free(&mp, objects[(slot + i) % 192]);
+            cork_mempool_free(&mp, objects[(slot + i) % 384]);
         }
         cork_mempool_free(&mp, objects[slot]);
         CHECK(cork_mempool_check(&mp));
@@ -79,7 +79,7 @@ TEST(freed_slots_are_issued_again_wherever_they_are_in_their_group)
         CHECK_POINTER(cork_mempool_new(&mp), objects[slot]);
         CHECK_EQUAL(stats_of(&mp).memory_size, memory_size);
         CHECK(cork_mempool_check(&mp));
-        finish(&mp, objects, 192);
+        finish(&mp, objects, 384);
     }
 }
 

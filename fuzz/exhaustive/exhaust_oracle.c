@@ -78,7 +78,7 @@ static void forget_garbage(void)
         mp->newest = NULL;
     }
     if (mp->newest == NULL || mp->oldest != &mp->first_region) {
-        memset(&mp->first_region, 0xee, sizeof(mp->first_region) + sizeof(mp->first_group));
+        memset(&mp->first_region, 0xee, sizeof(mp->first_region) + sizeof(mp->first_groups));
     }
 }
 

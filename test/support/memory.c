@@ -84,7 +84,13 @@ void finish(struct cork_mempool *mp, void **objects, size_t count)
 
 bool is_reserved(const struct cork_mempool_region *region)
 {
-    return (const char *)region == (const char *)region->memory + page_size();
+    return region->origin == 2;
+}
+
+bool has_heap_tables(const struct cork_mempool_region *region)
+{
+    return is_reserved(region) &&
+           (uintptr_t)region - (uintptr_t)region->memory >= region->memory_size;
 }
 
 const char *read_file(const char *name)

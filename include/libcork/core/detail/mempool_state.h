@@ -14,6 +14,9 @@
 /* Freed slots that are issued again before any group is looked at. */
 #define CORK_MEMPOOL_STACK_SLOTS_ 64
 
+/* Groups of a first region, whose descriptors are in the pool. */
+#define CORK_MEMPOOL_FIRST_GROUPS_ 2
+
 /* The bytes of a pool's name that are kept for reports, the zero at the end included. */
 #define CORK_MEMPOOL_NAME_SIZE_ 40
 
@@ -142,7 +145,7 @@ struct cork_mempool {
     struct cork_mempool_lent lent;
     /* From the stack in lent on, nothing is cleared at init. */
     struct cork_mempool_region first_region; /* a small first region needs no memory for itself */
-    struct cork_mempool_group first_group;
+    struct cork_mempool_group first_groups[CORK_MEMPOOL_FIRST_GROUPS_];
 };
 
 #endif /* LIBCORK_CORE_DETAIL_MEMPOOL_STATE_H */
