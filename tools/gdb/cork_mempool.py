@@ -250,9 +250,10 @@ def variables():
     current, seen = gdb.selected_thread(), set()
     try:
         for frame, block in blocks() if current else []:
+            key = block.start, block.is_global, block.is_static  # a file's begin where its first function does
             is_local = not block.is_global and not block.is_static
-            if is_local or (block.start, block.is_global) not in seen:
-                seen.add((block.start, block.is_global))
+            if is_local or key not in seen:
+                seen.add(key)
                 for symbol in block:
                     if symbol.is_variable or symbol.is_argument:
                         yield symbol.value(frame)
