@@ -334,8 +334,8 @@ TEST(many_small_pools_leave_all_mappings_to_others)
 /* The first object of such a pool needs a reservation. */
 #define LARGE_SIZE 70000
 
-/* A reserved region takes two mappings, as neighbours share a guard; Linux allows 65,530 by default,
- * and the heap cannot grow where there are none. */
+/* A reserved region takes two mappings, as neighbours share a guard; Linux allows 65,530 by
+ * default, and the heap cannot grow where there are none. */
 TEST(more_large_pools_than_there_can_be_mappings_work_side_by_side)
 {
     if (UNDER_SANITIZER || TEST_UNDER_QEMU) {

@@ -186,7 +186,8 @@ TEST(guards_between_blocks_are_inaccessible_before_and_after_trim)
         requests_start_lacking(lacks[i % 3]);
         take_guarded(&mp, 5000);
         /* A commit for each block, or for twice as many each time. */
-        CHECK_EQUAL(requests.system_count<5000 / mp.geometry.block_slots, requests.guard_size> 0);
+        CHECK_EQUAL(requests.system_count < 5000 / mp.geometry.block_slots,
+                    requests.guard_size > 0);
         CHECK_EQUAL(requests.guard_size > 0, requests.lacks == 0 && are_to_be_had);
         CHECK_EQUAL(requests.stray_count, 0);
         free_objects(&mp, objects, 1, 4999);

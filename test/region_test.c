@@ -52,9 +52,9 @@ static size_t measure_reserved(const struct cork_mempool *mp,
     const char *const first = region->base - geometry->redzone_size;
     const char *const slots = first - (uintptr_t)first % page_size();
     const bool is_apart = has_heap_tables(region);
-    const size_t tables =
-        is_apart ? tables_size(region, region->reserved_count, _Alignof(max_align_t))
-                 : tables_size(region, region->committed_count, page_size());
+    const size_t tables = is_apart
+                              ? tables_size(region, region->reserved_count, _Alignof(max_align_t))
+                              : tables_size(region, region->committed_count, page_size());
     const size_t used = usable_size(slots, end);
 
     CHECK_EQUAL(usable_size(region->memory, slots), is_apart ? 0 : tables);

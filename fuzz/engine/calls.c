@@ -446,14 +446,14 @@ void calls_clear(struct run *run)
     calls_make(run, SUBJECT_CLEAR, NULL);
 }
 
-void calls_trim(struct run *run)
+void calls_trim(struct run *run, size_t uncounted_size)
 {
     struct run_pool *pool = run_pool(run);
     const size_t memory_size = calls_stats(run)->memory_size;
     const size_t released_size = pool->released_size;
     const bool is_refused = calls_make(run, SUBJECT_TRIM, NULL)->violation.kind != 0;
     run_require(run,
-                is_refused || (run->result.size <= memory_size &&
+                is_refused || (run->result.size <= memory_size + uncounted_size &&
                                (pool->init.options.source == NULL ||
                                 run->result.size == pool->released_size - released_size)),
                 "trim says how much it has given back", "more, or less");

@@ -19,7 +19,8 @@ void calls_new(struct run *run);
 void calls_free_at(struct run *run, size_t index);
 void calls_owns(struct run *run, size_t index);
 void calls_clear(struct run *run);
-void calls_trim(struct run *run);
+/* uncounted_size: bytes that the pool may have besides those in its stats. */
+void calls_trim(struct run *run, size_t uncounted_size);
 
 /* calls_free_next frees an object that an order says. *state is 0 at first, and its own after. */
 void calls_free_next(struct run *run, size_t order, uint32_t *state);

@@ -276,7 +276,7 @@ void misuse_misbehave(struct run *run, size_t choice)
         calls_new(run);
         break;
     case 1:
-        calls_trim(run);
+        calls_trim(run, 0);
         break;
     case 2:
         calls_foreach(run, 0);

@@ -361,6 +361,12 @@ static void number_objects(size_t first, size_t end)
     }
 }
 
+/* Guarded pools, and those under Valgrind, are reserved from the start: 2 in src/region.h. */
+static bool begins_in_heap(void)
+{
+    return pool.oldest != NULL && pool.oldest->origin != 2;
+}
+
 /* Takes objects of the heap until the pool has another region, and then those of that. */
 static void populate(void)
 {
@@ -370,7 +376,8 @@ static void populate(void)
         abort();
     }
     requests_start();
-    while (fixture.count < fixture.heap_count + RESERVED_COUNT) {
+    while (fixture.count < fixture.heap_count + RESERVED_COUNT ||
+           (fixture.heap_count == 0 && begins_in_heap())) {
         fixture.objects[fixture.count] =
             (struct tracked){.start = call_new(&pool), .is_live = true};
         if (pool.newest != pool.oldest && fixture.heap_count == 0) {

@@ -138,7 +138,7 @@ struct fixture {
     unsigned protections;
     unsigned other_protections;
     uint64_t seed;
-    struct tracked objects[150]; /* by their slots */
+    struct tracked objects[200]; /* by their slots */
     size_t count;
     size_t heap_count; /* of them, those in the heap */
     unsigned char canary[8];

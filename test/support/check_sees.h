@@ -74,7 +74,9 @@ static inline void begin_with(const struct cork_mempool_options *options, size_t
 
 static inline void begin(unsigned protections, size_t region_count)
 {
-    begin_with(OPTIONS(.element_size = 112, .protections = protections), region_count);
+    begin_with(OPTIONS(.element_size = 112, .block_size = 36 * slot_needed(112),
+                       .protections = protections),
+               region_count);
 }
 
 static inline void begin_in_a_buffer(size_t count)
