@@ -443,7 +443,6 @@ void region_release(struct cork_mempool_region *region,
                     const struct cork_mempool_geometry *geometry,
                     const struct cork_mempool_source *source, void *source_data)
 {
-    const size_t capacity = region->reserved_count;
     struct region_pages pages;
 
     switch (region->origin) {
@@ -454,15 +453,17 @@ void region_release(struct cork_mempool_region *region,
         release_reserved(region, geometry);
         break;
     case REGION_IS_BUFFER:
-        tools_released(region->base - geometry->redzone_size,
-                       geometry->redzone_size + capacity * geometry->stride);
+        tools_released(region->memory, region->memory_size);
         break;
     default:
         KNOWN(source != NULL);
         tools_released(region->memory, region->memory_size);
         source->release(source_data, region->memory, region->memory_size);
         if (region->origin == REGION_IS_ACQUIRED) {
-            source->release(source_data, region, head_of(geometry, capacity, UNIT).size);
+            const size_t size = head_of(geometry, region->reserved_count, UNIT).size;
+
+            tools_released(region, size);
+            source->release(source_data, region, size);
         }
         break;
     }
