@@ -378,7 +378,7 @@ static void visit(void *user_data, void *object)
 {
     struct run *run = user_data;
     struct run_pool *pool = run_pool(run);
-    struct subject_result result;
+    struct subject_result result = {.error = 0};
     run->work++;
     run->visited_count++;
     model_visit(&run->model, run->pool, object, run->visit);

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 
-#define OBJECT_COUNT 300
+#define OBJECT_COUNT 450
 #define ELEMENT_SIZE 32
 
 /* What gdb must say, among other things, of an address; NULL: that no pool owns it. */
@@ -97,8 +97,8 @@ static void make_plain(struct cork_mempool *pool)
     expect(pool, objects[63] + 5, "slot 63, free, object");
     expect(pool, objects[64], "slot 64, live, object");
     expect(pool, objects[64] + 5, "5 bytes into it");
-    expect(pool, objects[OBJECT_COUNT - 1], "slot 299, live, object");
-    expect(pool, objects[OBJECT_COUNT - 1] + ELEMENT_SIZE, "slot 300, never issued, object");
+    expect(pool, objects[OBJECT_COUNT - 1], "slot 449, live, object");
+    expect(pool, objects[OBJECT_COUNT - 1] + ELEMENT_SIZE, "slot 450, never issued, object");
     expect(pool, objects[OBJECT_COUNT - 1] + 1000 * ELEMENT_SIZE, "never issued, object");
 }
 

@@ -21,7 +21,7 @@ _INSTRUMENTATIONS = {
 }
 
 # Added to each. Fortified functions would hide their arguments from sanitizers.
-_INSTRUMENTED = ["-g", "-O1", "-fno-omit-frame-pointer", "-U_FORTIFY_SOURCE"]
+_INSTRUMENTED = ["-gdwarf-4", "-O1", "-fno-omit-frame-pointer", "-U_FORTIFY_SOURCE"]
 
 # Added for libFuzzer, because -O2 makes it a tenth faster.
 _FUZZED = ["-fsanitize=fuzzer-no-link", "-O2"]
