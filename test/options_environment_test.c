@@ -294,7 +294,8 @@ static void capacities_are(const char *text, const size_t *expected)
 /* The caller of a pool in a buffer has counted on how many objects it holds. */
 TEST(a_buffer_holds_as_many_objects_whatever_the_environment_asks_for)
 {
-    size_t *const capacities = mmap(NULL, sizeof(buffer) * sizeof(size_t), PROT_READ | PROT_WRITE,
+    const size_t most = sizeof(buffer);
+    size_t *const capacities = mmap(NULL, most * sizeof(size_t), PROT_READ | PROT_WRITE,
                                     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
     CHECK(capacities != MAP_FAILED);
