@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "test/support/memory.h"
 
@@ -338,12 +339,15 @@ TEST(many_small_pools_leave_all_mappings_to_others)
  * default, and the heap cannot grow where there are none. */
 TEST(more_large_pools_than_there_can_be_mappings_work_side_by_side)
 {
+    struct rlimit data;
+
     if (UNDER_SANITIZER || TEST_UNDER_QEMU) {
         test_skip(
             "this sanitizer or emulator needs mappings itself, and ends where there are none");
     }
-    if (sizeof(void *) < 8) {
-        test_skip("address space ends before mappings do");
+    getrlimit(RLIMIT_DATA, &data);
+    if (regions_are_small() || data.rlim_cur != RLIM_INFINITY) {
+        test_skip("memory ends before mappings do");
     }
 #if defined(__GLIBC__)
     mallopt(M_MMAP_MAX, 0);
