@@ -290,21 +290,6 @@ static void expect_marks(const struct cork_mempool *mp)
     }
 }
 
-static void *acquire(void *source_data, size_t size, size_t alignment)
-{
-    (void)source_data;
-    return aligned_alloc(alignment, size);
-}
-
-static void release(void *source_data, void *memory, size_t size)
-{
-    (void)source_data;
-    (void)size;
-    free(memory);
-}
-
-static const struct cork_mempool_source source = {acquire, release};
-
 /* On a page for itself, with what is not the pool's before and behind. */
 static struct {
     _Alignas(4096) char before[512];
@@ -360,7 +345,7 @@ TEST(memory_of_every_kind_is_marked_until_it_is_given_back_and_nothing_else_is)
         }
         INIT(&mp, .element_size = size[0], .alignment = size[1],
              .protections = protections[i / KIND_COUNT % 3],
-             .source = kind == OF_SOURCE ? &source : NULL,
+             .source = kind == OF_SOURCE ? &plain_source : NULL,
              .buffer = kind == OF_BUFFER ? arena.buffer : NULL,
              .buffer_size = kind == OF_BUFFER ? sizeof(arena.buffer) : 0);
         expect_marks_until_done(&mp, kind, is_large || kind == OF_BUFFER ? 10 : 600);
