@@ -52,7 +52,8 @@ static size_t reserved_count(const struct cork_mempool *mp)
     return mp->newest == NULL ? 0 : mp->newest->first_number + mp->newest->reserved_count;
 }
 
-/* The smaller of count and of how many sizes most_size has room for. Divisions take time. */
+/* Returns count, or how many of this size fit into most_size bytes, if these are fewer. It divides
+ * only then, because a division takes time. */
 static size_t at_most(size_t count, size_t size, size_t most_size)
 {
     return size <= most_size && count * size <= most_size ? count : most_size / size;

@@ -9,15 +9,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "test/support/crowd.h"
 #include "test/support/harness.h"
 #include "test/support/pools.h"
+#include "test/support/populated.h"
 #include "test/support/refusals.h"
 #include "test/support/reports.h"
 
 #define NO_SLOT CORK_MEMPOOL_NO_SLOT
 
-static struct crowd crowd;
+static struct populated_pool populated;
 
 static char *at(const void *pointer, ptrdiff_t offset)
 {
@@ -151,10 +151,10 @@ static void neighbourhood_is_refused(const char *freed, size_t slot)
 {
     static const ptrdiff_t offsets[] = {1, 8, 16, 500, 999, 1000, 1007};
 
-    double_free_is_refused(&crowd.mp, freed, slot);
+    double_free_is_refused(&populated.mp, freed, slot);
     for (size_t i = 0; i < COUNT_OF(offsets); i++) {
-        interior_is_refused(&crowd.mp, at(freed, offsets[i]), slot);
-        interior_is_refused(&crowd.mp, at(crowd.objects[slot + 1], offsets[i]), slot + 1);
+        interior_is_refused(&populated.mp, at(freed, offsets[i]), slot);
+        interior_is_refused(&populated.mp, at(populated.objects[slot + 1], offsets[i]), slot + 1);
     }
 }
 
@@ -162,50 +162,51 @@ static void neighbourhood_is_refused(const char *freed, size_t slot)
  */
 static void outside_of_regions_is_refused(const char *first, const char *last_of_other)
 {
-    foreign_is_refused(&crowd.mp, at(first, -1));
-    if (is_foreign(&crowd.mp, at(first, -PERSON_SLOT))) {
-        foreign_is_refused(&crowd.mp, at(first, -PERSON_SLOT));
+    foreign_is_refused(&populated.mp, at(first, -1));
+    if (is_foreign(&populated.mp, at(first, -ELEMENT_SLOT))) {
+        foreign_is_refused(&populated.mp, at(first, -ELEMENT_SLOT));
     }
-    if (last_of_other != NULL && is_foreign(&crowd.mp, at(last_of_other, PERSON_SLOT))) {
-        foreign_is_refused(&crowd.mp, at(last_of_other, PERSON_SLOT));
+    if (last_of_other != NULL && is_foreign(&populated.mp, at(last_of_other, ELEMENT_SLOT))) {
+        foreign_is_refused(&populated.mp, at(last_of_other, ELEMENT_SLOT));
     }
 }
 
 static void slots_ahead_are_refused(void)
 {
-    const size_t ahead[] = {1, 10, crowd.unissued_count / 2, crowd.unissued_count};
-    const char *const last = crowd.objects[crowd.count - 1];
+    const size_t ahead[] = {1, 10, populated.unissued_count / 2, populated.unissued_count};
+    const char *const last = populated.objects[populated.count - 1];
 
     for (size_t i = 0; i < COUNT_OF(ahead); i++) {
-        const char *const slot = at(last, (ptrdiff_t)ahead[i] * PERSON_SLOT);
+        const char *const slot = at(last, (ptrdiff_t)ahead[i] * ELEMENT_SLOT);
 
-        never_issued_is_refused(&crowd.mp, slot, crowd.count - 1 + ahead[i]);
-        interior_is_refused(&crowd.mp, slot + 1, crowd.count - 1 + ahead[i]);
+        never_issued_is_refused(&populated.mp, slot, populated.count - 1 + ahead[i]);
+        interior_is_refused(&populated.mp, slot + 1, populated.count - 1 + ahead[i]);
     }
-    foreign_is_refused(&crowd.mp, at(last, (ptrdiff_t)(crowd.unissued_count + 1) * PERSON_SLOT));
+    foreign_is_refused(&populated.mp,
+                       at(last, (ptrdiff_t)(populated.unissued_count + 1) * ELEMENT_SLOT));
 }
 
 TEST(a_free_that_is_refused_changes_nothing_wherever_it_points)
 {
-    void *freed[CROWD_PLACE_COUNT];
+    void *freed[POPULATED_PLACE_COUNT];
 
-    crowd_gather(&crowd);
-    for (size_t i = 0; i < CROWD_PLACE_COUNT; i++) {
-        const size_t slot = crowd.places[i];
+    populate(&populated);
+    for (size_t i = 0; i < POPULATED_PLACE_COUNT; i++) {
+        const size_t slot = populated.places[i];
 
-        freed[i] = crowd.objects[slot];
-        cork_mempool_free(&crowd.mp, freed[i]);
+        freed[i] = populated.objects[slot];
+        cork_mempool_free(&populated.mp, freed[i]);
         neighbourhood_is_refused(freed[i], slot);
         if (i % 2 == 0) {
-            outside_of_regions_is_refused(freed[i], i > 0 ? crowd.objects[slot - 1] : NULL);
+            outside_of_regions_is_refused(freed[i], i > 0 ? populated.objects[slot - 1] : NULL);
         }
-        crowd.objects[slot] = NULL;
+        populated.objects[slot] = NULL;
         slots_ahead_are_refused();
     }
-    for (size_t i = 0; i < CROWD_PLACE_COUNT; i++) {
-        double_free_is_refused(&crowd.mp, freed[i], crowd.places[i]);
+    for (size_t i = 0; i < POPULATED_PLACE_COUNT; i++) {
+        double_free_is_refused(&populated.mp, freed[i], populated.places[i]);
     }
-    crowd_disperse(&crowd);
+    end_populated(&populated);
 }
 
 TEST(a_foreign_pointer_is_refused_whatever_it_is)
@@ -294,22 +295,23 @@ TEST(leaks_are_listed_wherever_they_are)
     for (size_t i = 0; i < COUNT_OF(steps); i++) {
         size_t live_count = 0;
 
-        crowd_gather(&crowd);
-        for (size_t j = 0; j < crowd.count; j++) {
+        populate(&populated);
+        for (size_t j = 0; j < populated.count; j++) {
             if (j % steps[i] == 2 % steps[i]) {
                 live_count++;
             } else {
-                cork_mempool_free(&crowd.mp, crowd.objects[j]);
-                crowd.objects[j] = NULL;
+                cork_mempool_free(&populated.mp, populated.objects[j]);
+                populated.objects[j] = NULL;
             }
         }
-        CHECK_REFUSED(&crowd.mp, CORK_MEMPOOL_LEAK, NULL, NO_SLOT, cork_mempool_done(&crowd.mp));
+        CHECK_REFUSED(&populated.mp, CORK_MEMPOOL_LEAK, NULL, NO_SLOT,
+                      cork_mempool_done(&populated.mp));
         CHECK_EQUAL(seen.violation.live_count, live_count);
         for (size_t j = 0; j < seen.violation.listed_count; j++) {
             CHECK_EQUAL(seen.listed[j].slot, 2 % steps[i] + j * steps[i]);
-            CHECK_POINTER(seen.listed[j].pointer, crowd.objects[seen.listed[j].slot]);
+            CHECK_POINTER(seen.listed[j].pointer, populated.objects[seen.listed[j].slot]);
         }
-        crowd_disperse(&crowd);
+        end_populated(&populated);
     }
 }
 
@@ -368,10 +370,10 @@ TEST(calls_of_what_is_no_pool_change_nothing)
         every_call_is_refused(&mp, CORK_MEMPOOL_NOT_A_POOL);
         CHECK_POINTER(seen.violation.moved_from, NULL);
     }
-    cork_mempool_init(&mp, struct person);
+    cork_mempool_init(&mp, struct element);
     cork_mempool_done(&mp);
     every_call_is_refused(&mp, CORK_MEMPOOL_USE_AFTER_DONE);
-    CHECK_STRING(seen.violation.pool_name, "struct person");
+    CHECK_STRING(seen.violation.pool_name, "struct element");
     cork_mempool_init_size(&mp, 24);
     exercise(&mp, 500);
     every_call_is_refused(&mp, CORK_MEMPOOL_USE_AFTER_DONE);

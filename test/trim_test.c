@@ -9,8 +9,8 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "test/support/crowd.h"
 #include "test/support/memory.h"
+#include "test/support/populated.h"
 #include "test/support/refusals.h"
 #include "test/support/reports.h"
 
@@ -18,7 +18,7 @@
 #define GROUP_SLOTS  64
 #define OBJECT_COUNT 3000
 
-static struct crowd crowd;
+static struct populated_pool populated;
 static void *objects[MILLION];
 
 /* Objects of which 64 are a page, in one region. What was never issued has not been used, and a
@@ -161,27 +161,28 @@ TEST(trim_gives_back_all_but_the_memory_of_live_objects_and_leaves_a_pool_that_w
     }
 }
 
-/* Of the crowd's regions, those in a set keep their objects. */
+/* Of the populated pool's regions, those in a set keep their objects. */
 TEST(trim_gives_back_the_regions_without_live_objects_wherever_they_are)
 {
-    for (unsigned set = 0; set < 1u << CROWD_PLACE_COUNT / 2; set++) {
+    for (unsigned set = 0; set < 1u << POPULATED_PLACE_COUNT / 2; set++) {
         size_t freed_count = 0, region = 0, memory_size, trimmed_size;
 
-        crowd_gather(&crowd);
-        memory_size = stats_of(&crowd.mp).memory_size;
-        for (size_t i = 0; i < crowd.count; i++) {
-            region += region + 1 < CROWD_PLACE_COUNT / 2 && i == crowd.places[2 * region + 2];
+        populate(&populated);
+        memory_size = stats_of(&populated.mp).memory_size;
+        for (size_t i = 0; i < populated.count; i++) {
+            region +=
+                region + 1 < POPULATED_PLACE_COUNT / 2 && i == populated.places[2 * region + 2];
             if ((set >> region & 1) == 0) {
-                cork_mempool_free(&crowd.mp, crowd.objects[i]);
-                crowd.objects[i] = NULL;
+                cork_mempool_free(&populated.mp, populated.objects[i]);
+                populated.objects[i] = NULL;
                 freed_count++;
             }
         }
-        trimmed_size = cork_mempool_trim(&crowd.mp);
-        CHECK(TEST_UNDER_QEMU || trimmed_size >= freed_count * PERSON_SIZE);
+        trimmed_size = cork_mempool_trim(&populated.mp);
+        CHECK(TEST_UNDER_QEMU || trimmed_size >= freed_count * ELEMENT_SIZE);
         CHECK(trimmed_size <= memory_size);
-        CHECK_EQUAL(stats_of(&crowd.mp).region_count, __builtin_popcount(set));
-        crowd_disperse(&crowd);
+        CHECK_EQUAL(stats_of(&populated.mp).region_count, __builtin_popcount(set));
+        end_populated(&populated);
     }
 }
 
