@@ -6,31 +6,16 @@
 
 #include <stdint.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "fixture.h"
 #include "misuse.h"
 
 #define CANARY_SIZE 8
 
-static size_t page_size(void)
-{
-    return (size_t)sysconf(_SC_PAGESIZE);
-}
-
 /* Up to the first byte of the next object. */
 static size_t distance_to_next(void)
 {
     return slot_size - object_size + 1;
-}
-
-/* Before a call that verifies nothing but canaries: without them, the damage would be found as
- * something else, or by malloc. */
-static void mend_damage_without_canaries(void)
-{
-    if (!has(CORK_MEMPOOL_CANARY)) {
-        mend_damage();
-    }
 }
 
 /* A canary between two objects belongs to both; a check comes to the first of them first. */
@@ -40,33 +25,33 @@ static void expect_canary_of(const char *owner, const char *canary)
     expected.canary = canary;
 }
 
+/* Writes bytes, and makes the call that is to find so. Without canaries, only a check may meet the
+ * damage: another call would find it as something else, or malloc would. */
+static void write_outside(char *address, size_t size, void (*find)(void))
+{
+    damage(address, size);
+    if (find != check_pool && !has(CORK_MEMPOOL_CANARY)) {
+        mend_damage();
+    }
+    find();
+}
+
+static void write_behind(size_t size, void (*find)(void))
+{
+    write_outside(object + object_size, size, find);
+}
+
 GUARANTEE("bytes behind an object are written, and found so by free, check, clear or trim",
           {CANARY | PARANOID, "canary damaged"}, {OTHERS, NOT_DETECTED}, {ASAN, "use-after-poison"},
           {VALGRIND, "Invalid write"})
 
-MISUSE(byte_behind_an_object_is_written)
-{
-    damage(object + object_size, 1);
-    check_pool();
-}
-
-MISUSE(eight_bytes_behind_an_object_are_written)
-{
-    damage(object + object_size, 8);
-    check_pool();
-}
-
-MISUSE(write_runs_on_into_the_next_object)
-{
-    damage(object + object_size, distance_to_next());
-    check_pool();
-}
-
-MISUSE(write_is_twice_as_long_as_the_object)
-{
-    damage(object + object_size, object_size);
-    check_pool();
-}
+MISUSE_IS(byte_behind_an_object_is_written, write_behind(1, check_pool))
+MISUSE_IS(eight_bytes_behind_an_object_are_written, write_behind(8, check_pool))
+MISUSE_IS(write_runs_on_into_the_next_object, write_behind(distance_to_next(), check_pool))
+MISUSE_IS(write_is_twice_as_long_as_the_object, write_behind(object_size, check_pool))
+MISUSE_IS(overflow_is_there_when_the_object_is_freed, write_behind(1, free_object))
+MISUSE_IS(overflow_is_there_when_the_pool_is_cleared, write_behind(1, clear_pool))
+MISUSE_IS(overflow_is_there_when_the_pool_is_trimmed, write_behind(1, trim_pool))
 
 MISUSE(string_is_a_zero_too_long)
 {
@@ -76,67 +61,31 @@ MISUSE(string_is_a_zero_too_long)
     check_pool();
 }
 
-MISUSE(overflow_is_there_when_the_object_is_freed)
-{
-    damage(object + object_size, 1);
-    mend_damage_without_canaries();
-    call_free(&pool, object);
-}
-
 MISUSE(overflow_is_there_when_the_next_object_is_freed)
 {
-    damage(object + object_size, distance_to_next());
-    mend_damage_without_canaries();
     expect_canary_of(neighbour(1), neighbour(1) - CANARY_SIZE);
-    call_free(&pool, neighbour(1));
-}
-
-MISUSE(overflow_is_there_when_the_pool_is_cleared)
-{
-    damage(object + object_size, 1);
-    mend_damage_without_canaries();
-    clear_pool();
-}
-
-MISUSE(overflow_is_there_when_the_pool_is_trimmed)
-{
-    damage(object + object_size, 1);
-    mend_damage_without_canaries();
-    trim_pool();
+    write_behind(distance_to_next(), free_next);
 }
 
 GUARANTEE("bytes before an object are written", {CANARY | PARANOID, "canary damaged"},
           {OTHERS, NOT_DETECTED}, {ASAN, "use-after-poison"}, {VALGRIND, "Invalid write"})
 
-MISUSE(byte_before_an_object_is_written)
+static void write_before(size_t size, void (*find)(void), const char *owner)
 {
-    damage(object - 1, 1);
-    expect_canary_of(neighbour(-1), object - CANARY_SIZE);
-    check_pool();
+    expect_canary_of(owner, object - CANARY_SIZE);
+    write_outside(object - size, size, find);
 }
 
-MISUSE(eight_bytes_before_an_object_are_written)
+static void free_previous(void)
 {
-    damage(object - 8, 8);
-    expect_canary_of(neighbour(-1), object - CANARY_SIZE);
-    check_pool();
-}
-
-MISUSE(underflow_is_there_when_the_object_is_freed)
-{
-    damage(object - 1, 1);
-    mend_damage_without_canaries();
-    expect_canary_of(object, object - CANARY_SIZE);
-    call_free(&pool, object);
-}
-
-MISUSE(underflow_is_there_when_the_object_before_is_freed)
-{
-    damage(object - 1, 1);
-    mend_damage_without_canaries();
-    expect_canary_of(neighbour(-1), object - CANARY_SIZE);
     call_free(&pool, neighbour(-1));
 }
+
+MISUSE_IS(byte_before_an_object_is_written, write_before(1, check_pool, neighbour(-1)))
+MISUSE_IS(eight_bytes_before_an_object_are_written, write_before(8, check_pool, neighbour(-1)))
+MISUSE_IS(underflow_is_there_when_the_object_is_freed, write_before(1, free_object, object))
+MISUSE_IS(underflow_is_there_when_the_object_before_is_freed,
+          write_before(1, free_previous, neighbour(-1)))
 
 GUARANTEE("memory before the slots of a reserved region is written",
           {CANARY | PARANOID, "canary damaged"}, {OTHERS, FAULT}, {ASAN, "use-after-poison"},
@@ -159,21 +108,17 @@ GUARANTEE("bytes from an object on into one that is free are written",
           {CANARY | PARANOID, "canary damaged"}, {SEAL | WIPE, "write after free"},
           {OTHERS, NOT_DETECTED}, {ASAN, "use-after-poison"}, {VALGRIND, "Invalid write"})
 
-MISUSE(write_runs_on_into_a_freed_object)
+static void write_on_into_freed(void (*free_some)(void), void (*find)(void))
 {
-    call_free(&pool, neighbour(1));
+    free_some();
     damage(object + object_size, distance_to_next());
     expected.written = neighbour(1);
-    check_pool();
+    find();
 }
 
-MISUSE(write_runs_on_into_a_freed_object_before_done)
-{
-    free_all();
-    damage(object + object_size, distance_to_next());
-    expected.written = neighbour(1);
-    finalize_pool();
-}
+MISUSE_IS(write_runs_on_into_a_freed_object, write_on_into_freed(free_next, check_pool))
+MISUSE_IS(write_runs_on_into_a_freed_object_before_done,
+          write_on_into_freed(free_all, finalize_pool))
 
 GUARANTEE("bytes behind an object are written with the canaries that are there, read elsewhere",
           {ALL, NOT_DETECTED}, {ASAN, "use-after-poison"}, {VALGRIND, "Invalid read"})
@@ -203,38 +148,29 @@ MISUSE(byte_behind_an_object_is_written_with_what_is_there)
 
 GUARANTEE("a write skips the bytes behind an object and hits another", {ALL, NOT_DETECTED})
 
-MISUSE(write_skips_to_the_next_object)
+MISUSE_IS(write_skips_to_the_next_object,
+          write_outside(neighbour(1) + object_size / 2, 1, check_pool))
+
+static void read_outside(const char *address)
 {
-    damage(object + slot_size + object_size / 2, 1);
-    check_pool();
+    (void)read_byte(address);
+    note_effect(true);
 }
 
 GUARANTEE("bytes behind an object are read", {ALL, NOT_DETECTED}, {ASAN, "use-after-poison"},
           {VALGRIND, "Invalid read"})
 
-MISUSE(byte_behind_an_object_is_read)
-{
-    (void)read_byte(object + object_size);
-    note_effect(true);
-}
+MISUSE_IS(byte_behind_an_object_is_read, read_outside(object + object_size))
 
 GUARANTEE("a slot never issued is read", {ALL, NOT_DETECTED}, {ASAN, "use-after-poison"},
           {VALGRIND, "Invalid read"})
 
-MISUSE(slot_never_issued_is_read)
-{
-    (void)read_byte(first_slot_never_issued());
-    note_effect(true);
-}
+MISUSE_IS(slot_never_issued_is_read, read_outside(first_slot_never_issued()))
 
 GUARANTEE("a slot never issued is written", {ALL, NOT_DETECTED}, {ASAN, "use-after-poison"},
           {VALGRIND, "Invalid write"})
 
-MISUSE(slot_never_issued_is_written)
-{
-    damage(first_slot_never_issued(), 1);
-    check_pool();
-}
+MISUSE_IS(slot_never_issued_is_written, write_outside(first_slot_never_issued(), 1, check_pool))
 
 GUARANTEE("the page behind a block is read or written", {GUARD | PARANOID, FAULT},
           {OTHERS, NOT_DETECTED})
@@ -243,21 +179,21 @@ GUARANTEE("the page behind a block is read or written", {GUARD | PARANOID, FAULT
  * address space is scarce, that may take another region. */
 static void take_objects_up_to(const char *address)
 {
-    const size_t region_count = pool_stats().region_count;
+    const size_t region_count = stats_of(&pool).region_count;
     char *issued = object;
 
     for (size_t i = 0; i < 100000 && issued <= address; i++) {
         issued = cork_mempool_new(&pool);
         memset(issued, 1, object_size);
     }
-    require(pool_stats().region_count == region_count);
+    require(stats_of(&pool).region_count == region_count);
 }
 
 /* Wherever a block ends, an address on the first whole page that neither it nor the next block has
  * bytes on; without guards, not by chance that of a canary, but of an object's first byte. */
 static char *address_behind_a_block(void)
 {
-    char *end = first_object + pool_stats().block_size;
+    char *end = first_object + stats_of(&pool).block_size;
     char *page = end + (~(uintptr_t)end + 1) % page_size();
     char *address = page + page_size() / 2;
 
@@ -269,17 +205,8 @@ static char *address_behind_a_block(void)
     return address;
 }
 
-MISUSE(page_behind_a_block_is_read)
-{
-    (void)read_byte(address_behind_a_block());
-    note_effect(true);
-}
-
-MISUSE(page_behind_a_block_is_written)
-{
-    damage(address_behind_a_block(), 1);
-    check_pool();
-}
+MISUSE_IS(page_behind_a_block_is_read, read_outside(address_behind_a_block()))
+MISUSE_IS(page_behind_a_block_is_written, write_outside(address_behind_a_block(), 1, check_pool))
 
 GUARANTEE(
     "a write runs on in a reserved region: the memory ends before anything but objects is hit",

@@ -14,33 +14,26 @@ GUARANTEE("a freed object is written, and found so by check, new, clear, trim or
           {SEAL | WIPE | PARANOID, "write after free"}, {OTHERS, NOT_DETECTED},
           {ASAN, "use-after-poison"}, {VALGRIND, "Invalid write"})
 
-MISUSE(first_byte_of_a_freed_object_is_written)
+/* Frees the object, writes some of its bytes, and makes the call that is to find so. */
+static void write_freed(size_t first, size_t count, void (*find)(void))
 {
-    call_free(&pool, object);
-    damage(object, 1);
-    check_pool();
+    free_object();
+    damage(object + first, count);
+    find();
 }
 
-MISUSE(middle_of_a_freed_object_is_written)
+static void issue_again(void)
 {
-    call_free(&pool, object);
-    damage(object + object_size / 2, 1);
-    check_pool();
+    (void)is_issued_again(object);
 }
 
-MISUSE(last_byte_of_a_freed_object_is_written)
-{
-    call_free(&pool, object);
-    damage(object + object_size - 1, 1);
-    check_pool();
-}
-
-MISUSE(whole_of_a_freed_object_is_written)
-{
-    call_free(&pool, object);
-    damage(object, object_size);
-    check_pool();
-}
+MISUSE_IS(first_byte_of_a_freed_object_is_written, write_freed(0, 1, check_pool))
+MISUSE_IS(middle_of_a_freed_object_is_written, write_freed(object_size / 2, 1, check_pool))
+MISUSE_IS(last_byte_of_a_freed_object_is_written, write_freed(object_size - 1, 1, check_pool))
+MISUSE_IS(whole_of_a_freed_object_is_written, write_freed(0, object_size, check_pool))
+MISUSE_IS(freed_object_is_written_before_reuse, write_freed(object_size / 2, 1, issue_again))
+MISUSE_IS(freed_object_is_written_before_clear, write_freed(object_size / 2, 1, clear_pool))
+MISUSE_IS(freed_object_is_written_before_trim, write_freed(object_size / 2, 1, trim_pool))
 
 /* As by a loop over an array of stale pointers. */
 MISUSE(all_freed_objects_are_written)
@@ -49,47 +42,23 @@ MISUSE(all_freed_objects_are_written)
         call_free(&pool, neighbour(i));
     }
     for (ptrdiff_t i = 20; i < 40; i++) {
-        for (size_t j = 0; j < object_size; j++) {
-            write_byte(neighbour(i) + j, 1);
-        }
+        damage(neighbour(i), object_size);
     }
-    note_effect(true);
     expected.written = neighbour(20);
     check_pool();
 }
 
 MISUSE(freed_object_is_written_long_after)
 {
-    call_free(&pool, object);
+    free_object();
     use_pool_much();
     damage(object, 1);
     check_pool();
 }
 
-MISUSE(freed_object_is_written_before_reuse)
-{
-    call_free(&pool, object);
-    damage(object + object_size / 2, 1);
-    (void)is_issued_again(object);
-}
-
-MISUSE(freed_object_is_written_before_clear)
-{
-    call_free(&pool, object);
-    damage(object + object_size / 2, 1);
-    clear_pool();
-}
-
-MISUSE(freed_object_is_written_before_trim)
-{
-    call_free(&pool, object);
-    damage(object + object_size / 2, 1);
-    trim_pool();
-}
-
 MISUSE(freed_object_is_written_before_done)
 {
-    call_free(&pool, object);
+    free_object();
     free_all();
     damage(object + object_size / 2, 1);
     finalize_pool();
@@ -101,7 +70,7 @@ GUARANTEE("a zero is written to a freed object, where WIPE has left nothing else
 
 MISUSE(zero_is_written_to_a_freed_object)
 {
-    call_free(&pool, object);
+    free_object();
     damage_with(object + object_size / 2, 0);
     check_pool();
 }
@@ -111,7 +80,7 @@ GUARANTEE("a freed object is written with what is there", {ALL, ABSORBED},
 
 MISUSE(freed_object_is_written_with_what_is_there)
 {
-    call_free(&pool, object);
+    free_object();
     char *byte = object + object_size / 2;
     damage_with(byte, read_byte(byte));
     check_pool();
@@ -127,11 +96,11 @@ MISUSE(freed_object_is_made_a_link_to_a_target)
     char *target = neighbour(10);
 
     require(object_size >= sizeof(target));
-    call_free(&pool, object);
+    free_object();
     for (size_t i = 0; i < sizeof(target); i++) {
-        write_byte(object + i, ((const char *)&target)[i]);
+        damage_with(object + i, ((const char *)&target)[i]);
     }
-    note_effect(!is_issued_again(object));
+    outcome->has_effect = !is_issued_again(object);
     check_pool();
 }
 
@@ -139,7 +108,7 @@ GUARANTEE("a freed object is written after its memory was issued again", {ALL, N
 
 MISUSE(freed_object_is_written_after_reuse)
 {
-    call_free(&pool, object);
+    free_object();
     require(is_issued_again(object));
     memset(object, 7, object_size);
     damage(object, 1);
@@ -152,38 +121,33 @@ GUARANTEE("the same, but so soon that its memory is still in quarantine", {QUARA
 MISUSE(freed_object_is_written_after_a_new_one)
 {
     take_all_free_slots();
-    call_free(&pool, object);
+    free_object();
     char *next = call_new(&pool);
     memset(next, 7, object_size);
-    write_byte(object, 8);
-    note_effect(next[0] != 7);
+    damage_with(object, 8);
+    outcome->has_effect = next[0] != 7;
     check_pool();
 }
 
 GUARANTEE("a freed object is read", {WIPE | PARANOID, ABSORBED}, {OTHERS, NOT_DETECTED},
           {ASAN, "use-after-poison"}, {VALGRIND, "Invalid read"})
 
-MISUSE(first_byte_of_a_freed_object_is_read)
+static void read_freed(size_t index)
 {
-    const char before = object[0];
+    const char before = object[index];
 
-    call_free(&pool, object);
-    note_effect(read_byte(object) == before);
+    free_object();
+    note_effect(read_byte(object + index) == before);
 }
 
-MISUSE(last_byte_of_a_freed_object_is_read)
-{
-    const char before = object[object_size - 1];
-
-    call_free(&pool, object);
-    note_effect(read_byte(object + object_size - 1) == before);
-}
+MISUSE_IS(first_byte_of_a_freed_object_is_read, read_freed(0))
+MISUSE_IS(last_byte_of_a_freed_object_is_read, read_freed(object_size - 1))
 
 GUARANTEE("a freed object is read after its memory was issued again", {ALL, NOT_DETECTED})
 
 MISUSE(freed_object_is_read_after_reuse)
 {
-    call_free(&pool, object);
+    free_object();
     (void)is_issued_again(object);
     memset(object, 7, object_size);
     note_effect(read_byte(object) == 7);
@@ -196,7 +160,7 @@ MISUSE(new_object_is_read_for_what_the_last_owner_left)
 {
     const char before = object[0];
 
-    call_free(&pool, object);
+    free_object();
     (void)is_issued_again(object);
     note_effect(read_byte(object) == before);
 }
@@ -249,18 +213,13 @@ MISUSE(object_is_read_after_done)
 GUARANTEE("an object of a reserved region is written after its pool was finalized, or after trim",
           {ALL, FAULT}, {VALGRIND, "Invalid write"})
 
-MISUSE(object_is_written_after_done)
+static void write_after(void (*give_back)(void))
 {
     free_all();
-    finalize_pool();
+    give_back();
     expect_fault(object, object_size);
     write_byte(object, 1);
 }
 
-MISUSE(object_is_written_after_its_memory_was_given_back)
-{
-    free_all();
-    trim_pool();
-    expect_fault(object, object_size);
-    write_byte(object, 1);
-}
+MISUSE_IS(object_is_written_after_done, write_after(finalize_pool))
+MISUSE_IS(object_is_written_after_its_memory_was_given_back, write_after(trim_pool))

@@ -3,6 +3,7 @@
 
 #include "fixture.h"
 #include "test/support/harness.h"
+#include "test/support/refusals.h"
 #include "test/support/reports.h"
 
 /*
@@ -23,45 +24,50 @@ static bool is_free(const void *site)
     return (const char *)site > __start_freeing && (const char *)site <= __stop_freeing;
 }
 
-/* Whether those sites are known that must be, and no others. */
-static bool are_sites_right(const struct cork_mempool_violation *violation)
+/* Demands those sites that must be known, and no others. */
+static void check_sites(const struct cork_mempool_violation *violation)
 {
     const bool has_sites = (violation->protections & CORK_MEMPOOL_CALLSITES) != 0;
-    bool was_issued = expected.pool == &other_pool && violation->slot != CORK_MEMPOOL_NO_SLOT;
+    const size_t slot = violation->slot;
+    bool was_issued = slot != CORK_MEMPOOL_NO_SLOT;
     bool was_freed = was_issued;
 
-    for (size_t i = 0; i < fixture.count && expected.pool == &pool; i++) {
-        if (fixture.objects[i].slot == violation->slot) {
-            was_issued = true;
-            was_freed = !fixture.objects[i].is_live;
-        }
+    if (expected.pool == &pool) {
+        was_issued = slot < fixture.slot_count && fixture.objects[slot].start != NULL;
+        was_freed = was_issued && !fixture.objects[slot].is_live;
     }
     for (size_t i = 0; i < violation->listed_count; i++) {
-        if (has_sites != is_issue(violation->listed[i].new_site)) {
-            return false;
-        }
+        const void *const site = violation->listed[i].new_site;
+
+        CHECK(has_sites ? is_issue(site) : site == NULL);
     }
-    return is_issue(violation->new_site) == (has_sites && was_issued) &&
-           is_free(violation->free_site) == (has_sites && was_freed) &&
-           (is_issue(violation->new_site) || violation->new_site == NULL) &&
-           (is_free(violation->free_site) || violation->free_site == NULL) &&
-           (violation->kind <= CORK_MEMPOOL_NEVER_ISSUED ? is_free(violation->call_site)
-                                                         : violation->call_site != NULL);
+    CHECK(has_sites && was_issued ? is_issue(violation->new_site) : violation->new_site == NULL);
+    CHECK(has_sites && was_freed ? is_free(violation->free_site) : violation->free_site == NULL);
+    CHECK(violation->kind <= CORK_MEMPOOL_NEVER_ISSUED ? is_free(violation->call_site)
+                                                       : violation->call_site != NULL);
+}
+
+/* The slot of a pointer; of the pool, only objects of the reserved region are misused. */
+static size_t slot_of(const char *pointer)
+{
+    return expected.pool == &other_pool
+               ? (size_t)(pointer - other_pool.oldest->base) / slot_size
+               : fixture.heap_count + (size_t)(pointer - first_object) / slot_size;
 }
 
 static char found[16];
-static struct cork_mempool_object listed[16];
 
 static void expect_damage(struct cork_mempool_violation *violation, const char *owner,
                           const char *start, size_t size, const void *must_be)
 {
     violation->pointer = owner;
+    violation->slot = slot_of(owner);
     violation->damaged = start;
     violation->damaged_size = size;
     violation->found = found;
     violation->expected = must_be;
     for (size_t i = 0; i < size; i++) {
-        found[i] = spied_byte(start + i);
+        found[i] = (char)peek(start + i);
     }
 }
 
@@ -72,7 +78,7 @@ static void expect_write(struct cork_mempool_violation *violation)
     const char *start = expected.written;
     const char *const end = start + object_size;
 
-    while (has(CORK_MEMPOOL_WIPE) && start < end && spied_byte(start) == 0) {
+    while (has(CORK_MEMPOOL_WIPE) && start < end && peek(start) == 0) {
         start++;
     }
     expect_damage(violation, expected.written, start,
@@ -82,74 +88,47 @@ static void expect_write(struct cork_mempool_violation *violation)
 
 static void expect_leak(struct cork_mempool_violation *violation)
 {
+    static struct cork_mempool_object listed[16];
+
     violation->pointer = NULL;
     violation->listed = listed;
-    for (size_t i = 0; i < fixture.count; i++) {
+    for (size_t i = 0; i < fixture.slot_count; i++) {
         if (fixture.objects[i].is_live && violation->live_count++ < 16) {
-            listed[violation->listed_count++] = (struct cork_mempool_object){
-                .pointer = fixture.objects[i].start, .slot = fixture.objects[i].slot};
+            listed[violation->listed_count++] =
+                (struct cork_mempool_object){.pointer = fixture.objects[i].start, .slot = i};
         }
     }
 }
 
-/* The slot of a pointer; only objects of the reserved region are misused. */
-static size_t slot_at(const void *pointer)
-{
-    return expected.pool == &other_pool
-               ? expected.slot
-               : fixture.heap_count + (size_t)((const char *)pointer - first_object) / slot_size;
-}
-
-static bool has_slot(enum cork_mempool_violation_kind kind)
-{
-    return kind == CORK_MEMPOOL_DOUBLE_FREE || kind == CORK_MEMPOOL_INTERIOR_POINTER ||
-           kind == CORK_MEMPOOL_NEVER_ISSUED || kind == CORK_MEMPOOL_CANARY_DAMAGED ||
-           kind == CORK_MEMPOOL_WRITE_AFTER_FREE;
-}
-
 static struct cork_mempool_violation violation_of(enum cork_mempool_violation_kind kind)
 {
+    const bool is_of_other = expected.pool == &other_pool;
+    const bool is_live = kind < CORK_MEMPOOL_USE_AFTER_DONE || kind > CORK_MEMPOOL_NOT_A_POOL;
     struct cork_mempool_violation violation = {
         .kind = kind,
         .pool = expected.pool,
-        .pool_name = FIXTURE_NAME,
-        .element_size = object_size,
-        .pointer = expected.pointer,
+        .pool_name = is_live || kind == CORK_MEMPOOL_USE_AFTER_DONE ? FIXTURE_NAME : NULL,
+        .pointer = kind < CORK_MEMPOOL_BUSY ? expected.pointer : NULL,
         .slot = CORK_MEMPOOL_NO_SLOT,
-        .seed = fixture.seed,
+        .seed = test_seed(),
         .moved_from = expected.moved_from,
-        .protections =
-            expected.pool == &other_pool ? fixture.other_protections : fixture.protections,
     };
 
-    switch (kind) {
-    case CORK_MEMPOOL_USE_BEFORE_INIT:
-    case CORK_MEMPOOL_NOT_A_POOL:
-        violation.pool_name = NULL;
-        __attribute__((fallthrough));
-    case CORK_MEMPOOL_USE_AFTER_DONE:
-        violation.element_size = 0;
-        violation.protections = 0;
-        break;
-    case CORK_MEMPOOL_CANARY_DAMAGED:
+    if (is_live) {
+        violation.element_size = object_size;
+        violation.protections = is_of_other ? fixture.other_protections : fixture.protections;
+        violation.is_seeded = violation.protections != 0;
+    }
+    if (kind == CORK_MEMPOOL_CANARY_DAMAGED) {
         expect_damage(&violation, expected.canary_owner, expected.canary, sizeof(fixture.canary),
                       fixture.canary);
-        break;
-    case CORK_MEMPOOL_WRITE_AFTER_FREE:
+    } else if (kind == CORK_MEMPOOL_WRITE_AFTER_FREE) {
         expect_write(&violation);
-        break;
-    case CORK_MEMPOOL_LEAK:
+    } else if (kind == CORK_MEMPOOL_LEAK) {
         expect_leak(&violation);
-        break;
-    case CORK_MEMPOOL_BUSY:
-    case CORK_MEMPOOL_BAD_SOURCE:
-        violation.pointer = NULL;
-        break;
-    default:
-        break;
+    } else if (kind <= CORK_MEMPOOL_NEVER_ISSUED && kind != CORK_MEMPOOL_FOREIGN_POINTER) {
+        violation.slot = slot_of(expected.pointer);
     }
-    violation.is_seeded = violation.protections != 0;
-    violation.slot = has_slot(kind) ? slot_at(violation.pointer) : CORK_MEMPOOL_NO_SLOT;
     return violation;
 }
 
@@ -161,22 +140,16 @@ static bool is_as_before(const struct cork_mempool_violation *violation)
         violation->kind > CORK_MEMPOOL_NEVER_ISSUED && violation->element_size != 0;
 
     /* The struct has padding, of which MemorySanitizer knows that nobody has written it. */
-    return is_other_call || fixture.is_in_row || TEST_UNDER_MSAN ||
+    return is_other_call || fixture.is_visited || TEST_UNDER_MSAN ||
            memcmp(&fixture.called, expected.pool, sizeof(fixture.called)) == 0;
 }
 
-const char *fixture_complaint(const struct cork_mempool_violation *violation)
+void fixture_check_violation(const struct cork_mempool_violation *violation)
 {
     const struct cork_mempool_violation must_be = violation_of(violation->kind);
 
-    if (!fixture_is_intact()) {
-        return "an object lost its contents";
-    }
-    if (!are_sites_right(violation)) {
-        return "call sites are not where the calls are";
-    }
-    if (!is_as_before(violation)) {
-        return "a refused call has changed the pool";
-    }
-    return violation_difference(violation, &must_be);
+    CHECK(fixture_is_intact());
+    check_sites(violation);
+    CHECK(is_as_before(violation));
+    CHECK_STRING(violation_difference(violation, &must_be), NULL);
 }

@@ -2,9 +2,11 @@
 #include "fixture.h"
 
 #include <setjmp.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "test/support/harness.h"
+#include "test/support/memory.h"
+#include "test/support/refusals.h"
 #include "test/support/requests.h"
 
 /* More than a group of 64 slots, so that all slots of the first are live, whatever their order. */
@@ -14,7 +16,7 @@
 /* A block of so many slots at least; so the objects are neighbours, with GUARD as well. */
 #define BLOCK_SLOTS 256
 
-#define DAMAGE_MAX 16384
+#define DAMAGE_MAX 100000
 #define TAKEN_MAX  8192
 
 struct cork_mempool pool, other_pool;
@@ -28,15 +30,14 @@ struct outcome *outcome = &own_outcome;
 
 static struct {
     char *address;
-    char before;
+    unsigned char before;
 } damaged[DAMAGE_MAX];
 static size_t damaged_count;
 
 /* The pool before the call that may be refused. */
 static struct cork_mempool_stats stats_before;
 
-enum exit { EXIT_IMPOSSIBLE = 1, EXIT_REFUSED, EXIT_DAMAGED };
-static jmp_buf exits;
+static jmp_buf play_ends;
 
 char *neighbour(ptrdiff_t n)
 {
@@ -48,20 +49,19 @@ bool has(unsigned protections)
     return (fixture.protections & protections) != 0;
 }
 
-static unsigned char pattern(size_t slot)
+/* What fills an object, by its slot: an even number, of which no byte is 0. */
+static size_t contents_of(size_t slot)
 {
-    return (unsigned char)((slot * 37 + 11) | 1);
+    return 2 * slot;
 }
 
 bool fixture_is_intact(void)
 {
-    for (size_t i = 0; i < fixture.count; i++) {
+    for (size_t i = 0; i < fixture.slot_count; i++) {
         const struct tracked *tracked = &fixture.objects[i];
-        const unsigned char *bytes = (const unsigned char *)tracked->start;
 
         if (tracked->is_live && !tracked->is_written &&
-            (bytes[0] != pattern(tracked->slot) ||
-             memcmp(bytes, bytes + 1, object_size - 1) != 0)) {
+            !is_filled(tracked->start, object_size, contents_of(i))) {
             return false;
         }
     }
@@ -71,19 +71,14 @@ bool fixture_is_intact(void)
 /* The object that an address is in, or NULL. */
 static struct tracked *object_at(const void *address)
 {
-    for (size_t i = 0; i < fixture.count; i++) {
-        if ((uintptr_t)address - (uintptr_t)fixture.objects[i].start < object_size) {
+    for (size_t i = 0; i < fixture.slot_count; i++) {
+        const char *start = fixture.objects[i].start;
+
+        if (start != NULL && (uintptr_t)address - (uintptr_t)start < object_size) {
             return &fixture.objects[i];
         }
     }
     return NULL;
-}
-
-static void complain_unless(bool is_so, const char *complaint)
-{
-    if (!is_so && outcome->complaint == NULL) {
-        outcome->complaint = complaint;
-    }
 }
 
 void expect_call_on(const struct cork_mempool *mp, const void *pointer)
@@ -93,11 +88,17 @@ void expect_call_on(const struct cork_mempool *mp, const void *pointer)
     expected.pointer = pointer;
 }
 
-/* After a call of the pool's that has changed it. */
+void expect_fault(const char *address, size_t size)
+{
+    expected.fault = address;
+    expected.fault_size = size;
+}
+
+/* After a call of the pool's that may have changed it. */
 static void note_change(void)
 {
-    if (!fixture.is_in_row) {
-        stats_before = pool_stats();
+    if (!fixture.is_visited) {
+        stats_before = stats_of(&pool);
     }
 }
 
@@ -114,8 +115,9 @@ __attribute__((noinline, section("issuing"))) void *call_new(struct cork_mempool
 
 __attribute__((noinline, section("freeing"))) void call_free(struct cork_mempool *mp, void *pointer)
 {
-    expect_call_on(mp, pointer);
     struct tracked *const freed = object_at(pointer);
+
+    expect_call_on(mp, pointer);
     cork_mempool_free(mp, pointer);
     if (freed != NULL) {
         freed->is_live = false;
@@ -128,17 +130,27 @@ __attribute__((noinline, section("freeing"))) void call_free(struct cork_mempool
 __attribute__((noinline, section("freeing"))) void clear_pool(void)
 {
     cork_mempool_clear(&pool);
-    for (size_t i = 0; i < fixture.count; i++) {
+    for (size_t i = 0; i < fixture.slot_count; i++) {
         fixture.objects[i].is_live = false;
     }
     note_change();
 }
 
+void free_object(void)
+{
+    call_free(&pool, object);
+}
+
+void free_next(void)
+{
+    call_free(&pool, neighbour(1));
+}
+
 void visit_pool(void (*visit)(void *user_data, void *visited), void *user_data)
 {
-    fixture.is_in_row = true;
+    fixture.is_visited = true;
     cork_mempool_foreach(&pool, visit, user_data);
-    fixture.is_in_row = false;
+    fixture.is_visited = false;
     note_change();
 }
 
@@ -165,26 +177,15 @@ void lose_pool(void)
     fixture.is_pool_gone = true;
 }
 
-struct cork_mempool_stats pool_stats(void)
-{
-    struct cork_mempool_stats stats;
-
-    cork_mempool_stats(&pool, &stats);
-    return stats;
-}
-
 void free_all_but(const char *kept, size_t count)
 {
-    fixture.is_in_row = true;
-    for (size_t i = 0; i < fixture.count; i++) {
+    for (size_t i = 0; i < fixture.slot_count; i++) {
         struct tracked *tracked = &fixture.objects[i];
 
         if (tracked->is_live && (uintptr_t)tracked->start - (uintptr_t)kept >= count * slot_size) {
             call_free(&pool, tracked->start);
         }
     }
-    fixture.is_in_row = false;
-    note_change();
 }
 
 void free_all(void)
@@ -194,7 +195,7 @@ void free_all(void)
 
 void take_all_free_slots(void)
 {
-    for (size_t left = pool_stats().free_count; left > 0; left--) {
+    for (size_t left = stats_of(&pool).free_count; left > 0; left--) {
         (void)!cork_mempool_new(&pool);
     }
     note_change();
@@ -228,7 +229,7 @@ bool is_issued_again(const char *slot)
         for (size_t i = 0; i < count; i++) {
             const struct tracked *const same = object_at(held[i] = call_new(&pool));
 
-            complain_unless(same == NULL || !same->is_live, "a live object was issued");
+            CHECK(same == NULL || !same->is_live);
             if (held[i] == slot) {
                 return true;
             }
@@ -250,24 +251,17 @@ __attribute__((noinline)) char read_byte(const char *address)
     return *(const volatile char *)address;
 }
 
-__attribute__((noinline, no_sanitize_address)) char spied_byte(const char *address)
-{
-    return *(const volatile char *)address;
-}
-
 void damage_with(char *address, char value)
 {
     struct tracked *const written = object_at(address);
 
-    if (damaged_count == DAMAGE_MAX) {
-        abort();
-    }
+    CHECK(damaged_count < DAMAGE_MAX);
+    damaged[damaged_count].address = address;
+    damaged[damaged_count].before = peek(address);
+    note_effect(damaged[damaged_count++].before != (unsigned char)value);
     if (written != NULL) {
         written->is_written = true;
     }
-    damaged[damaged_count].address = address;
-    damaged[damaged_count].before = spied_byte(address);
-    note_effect(damaged[damaged_count++].before != value);
     write_byte(address, value);
 }
 
@@ -275,21 +269,21 @@ void damage_with(char *address, char value)
 void damage(char *address, size_t size)
 {
     for (size_t i = 0; i < size; i++) {
-        damage_with(address + i, (char)(spied_byte(address + i) ^ 0x5a));
+        damage_with(address + i, (char)(peek(address + i) ^ 0x5a));
     }
 }
 
-__attribute__((no_sanitize_address)) void mend_damage(void)
+void mend_damage(void)
 {
     while (damaged_count > 0) {
         damaged_count--;
-        *damaged[damaged_count].address = damaged[damaged_count].before;
+        poke(damaged[damaged_count].address, damaged[damaged_count].before);
     }
 }
 
 void give_up_contents(void)
 {
-    for (size_t i = 0; i < fixture.count; i++) {
+    for (size_t i = 0; i < fixture.slot_count; i++) {
         fixture.objects[i].is_written = true;
     }
 }
@@ -302,15 +296,9 @@ void note_effect(bool is_so)
 void require(bool is_possible)
 {
     if (!is_possible) {
-        longjmp(exits, EXIT_IMPOSSIBLE);
+        outcome->is_impossible = true;
+        longjmp(play_ends, 1);
     }
-}
-
-void expect_fault(const char *address, size_t size)
-{
-    outcome->is_fault_expected = true;
-    outcome->fault_low = (uintptr_t)address;
-    outcome->fault_end = (uintptr_t)address + size;
 }
 
 struct cork_mempool_options fixture_options(void)
@@ -320,15 +308,13 @@ struct cork_mempool_options fixture_options(void)
         .element_size = object_size,
         .block_size = BLOCK_SLOTS * (object_size + 64),
         .protections = fixture.protections,
-        .seed = fixture.seed,
+        .seed = test_seed(),
     };
 }
 
 void init_other_pool(struct cork_mempool_options options)
 {
-    if (!cork_mempool_init_with(&other_pool, &options)) {
-        abort();
-    }
+    CHECK(cork_mempool_init_with(&other_pool, &options));
     fixture.other_protections = options.protections;
 }
 
@@ -337,76 +323,55 @@ void init_pool_again(void)
     const struct cork_mempool_options options = fixture_options();
 
     give_up_contents();
-    (void)!cork_mempool_init_with(&pool, &options);
+    CHECK(cork_mempool_init_with(&pool, &options));
     note_change();
 }
 
-static int compare_starts(const void *one, const void *other)
+/* Takes an object, which is of the newest region, and fills it. */
+static void take_object(void)
 {
-    const char *a = ((const struct tracked *)one)->start;
-    const char *b = ((const struct tracked *)other)->start;
+    char *const start = call_new(&pool);
 
-    return (a > b) - (a < b);
-}
-
-/* Slots are counted from the lowest address of a region, in the order of regions. */
-static void number_objects(size_t first, size_t end)
-{
-    qsort(&fixture.objects[first], end - first, sizeof(fixture.objects[0]), compare_starts);
-    for (size_t i = first; i < end; i++) {
-        struct tracked *tracked = &fixture.objects[i];
-
-        tracked->slot = first + (size_t)(tracked->start - fixture.objects[first].start) / slot_size;
-        memset(tracked->start, pattern(tracked->slot), object_size);
+    if (pool.newest != pool.oldest && fixture.heap_count == 0) {
+        fixture.heap_count = fixture.slot_count;
     }
+    const size_t slot = fixture.heap_count + (size_t)(start - pool.newest->base) / slot_size;
+    CHECK(slot < COUNT_OF(fixture.objects));
+    fixture.slot_count = slot < fixture.slot_count ? fixture.slot_count : slot + 1;
+    fixture.objects[slot] = (struct tracked){.start = start, .is_live = true};
+    fill(start, object_size, contents_of(slot));
 }
 
-/* Guarded pools, and those under Valgrind, are reserved from the start: 2 in src/region.h. */
-static bool begins_in_heap(void)
-{
-    return pool.oldest != NULL && pool.oldest->origin != 2;
-}
-
-/* Takes objects of the heap until the pool has another region, and then those of that. */
+/* Takes objects of the heap until the pool has a reserved region, and then those of that. */
 static void populate(void)
 {
     const struct cork_mempool_options options = fixture_options();
 
-    if (!cork_mempool_init_with(&pool, &options)) {
-        abort();
-    }
+    CHECK(cork_mempool_init_with(&pool, &options));
+    slot_size = stats_of(&pool).slot_size;
     requests_start();
-    while (fixture.count < fixture.heap_count + RESERVED_COUNT ||
-           (fixture.heap_count == 0 && begins_in_heap())) {
-        fixture.objects[fixture.count] =
-            (struct tracked){.start = call_new(&pool), .is_live = true};
-        if (pool.newest != pool.oldest && fixture.heap_count == 0) {
-            fixture.heap_count = fixture.count;
-        }
-        fixture.count++;
+    do {
+        take_object();
         /* A pool that has less than a MiB would take its next region from the heap too. */
         requests_refuse(HEAP, REFUSE_FROM, 1);
+    } while (!is_reserved(pool.newest));
+    for (size_t i = 1; i < RESERVED_COUNT; i++) {
+        take_object();
     }
     requests_stop();
-    slot_size = pool_stats().slot_size;
-    number_objects(0, fixture.heap_count);
-    number_objects(fixture.heap_count, fixture.count);
-    first_object = fixture.objects[fixture.heap_count].start;
-    last_object = fixture.objects[fixture.count - 1].start;
+    first_object = pool.newest->base;
+    last_object = fixture.objects[fixture.slot_count - 1].start;
     object = first_object + OBJECT_INDEX * slot_size;
     if (has(CORK_MEMPOOL_CANARY)) {
         memcpy(fixture.canary, object + object_size, sizeof(fixture.canary));
     }
-    expected = (struct expectation){.pool = &pool,
-                                    .slot = CORK_MEMPOOL_NO_SLOT,
-                                    .canary = object + object_size,
-                                    .canary_owner = object,
-                                    .written = object};
+    expected = (struct expectation){
+        .pool = &pool, .canary = object + object_size, .canary_owner = object, .written = object};
 }
 
 static void end_pool(void)
 {
-    complain_unless(fixture_is_intact(), "an object lost its contents at the end");
+    CHECK(fixture_is_intact());
     mend_damage();
     if (!fixture.is_pool_gone) {
         check_pool();
@@ -414,42 +379,30 @@ static void end_pool(void)
         check_pool();
         cork_mempool_done(&pool);
     }
-    outcome->is_over = true;
 }
 
-void fixture_play(void (*commit)(void), size_t size, unsigned protections, uint64_t seed)
+void fixture_play(void (*commit)(void), size_t size, unsigned protections)
 {
     memset(outcome, 0, sizeof(*outcome));
-    fixture = (struct fixture){.protections = protections, .seed = seed};
+    fixture = (struct fixture){.protections = protections};
     damaged_count = 0;
-    fixture.is_in_row = true;
     object_size = size;
     populate();
-    fixture.is_in_row = false;
-    note_change();
-    switch (setjmp(exits)) {
-    case 0:
+    if (setjmp(play_ends) == 0) {
         commit();
+    }
+    if (!outcome->is_impossible) {
         end_pool();
-        break;
-    case EXIT_IMPOSSIBLE:
-        outcome->is_impossible = true;
-        break;
-    case EXIT_REFUSED:
-        end_pool();
-        break;
-    default: /* The damage would be found again. */
-        break;
     }
 }
 
-void fixture_leave(bool may_go_on)
+void fixture_leave(void)
 {
     if (!fixture.is_pool_gone) {
-        const struct cork_mempool_stats after = pool_stats();
+        const struct cork_mempool_stats after = stats_of(&pool);
 
-        complain_unless(memcmp(&after, &stats_before, sizeof(after)) == 0,
-                        "a refused call changed the pool");
+        CHECK(same_stats(&after, &stats_before));
     }
-    longjmp(exits, may_go_on ? EXIT_REFUSED : EXIT_DAMAGED);
+    fixture.is_visited = false;
+    longjmp(play_ends, 1);
 }

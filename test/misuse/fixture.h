@@ -16,6 +16,8 @@
 
 #include <libcork/core.h>
 
+#include "test/support/pools.h"
+
 extern struct cork_mempool pool;
 extern struct cork_mempool other_pool; /* for misuses that take two */
 extern size_t object_size;
@@ -40,6 +42,10 @@ void *call_new(struct cork_mempool *mp);
 void call_free(struct cork_mempool *mp, void *pointer);
 void clear_pool(void);
 
+/* Frees the object; or its neighbour number 1. */
+void free_object(void);
+void free_next(void);
+
 /* Calls visit for each live object of the pool. */
 void visit_pool(void (*visit)(void *user_data, void *visited), void *user_data);
 
@@ -54,8 +60,6 @@ void lose_pool(void);
 
 /* Initializes the pool as if it had none of its objects. */
 void init_pool_again(void);
-
-struct cork_mempool_stats pool_stats(void);
 
 /* Frees all objects, or all but those in the slots from one on. */
 void free_all(void);
@@ -78,9 +82,11 @@ void write_byte(char *address, char value);
 char read_byte(const char *address);
 
 /* Changes bytes that are not the program's to change, each to another than it was; or one, to a
- * value. They are set right before the pool is ended, or by mend_damage. */
+ * value. keep_bytes: others are about to be changed. mend_damage, or the end of the misuse, sets
+ * all of them right. */
 void damage(char *address, size_t size);
 void damage_with(char *address, char value);
+void keep_bytes(char *address, size_t size);
 void mend_damage(void);
 
 /* The contents of all objects may be lost. */
@@ -92,78 +98,68 @@ void note_effect(bool is_so);
 /* Ends the misuse where pools like this leave no room for it. */
 void require(bool is_possible);
 
-/* An access that follows faults at one of so many addresses. */
-void expect_fault(const char *address, size_t size);
-
-/* What the refusal must say, apart from what follows from its kind. */
+/* What the refusal, or the fault, must be; of a refusal, apart from what follows from its kind. */
 struct expectation {
     const struct cork_mempool *pool;
     const void *pointer; /* as of the last call_free */
-    size_t slot;         /* in the other pool */
     const void *moved_from;
     const char *canary;       /* that is damaged, if one is; by default the one behind the object */
     const char *canary_owner; /* by default, the object */
     const char *written;      /* the freed object that is written; by default, the object */
+    const char *fault;        /* the first of the addresses where an access may fault */
+    size_t fault_size;        /* their number; 0: all may */
 };
 extern struct expectation expected;
+
+/* An access that follows faults at one of so many addresses. */
+void expect_fault(const char *address, size_t size);
 
 /* The next call, by another way than call_new and call_free, is one on a pool. */
 void expect_call_on(const struct cork_mempool *mp, const void *pointer);
 
-/* What follows is for those who have misuses committed. */
+/* What follows is for the test of a misuse. */
 
 /* An object that the pool was populated with. */
 struct tracked {
-    char *start;
-    size_t slot; /* counted over the pool */
+    char *start; /* NULL: none of this slot was */
     bool is_live;
     bool is_written; /* by the misuse, so that its contents need not survive */
 };
 
-struct outcome {
-    bool is_impossible;
-    bool has_effect;
-    bool is_check_false;
-    bool is_over;          /* the program went on to its end */
-    size_t refusal_count;  /* calls of the handler */
-    const char *complaint; /* what was not as it must be, or NULL */
-    bool is_fault_expected;
-    uintptr_t fault_low, fault_end; /* the addresses that are expected, the end not included */
-    uintptr_t fault;                /* 0: there was none */
-    char report[16384];             /* that is expected */
-};
-extern struct outcome *outcome;
-
 struct fixture {
     unsigned protections;
     unsigned other_protections;
-    uint64_t seed;
-    struct tracked objects[200]; /* by their slots */
-    size_t count;
-    size_t heap_count; /* of them, those in the heap */
+    struct tracked objects[400]; /* by their slots, which are counted over the pool */
+    size_t slot_count;           /* up to the last of them */
+    size_t heap_count;           /* those in the heap */
     unsigned char canary[8];
     bool is_pool_gone;
-    bool is_in_row; /* of calls, of which only the last is noted; visitors may not ask */
+    bool is_visited;            /* the pool, which may not be asked for its stats then */
     struct cork_mempool called; /* what the pool of the last call was before it */
 };
 extern struct fixture fixture;
 
+/* What a misuse comes to, if its process goes on; shared with that of its test. */
+struct outcome {
+    bool is_impossible;
+    bool has_effect;
+    bool is_check_false;
+    char report[16384]; /* that the refusal must print; empty before there is one */
+};
+extern struct outcome *outcome;
+
 #define FIXTURE_NAME "populated pool"
 
 /* Populates the pool, commits a misuse, and ends the pool. */
-void fixture_play(void (*commit)(void), size_t size, unsigned protections, uint64_t seed);
+void fixture_play(void (*commit)(void), size_t size, unsigned protections);
 
-/* From the handler: leaves the refused call, which must have changed nothing. may_go_on: the pool
- * is as it must be, so that it can be used and ended. */
-_Noreturn void fixture_leave(bool may_go_on);
+/* From the handler: leaves the refused call, which must have changed nothing. */
+_Noreturn void fixture_leave(void);
 
 /* Says whether all live objects hold what they must. */
 bool fixture_is_intact(void);
 
-/* Returns what a violation says wrong, or NULL. */
-const char *fixture_complaint(const struct cork_mempool_violation *violation);
-
-/* A byte that no tool is told of. */
-char spied_byte(const char *address);
+/* Checks what a violation says. */
+void fixture_check_violation(const struct cork_mempool_violation *violation);
 
 #endif /* CORK_MEMPOOL_TEST_MISUSE_FIXTURE_H */

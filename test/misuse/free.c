@@ -7,9 +7,7 @@
 
 #include <stdint.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include "fixture.h"
 #include "misuse.h"
@@ -18,37 +16,32 @@ GUARANTEE("an object is freed twice: at once, later, around other calls", {ALL, 
 
 MISUSE(object_is_freed_twice)
 {
-    call_free(&pool, object);
-    call_free(&pool, object);
+    free_object();
+    free_object();
 }
 
-MISUSE(object_is_freed_twice_around_another)
+static void free_twice_around(void (*others)(void))
 {
-    call_free(&pool, object);
-    call_free(&pool, neighbour(1));
-    call_free(&pool, object);
+    free_object();
+    others();
+    free_object();
 }
 
-MISUSE(object_is_freed_twice_around_all_others)
-{
-    call_free(&pool, object);
-    free_all();
-    call_free(&pool, object);
-}
+MISUSE_IS(object_is_freed_twice_around_another, free_twice_around(free_next))
+MISUSE_IS(object_is_freed_twice_around_all_others, free_twice_around(free_all))
+MISUSE_IS(object_is_freed_twice_around_trim, free_twice_around(trim_pool))
 
 MISUSE(last_object_of_a_pool_is_freed_twice)
 {
     free_all_but(object, 1);
-    call_free(&pool, object);
-    call_free(&pool, object);
+    free_object();
+    free_object();
 }
 
 MISUSE(lone_object_is_freed_twice)
 {
     init_other_pool(fixture_options());
-    char *lone = call_new(&other_pool);
-    /* With SHUFFLE, it may be in any slot. */
-    expected.slot = (size_t)(lone - other_pool.oldest->base) / slot_size;
+    void *lone = call_new(&other_pool);
     call_free(&other_pool, lone);
     call_free(&other_pool, lone);
 }
@@ -56,35 +49,28 @@ MISUSE(lone_object_is_freed_twice)
 MISUSE(object_is_freed_twice_after_much_use)
 {
     use_pool_much();
-    call_free(&pool, object);
-    call_free(&pool, object);
+    free_object();
+    free_object();
 }
 
 MISUSE(object_is_freed_twice_after_its_reuse)
 {
-    call_free(&pool, object);
+    free_object();
     require(is_issued_again(object));
-    call_free(&pool, object);
-    call_free(&pool, object);
+    free_object();
+    free_object();
 }
 
 MISUSE(object_is_freed_after_clear)
 {
     clear_pool();
-    call_free(&pool, object);
-}
-
-MISUSE(object_is_freed_twice_around_trim)
-{
-    call_free(&pool, object);
-    trim_pool();
-    call_free(&pool, object);
+    free_object();
 }
 
 static void free_the_object_at(void *turn, void *visited)
 {
     if (visited == turn) {
-        call_free(&pool, object);
+        free_object();
     }
 }
 
@@ -99,20 +85,26 @@ GUARANTEE("the same, and its memory was overwritten in between", {ALL, "double f
 
 MISUSE(object_is_freed_twice_after_it_was_overwritten)
 {
-    call_free(&pool, object);
+    free_object();
     damage(object, object_size);
-    call_free(&pool, object);
+    free_object();
 }
 
 GUARANTEE("an object is freed twice, and its memory was issued again in between",
           {ALL, NOT_DETECTED})
 
+/* Frees the object a second time; the effect, where it was issued again, is that its new owner's
+ * is no longer live. */
+static void free_again(bool is_reissued)
+{
+    free_object();
+    note_effect(is_reissued && !cork_mempool_owns(&pool, object));
+}
+
 MISUSE(object_is_freed_twice_around_its_reuse)
 {
-    call_free(&pool, object);
-    const bool is_reissued = is_issued_again(object);
-    call_free(&pool, object);
-    note_effect(is_reissued && !cork_mempool_owns(&pool, object));
+    free_object();
+    free_again(is_issued_again(object));
 }
 
 GUARANTEE("the same, but so soon that its memory would still be in quarantine",
@@ -122,10 +114,8 @@ GUARANTEE("the same, but so soon that its memory would still be in quarantine",
 MISUSE(object_is_freed_twice_around_a_new_one)
 {
     take_all_free_slots();
-    call_free(&pool, object);
-    char *next = call_new(&pool);
-    call_free(&pool, object);
-    note_effect(next == object && !cork_mempool_owns(&pool, next));
+    free_object();
+    free_again(call_new(&pool) == object);
 }
 
 /* As many others as a quarantine has room for beside it. */
@@ -137,53 +127,34 @@ MISUSE(object_is_freed_twice_around_many_new_ones)
         others[i] = cork_mempool_new(&pool);
     }
     take_all_free_slots();
-    call_free(&pool, object);
+    free_object();
     for (size_t i = 0; i < 255; i++) {
         cork_mempool_free(&pool, others[i]);
     }
     take_all_free_slots();
-    const bool is_reissued = cork_mempool_owns(&pool, object);
-    call_free(&pool, object);
-    note_effect(is_reissued && !cork_mempool_owns(&pool, object));
+    free_again(cork_mempool_owns(&pool, object));
 }
 
 GUARANTEE("a pointer into an object is freed", {ALL, "free of an interior pointer"})
 
-MISUSE(second_byte_is_freed)
+/* Frees what is so far from the object's start, unless an object is so small that another starts
+ * there. */
+static void free_at(size_t distance)
 {
-    require(slot_size > 1);
-    call_free(&pool, object + 1);
+    require(distance % slot_size != 0);
+    call_free(&pool, object + distance);
 }
 
-MISUSE(word_inside_an_object_is_freed)
-{
-    require(object_size > 8);
-    call_free(&pool, object + 8);
-}
-
-MISUSE(middle_of_an_object_is_freed)
-{
-    require(object_size > 1);
-    call_free(&pool, object + object_size / 2);
-}
-
-MISUSE(last_byte_of_an_object_is_freed)
-{
-    require(object_size > 1);
-    call_free(&pool, object + object_size - 1);
-}
-
-MISUSE(byte_before_an_object_is_freed)
-{
-    require(slot_size > 1);
-    call_free(&pool, object - 1);
-}
+MISUSE_IS(second_byte_is_freed, free_at(1))
+MISUSE_IS(word_inside_an_object_is_freed, free_at(8))
+MISUSE_IS(middle_of_an_object_is_freed, free_at(object_size / 2))
+MISUSE_IS(last_byte_of_an_object_is_freed, free_at(object_size - 1))
+MISUSE_IS(byte_before_an_object_is_freed, free_at(slot_size - 1))
 
 MISUSE(inside_of_a_freed_object_is_freed)
 {
-    require(object_size > 1);
-    call_free(&pool, object);
-    call_free(&pool, object + object_size / 2);
+    free_object();
+    free_at(object_size / 2);
 }
 
 GUARANTEE(
@@ -211,20 +182,6 @@ MISUSE(object_of_a_finalized_pool_is_freed)
     call_free(&pool, orphan);
 }
 
-MISUSE(pointer_to_the_stack_is_freed)
-{
-    char local[16] = {0};
-
-    call_free(&pool, local);
-}
-
-MISUSE(pointer_to_static_data_is_freed)
-{
-    static char data[16];
-
-    call_free(&pool, data);
-}
-
 MISUSE(pointer_to_the_heap_is_freed)
 {
     void *other = calloc(1, object_size);
@@ -233,39 +190,22 @@ MISUSE(pointer_to_the_heap_is_freed)
     free(other);
 }
 
-MISUSE(mapped_page_is_freed)
-{
-    call_free(&pool, mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
-}
+MISUSE_IS(pointer_to_the_stack_is_freed, call_free(&pool, (char[16]){0}))
+MISUSE_IS(pointer_to_static_data_is_freed, call_free(&pool, &object_size))
+MISUSE_IS(pool_is_freed_to_itself, call_free(&pool, &pool))
+MISUSE_IS(mapped_page_is_freed,
+          call_free(&pool, mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)))
+MISUSE_IS(address_of_one_is_freed, call_free(&pool, (void *)(uintptr_t)1))
+MISUSE_IS(last_address_is_freed, call_free(&pool, (void *)UINTPTR_MAX))
 
-MISUSE(pool_is_freed_to_itself)
-{
-    call_free(&pool, &pool);
-}
-
-MISUSE(address_of_one_is_freed)
-{
-    call_free(&pool, (void *)(uintptr_t)1);
-}
-
-MISUSE(last_address_is_freed)
-{
-    call_free(&pool, (void *)UINTPTR_MAX);
-}
-
-/* What stands in an object that was never initialized, and is taken for a pointer. */
-MISUSE(pointer_that_was_never_set_is_freed)
-{
-    uintptr_t bits;
-
-    memset(&bits, 0xbe, sizeof(bits));
-    call_free(&pool, (void *)bits);
-}
+/* Bytes 0xbe, as an object may have that was never initialized. */
+MISUSE_IS(pointer_that_was_never_set_is_freed,
+          call_free(&pool, (void *)(UINTPTR_MAX / 0xff * 0xbe)))
 
 MISUSE(object_is_freed_after_its_pool_was_initialized_again)
 {
     init_pool_again();
-    call_free(&pool, object);
+    free_object();
 }
 
 MISUSE(pointer_is_freed_before_anything_was_issued)
@@ -277,44 +217,30 @@ MISUSE(pointer_is_freed_before_anything_was_issued)
 GUARANTEE("a pointer to where an object could be, but has not been, is freed",
           {ALL, "free of a slot never issued"})
 
-MISUSE(slot_about_to_be_issued_is_freed)
-{
-    call_free(&pool, first_slot_never_issued());
-}
-
-MISUSE(slot_far_from_being_issued_is_freed)
-{
-    call_free(&pool, first_object + 128 * slot_size);
-}
-
 /* A slot so far behind those that have memory, in hundredths of the address space behind it that
  * is the pool's as well, unless that is scarce; that of guards and tables apart. */
 static char *slot_behind_memory(size_t hundredths)
 {
-    const struct cork_mempool_stats stats = pool_stats();
+    const struct cork_mempool_stats stats = stats_of(&pool);
     const size_t space_size = stats.reserved_size - stats.memory_size;
     const size_t used_count = stats.live_count + stats.free_count - fixture.heap_count;
     const size_t count = space_size / (slot_size + 32);
 
-    require(space_size >= 64 * slot_size + 8 * (size_t)sysconf(_SC_PAGESIZE));
+    require(space_size >= 64 * slot_size + 8 * page_size());
     return first_object + (used_count + count * hundredths / 100) * slot_size;
 }
 
-MISUSE(slot_of_memory_not_yet_in_use_is_freed)
-{
-    call_free(&pool, slot_behind_memory(1));
-}
+MISUSE_IS(slot_about_to_be_issued_is_freed, call_free(&pool, first_slot_never_issued()))
+MISUSE_IS(slot_far_from_being_issued_is_freed, call_free(&pool, first_object + 128 * slot_size))
+MISUSE_IS(slot_of_memory_not_yet_in_use_is_freed, call_free(&pool, slot_behind_memory(1)))
 
 /* What protections note of a slot has no memory there either. */
-MISUSE(slot_far_from_memory_in_use_is_freed)
-{
-    call_free(&pool, slot_behind_memory(50));
-}
+MISUSE_IS(slot_far_from_memory_in_use_is_freed, call_free(&pool, slot_behind_memory(50)))
 
 /* With GUARD, the first slot behind a block can never be issued. */
 MISUSE(slot_behind_a_block_is_freed)
 {
-    const struct cork_mempool_stats stats = pool_stats();
+    const struct cork_mempool_stats stats = stats_of(&pool);
 
     require(stats.reserved_size >= 2 * stats.block_size);
     call_free(&pool, first_object + stats.block_size / slot_size * slot_size);
@@ -322,14 +248,11 @@ MISUSE(slot_behind_a_block_is_freed)
 
 GUARANTEE("NULL is freed; a pool is asked whether it owns what it does not", {ALL, ABSORBED})
 
-MISUSE(null_is_freed)
-{
-    call_free(&pool, NULL);
-}
+MISUSE_IS(null_is_freed, call_free(&pool, NULL))
 
 MISUSE(pool_is_asked_whether_it_owns_what_it_does_not)
 {
-    call_free(&pool, object);
+    free_object();
     note_effect(cork_mempool_owns(&pool, object));
     note_effect(slot_size > 1 && cork_mempool_owns(&pool, neighbour(1) + 1));
     note_effect(cork_mempool_owns(&pool, &pool));

@@ -15,78 +15,62 @@
 GUARANTEE("a pool is finalized while objects are live; the first 16 are listed",
           {ALL, "leak at done"})
 
-MISUSE(pool_is_finalized_with_an_object_live)
+static void finalize_with(const char *first, size_t count)
 {
-    free_all_but(object, 1);
+    free_all_but(first, count);
     cork_mempool_done(&pool);
 }
 
-MISUSE(pool_is_finalized_with_17_objects_live)
-{
-    free_all_but(object, 17);
-    cork_mempool_done(&pool);
-}
+MISUSE_IS(pool_is_finalized_with_an_object_live, finalize_with(object, 1))
+MISUSE_IS(pool_is_finalized_with_17_objects_live, finalize_with(object, 17))
+MISUSE_IS(pool_is_finalized_with_all_objects_live, finalize_with(first_object, 128))
+MISUSE_IS(pool_is_finalized_before_anything_is_freed, cork_mempool_done(&pool))
 
-MISUSE(pool_is_finalized_with_all_objects_live)
-{
-    free_all_but(first_object, 128);
-    cork_mempool_done(&pool);
-}
-
-MISUSE(pool_is_finalized_before_anything_is_freed)
-{
-    cork_mempool_done(&pool);
-}
-
-static void visit_nothing(void *user_data, void *visited)
-{
-    (void)user_data;
-    (void)visited;
-}
-
-/* Every call of a pool that is not live, with the pointer that its report shows. */
-#define EACH_CALL(CALL)                                                                            \
-    CALL(new_is_called, NULL, (void)!cork_mempool_new(mp))                                         \
-    CALL(free_is_called, object, cork_mempool_free(mp, object))                                    \
-    CALL(free_of_null_is_called, NULL, cork_mempool_free(mp, NULL))                                \
-    EACH_CALL_BUT_NEW_AND_FREE(CALL)
-
-#define EACH_CALL_BUT_NEW_AND_FREE(CALL)                                                           \
-    CALL(done_is_called, NULL, cork_mempool_done(mp))                                              \
-    CALL(check_is_called, NULL, (void)!cork_mempool_check(mp))                                     \
-    CALL(stats_is_called, NULL, cork_mempool_stats(mp, &(struct cork_mempool_stats){0}))           \
-    CALL(owns_is_called, object, (void)!cork_mempool_owns(mp, object))                             \
-    CALL(foreach_is_called, NULL, cork_mempool_foreach(mp, visit_nothing, NULL))                   \
-    CALL(clear_is_called, NULL, cork_mempool_clear(mp))                                            \
-    CALL(trim_is_called, NULL, cork_mempool_trim(mp))
-
-GUARANTEE("a finalized pool is used", {ALL, "use after done"})
-
-#define CALL_AFTER_DONE(name, pointer, call)                                                       \
-    MISUSE(name##_after_done)                                                                      \
+/* A call on a pool that is not live, with the pointer that its report shows. */
+#define CALL(state, name, pointer, call)                                                           \
+    MISUSE(name##_##state)                                                                         \
     {                                                                                              \
-        struct cork_mempool *const mp = &pool;                                                     \
+        struct cork_mempool *const mp = state();                                                   \
                                                                                                    \
-        free_all();                                                                                \
-        finalize_pool();                                                                           \
         expect_call_on(mp, pointer);                                                               \
         call;                                                                                      \
     }
-EACH_CALL(CALL_AFTER_DONE)
+
+#define EACH_CALL_BUT_FREE(STATE)                                                                  \
+    CALL(STATE, new_is_called, NULL, (void)!cork_mempool_new(mp))                                  \
+    CALL(STATE, done_is_called, NULL, cork_mempool_done(mp))                                       \
+    CALL(STATE, check_is_called, NULL, (void)!cork_mempool_check(mp))                              \
+    CALL(STATE, stats_is_called, NULL, cork_mempool_stats(mp, &(struct cork_mempool_stats){0}))    \
+    CALL(STATE, owns_is_called, object, (void)!cork_mempool_owns(mp, object))                      \
+    CALL(STATE, foreach_is_called, NULL, cork_mempool_foreach(mp, destruct_nothing, NULL))         \
+    CALL(STATE, clear_is_called, NULL, cork_mempool_clear(mp))                                     \
+    CALL(STATE, trim_is_called, NULL, cork_mempool_trim(mp))
+
+#define EACH_CALL(STATE)                                                                           \
+    EACH_CALL_BUT_FREE(STATE)                                                                      \
+    CALL(STATE, free_is_called, object, cork_mempool_free(mp, object))                             \
+    CALL(STATE, free_of_null_is_called, NULL, cork_mempool_free(mp, NULL))
+
+GUARANTEE("a finalized pool is used", {ALL, "use after done"})
+
+static struct cork_mempool *after_done(void)
+{
+    free_all();
+    finalize_pool();
+    return &pool;
+}
+
+EACH_CALL(after_done)
 
 GUARANTEE("a zeroed pool is used, or one that was zeroed while it was live",
           {ALL, "use before init"})
 
-#define CALL_BEFORE_INIT(name, pointer, call)                                                      \
-    MISUSE(name##_before_init)                                                                     \
-    {                                                                                              \
-        struct cork_mempool *const mp = &other_pool;                                               \
-                                                                                                   \
-        memset(mp, 0, sizeof(*mp));                                                                \
-        expect_call_on(mp, pointer);                                                               \
-        call;                                                                                      \
-    }
-EACH_CALL(CALL_BEFORE_INIT)
+static struct cork_mempool *before_init(void)
+{
+    return memset(&other_pool, 0, sizeof(other_pool));
+}
+
+EACH_CALL(before_init)
 
 MISUSE(live_pool_is_zeroed)
 {
@@ -98,17 +82,12 @@ MISUSE(live_pool_is_zeroed)
 GUARANTEE("a pool that was never written is used, but for free", {ALL, "not a pool"})
 
 /* The bytes make pointers that lead nowhere. */
-#define CALL_ON_GARBAGE(name, pointer, call)                                                       \
-    MISUSE(name##_on_garbage)                                                                      \
-    {                                                                                              \
-        struct cork_mempool *const mp = &other_pool;                                               \
-                                                                                                   \
-        memset(mp, 64, sizeof(*mp));                                                               \
-        expect_call_on(mp, pointer);                                                               \
-        call;                                                                                      \
-    }
-CALL_ON_GARBAGE(new_is_called, NULL, (void)!cork_mempool_new(mp))
-EACH_CALL_BUT_NEW_AND_FREE(CALL_ON_GARBAGE)
+static struct cork_mempool *on_garbage(void)
+{
+    return memset(&other_pool, 64, sizeof(other_pool));
+}
+
+EACH_CALL_BUT_FREE(on_garbage)
 
 GUARANTEE("a pool was moved after its first object, and is asked for one, finalized or checked",
           {ALL, "not a pool"})
@@ -123,7 +102,7 @@ static void move_pool(void)
 
 MISUSE(new_is_called_on_a_moved_pool)
 {
-    call_free(&pool, object);
+    free_object();
     move_pool();
     call_new(&other_pool);
 }
@@ -159,11 +138,12 @@ GUARANTEE(
     "a pool is called by its own constructor, destructor or source; trimmed or finalized while it is visited",
     {ALL, "use during another call"})
 
-/* Options for a pool with callbacks: SEAL stands for what contradicts these. */
+/* Options for a pool with callbacks, which get the pool: SEAL stands for what contradicts these. */
 static struct cork_mempool_options options_with_callbacks(void)
 {
     struct cork_mempool_options options = fixture_options();
 
+    options.user_data = &other_pool;
     if (has(CORK_MEMPOOL_WIPE | CORK_MEMPOOL_GUARD)) {
         options.protections &= ~(CORK_MEMPOOL_WIPE | CORK_MEMPOOL_GUARD);
         options.protections |= CORK_MEMPOOL_SEAL;
@@ -171,11 +151,10 @@ static struct cork_mempool_options options_with_callbacks(void)
     return options;
 }
 
-static int construct_and_call_new(void *user_data, void *constructed)
+static int construct_and_call_new(void *mp, void *constructed)
 {
-    (void)user_data;
     (void)constructed;
-    call_new(&other_pool);
+    call_new(mp);
     return 0;
 }
 
@@ -188,21 +167,36 @@ MISUSE(pool_is_called_by_its_constructor)
     call_new(&other_pool);
 }
 
-static void destruct_and_trim(void *user_data, void *destructed)
+/* For a destructor, or for visits. */
+static void trim(void *mp, void *visited)
 {
-    (void)user_data;
-    (void)destructed;
-    cork_mempool_trim(&other_pool);
+    (void)visited;
+    cork_mempool_trim(mp);
 }
 
 MISUSE(pool_is_called_by_its_destructor)
 {
     struct cork_mempool_options options = options_with_callbacks();
 
-    options.done_object = destruct_and_trim;
+    options.done_object = trim;
     init_other_pool(options);
     call_free(&other_pool, call_new(&other_pool));
     cork_mempool_done(&other_pool);
+}
+
+MISUSE_IS(pool_is_trimmed_while_visited, visit_pool(trim, &pool))
+
+static void free_and_finalize(void *mp, void *visited)
+{
+    call_free(mp, visited);
+    cork_mempool_done(mp);
+}
+
+MISUSE(pool_is_finalized_while_visited)
+{
+    init_other_pool(fixture_options());
+    call_new(&other_pool);
+    cork_mempool_foreach(&other_pool, free_and_finalize, &other_pool);
 }
 
 static void *acquire_and_check(void *source_data, size_t size, size_t alignment)
@@ -239,42 +233,12 @@ static void call_new_with_source(void *(*acquire)(void *, size_t, size_t))
     call_new(&other_pool);
 }
 
-MISUSE(pool_is_called_by_its_source)
-{
-    call_new_with_source(acquire_and_check);
-}
-
-static void visit_and_trim(void *user_data, void *visited)
-{
-    (void)visited;
-    cork_mempool_trim(user_data);
-}
-
-MISUSE(pool_is_trimmed_while_visited)
-{
-    visit_pool(visit_and_trim, &pool);
-}
-
-static void visit_and_finalize(void *user_data, void *visited)
-{
-    call_free(user_data, visited);
-    cork_mempool_done(user_data);
-}
-
-MISUSE(pool_is_finalized_while_visited)
-{
-    init_other_pool(fixture_options());
-    call_new(&other_pool);
-    cork_mempool_foreach(&other_pool, visit_and_finalize, &other_pool);
-}
+MISUSE_IS(pool_is_called_by_its_source, call_new_with_source(acquire_and_check))
 
 GUARANTEE("a source gives memory that is not aligned as it was asked for",
           {ALL, "misaligned memory from a source"})
 
-MISUSE(source_gives_misaligned_memory)
-{
-    call_new_with_source(acquire_misaligned);
-}
+MISUSE_IS(source_gives_misaligned_memory, call_new_with_source(acquire_misaligned))
 
 GUARANTEE("a live pool is initialized again", {ALL, NOT_DETECTED})
 
@@ -306,11 +270,13 @@ GUARANTEE(
     "more is asked for than a limit, a buffer or memory holds: NULL, ENOMEM; objects of no size take a byte; contradictory options: false, EINVAL",
     {ALL, ABSORBED})
 
-static void note_if_more_is_issued(void)
+static void take_one_too_many_and_end(void)
 {
     errno = 0;
     const void *issued = call_new(&other_pool);
     note_effect(issued != NULL || errno != ENOMEM);
+    cork_mempool_clear(&other_pool);
+    cork_mempool_done(&other_pool);
 }
 
 MISUSE(more_objects_are_asked_for_than_the_limit)
@@ -322,9 +288,7 @@ MISUSE(more_objects_are_asked_for_than_the_limit)
     for (size_t i = 0; i < options.max_objects; i++) {
         note_effect(call_new(&other_pool) == NULL);
     }
-    note_if_more_is_issued();
-    cork_mempool_clear(&other_pool);
-    cork_mempool_done(&other_pool);
+    take_one_too_many_and_end();
 }
 
 MISUSE(more_objects_are_asked_for_than_a_buffer_holds)
@@ -339,18 +303,15 @@ MISUSE(more_objects_are_asked_for_than_a_buffer_holds)
     note_effect(call_new(&other_pool) == NULL);
     while (call_new(&other_pool) != NULL) {
     }
-    note_if_more_is_issued();
-    cork_mempool_clear(&other_pool);
-    cork_mempool_done(&other_pool);
+    take_one_too_many_and_end();
 }
 
 MISUSE(larger_objects_are_asked_for_than_memory_holds)
 {
     cork_mempool_init_size(&other_pool, SIZE_MAX);
-    note_if_more_is_issued();
+    take_one_too_many_and_end();
     cork_mempool_init_size(&other_pool, SIZE_MAX / 2 + 1);
-    note_if_more_is_issued();
-    cork_mempool_done(&other_pool);
+    take_one_too_many_and_end();
 }
 
 MISUSE(objects_of_no_size_are_asked_for)
@@ -369,27 +330,20 @@ MISUSE(objects_of_no_size_are_asked_for)
 }
 
 /* The pool that is not initialized is live: that it goes on shows that it was not touched. */
-static void note_if_valid(struct cork_mempool_options options)
-{
-    errno = 0;
-    note_effect(cork_mempool_init_with(&pool, &options) || errno != EINVAL);
-}
-
 MISUSE(options_contradict_each_other)
 {
-    struct cork_mempool_options unknown[2] = {fixture_options(), fixture_options()};
-    struct cork_mempool_options misaligned = fixture_options();
-    struct cork_mempool_options without_buffer = fixture_options();
-    struct cork_mempool_options large = fixture_options();
+    struct cork_mempool_options wrong[5];
 
-    unknown[0].protections |= 0x80u;
-    unknown[1].protections |= 0x8000u;
-    misaligned.alignment = 3;
-    without_buffer.buffer_size = 4096;
-    large.element_size = SIZE_MAX / 2 + 1;
-    note_if_valid(unknown[0]);
-    note_if_valid(unknown[1]);
-    note_if_valid(misaligned);
-    note_if_valid(without_buffer);
-    note_if_valid(large);
+    for (size_t i = 0; i < COUNT_OF(wrong); i++) {
+        wrong[i] = fixture_options();
+    }
+    wrong[0].protections |= 0x80u;
+    wrong[1].protections |= 0x8000u;
+    wrong[2].alignment = 3;
+    wrong[3].buffer_size = 4096;
+    wrong[4].element_size = SIZE_MAX / 2 + 1;
+    for (size_t i = 0; i < COUNT_OF(wrong); i++) {
+        errno = 0;
+        note_effect(cork_mempool_init_with(&pool, &wrong[i]) || errno != EINVAL);
+    }
 }

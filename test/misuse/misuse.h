@@ -13,13 +13,14 @@
  *         ...
  *     }
  *
+ *     MISUSE_IS(name_of_one_that_is_a_single_call, call_free(...))
+ *
  * What a guarantee says must happen for objects of every size and in every profile, so it names
  * each of ALL once. A tool sees what the default pool says, unless the guarantee names the tool.
  * docs/guarantees.md is made from the guarantees, which table.py reads.
  */
 
-#include <stdbool.h>
-#include <stddef.h>
+#include "test/support/harness.h"
 
 /* Profiles. The first nine are what options ask of a pool; a tool's is a default pool under it. */
 enum {
@@ -32,11 +33,11 @@ enum {
     GUARD = 0x40,
     CALLSITES = 0x80,
     PARANOID = 0x100,
-    ALL = 0x1ff, /* of these */
+    ALL = 0x1ff,  /* of these */
+    OTHERS = ALL, /* that the guarantee has not named so far */
     ASAN = 0x200,
     MSAN = 0x400,
-    VALGRIND = 0x800,
-    OTHERS = 0x1000 /* those of ALL that the guarantee does not name */
+    VALGRIND = 0x800
 };
 
 /* Verdicts; any other is a message: of the pool's, or with a tool's profile of the tool's. */
@@ -56,19 +57,11 @@ struct guarantee {
     size_t count;
 };
 
-struct misuse {
-    const char *name;
-    void (*commit)(void);
-    void (*test)(void);
-    struct guarantee guarantee;
-};
+/* The guarantee of the misuses that follow; before main, each of them notes its own. */
+extern const struct guarantee *misuse_guarantee;
 
-/* The guarantee of the misuses that follow. */
-extern struct guarantee misuse_guarantee;
-
-/* Whoever links the misuses is given each one before main, and tests each in his way. */
-void misuse_register(struct misuse *misuse);
-void misuse_test(const struct misuse *misuse);
+/* What the test of a misuse does. */
+void misuse_test(const char *name, void (*commit)(void), const struct guarantee *guarantee);
 
 #define MISUSE_JOINED(a, b) a##b
 #define MISUSE_JOIN(a, b)   MISUSE_JOINED(a, b)
@@ -77,25 +70,29 @@ void misuse_test(const struct misuse *misuse);
     __attribute__((constructor)) static void MISUSE_JOIN(guarantee_, __LINE__)(void)               \
     {                                                                                              \
         static const struct verdict verdicts[] = {__VA_ARGS__};                                    \
+        static const struct guarantee guarantee = {words, verdicts,                                \
+                                                   sizeof(verdicts) / sizeof(verdicts[0])};        \
                                                                                                    \
-        misuse_guarantee = (struct guarantee){                                                     \
-            .text = words, .verdicts = verdicts, .count = sizeof(verdicts) / sizeof(verdicts[0])}; \
+        misuse_guarantee = &guarantee;                                                             \
     }
 
-#define MISUSE(function)                                                                           \
-    static void function(void);                                                                    \
-    static void test_##function(void);                                                             \
-    static struct misuse misuse_##function = {                                                     \
-        .name = #function, .commit = function, .test = test_##function};                           \
-    static void test_##function(void)                                                              \
+#define MISUSE(name)                                                                               \
+    static void commit_##name(void);                                                               \
+    static const struct guarantee *guarantee_of_##name;                                            \
+    __attribute__((constructor)) static void note_guarantee_of_##name(void)                        \
     {                                                                                              \
-        misuse_test(&misuse_##function);                                                           \
+        guarantee_of_##name = misuse_guarantee;                                                    \
     }                                                                                              \
-    __attribute__((constructor)) static void register_##function(void)                             \
+    TEST(name)                                                                                     \
     {                                                                                              \
-        misuse_##function.guarantee = misuse_guarantee;                                            \
-        misuse_register(&misuse_##function);                                                       \
+        misuse_test(#name, commit_##name, guarantee_of_##name);                                    \
     }                                                                                              \
-    static void function(void)
+    static void commit_##name(void)
+
+#define MISUSE_IS(name, call)                                                                      \
+    MISUSE(name)                                                                                   \
+    {                                                                                              \
+        call;                                                                                      \
+    }
 
 #endif /* CORK_MEMPOOL_TEST_MISUSE_MISUSE_H */

@@ -47,8 +47,10 @@ def _complete(text, verdicts):
     named = {}
     for match in _VERDICT.finditer(verdicts):
         verdict = VERDICTS.get(match["verdict"], match["verdict"].strip('"'))
-        for profile in match["profiles"].split("|"):
-            named[profile.strip()] = verdict
+        for profile in map(str.strip, match["profiles"].split("|")):
+            if profile in named or profile not in TOOLS and named.keys() & {"ALL", "OTHERS"}:
+                raise Error(f"\"{text}\": what comes of {profile} has been said before")
+            named[profile] = verdict
     others = named.pop("ALL", None) or named.pop("OTHERS", None)
     for profile in POOLS:
         if profile not in named and others is None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """valgrind_test.py PROGRAM: what Valgrind's memcheck sees of each misuse.
 
-PROGRAM is misuse_program, built without a sanitizer, and has default pools. Where a guarantee names
+PROGRAM is misuse_test, built without a sanitizer, and has default pools. Where a guarantee names
 Valgrind, there must be that error where the misuse is; where a freed object is written or read, it
 must name the block, with the stacks of its issue and its free. Where it does not, the verdict is
 the default pool's, and Valgrind must be silent; of these, one misuse stands for all of its
@@ -28,20 +28,18 @@ def is_usable(program):
     if shutil.which("valgrind") is None:
         print("valgrind is not installed")
         return False
-    run = subprocess.run(["valgrind", "-q", program, "null_is_freed"], capture_output=True,
-                         check=False, text=True)
-    if run.stdout.strip() != "absorbed":
-        print("valgrind cannot run the program:", run.stderr[-2000:])
+    _, output, own, pools = run_one(program, "null_is_freed", 1)
+    if output != "absorbed":
+        print("valgrind cannot run the program:", *own, *pools, sep="\n")
         return False
     return True
 
 
 def run_one(program, misuse, size):
     """Returns the program's exit status and output, Valgrind's lines, and the pool's."""
-    command = ["valgrind", "-q", program, misuse, "0", str(size)]
-    environment = {key: value for key, value in os.environ.items()
-                   if key != "CORK_MEMPOOL_OPTIONS"}
-    run = subprocess.run(command, capture_output=True, check=False, text=True, env=environment)
+    run = subprocess.run(["valgrind", "-q", program, "--here"], capture_output=True, check=False, text=True,
+                         env={**os.environ, "MISUSE": misuse, "MISUSE_SIZE": str(size)})
+    output = re.search(rf"^{misuse} \.\.\. (.*)$", run.stdout, re.MULTILINE)
     own, pools = [], []
     for line in run.stderr.splitlines():
         match = _OWN.match(line)
@@ -49,7 +47,7 @@ def run_one(program, misuse, size):
             own.append(line[match.end():])
         else:
             pools.append(line)
-    return run.returncode, run.stdout.strip(), own, pools
+    return run.returncode, output[1] if output else run.stdout, own, pools
 
 
 def errors_of(lines):
@@ -66,7 +64,7 @@ def errors_of(lines):
 def is_of_misuse(error, verdict):
     """Says whether an error is the one that is expected, and about the misuse itself: not about
     the pool, nor about what takes the misuse back. Valgrind may call a function by its caller."""
-    return (error[0].startswith(verdict) and ": mend_damage (" not in error[1]
+    return (error[0].startswith(verdict)
             and re.search(r"[(/](fixture|free|lifecycle|contents|bounds)\.c:\d+\)$", error[1]))
 
 
@@ -104,8 +102,9 @@ def judge(misuse, size, verdict, is_tools, outcome):
 def misuses_of(program):
     """Returns the misuses that Valgrind is to watch, each with its guarantee's verdicts."""
     guarantees, seen = table.read(), set()
-    listed = subprocess.run([program], capture_output=True, check=True, text=True).stdout
-    for misuse, guarantee in (line.split(": ", 1) for line in listed.splitlines()):
+    listed = subprocess.run([program, "--here"], capture_output=True, check=True, text=True,
+                            env={**os.environ, "MISUSE": ""}).stdout
+    for misuse, guarantee in re.findall(r"^(\w+) \.\.\. (.*)$", listed, re.MULTILINE):
         if guarantee not in seen or "VALGRIND" in guarantees[guarantee]:
             yield misuse, guarantees[guarantee]
         seen.add(guarantee)

@@ -154,7 +154,13 @@ void test_child_ends(void)
     _exit(0);
 }
 
-void test_omit_emulator(char *text)
+const char *test_child_text(void)
+{
+    return child_text;
+}
+
+/* Removes what an emulator adds to a process's standard error when a signal ends it. */
+static void omit_emulator(char *text)
 {
     char *added = TEST_UNDER_QEMU ? strstr(text, "qemu: uncaught target signal ") : NULL;
 
@@ -192,7 +198,7 @@ static int child_wait(void)
         size += (size_t)got;
     }
     child_text[size] = '\0';
-    test_omit_emulator(child_text);
+    omit_emulator(child_text);
     close(child_stderr);
     if (waitpid(child, &status, 0) != child) {
         test_fails(__FILE__, __LINE__, "the child process is lost: %s", strerror(errno));

@@ -96,8 +96,8 @@ __attribute__((format(printf, 1, 2))) void test_row(const char *format, ...);
         test_child_ended(__FILE__, __LINE__, signal, report);                                      \
     } while (0)
 
-/* Removes what an emulator adds to a process's standard error when a signal ends it. */
-void test_omit_emulator(char *text);
+/* Returns what the last such child wrote to standard error. */
+const char *test_child_text(void);
 
 /* Removes the second line of each report, which says where the refused call was made. Returns:
  * false where there is none. */

@@ -34,7 +34,7 @@ BUILDS = {"plain": (), "valgrind": (), "asan": ("-fsanitize=address", "-DNVALGRI
           "msan": ("-fsanitize=memory", "-DNVALGRIND")}
 UNDER_VALGRIND = {  # by label: a command and its arguments
     "//test:tools_test": (["valgrind", "-q", "--error-exitcode=1"], []),
-    "//test/misuse:misuse_program": (["python3", "-B", ROOT / "test/misuse/valgrind_test.py"], []),
+    "//test/misuse:misuse_test_program": (["python3", "-B", ROOT / "test/misuse/valgrind_test.py"], []),
 }
 # No inlining, which would copy all mutants of a function into each of its callers; and no deletion of
 # endless loops, which a mutant may make.
