@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <string.h>
 
+#include "misuse.h"
 #include "test/support/harness.h"
 #include "test/support/memory.h"
 #include "test/support/refusals.h"
@@ -21,12 +22,11 @@
 
 struct cork_mempool pool, other_pool;
 size_t object_size, slot_size;
-char *object, *first_object, *last_object;
+char *object, *first_object;
 struct expectation expected;
 struct fixture fixture;
 
-static struct outcome own_outcome;
-struct outcome *outcome = &own_outcome;
+struct outcome *outcome;
 
 static struct {
     char *address;
@@ -49,19 +49,13 @@ bool has(unsigned protections)
     return (fixture.protections & protections) != 0;
 }
 
-/* What fills an object, by its slot: an even number, of which no byte is 0. */
-static size_t contents_of(size_t slot)
-{
-    return 2 * slot;
-}
-
 bool fixture_is_intact(void)
 {
     for (size_t i = 0; i < fixture.slot_count; i++) {
         const struct tracked *tracked = &fixture.objects[i];
 
         if (tracked->is_live && !tracked->is_written &&
-            !is_filled(tracked->start, object_size, contents_of(i))) {
+            !is_filled(tracked->start, object_size, 2 * i)) {
             return false;
         }
     }
@@ -156,7 +150,9 @@ void visit_pool(void (*visit)(void *user_data, void *visited), void *user_data)
 
 void check_pool(void)
 {
-    outcome->is_check_false |= !cork_mempool_check(&pool);
+    if (!cork_mempool_check(&pool)) {
+        outcome->verdict = CHECK_FAILS;
+    }
 }
 
 void trim_pool(void)
@@ -169,11 +165,6 @@ void finalize_pool(void)
 {
     cork_mempool_done(&pool);
     damaged_count = 0;
-    lose_pool();
-}
-
-void lose_pool(void)
-{
     fixture.is_pool_gone = true;
 }
 
@@ -281,16 +272,11 @@ void mend_damage(void)
     }
 }
 
-void give_up_contents(void)
-{
-    for (size_t i = 0; i < fixture.slot_count; i++) {
-        fixture.objects[i].is_written = true;
-    }
-}
-
 void note_effect(bool is_so)
 {
-    outcome->has_effect |= is_so;
+    if (is_so && strcmp(outcome->verdict, CHECK_FAILS) != 0) {
+        outcome->verdict = NOT_DETECTED;
+    }
 }
 
 void require(bool is_possible)
@@ -322,7 +308,7 @@ void init_pool_again(void)
 {
     const struct cork_mempool_options options = fixture_options();
 
-    give_up_contents();
+    fixture.slot_count = 0;
     CHECK(cork_mempool_init_with(&pool, &options));
     note_change();
 }
@@ -339,7 +325,7 @@ static void take_object(void)
     CHECK(slot < COUNT_OF(fixture.objects));
     fixture.slot_count = slot < fixture.slot_count ? fixture.slot_count : slot + 1;
     fixture.objects[slot] = (struct tracked){.start = start, .is_live = true};
-    fill(start, object_size, contents_of(slot));
+    fill(start, object_size, 2 * slot); /* even, so that no byte is 0 */
 }
 
 /* Takes objects of the heap until the pool has a reserved region, and then those of that. */
@@ -360,7 +346,6 @@ static void populate(void)
     }
     requests_stop();
     first_object = pool.newest->base;
-    last_object = fixture.objects[fixture.slot_count - 1].start;
     object = first_object + OBJECT_INDEX * slot_size;
     if (has(CORK_MEMPOOL_CANARY)) {
         memcpy(fixture.canary, object + object_size, sizeof(fixture.canary));
@@ -369,21 +354,9 @@ static void populate(void)
         .pool = &pool, .canary = object + object_size, .canary_owner = object, .written = object};
 }
 
-static void end_pool(void)
-{
-    CHECK(fixture_is_intact());
-    mend_damage();
-    if (!fixture.is_pool_gone) {
-        check_pool();
-        cork_mempool_clear(&pool);
-        check_pool();
-        cork_mempool_done(&pool);
-    }
-}
-
 void fixture_play(void (*commit)(void), size_t size, unsigned protections)
 {
-    memset(outcome, 0, sizeof(*outcome));
+    *outcome = (struct outcome){.verdict = ABSORBED};
     fixture = (struct fixture){.protections = protections};
     damaged_count = 0;
     object_size = size;
@@ -391,8 +364,16 @@ void fixture_play(void (*commit)(void), size_t size, unsigned protections)
     if (setjmp(play_ends) == 0) {
         commit();
     }
-    if (!outcome->is_impossible) {
-        end_pool();
+    if (outcome->is_impossible) {
+        return;
+    }
+    CHECK(fixture_is_intact());
+    mend_damage();
+    if (!fixture.is_pool_gone) {
+        check_pool();
+        cork_mempool_clear(&pool);
+        check_pool();
+        cork_mempool_done(&pool);
     }
 }
 

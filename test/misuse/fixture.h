@@ -10,10 +10,6 @@
  * At the end of a misuse, whatever the misuse has not written itself must be as it was.
  */
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
 #include <libcork/core.h>
 
 #include "test/support/pools.h"
@@ -23,12 +19,10 @@ extern struct cork_mempool other_pool; /* for misuses that take two */
 extern size_t object_size;
 extern size_t slot_size;
 
-/* An object with more than 20 neighbours on both sides; its neighbour number n, which may be
- * negative; the first and the last object of the reserved region. */
-extern char *object;
-char *neighbour(ptrdiff_t n);
-extern char *first_object;
-extern char *last_object;
+extern char *object;                 /* with more than 20 neighbours on both sides */
+char *neighbour(ptrdiff_t n);        /* of the object; n may be negative */
+extern char *first_object;           /* of the reserved region */
+char *first_slot_never_issued(void); /* in the second group of that */
 
 /* Options for a pool like it; init_other_pool initializes the other one by such options. */
 struct cork_mempool_options fixture_options(void);
@@ -42,31 +36,23 @@ void *call_new(struct cork_mempool *mp);
 void call_free(struct cork_mempool *mp, void *pointer);
 void clear_pool(void);
 
-/* Frees the object; or its neighbour number 1. */
 void free_object(void);
-void free_next(void);
-
-/* Calls visit for each live object of the pool. */
-void visit_pool(void (*visit)(void *user_data, void *visited), void *user_data);
-
-/* Checks the pool; a result of false is what CHECK_FAILS means. */
-void check_pool(void);
-
-void trim_pool(void);
-
-/* Finalizes the pool; or leaves it as it is, though it cannot be ended any more. */
-void finalize_pool(void);
-void lose_pool(void);
-
-/* Initializes the pool as if it had none of its objects. */
-void init_pool_again(void);
+void free_next(void); /* neighbour(1) */
 
 /* Frees all objects, or all but those in the slots from one on. */
 void free_all(void);
 void free_all_but(const char *kept, size_t count);
 
-/* The first slot of the second group that was never issued. */
-char *first_slot_never_issued(void);
+/* Calls visit for each live object of the pool. */
+void visit_pool(void (*visit)(void *user_data, void *visited), void *user_data);
+
+void trim_pool(void);
+void check_pool(void); /* where the result is false, this is what CHECK_FAILS means */
+
+void finalize_pool(void);
+
+/* Initializes the pool as if it had none of its objects. */
+void init_pool_again(void);
 
 /* Takes objects until no slot is free in the memory that the pool has. */
 void take_all_free_slots(void);
@@ -88,9 +74,6 @@ void damage(char *address, size_t size);
 void damage_with(char *address, char value);
 void keep_bytes(char *address, size_t size);
 void mend_damage(void);
-
-/* The contents of all objects may be lost. */
-void give_up_contents(void);
 
 /* The misuse takes effect if this is so. Without any, it is absorbed. */
 void note_effect(bool is_so);
@@ -130,10 +113,10 @@ struct fixture {
     unsigned protections;
     unsigned other_protections;
     struct tracked objects[400]; /* by their slots, which are counted over the pool */
-    size_t slot_count;           /* up to the last of them */
+    size_t slot_count;           /* up to the last of them; 0: they are lost */
     size_t heap_count;           /* those in the heap */
     unsigned char canary[8];
-    bool is_pool_gone;
+    bool is_pool_gone;          /* finalized, or not to be ended any more */
     bool is_visited;            /* the pool, which may not be asked for its stats then */
     struct cork_mempool called; /* what the pool of the last call was before it */
 };
@@ -142,9 +125,8 @@ extern struct fixture fixture;
 /* What a misuse comes to, if its process goes on; shared with that of its test. */
 struct outcome {
     bool is_impossible;
-    bool has_effect;
-    bool is_check_false;
-    char report[16384]; /* that the refusal must print; empty before there is one */
+    const char *verdict; /* ABSORBED, NOT_DETECTED or CHECK_FAILS */
+    char report[16384];  /* that the refusal must print; empty before there is one */
 };
 extern struct outcome *outcome;
 
@@ -158,8 +140,5 @@ _Noreturn void fixture_leave(void);
 
 /* Says whether all live objects hold what they must. */
 bool fixture_is_intact(void);
-
-/* Checks what a violation says. */
-void fixture_check_violation(const struct cork_mempool_violation *violation);
 
 #endif /* CORK_MEMPOOL_TEST_MISUSE_FIXTURE_H */

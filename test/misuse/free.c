@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#include "fixture.h"
 #include "misuse.h"
 
 GUARANTEE("an object is freed twice: at once, later, around other calls", {ALL, "double free"})
@@ -161,17 +160,17 @@ GUARANTEE(
     "a pointer to the stack, to static data, to the heap, to nothing, or to another pool's object is freed",
     {ALL, "free of a foreign pointer"})
 
-MISUSE(object_of_another_pool_is_freed)
+static void free_of_other_pool(size_t size)
 {
-    init_other_pool(fixture_options());
+    struct cork_mempool_options options = fixture_options();
+
+    options.element_size = size;
+    init_other_pool(options);
     call_free(&pool, call_new(&other_pool));
 }
 
-MISUSE(object_of_a_pool_of_another_size_is_freed)
-{
-    cork_mempool_init_size(&other_pool, 2 * object_size);
-    call_free(&pool, call_new(&other_pool));
-}
+MISUSE_IS(object_of_another_pool_is_freed, free_of_other_pool(object_size))
+MISUSE_IS(object_of_a_pool_of_another_size_is_freed, free_of_other_pool(2 * object_size))
 
 MISUSE(object_of_a_finalized_pool_is_freed)
 {
@@ -182,14 +181,7 @@ MISUSE(object_of_a_finalized_pool_is_freed)
     call_free(&pool, orphan);
 }
 
-MISUSE(pointer_to_the_heap_is_freed)
-{
-    void *other = calloc(1, object_size);
-
-    call_free(&pool, other);
-    free(other);
-}
-
+MISUSE_IS(pointer_to_the_heap_is_freed, call_free(&pool, calloc(1, object_size)))
 MISUSE_IS(pointer_to_the_stack_is_freed, call_free(&pool, (char[16]){0}))
 MISUSE_IS(pointer_to_static_data_is_freed, call_free(&pool, &object_size))
 MISUSE_IS(pool_is_freed_to_itself, call_free(&pool, &pool))

@@ -6,10 +6,8 @@
 
 #include <errno.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "fixture.h"
 #include "misuse.h"
 
 GUARANTEE("a pool is finalized while objects are live; the first 16 are listed",
@@ -75,7 +73,7 @@ EACH_CALL(before_init)
 MISUSE(live_pool_is_zeroed)
 {
     memset(&pool, 0, sizeof(pool));
-    lose_pool();
+    fixture.is_pool_gone = true;
     call_new(&pool);
 }
 
@@ -93,32 +91,18 @@ GUARANTEE("a pool was moved after its first object, and is asked for one, finali
           {ALL, "not a pool"})
 
 /* The nearest that a program can come to a pool that lives on: its objects stay where they are. */
-static void move_pool(void)
+static struct cork_mempool *moved_after(void (*call)(void))
 {
+    call();
     memcpy(&other_pool, &pool, sizeof(pool));
     expected.moved_from = &pool;
     expect_call_on(&other_pool, NULL);
+    return &other_pool;
 }
 
-MISUSE(new_is_called_on_a_moved_pool)
-{
-    free_object();
-    move_pool();
-    call_new(&other_pool);
-}
-
-MISUSE(done_is_called_on_a_moved_pool)
-{
-    free_all();
-    move_pool();
-    cork_mempool_done(&other_pool);
-}
-
-MISUSE(check_is_called_on_a_moved_pool)
-{
-    move_pool();
-    (void)!cork_mempool_check(&other_pool);
-}
+MISUSE_IS(new_is_called_on_a_moved_pool, call_new(moved_after(free_object)))
+MISUSE_IS(done_is_called_on_a_moved_pool, cork_mempool_done(moved_after(free_all)))
+MISUSE_IS(check_is_called_on_a_moved_pool, (void)!cork_mempool_check(moved_after(check_pool)))
 
 GUARANTEE("a pool was moved after its first object, which is freed to the copy",
           {DEFAULT, NOT_DETECTED}, {OTHERS, "not a pool"}, {VALGRIND, "not a pool"})
@@ -126,45 +110,21 @@ GUARANTEE("a pool was moved after its first object, which is freed to the copy",
 MISUSE(free_is_called_on_a_moved_pool)
 {
     /* Frees are fast, and look no further, where the last one was near. */
-    call_free(&pool, neighbour(1));
-    move_pool();
-    call_free(&other_pool, object);
+    call_free(moved_after(free_next), object);
     /* The pool takes the object for a live one, and its copy does not. */
     note_effect(true);
-    lose_pool();
+    fixture.is_pool_gone = true;
 }
 
 GUARANTEE(
     "a pool is called by its own constructor, destructor or source; trimmed or finalized while it is visited",
     {ALL, "use during another call"})
 
-/* Options for a pool with callbacks, which get the pool: SEAL stands for what contradicts these. */
-static struct cork_mempool_options options_with_callbacks(void)
-{
-    struct cork_mempool_options options = fixture_options();
-
-    options.user_data = &other_pool;
-    if (has(CORK_MEMPOOL_WIPE | CORK_MEMPOOL_GUARD)) {
-        options.protections &= ~(CORK_MEMPOOL_WIPE | CORK_MEMPOOL_GUARD);
-        options.protections |= CORK_MEMPOOL_SEAL;
-    }
-    return options;
-}
-
 static int construct_and_call_new(void *mp, void *constructed)
 {
     (void)constructed;
     call_new(mp);
     return 0;
-}
-
-MISUSE(pool_is_called_by_its_constructor)
-{
-    struct cork_mempool_options options = options_with_callbacks();
-
-    options.init_object = construct_and_call_new;
-    init_other_pool(options);
-    call_new(&other_pool);
 }
 
 /* For a destructor, or for visits. */
@@ -174,13 +134,50 @@ static void trim(void *mp, void *visited)
     cork_mempool_trim(mp);
 }
 
+static void *acquire_and_check(void *source_data, size_t size, size_t alignment)
+{
+    (void)!cork_mempool_check(&other_pool);
+    return plain_source.acquire(source_data, size, alignment);
+}
+
+static void *acquire_misaligned(void *source_data, size_t size, size_t alignment)
+{
+    char *memory = plain_source.acquire(source_data, size + alignment, alignment);
+
+    return memory == NULL ? NULL : memory + 1;
+}
+
+static void release_misaligned(void *source_data, void *memory, size_t size)
+{
+    plain_source.release(source_data, (char *)memory - 1, size);
+}
+
+/* Takes an object from another pool, with callbacks; SEAL stands for what contradicts these. */
+static void *new_with(int (*construct)(void *, void *), void (*destruct)(void *, void *),
+                      void *(*acquire)(void *, size_t, size_t))
+{
+    static struct cork_mempool_source source = {NULL, release_misaligned};
+    struct cork_mempool_options options = fixture_options();
+
+    if (has(CORK_MEMPOOL_WIPE | CORK_MEMPOOL_GUARD)) {
+        options.protections &= ~(CORK_MEMPOOL_WIPE | CORK_MEMPOOL_GUARD);
+        options.protections |= CORK_MEMPOOL_SEAL;
+    }
+    options.init_object = construct;
+    options.done_object = destruct;
+    options.user_data = &other_pool;
+    source.acquire = acquire;
+    options.source = acquire == NULL ? NULL : &source;
+    init_other_pool(options);
+    return call_new(&other_pool);
+}
+
+MISUSE_IS(pool_is_called_by_its_constructor, new_with(construct_and_call_new, NULL, NULL))
+MISUSE_IS(pool_is_called_by_its_source, new_with(NULL, NULL, acquire_and_check))
+
 MISUSE(pool_is_called_by_its_destructor)
 {
-    struct cork_mempool_options options = options_with_callbacks();
-
-    options.done_object = trim;
-    init_other_pool(options);
-    call_free(&other_pool, call_new(&other_pool));
+    call_free(&other_pool, new_with(NULL, trim, NULL));
     cork_mempool_done(&other_pool);
 }
 
@@ -199,46 +196,10 @@ MISUSE(pool_is_finalized_while_visited)
     cork_mempool_foreach(&other_pool, free_and_finalize, &other_pool);
 }
 
-static void *acquire_and_check(void *source_data, size_t size, size_t alignment)
-{
-    (void)source_data;
-    (void)size;
-    (void)alignment;
-    (void)!cork_mempool_check(&other_pool);
-    return NULL;
-}
-
-static void *acquire_misaligned(void *source_data, size_t size, size_t alignment)
-{
-    char *memory = malloc(size + alignment);
-
-    (void)source_data;
-    return memory == NULL ? NULL : memory + 1;
-}
-
-static void release_misaligned(void *source_data, void *memory, size_t size)
-{
-    (void)source_data;
-    (void)size;
-    free((char *)memory - 1);
-}
-
-static void call_new_with_source(void *(*acquire)(void *, size_t, size_t))
-{
-    const struct cork_mempool_source source = {acquire, release_misaligned};
-    struct cork_mempool_options options = options_with_callbacks();
-
-    options.source = &source;
-    init_other_pool(options);
-    call_new(&other_pool);
-}
-
-MISUSE_IS(pool_is_called_by_its_source, call_new_with_source(acquire_and_check))
-
 GUARANTEE("a source gives memory that is not aligned as it was asked for",
           {ALL, "misaligned memory from a source"})
 
-MISUSE_IS(source_gives_misaligned_memory, call_new_with_source(acquire_misaligned))
+MISUSE_IS(source_gives_misaligned_memory, new_with(NULL, NULL, acquire_misaligned))
 
 GUARANTEE("a live pool is initialized again", {ALL, NOT_DETECTED})
 
@@ -256,7 +217,7 @@ MISUSE(free_list_is_overwritten)
 
     pool.newest->free_list = &fake;
     check_pool();
-    lose_pool();
+    fixture.is_pool_gone = true;
 }
 
 MISUSE(stride_is_overwritten)

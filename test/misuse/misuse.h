@@ -13,13 +13,14 @@
  *         ...
  *     }
  *
- *     MISUSE_IS(name_of_one_that_is_a_single_call, call_free(...))
+ *     MISUSE_IS(name_of_one_that_is_a_call, call)
  *
  * What a guarantee says must happen for objects of every size and in every profile, so it names
  * each of ALL once. A tool sees what the default pool says, unless the guarantee names the tool.
  * docs/guarantees.md is made from the guarantees, which table.py reads.
  */
 
+#include "fixture.h"
 #include "test/support/harness.h"
 
 /* Profiles. The first nine are what options ask of a pool; a tool's is a default pool under it. */
@@ -53,8 +54,7 @@ struct verdict {
 
 struct guarantee {
     const char *text;
-    const struct verdict *verdicts;
-    size_t count;
+    const struct verdict *verdicts; /* the last has no profiles */
 };
 
 /* The guarantee of the misuses that follow; before main, each of them notes its own. */
@@ -69,9 +69,8 @@ void misuse_test(const char *name, void (*commit)(void), const struct guarantee 
 #define GUARANTEE(words, ...)                                                                      \
     __attribute__((constructor)) static void MISUSE_JOIN(guarantee_, __LINE__)(void)               \
     {                                                                                              \
-        static const struct verdict verdicts[] = {__VA_ARGS__};                                    \
-        static const struct guarantee guarantee = {words, verdicts,                                \
-                                                   sizeof(verdicts) / sizeof(verdicts[0])};        \
+        static const struct verdict verdicts[] = {__VA_ARGS__, {0, NULL}};                         \
+        static const struct guarantee guarantee = {words, verdicts};                               \
                                                                                                    \
         misuse_guarantee = &guarantee;                                                             \
     }

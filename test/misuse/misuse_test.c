@@ -9,9 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "fixture.h"
-#include "test/support/harness.h"
-#include "test/support/pools.h"
+#include "test/support/refusals.h"
 #include "test/support/reports.h"
 
 /*
@@ -26,12 +24,7 @@
 
 #if TEST_UNDER_ASAN || TEST_UNDER_MSAN
 #include <sanitizer/common_interface_defs.h>
-#endif
-
-#if TEST_UNDER_ASAN
-#define TOOL ASAN
-#elif TEST_UNDER_MSAN
-#define TOOL MSAN
+#define TOOL (TEST_UNDER_ASAN ? ASAN : MSAN)
 #else
 #define TOOL 0
 #endif
@@ -59,12 +52,12 @@ static struct {
 /* The verdict for a profile, or NULL. */
 static const char *verdict_for(const struct guarantee *guarantee, unsigned profile)
 {
-    for (size_t i = 0; i < guarantee->count; i++) {
-        if ((guarantee->verdicts[i].profiles & profile) != 0) {
-            return guarantee->verdicts[i].text;
-        }
+    const struct verdict *verdict = guarantee->verdicts;
+
+    while (verdict->profiles != 0 && (verdict->profiles & profile) == 0) {
+        verdict++;
     }
-    return NULL;
+    return verdict->text;
 }
 
 static bool is_verdict(const char *verdict)
@@ -79,11 +72,147 @@ static bool is_message(void)
            !is_verdict(CHECK_FAILS);
 }
 
+/*
+ * What a violation must say: all of it follows from its kind, from what the misuse expects, and
+ * from which objects are live.
+ */
+
+/* The linker's, for sections whose names are identifiers. */
+extern const char __start_issuing[], __stop_issuing[], __start_freeing[], __stop_freeing[];
+
+#define IS_IN(section, site)                                                                       \
+    ((const char *)(site) > __start_##section && (const char *)(site) <= __stop_##section)
+
+/* Demands those sites that must be known, and no others. */
+static void check_sites(const struct cork_mempool_violation *violation)
+{
+    const bool has_sites = (violation->protections & CORK_MEMPOOL_CALLSITES) != 0;
+    const size_t slot = violation->slot;
+    bool was_issued = slot != CORK_MEMPOOL_NO_SLOT;
+    bool was_freed = was_issued;
+
+    if (expected.pool == &pool) {
+        was_issued = slot < fixture.slot_count && fixture.objects[slot].start != NULL;
+        was_freed = was_issued && !fixture.objects[slot].is_live;
+    }
+    for (size_t i = 0; i < violation->listed_count; i++) {
+        const void *const site = violation->listed[i].new_site;
+
+        CHECK(has_sites ? IS_IN(issuing, site) : site == NULL);
+    }
+    CHECK(has_sites && was_issued ? IS_IN(issuing, violation->new_site)
+                                  : violation->new_site == NULL);
+    CHECK(has_sites && was_freed ? IS_IN(freeing, violation->free_site)
+                                 : violation->free_site == NULL);
+    CHECK(violation->kind <= CORK_MEMPOOL_NEVER_ISSUED ? IS_IN(freeing, violation->call_site)
+                                                       : violation->call_site != NULL);
+}
+
+/* The slot of a pointer; of the pool, only objects of the reserved region are misused. */
+static size_t slot_of(const char *pointer)
+{
+    return expected.pool == &other_pool
+               ? (size_t)(pointer - other_pool.oldest->base) / slot_size
+               : fixture.heap_count + (size_t)(pointer - first_object) / slot_size;
+}
+
+static char found[16];
+
+static void expect_damage(struct cork_mempool_violation *violation, const char *owner,
+                          const char *start, size_t size, const void *must_be)
+{
+    violation->pointer = owner;
+    violation->slot = slot_of(owner);
+    violation->damaged = start;
+    violation->damaged_size = size;
+    violation->found = found;
+    violation->expected = must_be;
+    for (size_t i = 0; i < size; i++) {
+        found[i] = (char)peek(start + i);
+    }
+}
+
+/* Of a checksum it is only known that it differs, not where; of zeros, which is the first. */
+static void expect_write(struct cork_mempool_violation *violation)
+{
+    static const char zeros[sizeof(found)];
+    const char *start = expected.written;
+    const char *const end = start + object_size;
+
+    while (has(CORK_MEMPOOL_WIPE) && start < end && peek(start) == 0) {
+        start++;
+    }
+    expect_damage(violation, expected.written, start,
+                  end - start < 16 ? (size_t)(end - start) : sizeof(found),
+                  has(CORK_MEMPOOL_WIPE) ? zeros : NULL);
+}
+
+static void expect_leak(struct cork_mempool_violation *violation)
+{
+    static struct cork_mempool_object listed[16];
+
+    violation->pointer = NULL;
+    violation->listed = listed;
+    for (size_t i = 0; i < fixture.slot_count; i++) {
+        if (fixture.objects[i].is_live && violation->live_count++ < 16) {
+            listed[violation->listed_count++] =
+                (struct cork_mempool_object){.pointer = fixture.objects[i].start, .slot = i};
+        }
+    }
+}
+
+static struct cork_mempool_violation violation_of(enum cork_mempool_violation_kind kind)
+{
+    const bool is_live = kind < CORK_MEMPOOL_USE_AFTER_DONE || kind > CORK_MEMPOOL_NOT_A_POOL;
+    struct cork_mempool_violation violation = {
+        .kind = kind,
+        .pool = expected.pool,
+        .pool_name = is_live || kind == CORK_MEMPOOL_USE_AFTER_DONE ? FIXTURE_NAME : NULL,
+        .pointer = kind < CORK_MEMPOOL_BUSY ? expected.pointer : NULL,
+        .slot = CORK_MEMPOOL_NO_SLOT,
+        .seed = test_seed(),
+        .moved_from = expected.moved_from,
+    };
+
+    if (is_live) {
+        violation.element_size = object_size;
+        violation.protections =
+            expected.pool == &pool ? fixture.protections : fixture.other_protections;
+        violation.is_seeded = violation.protections != 0;
+    }
+    if (kind == CORK_MEMPOOL_CANARY_DAMAGED) {
+        expect_damage(&violation, expected.canary_owner, expected.canary, sizeof(fixture.canary),
+                      fixture.canary);
+    } else if (kind == CORK_MEMPOOL_WRITE_AFTER_FREE) {
+        expect_write(&violation);
+    } else if (kind == CORK_MEMPOOL_LEAK) {
+        expect_leak(&violation);
+    } else if (kind <= CORK_MEMPOOL_NEVER_ISSUED && kind != CORK_MEMPOOL_FOREIGN_POINTER) {
+        violation.slot = slot_of(expected.pointer);
+    }
+    return violation;
+}
+
+static void check_violation(const struct cork_mempool_violation *violation)
+{
+    const struct cork_mempool_violation must_be = violation_of(violation->kind);
+
+    CHECK(fixture_is_intact());
+    check_sites(violation);
+    CHECK_STRING(violation_difference(violation, &must_be), NULL);
+    /* A free, or a call on a pool that is not live, changes no field of the pool, but ends a visit.
+     * The struct has padding, of which MemorySanitizer knows that nobody has written it. */
+    if ((violation->kind <= CORK_MEMPOOL_NEVER_ISSUED || violation->element_size == 0) &&
+        !fixture.is_visited && !TEST_UNDER_MSAN) {
+        CHECK(memcmp(&fixture.called, expected.pool, sizeof(fixture.called)) == 0);
+    }
+}
+
 static void observe(const struct cork_mempool_violation *violation)
 {
     CHECK_STRING(violation->message, trial.verdict);
     CHECK_STRING(outcome->report, ""); /* of a refusal before this one */
-    fixture_check_violation(violation);
+    check_violation(violation);
     snprintf(outcome->report, sizeof(outcome->report), "%s", report_of(violation));
 }
 
@@ -114,23 +243,11 @@ static void observe_fault(int number, siginfo_t *info, void *context)
     CHECK(fixture_is_intact());
 }
 
-static const char *verdict_seen(void)
-{
-    if (outcome->is_impossible) {
-        return "impossible";
-    }
-    if (outcome->is_check_false) {
-        return CHECK_FAILS;
-    }
-    return outcome->has_effect ? NOT_DETECTED : ABSORBED;
-}
-
 /* Commits the misuse in this process, which a signal must end; with 0, none. */
 static void commit_trial(int signal_number)
 {
-    struct sigaction action = {.sa_flags = SA_SIGINFO};
+    const struct sigaction action = {.sa_flags = SA_SIGINFO, .sa_sigaction = observe_fault};
 
-    action.sa_sigaction = observe_fault;
     sigaction(SIGSEGV, &action, NULL);
     cork_mempool_on_violation(observe);
 #if TEST_UNDER_ASAN || TEST_UNDER_MSAN
@@ -138,7 +255,7 @@ static void commit_trial(int signal_number)
 #endif
     fixture_play(trial.commit, trial.size, trial.protections);
     if (!outcome->is_impossible) {
-        CHECK_STRING(verdict_seen(), trial.verdict);
+        CHECK_STRING(outcome->verdict, trial.verdict);
     } else if (signal_number != 0) {
         signal(signal_number, SIG_DFL);
         raise(signal_number);
@@ -151,7 +268,7 @@ static void commit_and_leave(void)
     fixture_play(trial.commit, trial.size, trial.protections);
     if (!outcome->is_impossible) {
         CHECK(outcome->report[0] != '\0');
-        CHECK(!outcome->is_check_false);
+        CHECK(strcmp(outcome->verdict, CHECK_FAILS) != 0);
     }
 }
 
@@ -204,32 +321,10 @@ static void commit_and_leave_each(void)
     }
 }
 
-/* For a tool that watches one misuse: $MISUSE is its name, and $MISUSE_SIZE the objects' size. Of
- * no name, the guarantee of each is printed. */
-static void commit_watched(const char *chosen, const char *name, const struct guarantee *guarantee)
+static void check_guarantee(const struct guarantee *guarantee)
 {
-    if (chosen[0] == '\0') {
-        puts(guarantee->text);
-    } else if (strcmp(chosen, name) == 0) {
-        fixture_play(trial.commit, strtoul(getenv("MISUSE_SIZE"), NULL, 10), 0);
-        puts(verdict_seen());
-    }
-}
-
-void misuse_test(const char *name, void (*commit)(void), const struct guarantee *guarantee)
-{
-    const char *const chosen = getenv("MISUSE");
     const char *const of_tool = verdict_for(guarantee, TOOL);
 
-    unsetenv("CORK_MEMPOOL_OPTIONS");
-    trial.commit = commit;
-    if (chosen != NULL) {
-        commit_watched(chosen, name, guarantee);
-        return;
-    }
-    outcome =
-        mmap(NULL, sizeof(*outcome), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    CHECK(outcome != MAP_FAILED);
     for (size_t i = 0; i < (TOOL == 0 ? COUNT_OF(profiles) : 1); i++) {
         trial.protections = profiles[i];
         trial.verdict = of_tool != NULL ? of_tool : verdict_for(guarantee, 1u << i);
@@ -238,5 +333,26 @@ void misuse_test(const char *name, void (*commit)(void), const struct guarantee 
     }
     if (TOOL == 0 && guarantee->verdicts[0].profiles == ALL && is_message()) {
         CHECK_PASSES(commit_and_leave_each());
+    }
+}
+
+/* For a tool that watches one misuse, $MISUSE is its name, and $MISUSE_SIZE the objects' size. Of
+ * no name, each prints its guarantee. */
+void misuse_test(const char *name, void (*commit)(void), const struct guarantee *guarantee)
+{
+    const char *const chosen = getenv("MISUSE");
+
+    unsetenv("CORK_MEMPOOL_OPTIONS");
+    trial.commit = commit;
+    outcome =
+        mmap(NULL, sizeof(*outcome), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    CHECK(outcome != MAP_FAILED);
+    if (chosen == NULL) {
+        check_guarantee(guarantee);
+    } else if (chosen[0] == '\0') {
+        puts(guarantee->text);
+    } else if (strcmp(chosen, name) == 0) {
+        fixture_play(commit, strtoul(getenv("MISUSE_SIZE"), NULL, 10), 0);
+        puts(outcome->is_impossible ? "impossible" : outcome->verdict);
     }
 }
