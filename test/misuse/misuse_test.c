@@ -336,11 +336,11 @@ static void check_guarantee(const struct guarantee *guarantee)
     }
 }
 
-/* For a tool that watches one misuse, $MISUSE is its name, and $MISUSE_SIZE the objects' size. Of
- * no name, each prints its guarantee. */
+/* For a tool that watches one misuse, $WATCHED_MISUSE is its name, and $WATCHED_SIZE the objects'
+ * size. Of no name, each prints its guarantee. */
 void misuse_test(const char *name, void (*commit)(void), const struct guarantee *guarantee)
 {
-    const char *const chosen = getenv("MISUSE");
+    const char *const chosen = getenv("WATCHED_MISUSE");
 
     unsetenv("CORK_MEMPOOL_OPTIONS");
     trial.commit = commit;
@@ -352,7 +352,7 @@ void misuse_test(const char *name, void (*commit)(void), const struct guarantee 
     } else if (chosen[0] == '\0') {
         puts(guarantee->text);
     } else if (strcmp(chosen, name) == 0) {
-        fixture_play(commit, strtoul(getenv("MISUSE_SIZE"), NULL, 10), 0);
+        fixture_play(commit, strtoul(getenv("WATCHED_SIZE"), NULL, 10), 0);
         puts(outcome->is_impossible ? "impossible" : outcome->verdict);
     }
 }
