@@ -37,20 +37,15 @@ extern void (*refusal_inspects)(const struct cork_mempool_violation *violation);
     } while (0)
 
 /*
- * Demands that a statement is refused, once, for a misuse of a kind, in a call of a pool with a
- * pointer into a slot, or with CORK_MEMPOOL_NO_SLOT; that the violation says what there is to say
- * of the pool; and that the pool, if it is live, is as before.
+ * Demands that a statement is refused, once, with a violation of which the fields follow, but for
+ * those that are about the pool, which is as it was before, and live, if it is a pool.
  */
-#define CHECK_REFUSED(mp, kind, pointer, slot, statement)                                          \
+#define CHECK_REFUSED(mp, statement, ...)                                                          \
     do {                                                                                           \
-        refusal_notes((mp), (kind));                                                               \
+        refusal_is_expected((mp), (struct cork_mempool_violation){__VA_ARGS__});                   \
         RUN_UNTIL_REFUSED(statement);                                                              \
-        refusal_is_checked((mp), (kind), (pointer), (slot), #statement, __LINE__);                 \
+        refusal_is_checked(__FILE__, __LINE__, #statement);                                        \
     } while (0)
-
-/* The same for a free. */
-#define CHECK_FREE_REFUSED(mp, kind, pointer, slot)                                                \
-    CHECK_REFUSED(mp, kind, pointer, slot, cork_mempool_free((mp), (void *)(uintptr_t)(pointer)))
 
 /* Bytes that nobody may touch, touched behind a sanitizer's back. */
 unsigned char peek(const void *address);
@@ -60,8 +55,7 @@ void poke(void *address, unsigned value);
 extern jmp_buf refusal_exit;
 void refusal_begins(void);
 void refusal_ends(void);
-void refusal_notes(const struct cork_mempool *mp, enum cork_mempool_violation_kind kind);
-void refusal_is_checked(const struct cork_mempool *mp, enum cork_mempool_violation_kind kind,
-                        const void *pointer, size_t slot, const char *statement, int line);
+void refusal_is_expected(const struct cork_mempool *mp, struct cork_mempool_violation violation);
+void refusal_is_checked(const char *file, int line, const char *statement);
 
 #endif /* CORK_MEMPOOL_TEST_REFUSALS_H */

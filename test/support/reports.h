@@ -18,7 +18,8 @@
  * that says where the refused call was made, as CHECK_ABORTS wants it. */
 const char *report_of(const struct cork_mempool_violation *violation);
 
-/* Returns what a violation, apart from its call sites, says that it should not; or NULL. */
+/* Returns NULL if a violation says what it should, whatever its call sites; else a complaint, after
+ * both reports have been written to standard error. */
 const char *violation_difference(const struct cork_mempool_violation *seen,
                                  const struct cork_mempool_violation *expected);
 
@@ -30,6 +31,9 @@ const char *slot_report(const char *message, const struct cork_mempool *mp, cons
                         const void *pointer, size_t slot);
 const char *leak_report(const struct cork_mempool *mp, const char *name, size_t live_count,
                         void *const *objects, size_t first, size_t step);
+
+/* The number of the slot that a pointer lies in, or CORK_MEMPOOL_NO_SLOT. */
+size_t slot_number_at(const struct cork_mempool *mp, const void *pointer);
 
 /* Whether a pointer lies in no slot; regions of the heap may be each other's neighbours. */
 bool is_foreign(const struct cork_mempool *mp, const void *pointer);
