@@ -10,25 +10,13 @@
 #include <string.h>
 
 #include "test/support/harness.h"
+#include "test/support/memory.h"
 #include "test/support/pools.h"
 #include "test/support/refusals.h"
 #include "test/support/reports.h"
 
 static struct cork_mempool mp;
 static void *objects[200];
-
-static void ignore(const struct cork_mempool_violation *violation)
-{
-    (void)violation;
-}
-
-TEST(installing_a_handler_returns_the_one_before)
-{
-    CHECK(cork_mempool_on_violation(ignore) == NULL);
-    CHECK(cork_mempool_on_violation(ignore) == ignore);
-    CHECK(cork_mempool_on_violation(NULL) == ignore);
-    CHECK(cork_mempool_on_violation(NULL) == NULL);
-}
 
 static void count_visit(void *user_data, void *object)
 {
@@ -55,10 +43,7 @@ TEST(a_handler_may_inspect_the_pool_that_it_is_told_of)
     refusal_inspects = inspect;
     expected_live_count = 100;
     for (size_t i = 0; i < COUNT_OF(all_protections); i++) {
-        const struct cork_mempool_options options = {.element_size = 24,
-                                                     .protections = all_protections[i]};
-
-        CHECK(cork_mempool_init_with(&mp, &options));
+        INIT(&mp, .element_size = 24, .protections = all_protections[i]);
         take_objects(&mp, objects, 200);
         give_objects(&mp, objects, 100);
         RUN_UNTIL_REFUSED(cork_mempool_free(&mp, objects[5]));
@@ -82,11 +67,8 @@ static int construct_with_free(void *user_data, void *object)
 /* The call in which the refused one was made has ended when the handler runs. */
 TEST(a_handler_may_inspect_a_pool_that_was_called_during_another_call)
 {
-    const struct cork_mempool_options options = {.element_size = 24,
-                                                 .init_object = construct_with_free};
-
     refusal_inspects = inspect;
-    CHECK(cork_mempool_init_with(&mp, &options));
+    INIT(&mp, .element_size = 24, .init_object = construct_with_free);
     for (size_t i = 0; i < 10; i++) {
         RUN_UNTIL_REFUSED((void)!cork_mempool_new(&mp));
         CHECK_EQUAL(seen.violation.kind, CORK_MEMPOOL_BUSY);
@@ -133,77 +115,60 @@ TEST(a_handler_is_called_each_time_from_wherever_on_the_stack_it_was_left)
     cork_mempool_done(&mp);
 }
 
-static void say_kind(const struct cork_mempool_violation *violation)
+/* How the handler misuses its pool; or NULL. */
+static void (*misuse_again)(void);
+
+static void call_free(void)
 {
-    fprintf(stderr, "handler: %d\n", (int)violation->kind);
+    cork_mempool_free(&mp, objects[0]);
 }
 
-TEST(a_handler_that_returns_is_called_once_and_then_the_process_aborted)
+static void call_done(void)
 {
-    char expected[4096];
-
-    cork_mempool_init(&mp, long long);
-    take_objects(&mp, objects, 20);
-    snprintf(expected, sizeof(expected), "handler: 5\n%s",
-             leak_report(&mp, "long long", 20, objects, 0, 1));
-    cork_mempool_on_violation(say_kind);
-    CHECK_ABORTS(expected, cork_mempool_done(&mp));
-    CHECK(cork_mempool_on_violation(NULL) == say_kind);
-    CHECK_ABORTS(expected + strlen("handler: 5\n"), cork_mempool_done(&mp));
-    give_objects(&mp, objects, 20);
-    cork_mempool_done(&mp);
-}
-
-/* How the handler misuses its pool. */
-static void (*misuse_again)(void *pointer);
-
-static void call_free(void *pointer)
-{
-    cork_mempool_free(&mp, pointer);
-}
-
-static void call_done(void *pointer)
-{
-    (void)pointer;
     cork_mempool_done(&mp);
 }
 
 static void say_kind_and_misuse(const struct cork_mempool_violation *violation)
 {
-    say_kind(violation);
-    misuse_again(objects[0]);
+    fprintf(stderr, "handler: %d\n", (int)violation->kind);
+    if (misuse_again != NULL) {
+        misuse_again();
+    }
 }
 
-/* What is called 64 times must be said as often; then comes the first violation's line, and the
- * report of the last. */
-static void misuses_of_a_handler_end(void (*misuse)(void *), int kind, const char *last_report)
+/* Has objects[0] freed twice, with a handler that makes a misuse of a kind as often as it is
+ * called; then come reports of the first violation, if it is not the only one, and of the last. */
+static void handler_is_called(int count, int kind, const char *first, const char *last)
 {
     static char expected[16384];
     size_t length = 0;
 
-    misuse_again = misuse;
-    for (int i = 0; i < 64; i++) {
+    for (int i = 0; i < count; i++) {
         length += (size_t)snprintf(expected + length, sizeof(expected) - length, "handler: %d\n",
                                    i == 0 ? CORK_MEMPOOL_DOUBLE_FREE : kind);
     }
-    snprintf(expected + length, sizeof(expected) - length, "%s%s",
-             slot_report("double free", &mp, "long long", objects[0], 0), last_report);
-    CHECK_ABORTS(expected, cork_mempool_free(&mp, objects[0]));
+    snprintf(expected + length, sizeof(expected) - length, "%s%s", first, last);
+    CHECK_ABORTS(expected, call_free());
 }
 
-TEST(a_handler_that_misuses_its_pool_ends_in_abort)
+TEST(a_handler_that_does_not_leave_is_called_64_times_at_most_and_then_the_process_aborted)
 {
-    static char last_report[4096];
+    char double_free[1000];
 
     cork_mempool_init(&mp, long long);
     take_objects(&mp, objects, 20);
-    cork_mempool_free(&mp, objects[0]);
-    cork_mempool_on_violation(say_kind_and_misuse);
-    strcpy(last_report, slot_report("double free", &mp, "long long", objects[0], 0));
-    misuses_of_a_handler_end(call_free, CORK_MEMPOOL_DOUBLE_FREE, last_report);
-    strcpy(last_report, leak_report(&mp, "long long", 19, objects, 1, 1));
-    misuses_of_a_handler_end(call_done, CORK_MEMPOOL_LEAK, last_report);
-    cork_mempool_on_violation(NULL);
+    call_free();
+    strcpy(double_free, slot_report("double free", &mp, "long long", objects[0], 0));
+    CHECK(cork_mempool_on_violation(say_kind_and_misuse) == NULL);
+    handler_is_called(1, 0, "", double_free);
+    misuse_again = call_free;
+    handler_is_called(64, CORK_MEMPOOL_DOUBLE_FREE, double_free, double_free);
+    misuse_again = call_done;
+    handler_is_called(64, CORK_MEMPOOL_LEAK, double_free,
+                      leak_report(&mp, "long long", 19, objects, 1, 1));
+    CHECK(cork_mempool_on_violation(NULL) == say_kind_and_misuse);
+    CHECK(cork_mempool_on_violation(NULL) == NULL);
+    CHECK_ABORTS(double_free, call_free());
     cork_mempool_clear(&mp);
     cork_mempool_done(&mp);
 }
