@@ -78,8 +78,7 @@ TEST(every_pointer_into_and_behind_objects_is_refused)
     }
 }
 
-/* Just before a region is nothing of the pool's; a slot before or behind it may be another region.
- */
+/* Just before a region is nothing of the pool's; a slot further may be another region. */
 static void outside_of_regions_is_refused(const char *first, const char *last_of_other)
 {
     foreign_is_refused(&populated.mp, at(first, -1));

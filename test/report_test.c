@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * The form of a report: its lines, to the letter; how it gets out; and that the process ends by
- * abort() whatever is in the way. That each misuse has its report is test/misuse/'s to show.
+ * How a report gets out, with what it shows of call sites; and that the process ends by abort()
+ * whatever is in the way. That each misuse has its report, to the letter, is test/misuse/'s to
+ * show.
  */
 
 #define _GNU_SOURCE /* ssize_t, close, dladdr */
@@ -168,18 +169,20 @@ int __wrap_dladdr(const void *address, Dl_info *info)
     return info->dli_fname != NULL;
 }
 
-/* In the report of a double free, where all sites are known. */
+/* In the report of a write after free, which has lines of all kinds but a leak's. */
 static void site_is_shown_as(const char *shown)
 {
-    char *object;
-
-    INIT(&mp, .element_size = 24, .protections = CORK_MEMPOOL_CALLSITES);
-    object = cork_mempool_new(&mp);
+    INIT(&mp, .element_size = 24, .protections = CORK_MEMPOOL_CALLSITES | CORK_MEMPOOL_WIPE);
+    char *const object = cork_mempool_new(&mp);
     cork_mempool_free(&mp, object);
-    RUN_UNTIL_REFUSED(cork_mempool_free(&mp, object));
+    poke(object + 7, 0x0f);
+    poke(object + 8, 0x10);
+    RUN_UNTIL_REFUSED((void)!cork_mempool_check(&mp));
     seen.violation.call_site = NULL;
-    CHECK_ABORTS(report_of(&seen.violation), cork_mempool_free(&mp, object));
+    CHECK_ABORTS(report_of(&seen.violation), (void)!cork_mempool_check(&mp));
     CHECK(strstr(report_of(&seen.violation), shown) != NULL);
+    poke(object + 7, 0);
+    poke(object + 8, 0);
     cork_mempool_done(&mp);
 }
 
@@ -215,13 +218,10 @@ TEST(a_line_with_long_names_is_cut_off)
 /* An object that is issued again has another life, of which no free is known. */
 TEST(sites_are_those_of_the_last_calls)
 {
-    const void *first_site;
-    char *object;
-
     INIT(&mp, .element_size = 24, .max_objects = 1, .protections = CORK_MEMPOOL_CALLSITES);
-    object = cork_mempool_new(&mp);
+    char *const object = cork_mempool_new(&mp);
     RUN_UNTIL_REFUSED(cork_mempool_free(&mp, object + 1));
-    first_site = seen.violation.new_site;
+    const void *const first_site = seen.violation.new_site;
     CHECK(first_site != NULL && seen.violation.free_site == NULL);
     cork_mempool_free(&mp, object);
     CHECK_POINTER(cork_mempool_new(&mp), object);
