@@ -11,7 +11,6 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/types.h>
@@ -147,6 +146,13 @@ TEST(a_report_takes_no_memory)
     CHECK_ABORTS(report, cork_mempool_free(&mp, &mp));
     requests_stop();
     clean_up();
+}
+
+TEST(a_finalized_pool_is_reported_without_a_name_if_it_had_none)
+{
+    cork_mempool_init_size(&mp, 24);
+    cork_mempool_done(&mp);
+    CHECK_ABORTS(pool_report("use after done", &mp, NO_NAME), cork_mempool_done(&mp));
 }
 
 /* What the dynamic linker says of an address: what it knows, or this, which may be nothing. Link
