@@ -74,7 +74,7 @@ static void finish_marked(struct cork_mempool *mp, size_t count)
 
 /* Takes a scenario's objects while some requests are refused; or, where all are refused from some
  * on, until there is no memory, and one more when there is again. Says how often there was none. */
-static size_t use_refused(const struct scenario *scenario, int lacks, int kinds, enum refusal how,
+static size_t use_refused(const struct scenario *scenario, int lacks, int kinds, enum refused how,
                           size_t n)
 {
     const size_t size = scenario->element_size;
@@ -112,7 +112,7 @@ static size_t use_refused(const struct scenario *scenario, int lacks, int kinds,
 }
 
 /* Refuses each request of a scenario, alone or with all that follow; says how many there are. */
-static size_t refuse_each(const struct scenario *scenario, int lacks, int kinds, enum refusal how)
+static size_t refuse_each(const struct scenario *scenario, int lacks, int kinds, enum refused how)
 {
     for (size_t number = 1;; number++) {
         const size_t null_count = use_refused(scenario, lacks, kinds, how, number);

@@ -10,16 +10,20 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+/* A fuzzer is led by what it reaches in the pool alone. */
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((no_sanitize("coverage"))), apply_to = function)
+#endif
+
 struct requests requests;
 
-/* Only where this is true is anything written: threads may use their pools side by side. */
-static bool are_counted;
-static int refused_kinds;
-static enum refusal refusal;
-static size_t limit;
-static size_t seen_count;
-static uintptr_t newest_mapping;
-static size_t newest_size;
+/* Only where there is one is anything written: threads may use their pools side by side. */
+static struct requests *current;
+
+void requests_count(struct requests *account)
+{
+    current = account;
+}
 
 void requests_start(void)
 {
@@ -29,86 +33,73 @@ void requests_start(void)
 void requests_start_lacking(int what)
 {
     requests = (struct requests){.lacks = what};
-    requests_refuse(0, REFUSE_FROM, 0);
-    newest_size = 0;
-    are_counted = true;
-}
-
-void requests_refuse(int kinds, enum refusal how, size_t n)
-{
-    refused_kinds = kinds;
-    refusal = how;
-    limit = n;
-    seen_count = 0;
-}
-
-bool requests_reached(void)
-{
-    return seen_count >= limit;
+    requests_count(&requests);
 }
 
 void requests_stop(void)
 {
-    are_counted = false;
+    requests_count(NULL);
+}
+
+void requests_refuse(int kinds, enum refused how, size_t n)
+{
+    requests.numbered_kinds = how == REFUSE_LARGER ? 0 : kinds;
+    requests.number = 0;
+    requests.first = n;
+    requests.last = how == REFUSE_FROM ? SIZE_MAX : how == REFUSE_NUMBER ? n : 0;
+    requests.limited_kinds = how == REFUSE_LARGER ? kinds : 0;
+    requests.limit = n;
+    requests.are_told = how == REPORT_ALL;
+}
+
+bool requests_reached(void)
+{
+    return requests.number >= requests.first;
 }
 
 static bool lacks(int what)
 {
-    return are_counted && (requests.lacks & what) != 0;
+    return current != NULL && (current->lacks & what) != 0;
 }
 
-static void report_request(void)
+/* Counts a numbered request and says whether to refuse it. */
+static bool is_numbered_refused(void)
 {
     static const char line[] = "a request for memory\n";
+    const size_t number = ++current->number;
 
-    if (write(STDERR_FILENO, line, sizeof(line) - 1) < 0) {
+    if (current->are_told && write(STDERR_FILENO, line, sizeof(line) - 1) < 0) {
         _exit(1);
     }
-}
-
-static bool is_chosen(int kind, size_t size)
-{
-    if (lacks(kind == MAPPINGS ? NO_MAPPINGS : kind == HEAP ? NO_HEAP : 0)) {
-        return true;
-    }
-    if ((kind & refused_kinds) == 0) {
-        return false;
-    }
-    seen_count++;
-    switch (refusal) {
-    case REFUSE_NUMBER:
-        return seen_count == limit;
-    case REFUSE_FROM:
-        return seen_count >= limit;
-    case REFUSE_LARGER:
-        return size > limit;
-    default:
-        report_request();
-        return false;
-    }
+    return (number >= current->first && number <= current->last) ||
+           (current->mask >> number % 64 & 1) != 0;
 }
 
 /* Counts a request and says whether to refuse it, with an errno that is not the pool's. */
 static bool is_refused(int kind, size_t size, int odd_errno)
 {
-    if (!are_counted) {
+    bool is_refused;
+
+    if (current == NULL) {
         return false;
     }
-    requests.count++;
-    requests.system_count += kind != HEAP;
-    if (!is_chosen(kind, size)) {
+    current->count++;
+    current->system_count += kind != HEAP;
+    is_refused = (kind & current->numbered_kinds) != 0 && is_numbered_refused();
+    is_refused = is_refused || ((kind & current->limited_kinds) != 0 && size > current->limit);
+    if (!is_refused && (kind & current->lacks) == 0) {
         return false;
     }
-    requests.refused_count++;
+    current->refused_count++;
     errno = odd_errno;
     return true;
 }
 
 static void *taken(void *memory)
 {
-    if (are_counted) {
-        requests.heap_count += memory != NULL;
-        requests.refused_count += memory == NULL;
+    if (current != NULL) {
+        current->heap_count += memory != NULL;
+        current->refused_count += memory == NULL;
     }
     return memory;
 }
@@ -129,7 +120,7 @@ WRAP(int, getrlimit, (int resource, struct rlimit *found))
 {
     const int result = __real_getrlimit(resource, found);
 
-    if (are_counted && resource == RLIMIT_MEMLOCK && (requests.lacks & NO_LOCK_LIMIT) != 0) {
+    if (current != NULL && resource == RLIMIT_MEMLOCK && (current->lacks & NO_LOCK_LIMIT) != 0) {
         found->rlim_cur = RLIM_INFINITY;
     }
     return result;
@@ -147,16 +138,18 @@ WRAP(void *, calloc, (size_t count, size_t size))
 
 WRAP(void *, aligned_alloc, (size_t alignment, size_t size))
 {
-    return is_refused(HEAP, size, EAGAIN) ? NULL : taken(__real_aligned_alloc(alignment, size));
+    return is_refused(HEAP, size > alignment ? size : alignment, EAGAIN)
+               ? NULL
+               : taken(__real_aligned_alloc(alignment, size));
 }
 
 WRAP(void, free, (void *memory))
 {
-    const bool is_counted = are_counted && memory != NULL;
+    const bool is_counted = current != NULL && memory != NULL;
 
     __real_free(memory);
     if (is_counted) {
-        requests.heap_count--;
+        current->heap_count--;
         /* As POSIX allowed it until 2024. */
         errno = EAGAIN;
     }
@@ -166,38 +159,42 @@ WRAP(void *, mmap, (void *hint, size_t size, int access, int flags, int file, of
 {
     void *memory;
 
+    if (current == NULL) {
+        return __real_mmap(hint, size, access, flags, file, offset);
+    }
     if (is_refused(MAPPINGS, size, EAGAIN)) {
         return MAP_FAILED;
     }
-    memory = __real_mmap(hint, size, access, flags, file, offset);
-    if (are_counted && memory == MAP_FAILED) {
-        requests.refused_count++;
-    } else if (are_counted) {
-        requests.mapped_size += size;
-        newest_mapping = (uintptr_t)memory;
-        newest_size = size;
+    memory = requests_system.mmap(hint, size, access, flags, file, offset);
+    if (memory == MAP_FAILED) {
+        current->refused_count++;
+    } else {
+        current->mapped_size += size;
+        current->newest = (uintptr_t)memory;
+        current->newest_size = size;
     }
     return memory;
+}
+
+WRAP(int, munmap, (void *memory, size_t size))
+{
+    const int result = requests_system.munmap(memory, size);
+
+    if (current != NULL && result == 0) {
+        current->mapped_size -= size;
+    }
+    return result;
 }
 
 /* The first and the last page of a mapping are guards. */
 static bool is_inside_newest(const void *memory, size_t size)
 {
     const size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    const uintptr_t offset = (uintptr_t)memory - newest_mapping;
+    const size_t newest_size = current->newest_size;
+    const uintptr_t offset = (uintptr_t)memory - current->newest;
 
     return newest_size > 2 * page && offset >= page && offset <= newest_size - page &&
            size <= newest_size - page - offset;
-}
-
-WRAP(int, munmap, (void *memory, size_t size))
-{
-    const int result = __real_munmap(memory, size);
-
-    if (are_counted && result == 0) {
-        requests.mapped_size -= size;
-    }
-    return result;
 }
 
 WRAP(int, mprotect, (void *memory, size_t size, int access))
@@ -207,10 +204,10 @@ WRAP(int, mprotect, (void *memory, size_t size, int access))
     if (is_refused(COMMITS, size, EACCES)) {
         return -1;
     }
-    result = __real_mprotect(memory, size, access);
-    if (are_counted) {
-        requests.refused_count += result != 0;
-        requests.stray_count += !is_inside_newest(memory, size);
+    result = requests_system.mprotect(memory, size, access);
+    if (current != NULL) {
+        current->refused_count += result != 0;
+        current->stray_count += !is_inside_newest(memory, size);
     }
     return result;
 }
@@ -221,18 +218,17 @@ WRAP(int, mincore, (void *memory, size_t size, unsigned char *is_resident))
         errno = EPERM;
         return -1;
     }
-    return __real_mincore(memory, size, is_resident);
+    return requests_system.mincore(memory, size, is_resident);
 }
 
 WRAP(int, madvise, (void *memory, size_t size, int advice))
 {
-    const bool is_whole = (uintptr_t)memory == newest_mapping && size == newest_size;
     int result;
 
-    if (!are_counted) {
-        return __real_madvise(memory, size, advice);
+    if (current == NULL) {
+        return requests_system.madvise(memory, size, advice);
     }
-    requests.advice_count++;
+    current->advice_count++;
     if (lacks(NO_EFFECT)) {
         return 0;
     }
@@ -240,15 +236,22 @@ WRAP(int, madvise, (void *memory, size_t size, int advice))
         errno = EINVAL;
         return -1;
     }
-    result = __real_madvise(memory, size, advice);
-    requests.small_size += advice == MADV_NOHUGEPAGE ? size : 0;
-    requests.discard_size += advice == MADV_DONTNEED ? size : 0;
-    requests.guard_size += advice == ADVICE_GUARD && result == 0 ? size : 0;
-    requests.undumped_size += advice == MADV_DONTDUMP ? size : 0;
-    requests.undumped_size -= advice == MADV_DODUMP ? size : 0;
+    result = requests_system.madvise(memory, size, advice);
+    current->small_size += advice == MADV_NOHUGEPAGE ? size : 0;
+    current->discard_size += advice == MADV_DONTNEED ? size : 0;
+    current->guard_size += advice == ADVICE_GUARD && result == 0 ? size : 0;
+    current->undumped_size += advice == MADV_DONTDUMP ? size : 0;
+    current->undumped_size -= advice == MADV_DODUMP ? size : 0;
     /* What is asked about no memory at all is a question. */
-    requests.stray_count += (memory != NULL || size != 0) &&
-                            !(advice == MADV_DONTDUMP && is_whole) &&
-                            !is_inside_newest(memory, size);
+    current->stray_count += (memory != NULL || size != 0) && !is_inside_newest(memory, size) &&
+                            !(advice == MADV_DONTDUMP && (uintptr_t)memory == current->newest &&
+                              size == current->newest_size);
     return result;
 }
+
+struct requests_system requests_system = {__real_mmap, __real_munmap, __real_mprotect,
+                                          __real_madvise, __real_mincore};
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#endif
