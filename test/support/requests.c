@@ -62,17 +62,13 @@ static bool lacks(int what)
     return current != NULL && (current->lacks & what) != 0;
 }
 
-/* Counts a numbered request and says whether to refuse it. */
-static bool is_numbered_refused(void)
+static void report_request(void)
 {
     static const char line[] = "a request for memory\n";
-    const size_t number = ++current->number;
 
-    if (current->are_told && write(STDERR_FILENO, line, sizeof(line) - 1) < 0) {
+    if (write(STDERR_FILENO, line, sizeof(line) - 1) < 0) {
         _exit(1);
     }
-    return (number >= current->first && number <= current->last) ||
-           (current->mask >> number % 64 & 1) != 0;
 }
 
 /* Counts a request and says whether to refuse it, with an errno that is not the pool's. */
@@ -85,14 +81,21 @@ static bool is_refused(int kind, size_t size, int odd_errno)
     }
     current->count++;
     current->system_count += kind != HEAP;
-    is_refused = (kind & current->numbered_kinds) != 0 && is_numbered_refused();
-    is_refused = is_refused || ((kind & current->limited_kinds) != 0 && size > current->limit);
-    if (!is_refused && (kind & current->lacks) == 0) {
-        return false;
+    is_refused = lacks(kind) || ((kind & current->limited_kinds) != 0 && size > current->limit);
+    if ((kind & current->numbered_kinds) != 0) {
+        const size_t number = ++current->number;
+
+        is_refused = is_refused || (number >= current->first && number <= current->last) ||
+                     (current->mask >> number % 64 & 1) != 0;
+        if (current->are_told) {
+            report_request();
+        }
     }
-    current->refused_count++;
-    errno = odd_errno;
-    return true;
+    if (is_refused) {
+        current->refused_count++;
+        errno = odd_errno;
+    }
+    return is_refused;
 }
 
 static void *taken(void *memory)
@@ -120,7 +123,7 @@ WRAP(int, getrlimit, (int resource, struct rlimit *found))
 {
     const int result = __real_getrlimit(resource, found);
 
-    if (current != NULL && resource == RLIMIT_MEMLOCK && (current->lacks & NO_LOCK_LIMIT) != 0) {
+    if (resource == RLIMIT_MEMLOCK && lacks(NO_LOCK_LIMIT)) {
         found->rlim_cur = RLIM_INFINITY;
     }
     return result;
