@@ -2,7 +2,8 @@
 
 /*
  * Which memory a pool takes next: of the heap first, then of the system, each time more; less where
- * less can be had; and none where there is none. And that there is enough for many pools.
+ * less can be had; and none where there is none, or for more objects than there may be. And that
+ * there is enough for many pools.
  */
 
 #include <errno.h>
@@ -22,19 +23,18 @@ static void *objects[2 * MILLION];
 /* Takes objects until a pool has so many regions more. */
 static void take_regions(struct cork_mempool *mp, size_t region_count)
 {
-    size_t count = 0;
-
-    while (region_count > 0) {
+    for (size_t count = 0; region_count > 0; count++) {
         const struct cork_mempool_region *const newest = mp->newest;
 
-        CHECK(count++ < 4 * MILLION);
+        CHECK(count < 4 * MILLION);
         CHECK(cork_mempool_new(mp) != NULL);
         region_count -= mp->newest != newest;
     }
 }
 
-/* Slots of the pieces that a pool takes of the heap, as long as these have no MiB in all. With what
- * may be told of its slots, none before has more than 96 KiB. */
+/* Slots of the pieces that a pool takes of the heap, as long as these have no MiB in all, if it
+ * begins there: not with objects of more than 64 KiB. With what may be told of its slots, none
+ * before has more than 96 KiB. */
 static size_t heap_pieces(const struct cork_mempool *mp, size_t counts[8])
 {
     const size_t most = ((size_t)1 << 20) / mp->geometry.stride;
@@ -42,123 +42,59 @@ static size_t heap_pieces(const struct cork_mempool *mp, size_t counts[8])
     const size_t kept = fitting < 64 ? fitting : fitting / 64 * 64;
     const size_t block_slots = mp->geometry.block_slots < 64 ? mp->geometry.block_slots : 64;
     size_t piece_count = 0;
-    size_t sum = 0;
 
-    while (sum <= most) {
+    for (size_t sum = 0; sum <= most && most >= 16; sum += counts[piece_count++]) {
         const size_t factor = piece_count == 1 ? 2 : 16;
         const size_t count = piece_count > 0 ? counts[piece_count - 1] * factor : 2 * block_slots;
         const size_t limit = piece_count == 0 ? most / 16 : sum >= kept / 2 ? most : kept;
 
         counts[piece_count] = count < limit ? count : limit;
-        sum += counts[piece_count++];
     }
     return piece_count;
 }
 
-TEST(a_pool_takes_few_pieces_of_the_heap_before_it_asks_the_system)
+/* Slots and tables are two pieces, but for a first region that has no tables of its own. */
+static void expect_pieces(size_t size, size_t block_size, unsigned protections)
 {
-    static const size_t sizes[] = {1, 24, 64, 1000, 5000};
-
-    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
-        struct cork_mempool mp;
-        size_t counts[8];
-        size_t number = 0;
-
-        cork_mempool_init_size(&mp, sizes[i]);
-        const size_t piece_count = heap_pieces(&mp, counts);
-
-        CHECK(piece_count <= 6);
-        requests_start();
-        take_regions(&mp, piece_count);
-        CHECK_EQUAL(requests.heap_count, 2 * piece_count - 1);
-        CHECK_EQUAL(requests.system_count, 0);
-        take_regions(&mp, 1);
-        CHECK_EQUAL(requests.heap_count, 2 * piece_count - 1 + has_heap_tables(mp.newest));
-        CHECK(requests.mapped_size > 0);
-        for (const struct cork_mempool_region *region = mp.oldest; region != mp.newest;
-             region = region->newer) {
-            CHECK_EQUAL(region->reserved_count, counts[number++]);
-        }
-        finish(&mp, NULL, 0);
-    }
-}
-
-/* Takes objects, and finalizes the pool; says what it has asked for, and what it had. */
-static struct cork_mempool_stats use(struct cork_mempool_options options, size_t count, int refused)
-{
-    struct cork_mempool_stats stats;
+    const struct cork_mempool_region *region;
     struct cork_mempool mp;
+    size_t counts[8];
 
+    test_row("size %zu, block size %zu, protections %#x", size, block_size, protections);
+    INIT(&mp, .element_size = size, .block_size = block_size, .protections = protections);
+    const size_t piece_count = heap_pieces(&mp, counts);
+    const size_t heap_count = 2 * piece_count - (piece_count > 0 && protections == 0);
+
+    CHECK(piece_count <= 7);
+    CHECK_EQUAL(piece_count == 0, stats_of(&mp).slot_size > 1 << 16);
     requests_start();
-    requests_refuse(refused, REFUSE_FROM, 1);
-    CHECK(cork_mempool_init_with(&mp, &options));
-    for (size_t i = 0; i < count; i++) {
-        objects[i] = cork_mempool_new(&mp);
-        CHECK(objects[i] != NULL);
+    take_regions(&mp, piece_count);
+    CHECK_EQUAL(requests.heap_count, heap_count);
+    CHECK_EQUAL(requests.count, heap_count);
+    CHECK_EQUAL(requests.advice_count, 0);
+    take_regions(&mp, 1);
+    CHECK_EQUAL(requests.heap_count, heap_count + has_heap_tables(mp.newest));
+    CHECK(requests.mapped_size > 0);
+    region = mp.oldest;
+    for (size_t i = 0; i < piece_count; i++) {
+        CHECK_EQUAL(region->reserved_count, counts[i]);
+        region = region->newer;
     }
-    stats = stats_of(&mp);
-    free_objects(&mp, objects, 0, count);
-    cork_mempool_done(&mp);
-    requests_finish();
-    return stats;
+    finish(&mp, NULL, 0);
 }
 
-/* The heap is asked once or twice for a region, and once for a quarantine. */
-TEST(some_hundred_kib_of_objects_are_a_few_pieces_of_the_heap_and_no_call_of_the_system)
+TEST(a_pool_takes_a_mib_of_the_heap_in_few_pieces_before_it_asks_the_system)
 {
-    static const size_t counts[] = {1, 64, 65, 100, 1000, 8000};
-    static const size_t sizes[] = {8, 16, 100, 1000, 4096, 5000, 20000, 60000};
+    static const size_t sizes[] = {
+        1, 8, 24, 64, 1000, 5000, 20000, 60000, (1 << 16) - GAP_SIZE, (1 << 16) + 16, 1 << 20};
     static const size_t block_sizes[] = {1, 0, 65536, 1 << 20};
 
-    for (size_t i = 0; i < COUNT_OF(all_protections) * COUNT_OF(counts); i++) {
-        const unsigned protections = all_protections[i / COUNT_OF(counts)];
-        const size_t count = counts[i % COUNT_OF(counts)];
-
-        if ((protections & CORK_MEMPOOL_GUARD) == 0) {
-            const size_t region_count =
-                use(*OPTIONS(.element_size = 64, .protections = protections), count, 0)
-                    .region_count;
-
-            CHECK_EQUAL(requests.system_count + requests.advice_count, 0);
-            CHECK(region_count <= (count == 1 ? 1 : count < 1000 ? 3 : 4));
-            CHECK(requests.count <= 2 * region_count + 1);
-            CHECK(protections != 0 || count > 32 || requests.count == 1);
+    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+        for (size_t j = 0; j < COUNT_OF(block_sizes); j++) {
+            expect_pieces(sizes[i], block_sizes[j], 0);
         }
-    }
-    for (size_t i = 0; i < COUNT_OF(sizes) * COUNT_OF(block_sizes); i++) {
-        const size_t size = sizes[i / COUNT_OF(block_sizes)];
-
-        use(*OPTIONS(.element_size = size, .block_size = block_sizes[i % COUNT_OF(block_sizes)]),
-            ((size_t)300 << 10) / size, 0);
-        CHECK_EQUAL(requests.system_count + requests.advice_count, 0);
-        CHECK(requests.count < 14);
-    }
-}
-
-/* Ten times the objects may cost some requests more, not ten times as many; each doubling of a
- * reservation is a few. Of the heap a piece is 16 times the last one at most, up to a MiB. */
-TEST(growth_is_geometric_also_where_a_kind_of_memory_is_not_to_be_had)
-{
-    static const struct {
-        size_t element_size;
-        int refused;
-        size_t more_requests;
-    } cases[] = {{8, 0, 20}, {100, 0, 20}, {8, MAPPINGS, 50}, {100, COMMITS, 100}, {8, HEAP, 40}};
-
-    for (size_t i = 0; i < COUNT_OF(cases); i++) {
-        size_t last_requests = 0, last_regions = 0;
-
-        for (size_t count = 10; count <= MILLION; count *= 10) {
-            const struct cork_mempool_stats stats =
-                use(*OPTIONS(.element_size = cases[i].element_size), count, cases[i].refused);
-            const size_t used = (count < 1000 ? 1000 : count) * stats.slot_size;
-
-            CHECK(requests.count > 0);
-            CHECK(count == 10 || requests.count <= last_requests + cases[i].more_requests);
-            CHECK(count == 10 || stats.region_count <= last_regions + 5);
-            CHECK(stats.memory_size < (used < (size_t)4 << 20 ? 18 : 3) * used);
-            last_requests = requests.count;
-            last_regions = stats.region_count;
+        for (size_t j = 0; j < PROTECTIONS_COUNT; j++) {
+            expect_pieces(sizes[i], 0, without_guards(j));
         }
     }
 }
@@ -179,13 +115,11 @@ TEST(a_reservation_grows_with_what_there_is)
         take_regions(&mp, regions_are_small() ? 7 : 5);
         for (const struct cork_mempool_region *region = mp.oldest; region != NULL;
              region = region->newer) {
-            if (is_reserved(region)) {
-                CHECK_EQUAL(region->reserved_count,
-                            region->first_number * (regions_are_small() ? 1 : 32));
-                CHECK(region->committed_count <= region->first_number + page_size() / 64);
-            } else {
-                heap_count++;
-            }
+            heap_count += !is_reserved(region);
+            CHECK(
+                !is_reserved(region) ||
+                (region->reserved_count == region->first_number * (regions_are_small() ? 1 : 32) &&
+                 region->committed_count <= region->first_number + page_size() / 64));
         }
         CHECK_EQUAL(heap_count, 4);
         finish(&mp, NULL, 0);
@@ -225,27 +159,6 @@ TEST(a_region_is_no_smaller_than_a_32nd_of_what_can_be_had)
     }
 }
 
-TEST(objects_of_up_to_64_kib_begin_in_the_heap_and_larger_ones_do_not)
-{
-    static const struct {
-        size_t slot_size, block_size;
-        bool is_mapped;
-    } cases[] = {{1 << 16, 1, false},       {(1 << 16) + 16, 1, true}, {1 << 14, 1 << 17, false},
-                 {1 << 10, 1 << 20, false}, {1 << 20, 1 << 16, true},  {1 << 20, 1 << 20, true}};
-
-    for (size_t i = 0; i < COUNT_OF(cases); i++) {
-        struct cork_mempool mp;
-
-        INIT(&mp, .element_size = cases[i].slot_size - GAP_SIZE, .alignment = 16,
-             .block_size = cases[i].block_size);
-        requests_start();
-        take_objects(&mp, objects, 1);
-        CHECK_EQUAL(requests.system_count > 0, cases[i].is_mapped);
-        CHECK_EQUAL(requests.heap_count, 1);
-        finish(&mp, NULL, 0);
-    }
-}
-
 /* A block for which slots and tables together are a little more than all memory. The heap serves
  * the first objects, and nobody the others. */
 TEST(tables_of_a_block_do_not_wrap_to_something_small)
@@ -273,26 +186,63 @@ TEST(tables_of_a_block_do_not_wrap_to_something_small)
     }
 }
 
-/* What a region has room for comes in smaller parts then, not from another. */
-TEST(a_pool_that_may_not_commit_much_commits_less)
+static void issue(struct cork_mempool *mp, size_t number)
+{
+    objects[number] = cork_mempool_new(mp);
+    CHECK(objects[number] != NULL);
+    fill(objects[number], 40, number);
+}
+
+/* A limit is exact, and stays so however objects come and go, also where trim takes the regions of
+ * some and leaves those of others: no slot is counted twice. What rests in quarantine serves. */
+static void expect_exact_limit(unsigned protection, size_t limit, size_t block_size)
 {
     struct cork_mempool mp;
 
-    cork_mempool_init_size(&mp, page_size() / 64);
-    requests_start();
-    requests_refuse(COMMITS, REFUSE_LARGER, 2 * page_size());
-    const size_t region_count = heap_pieces(&mp, (size_t[8]){0}) + 1;
+    test_row("protection %#x, limit %zu, block size %zu", protection, limit, block_size);
+    INIT(&mp, .element_size = 40, .block_size = block_size, .protections = protection,
+         .max_objects = limit);
+    take_objects(&mp, objects, limit);
+    for (size_t round = 0; round < 4; round++) {
+        const size_t kept = limit * round / 3;
 
-    take_regions(&mp, region_count);
-    take_objects(&mp, objects, 1000);
-    CHECK(requests.mapped_size > 0);
-    CHECK(requests.refused_count > 0);
-    CHECK_EQUAL(stats_of(&mp).region_count, region_count);
-    finish(&mp, NULL, 0);
+        CHECK_EQUAL(stats_of(&mp).free_count, 0);
+        CHECK_EQUAL(stats_of(&mp).live_count, limit);
+        expect_null(&mp);
+        for (size_t i = 0; i < limit; i += 1 + limit / 9) {
+            void *const object = objects[i];
+
+            cork_mempool_free(&mp, object);
+            issue(&mp, i);
+            CHECK_POINTER(objects[i], object);
+            CHECK_POINTER(try_new(&mp), NULL);
+        }
+        free_objects(&mp, objects, kept, limit);
+        CHECK(cork_mempool_check(&mp));
+        if (round != 1) {
+            cork_mempool_trim(&mp);
+        }
+        for (size_t i = kept; i < limit; i++) {
+            issue(&mp, i);
+        }
+    }
+    finish(&mp, objects, limit);
 }
 
-/* Takes objects from many pools, each of which holds its number; frees them in every second pool,
- * and then in the others. About so many mappings can be had. */
+TEST(the_limit_of_objects_is_exact_with_every_protection)
+{
+    static const size_t limits[] = {1, 2, 9, 63, 64, 65, 127, 128, 129, 700, 1000, 5000};
+    static const size_t block_sizes[] = {1, 0, 100000};
+
+    for (size_t i = 0; i < COUNT_OF(all_protections); i++) {
+        for (size_t j = 0; j < COUNT_OF(limits) * COUNT_OF(block_sizes); j++) {
+            expect_exact_limit(all_protections[i], limits[j / 3], block_sizes[j % 3]);
+        }
+    }
+}
+
+/* Takes objects from many pools, and gives them back in every second pool, and then in the others.
+ * About so many mappings can be had. */
 static void use_pools(size_t pool_count, size_t size, size_t count, size_t mapped)
 {
     struct cork_mempool *pools = malloc(pool_count * sizeof(*pools));
@@ -341,13 +291,10 @@ TEST(more_large_pools_than_there_can_be_mappings_work_side_by_side)
 {
     struct rlimit data;
 
-    if (UNDER_SANITIZER || TEST_UNDER_QEMU) {
-        test_skip(
-            "this sanitizer or emulator needs mappings itself, and ends where there are none");
-    }
     getrlimit(RLIMIT_DATA, &data);
-    if (regions_are_small() || data.rlim_cur != RLIM_INFINITY) {
-        test_skip("memory ends before mappings do");
+    if (UNDER_SANITIZER || TEST_UNDER_QEMU || regions_are_small() ||
+        data.rlim_cur != RLIM_INFINITY) {
+        test_skip("memory ends before mappings do, or others than the pools need mappings");
     }
 #if defined(__GLIBC__)
     mallopt(M_MMAP_MAX, 0);
