@@ -5,12 +5,10 @@
  */
 
 #include <errno.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
-#include "test/support/harness.h"
-#include "test/support/pools.h"
+#include "test/support/memory.h"
 #include "test/support/refusals.h"
 
 #if TEST_UNDER_ASAN
@@ -39,57 +37,61 @@ static struct {
 } tally;
 
 static struct cork_mempool mp;
-static struct thing *things[2 * OBJECT_COUNT];
+static struct thing *things[OBJECT_COUNT];
+
+static void bring_to_life(struct thing *thing)
+{
+    thing->self = thing;
+    thing->life = ALIVE;
+    thing->value = 0;
+}
 
 static int construct(void *user_data, void *object)
 {
-    struct thing *thing = object;
-
     CHECK_POINTER(user_data, &tally);
     tally.asked++;
-    fill(thing, sizeof(*thing), tally.asked);
+    fill(object, sizeof(struct thing), tally.asked);
     if (tally.is_failing && tally.asked % 3 != 0) {
         errno = EDOM;
         return -1;
     }
     tally.constructed++;
-    thing->self = thing;
-    thing->life = ALIVE;
-    thing->value = 0;
+    bring_to_life(object);
     return 0;
+}
+
+static void expect_alive(const struct thing *thing)
+{
+    CHECK_POINTER(thing->self, thing);
+    CHECK_EQUAL(thing->life, ALIVE);
 }
 
 static void destruct(void *user_data, void *object)
 {
-    struct thing *thing = object;
-
     CHECK_POINTER(user_data, &tally);
-    CHECK_POINTER(thing->self, thing);
-    CHECK_EQUAL(thing->life, ALIVE);
-    thing->life = DEAD;
+    expect_alive(object);
+    ((struct thing *)object)->life = DEAD;
     tally.destructed++;
 }
 
-/* Initializes the pool, with these protections as far as they combine with constructed objects. */
-static void begin_with(struct cork_mempool_options options, unsigned protections)
+/* Initializes the pool, with these protections as far as they combine with the options. */
+static void begin(struct cork_mempool_options options, unsigned protections)
 {
+    test_row("protections %#x", protections);
     options.element_size = sizeof(struct thing);
     options.protections = protections & ~CORK_MEMPOOL_WIPE;
+    options.protections &= options.buffer != NULL ? ~CORK_MEMPOOL_GUARD : ~0u;
     options.user_data = &tally;
     CHECK(cork_mempool_init_with(&mp, &options));
     memset(&tally, 0, sizeof(tally));
 }
-
-static const struct cork_mempool_options constructed = {.init_object = construct,
-                                                        .done_object = destruct};
 
 static void take(size_t first, size_t end)
 {
     for (size_t i = first; i < end; i++) {
         things[i] = cork_mempool_new(&mp);
         CHECK(things[i] != NULL);
-        CHECK_POINTER(things[i]->self, things[i]);
-        CHECK_EQUAL(things[i]->life, ALIVE);
+        expect_alive(things[i]);
     }
     CHECK(cork_mempool_check(&mp));
 }
@@ -97,40 +99,71 @@ static void take(size_t first, size_t end)
 static void give(size_t first, size_t end)
 {
     for (size_t i = first; i < end; i++) {
-        CHECK_POINTER(things[i]->self, things[i]);
-        CHECK_EQUAL(things[i]->life, ALIVE);
+        expect_alive(things[i]);
         cork_mempool_free(&mp, things[i]);
     }
     CHECK(cork_mempool_check(&mp));
 }
 
-/* A slot that was constructed twice would be destructed only once. */
-TEST(a_slot_is_constructed_once_and_keeps_what_is_in_it_until_done_destructs_it_once)
+/* Takes things and gives back those from kept on: before and after trim, each slot keeps what is in
+ * it until it is destructed. One that was constructed twice would be destructed only once. */
+static void live(struct cork_mempool_options options, unsigned protections, size_t count,
+                 size_t kept)
 {
-    for (size_t i = 0; i < COUNT_OF(all_protections); i++) {
-        size_t kept_count = 0;
+    size_t reused_count = 0;
 
-        begin_with(constructed, all_protections[i]);
-        for (size_t j = 0; j < OBJECT_COUNT; j++) {
-            CHECK_EQUAL(tally.asked, j);
-            take(j, j + 1);
-            things[j]->value = (uintptr_t)things[j] + 1;
+    begin(options, protections);
+    for (size_t i = 0; i < count; i++) {
+        CHECK_EQUAL(tally.asked, i);
+        take(i, i + 1);
+        things[i]->value = (uintptr_t)things[i];
+    }
+    give(kept, count);
+    take(kept, count);
+    for (size_t i = kept; i < count; i++) {
+        CHECK(things[i]->value == 0 || things[i]->value == (uintptr_t)things[i]);
+        reused_count += things[i]->value != 0;
+    }
+    CHECK(reused_count + kept + 256 + 64 >= count);
+    CHECK_EQUAL(reused_count + tally.constructed, 2 * count - kept);
+    CHECK_EQUAL(tally.asked, tally.constructed);
+    give(kept, count);
+    CHECK_EQUAL(tally.destructed, 0);
+    cork_mempool_trim(&mp);
+    CHECK(tally.destructed + kept <= tally.constructed);
+    CHECK(kept > 0 || options.done_object == NULL || tally.destructed == tally.constructed);
+    take(kept, count);
+    for (size_t i = 0; i < kept; i++) {
+        CHECK_EQUAL(things[i]->value, (uintptr_t)things[i]);
+    }
+    CHECK(tally.constructed >= count + tally.destructed);
+    give(count / 2, count);
+
+    const size_t destructed = tally.destructed;
+    RUN_UNTIL_REFUSED(cork_mempool_done(&mp));
+    CHECK_EQUAL(seen.violation.kind, CORK_MEMPOOL_LEAK);
+    cork_mempool_clear(&mp);
+    CHECK_EQUAL(tally.destructed, destructed);
+    cork_mempool_done(&mp);
+    CHECK_EQUAL(tally.destructed, options.done_object != NULL ? tally.constructed : 0);
+}
+
+TEST(a_slot_is_constructed_once_and_keeps_what_is_in_it_until_trim_or_done_destructs_it_once)
+{
+    static _Alignas(16) char buffer[30000];
+    static const struct cork_mempool_options of_both = {.init_object = construct,
+                                                        .done_object = destruct},
+                                             of_one = {.init_object = construct};
+    struct cork_mempool_options in_a_buffer = of_both;
+
+    in_a_buffer.buffer = buffer;
+    in_a_buffer.buffer_size = sizeof(buffer);
+    for (size_t i = 0; i < COUNT_OF(all_protections); i++) {
+        for (size_t kept = 0; kept <= OBJECT_COUNT; kept += OBJECT_COUNT / 5) {
+            live(of_both, all_protections[i], OBJECT_COUNT, kept);
+            live(of_one, all_protections[i], OBJECT_COUNT, kept);
         }
-        give(0, OBJECT_COUNT);
-        take(OBJECT_COUNT, 2 * OBJECT_COUNT);
-        for (size_t j = OBJECT_COUNT; j < 2 * OBJECT_COUNT; j++) {
-            CHECK(things[j]->value == 0 || things[j]->value == (uintptr_t)things[j] + 1);
-            kept_count += things[j]->value != 0;
-        }
-        CHECK(kept_count >= OBJECT_COUNT - 256 - 64);
-        CHECK_EQUAL(kept_count + tally.constructed, 2 * OBJECT_COUNT);
-        CHECK_EQUAL(tally.asked, tally.constructed);
-        RUN_UNTIL_REFUSED(cork_mempool_done(&mp));
-        CHECK_EQUAL(seen.violation.kind, CORK_MEMPOOL_LEAK);
-        cork_mempool_clear(&mp);
-        CHECK_EQUAL(tally.destructed, 0);
-        cork_mempool_done(&mp);
-        CHECK_EQUAL(tally.destructed, tally.constructed);
+        live(in_a_buffer, all_protections[i], 100, 0);
     }
 }
 
@@ -156,10 +189,10 @@ static void fail_to_construct(size_t live_count)
 TEST(a_failing_constructor_gives_null_with_its_errno_and_loses_no_slot)
 {
     for (size_t i = 0; i < COUNT_OF(all_protections); i++) {
-        struct cork_mempool_options options = constructed;
-
-        options.max_objects = OBJECT_COUNT;
-        begin_with(options, all_protections[i]);
+        begin((struct cork_mempool_options){.init_object = construct,
+                                            .done_object = destruct,
+                                            .max_objects = OBJECT_COUNT},
+              all_protections[i]);
         tally.is_failing = true;
         for (size_t j = 0; j < OBJECT_COUNT; j++) {
             fail_to_construct(j);
@@ -167,8 +200,7 @@ TEST(a_failing_constructor_gives_null_with_its_errno_and_loses_no_slot)
             take(j, j + 1);
             CHECK_EQUAL(tally.constructed, j + 1);
         }
-        CHECK_POINTER(cork_mempool_new(&mp), NULL);
-        CHECK_EQUAL(errno, ENOMEM);
+        expect_null(&mp);
         CHECK_EQUAL(tally.asked, 3 * OBJECT_COUNT);
         give(0, OBJECT_COUNT);
         cork_mempool_done(&mp);
@@ -176,98 +208,18 @@ TEST(a_failing_constructor_gives_null_with_its_errno_and_loses_no_slot)
     }
 }
 
-TEST(trim_destructs_what_it_gives_back_and_nothing_else)
-{
-    for (size_t i = 0; i < COUNT_OF(all_protections); i++) {
-        for (size_t kept = 0; kept <= OBJECT_COUNT; kept += OBJECT_COUNT / 5) {
-            begin_with(constructed, all_protections[i]);
-            take(0, OBJECT_COUNT);
-            for (size_t j = 0; j < kept; j++) {
-                things[j]->value = j + 1;
-            }
-            give(kept, OBJECT_COUNT);
-            cork_mempool_trim(&mp);
-            CHECK(kept > 0 || tally.destructed == OBJECT_COUNT);
-            CHECK(tally.destructed <= OBJECT_COUNT - kept);
-            take(kept, OBJECT_COUNT);
-            for (size_t j = 0; j < kept; j++) {
-                CHECK_EQUAL(things[j]->value, j + 1);
-            }
-            CHECK(tally.constructed - tally.destructed >= OBJECT_COUNT);
-            give(0, OBJECT_COUNT);
-            cork_mempool_done(&mp);
-            CHECK_EQUAL(tally.destructed, tally.constructed);
-        }
-    }
-}
-
-static void destruct_value(void *user_data, void *object)
-{
-    CHECK_POINTER(user_data, &tally);
-    CHECK_EQUAL(((struct thing *)object)->value, 99);
-    ((struct thing *)object)->value = 0;
-    tally.destructed++;
-}
-
 TEST(a_destructor_without_a_constructor_sees_every_object_as_it_was_freed)
 {
     for (size_t i = 0; i < COUNT_OF(all_protections); i++) {
-        begin_with((struct cork_mempool_options){.done_object = destruct_value},
-                   all_protections[i]);
+        begin((struct cork_mempool_options){.done_object = destruct}, all_protections[i]);
         for (size_t j = 0; j < OBJECT_COUNT; j++) {
             things[j] = cork_mempool_new(&mp);
-            things[j]->value = 99;
+            bring_to_life(things[j]);
         }
-        for (size_t j = 0; j < OBJECT_COUNT - 1; j++) {
-            cork_mempool_free(&mp, things[j]);
-        }
-        cork_mempool_trim(&mp);
-        CHECK_EQUAL(things[OBJECT_COUNT - 1]->value, 99);
-        cork_mempool_free(&mp, things[OBJECT_COUNT - 1]);
-        cork_mempool_done(&mp);
-        CHECK_EQUAL(tally.destructed, OBJECT_COUNT);
-    }
-}
-
-TEST(a_constructor_without_a_destructor_is_complete)
-{
-    for (size_t i = 0; i < COUNT_OF(all_protections); i++) {
-        begin_with((struct cork_mempool_options){.init_object = construct}, all_protections[i]);
-        take(0, OBJECT_COUNT);
         give(1, OBJECT_COUNT);
         cork_mempool_trim(&mp);
-        take(1, OBJECT_COUNT);
-        give(0, OBJECT_COUNT);
+        give(0, 1);
         cork_mempool_done(&mp);
-        CHECK(tally.constructed >= OBJECT_COUNT);
-    }
-}
-
-TEST(objects_in_a_buffer_are_constructed_too)
-{
-    static _Alignas(16) char buffer[20000];
-    struct cork_mempool_options options = constructed;
-
-    options.buffer = buffer;
-    options.buffer_size = sizeof(buffer);
-    for (size_t i = 0; i < COUNT_OF(all_protections); i++) {
-        size_t count = 0;
-
-        begin_with(options, all_protections[i] & ~CORK_MEMPOOL_GUARD);
-        while ((things[count] = cork_mempool_new(&mp)) != NULL) {
-            count++;
-        }
-        CHECK(count > 100);
-        give(0, count);
-        take(0, count);
-        CHECK_EQUAL(tally.asked, count);
-        cork_mempool_clear(&mp);
-        cork_mempool_trim(&mp);
-        CHECK_EQUAL(tally.destructed, count);
-        take(0, count);
-        CHECK_EQUAL(tally.asked, 2 * count);
-        give(0, count);
-        cork_mempool_done(&mp);
-        CHECK_EQUAL(tally.destructed, 2 * count);
+        CHECK_EQUAL(tally.destructed, OBJECT_COUNT);
     }
 }
