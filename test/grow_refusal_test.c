@@ -112,31 +112,31 @@ static void refuse_each(const struct scenario *scenario, int lacks, int kinds, e
 
 TEST(each_request_may_be_refused_once_and_all_from_any_on)
 {
-    static const unsigned protections[] = {CORK_MEMPOOL_SEAL, CORK_MEMPOOL_QUARANTINE,
-                                           CORK_MEMPOOL_GUARD, CORK_MEMPOOL_PARANOID};
-
     make_regions_small();
     for (size_t i = 0; i < COUNT_OF(scenarios); i++) {
         refuse_each(&scenarios[i], 0, EVERYTHING, REFUSE_NUMBER, 3);
         refuse_each(&scenarios[i], NO_MAPPINGS, HEAP, REFUSE_NUMBER, 3);
         refuse_each(&scenarios[i], 0, EVERYTHING, REFUSE_FROM, 4);
     }
-    /* Tables are refused too. Guarded pools use no heap, so that fewer objects do. */
-    for (size_t i = 0; i < COUNT_OF(protections); i++) {
-        const size_t count = (protections[i] & CORK_MEMPOOL_GUARD) != 0 ? 6000 : 30000;
-        const struct scenario scenario = {
-            count, {.element_size = 48, .block_size = 4096, .protections = protections[i]}};
+}
 
-        refuse_each(&scenario, 0, EVERYTHING, REFUSE_NUMBER, 8);
-        refuse_each(&scenario, 0, EVERYTHING, REFUSE_FROM, 8);
-    }
-    /* A source refuses what the heap, of which it is made, refuses. */
-    for (size_t i = 0; i < PROTECTIONS_COUNT; i++) {
-        const struct scenario scenario = {
-            1500, {.element_size = 40, .protections = without_guards(i), .source = &plain_source}};
+/* Tables are refused too. Guarded pools use no heap, so that fewer objects do. A source refuses
+ * what the heap, of which it is made, refuses. */
+TEST(each_request_of_a_protected_pool_or_to_a_source_may_be_refused_once_and_all_from_any_on)
+{
+    make_regions_small();
+    for (size_t i = 0; i < 2 * PROTECTIONS_COUNT; i++) {
+        const bool has_source = i % 2 != 0;
+        const unsigned protections = has_source ? without_guards(i / 2) : all_protections[i / 2];
+        const bool is_small = has_source || (protections & CORK_MEMPOOL_GUARD) != 0;
+        const struct scenario scenario = {is_small ? 6000 : 30000,
+                                          {.element_size = 48,
+                                           .block_size = 4096,
+                                           .protections = protections,
+                                           .source = has_source ? &plain_source : NULL}};
 
-        refuse_each(&scenario, 0, EVERYTHING, REFUSE_NUMBER, 8);
-        refuse_each(&scenario, 0, EVERYTHING, REFUSE_FROM, 8);
+        refuse_each(&scenario, 0, EVERYTHING, REFUSE_NUMBER, 7);
+        refuse_each(&scenario, 0, EVERYTHING, REFUSE_FROM, 7);
     }
 }
 

@@ -141,6 +141,8 @@ TEST(a_source_is_asked_for_less_where_it_refuses_much_and_for_a_gibibyte_at_most
     requests_start();
     requests_refuse(HEAP, REFUSE_LARGER, 5000);
     take_objects(&mp, objects, 40);
+    /* One, two, and then always four. */
+    CHECK_EQUAL(stats_of(&mp).region_count, 12);
     CHECK_EQUAL(mp.newest->reserved_count, 4);
     finish(&mp, objects, 40);
     for (size_t size = (size_t)1 << 28; size != 0 && size <= (size_t)1 << 31; size *= 2) {

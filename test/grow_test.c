@@ -186,6 +186,24 @@ TEST(tables_of_a_block_do_not_wrap_to_something_small)
     }
 }
 
+/* What a region has room for comes in smaller parts then, not from another. */
+TEST(a_pool_that_may_not_commit_much_commits_less)
+{
+    struct cork_mempool mp;
+
+    cork_mempool_init_size(&mp, page_size() / 64);
+    requests_start();
+    requests_refuse(COMMITS, REFUSE_LARGER, 2 * page_size());
+    const size_t region_count = heap_pieces(&mp, (size_t[8]){0}) + 1;
+
+    take_regions(&mp, region_count);
+    take_objects(&mp, objects, 1000);
+    CHECK(requests.mapped_size > 0);
+    CHECK(requests.refused_count > 0);
+    CHECK_EQUAL(stats_of(&mp).region_count, region_count);
+    finish(&mp, NULL, 0);
+}
+
 static void issue(struct cork_mempool *mp, size_t number)
 {
     objects[number] = cork_mempool_new(mp);
