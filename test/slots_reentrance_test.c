@@ -8,14 +8,10 @@
 
 #define _DEFAULT_SOURCE /* setitimer */
 
-#include <inttypes.h>
 #include <signal.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/time.h>
 
-#include "test/support/harness.h"
-#include "test/support/pools.h"
+#include "test/support/memory.h"
 #include "test/support/refusals.h"
 #include "test/support/reports.h"
 
@@ -26,10 +22,10 @@
 
 enum place { NOWHERE, CONSTRUCTOR, DESTRUCTOR, ACQUIRE, RELEASE, VISITOR };
 
-enum call { NEW, FREE, FREE_NULL, DONE, CLEAR, TRIM, VERIFY, STATS, OWNS, FOREACH, CALL_COUNT };
+enum call { NEW, FREE, FREE_NULL, CLEAR, TRIM, VERIFY, STATS, OWNS, FOREACH, DONE, CALL_COUNT };
 
-static struct cork_mempool mp, other;
-static char *objects[OBJECT_COUNT];
+static struct cork_mempool mp;
+static void *objects[3 * OBJECT_COUNT];
 
 /* Where this call is made next; and whether all callbacks use the other pool. */
 static enum place place;
@@ -40,55 +36,38 @@ static void visit(void *user_data, void *object);
 
 static void make_call(enum call what, struct cork_mempool *pool, void *object)
 {
-    switch (what) {
-    case NEW:
+    if (what == NEW) {
         CHECK(cork_mempool_new(pool) != NULL);
-        break;
-    case FREE:
-    case FREE_NULL:
+    } else if (what == FREE || what == FREE_NULL) {
         cork_mempool_free(pool, what == FREE ? object : NULL);
-        break;
-    case DONE:
-        cork_mempool_done(pool);
-        break;
-    case CLEAR:
+    } else if (what == CLEAR) {
         cork_mempool_clear(pool);
-        break;
-    case TRIM:
+    } else if (what == TRIM) {
         cork_mempool_trim(pool);
-        break;
-    case VERIFY:
+    } else if (what == VERIFY) {
         CHECK(cork_mempool_check(pool));
-        break;
-    case STATS:
+    } else if (what == STATS) {
         stats_of(pool);
-        break;
-    case OWNS:
+    } else if (what == OWNS) {
         CHECK(cork_mempool_owns(pool, object));
-        break;
-    default:
+    } else if (what == FOREACH) {
         cork_mempool_foreach(pool, visit, NULL);
-        break;
+    } else {
+        cork_mempool_done(pool);
     }
 }
 
 /* Makes each call on the other pool, which shares nothing with the one that is busy. */
 static void use_other(void)
 {
+    struct cork_mempool other;
+
     other_is_used = false;
     cork_mempool_init_size(&other, 100);
-    for (size_t round = 0; round < 2; round++) {
-        void *object = cork_mempool_new(&other);
-
-        CHECK(object != NULL);
-        for (enum call what = NEW; what < CALL_COUNT; what++) {
-            if (what != FREE && what != DONE && what != CLEAR) {
-                make_call(what, &other, object);
-            }
-        }
-        cork_mempool_free(&other, object);
-        cork_mempool_clear(&other);
+    for (enum call what = NEW; what < DONE; what++) {
+        make_call(what, &other, cork_mempool_new(&other));
     }
+    cork_mempool_clear(&other);
     cork_mempool_done(&other);
     other_is_used = true;
 }
@@ -113,12 +92,9 @@ static void *acquire(void *source_data, size_t size, size_t alignment)
 {
     CHECK(source_data == arena);
     come_to(ACQUIRE);
-    arena_used += (~arena_used + 1) % alignment;
-
-    char *memory = arena + arena_used;
-    CHECK(size <= sizeof(arena) - arena_used);
-    arena_used += size;
-    return memory;
+    arena_used = (arena_used + alignment - 1) / alignment * alignment + size;
+    CHECK(arena_used <= sizeof(arena));
+    return arena + arena_used - size;
 }
 
 static void release(void *source_data, void *memory, size_t size)
@@ -129,30 +105,31 @@ static void release(void *source_data, void *memory, size_t size)
     come_to(RELEASE);
 }
 
-/* Of each place in the arena where an object may start: whether one is constructed. */
-static bool is_constructed[sizeof(arena) / 16];
 static size_t constructed_count;
+
+/* Whether an object is constructed, for each place in the arena where one may start. */
+static bool *is_constructed(const void *object)
+{
+    static bool are_constructed[sizeof(arena) / 16];
+
+    return &are_constructed[((const char *)object - arena) / 16];
+}
 
 static int construct(void *user_data, void *object)
 {
-    const size_t number = (size_t)((char *)object - arena) / 16;
-
     CHECK(user_data == &mp);
     come_to(CONSTRUCTOR);
-    CHECK(!is_constructed[number]);
-    is_constructed[number] = true;
+    CHECK(!*is_constructed(object));
+    *is_constructed(object) = true;
     constructed_count++;
-    memset(object, 1, SIZE);
     return 0;
 }
 
 static void destruct(void *user_data, void *object)
 {
-    const size_t number = (size_t)((char *)object - arena) / 16;
-
     CHECK(user_data == &mp);
-    CHECK(is_constructed[number]);
-    is_constructed[number] = false;
+    CHECK(*is_constructed(object));
+    *is_constructed(object) = false;
     constructed_count--;
     come_to(DESTRUCTOR);
 }
@@ -168,13 +145,8 @@ static void begin(unsigned protections, bool has_constructor, size_t count, size
                                               .init_object = has_constructor ? construct : NULL,
                                               .done_object = has_constructor ? destruct : NULL,
                                               .user_data = has_constructor ? &mp : NULL)));
-    for (size_t i = 0; i < count; i++) {
-        objects[i] = cork_mempool_new(&mp);
-        CHECK(objects[i] != NULL);
-    }
-    for (size_t i = live_count; i < count; i++) {
-        cork_mempool_free(&mp, objects[i]);
-    }
+    take_objects(&mp, objects, count);
+    free_objects(&mp, objects, live_count, count);
 }
 
 /* After a refusal: the pool is whole, is used, and ends. */
@@ -182,30 +154,11 @@ static void use_and_end(size_t live_count)
 {
     CHECK(cork_mempool_check(&mp));
     CHECK_EQUAL(stats_of(&mp).live_count, live_count);
-    for (size_t i = 0; i < 3 * OBJECT_COUNT; i++) {
-        CHECK(cork_mempool_new(&mp) != NULL);
-    }
+    take_objects(&mp, objects, COUNT_OF(objects));
     cork_mempool_foreach(&mp, visit, NULL);
-    CHECK(cork_mempool_check(&mp));
-    CHECK_EQUAL(stats_of(&mp).live_count, live_count + 3 * OBJECT_COUNT);
     cork_mempool_clear(&mp);
     cork_mempool_done(&mp);
     CHECK_EQUAL(constructed_count, 0);
-}
-
-static const char *report(const void *pointer, size_t element_size, bool has_seed)
-{
-    static char text[256];
-    char words[32] = "";
-
-    if (pointer != NULL) {
-        snprintf(words, sizeof(words), ", pointer 0x%" PRIxPTR, (uintptr_t)pointer);
-    }
-    snprintf(text, sizeof(text),
-             "cork_mempool: use during another call: pool 0x%" PRIxPTR
-             " \"%s\"%s, element size %zu%s\n",
-             (uintptr_t)&mp, NAME, words, element_size, has_seed ? ", seed 0x7" : "");
-    return text;
 }
 
 static size_t issued_count;
@@ -237,6 +190,20 @@ static const unsigned combining[] = {
     CORK_MEMPOOL_SHUFFLE | CORK_MEMPOOL_CALLSITES,
 };
 
+static struct cork_mempool_violation busy(const void *pointer, size_t element_size,
+                                          unsigned protections)
+{
+    return (struct cork_mempool_violation){.kind = CORK_MEMPOOL_BUSY,
+                                           .pool = &mp,
+                                           .pool_name = NAME,
+                                           .pointer = pointer,
+                                           .slot = CORK_MEMPOOL_NO_SLOT,
+                                           .element_size = element_size,
+                                           .protections = protections,
+                                           .is_seeded = protections != 0,
+                                           .seed = SEED};
+}
+
 /* A place for calls, and how the pool comes there: with how many of count objects still live. */
 struct way {
     enum place place;
@@ -246,77 +213,48 @@ struct way {
 
 static void call_is_refused(const struct way *way, unsigned protections, bool has_constructor)
 {
-    const void *pointer;
-
     begin(protections, has_constructor, way->count, way->live_count);
-    pointer = call == FREE || call == OWNS ? objects[0] : NULL;
+
+    const struct cork_mempool_violation expected =
+        busy(call == FREE || call == OWNS ? objects[0] : NULL, SIZE, protections);
+
     issued_count = 0;
     place = way->place;
-    CHECK_ABORTS(report(pointer, SIZE, protections != 0), act(way->act));
+    CHECK_ABORTS(report_of(&expected), act(way->act));
     RUN_UNTIL_REFUSED(act(way->act));
     CHECK_EQUAL(place, NOWHERE);
-    CHECK_EQUAL(seen.violation.kind, CORK_MEMPOOL_BUSY);
-    CHECK_STRING(seen.violation.message, "use during another call");
-    CHECK_POINTER(seen.violation.pool, &mp);
-    CHECK_POINTER(seen.violation.pointer, pointer);
-    CHECK_EQUAL(seen.violation.slot, CORK_MEMPOOL_NO_SLOT);
-    CHECK_EQUAL(seen.violation.element_size, SIZE);
+    CHECK_EQUAL(seen.count, 1);
+    CHECK_STRING(violation_difference(&seen.violation, &expected), NULL);
     use_and_end(way->live_count + issued_count);
 }
 
-static void calls_are_refused(enum call first_call, struct way way)
+TEST(every_call_of_a_pool_during_another_is_refused_but_those_that_a_visitor_may_make)
 {
-    for (size_t i = 0; i < 2 * COUNT_OF(combining); i++) {
+    static const struct way ways[] = {
+        {CONSTRUCTOR, NEW, OBJECT_COUNT, 130},
+        {CONSTRUCTOR, FOREACH, OBJECT_COUNT, OBJECT_COUNT}, /* whose visitor calls new */
+        {DESTRUCTOR, TRIM, OBJECT_COUNT, 1},
+        {DESTRUCTOR, DONE, OBJECT_COUNT, 0},
+        {ACQUIRE, NEW, 0, 0}, /* the first memory may be for other things than slots */
+        {ACQUIRE, NEW, OBJECT_COUNT, 130},
+        {RELEASE, TRIM, OBJECT_COUNT, 1},
+        {RELEASE, DONE, OBJECT_COUNT, 0},
+        {VISITOR, FOREACH, OBJECT_COUNT, OBJECT_COUNT},
+    };
+
+    for (size_t i = 0; i < COUNT_OF(ways) * COUNT_OF(combining) * 2; i++) {
+        const struct way *way = &ways[i / 2 / COUNT_OF(combining)];
+        const unsigned protections = combining[i / 2 % COUNT_OF(combining)];
         const bool has_constructor = i % 2 != 0;
 
-        for (call = first_call; call < CALL_COUNT; call++) {
-            test_row("call %d, protections %#x, constructor %d", (int)call, combining[i / 2],
-                     has_constructor);
-            if (has_constructor || (way.place != CONSTRUCTOR && way.place != DESTRUCTOR)) {
-                call_is_refused(&way, combining[i / 2], has_constructor);
-            }
+        if (!has_constructor && (way->place == CONSTRUCTOR || way->place == DESTRUCTOR)) {
+            continue;
         }
-    }
-}
-
-TEST(a_constructor_that_calls_its_pool_is_refused)
-{
-    calls_are_refused(NEW, (struct way){CONSTRUCTOR, NEW, OBJECT_COUNT, 130});
-}
-
-TEST(a_constructor_that_calls_its_pool_while_that_is_visited_is_refused)
-{
-    calls_are_refused(NEW, (struct way){CONSTRUCTOR, FOREACH, OBJECT_COUNT, OBJECT_COUNT});
-}
-
-TEST(a_destructor_that_calls_its_pool_is_refused)
-{
-    calls_are_refused(NEW, (struct way){DESTRUCTOR, TRIM, OBJECT_COUNT, 1});
-    calls_are_refused(NEW, (struct way){DESTRUCTOR, DONE, OBJECT_COUNT, 0});
-}
-
-/* The first memory that a pool asks for may be for other things than slots. */
-TEST(a_source_that_calls_its_pool_when_memory_is_acquired_is_refused)
-{
-    calls_are_refused(NEW, (struct way){ACQUIRE, NEW, 0, 0});
-    calls_are_refused(NEW, (struct way){ACQUIRE, NEW, OBJECT_COUNT, 130});
-}
-
-TEST(a_source_that_calls_its_pool_when_memory_is_released_is_refused)
-{
-    calls_are_refused(NEW, (struct way){RELEASE, TRIM, OBJECT_COUNT, 1});
-    calls_are_refused(NEW, (struct way){RELEASE, DONE, OBJECT_COUNT, 0});
-}
-
-TEST(a_visitor_that_does_more_than_new_and_free_is_refused)
-{
-    calls_are_refused(DONE, (struct way){VISITOR, FOREACH, OBJECT_COUNT, OBJECT_COUNT});
-    for (call = NEW; call < DONE; call++) {
-        begin(0, true, OBJECT_COUNT, OBJECT_COUNT);
-        place = VISITOR;
-        act(FOREACH);
-        CHECK_EQUAL(place, NOWHERE);
-        use_and_end(OBJECT_COUNT + (size_t)(call == NEW) - (size_t)(call == FREE));
+        for (call = way->place == VISITOR ? CLEAR : NEW; call < CALL_COUNT; call++) {
+            test_row("place %d by call %d: call %d, protections %#x, constructor %d",
+                     (int)way->place, (int)way->act, (int)call, protections, has_constructor);
+            call_is_refused(way, protections, has_constructor);
+        }
     }
 }
 
@@ -375,12 +313,13 @@ static void use_until_interrupted(void)
 TEST(a_signal_handler_that_enters_a_pool_with_protections_during_a_call_is_refused)
 {
     const size_t size = (size_t)1 << 21;
+    const struct cork_mempool_violation expected = busy(NULL, size, CORK_MEMPOOL_WIPE);
 
     if (TEST_UNDER_TSAN) {
         test_skip("signals come late");
     }
     CHECK(cork_mempool_init_with(&mp, OPTIONS(.name = NAME, .element_size = size,
                                               .protections = CORK_MEMPOOL_WIPE, .seed = SEED)));
-    CHECK_ABORTS(report(NULL, size, true), use_until_interrupted());
+    CHECK_ABORTS(report_of(&expected), use_until_interrupted());
     cork_mempool_done(&mp);
 }
