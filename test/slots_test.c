@@ -19,19 +19,6 @@
 
 static void *objects[MILLION];
 
-TEST(what_was_freed_last_is_issued_next)
-{
-    struct cork_mempool mp;
-
-    cork_mempool_init_size(&mp, 64);
-    take_objects(&mp, objects, 1000);
-    for (size_t i = 0; i < 1000; i++) {
-        cork_mempool_free(&mp, objects[i]);
-        CHECK_POINTER(cork_mempool_new(&mp), objects[i]);
-    }
-    finish(&mp, objects, 1000);
-}
-
 TEST(a_burst_of_frees_is_issued_again_before_any_other_slot)
 {
     const size_t object_count = 700;
