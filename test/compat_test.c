@@ -82,18 +82,6 @@ TEST(functions_are_called_once_for_each_slot_that_is_used_and_all_memory_goes_ba
     requests_finish();
 }
 
-TEST(functions_may_be_taken_away_again)
-{
-    struct cork_mempool *pool = cork_mempool_new(struct node);
-
-    cork_mempool_set_callbacks(pool, &tally, NULL, count_init, count_done);
-    cork_mempool_set_init_object(pool, NULL);
-    cork_mempool_set_done_object(pool, NULL);
-    cork_mempool_free_object(pool, cork_mempool_new_object(pool));
-    cork_mempool_free(pool);
-    CHECK_EQUAL(tally.init_count + tally.done_count, 0);
-}
-
 static void changes_are_refused(struct cork_mempool *pool, const char *report)
 {
     CHECK_ABORTS(report, cork_mempool_free(pool));
@@ -101,7 +89,7 @@ static void changes_are_refused(struct cork_mempool *pool, const char *report)
     CHECK_ABORTS(report, cork_mempool_set_done_object(pool, count_done));
 }
 
-TEST(functions_come_before_objects_and_reports_give_the_name_of_the_type)
+TEST(functions_come_before_objects_and_may_be_taken_away_again)
 {
     struct cork_mempool *pool = cork_mempool_new(struct node);
     void *node = cork_mempool_new_object(pool);
@@ -113,9 +101,14 @@ TEST(functions_come_before_objects_and_reports_give_the_name_of_the_type)
     CHECK_ABORTS(slot_report("double free", pool, "struct node", node, 0),
                  cork_mempool_free_object(pool, node));
     cork_mempool_set_init_object(pool, count_init);
+    cork_mempool_set_done_object(pool, count_done);
     cork_mempool_free_object(pool, cork_mempool_new_object(pool));
     CHECK_EQUAL(tally.init_count, 1);
+    cork_mempool_set_init_object(pool, NULL);
+    cork_mempool_set_done_object(pool, NULL);
+    cork_mempool_free_object(pool, cork_mempool_new_object(pool));
     cork_mempool_free(pool);
+    CHECK_EQUAL(tally.init_count + tally.done_count, 1);
 }
 
 TEST(pools_that_were_not_made_here_or_were_finalized_are_not_changed_or_freed)

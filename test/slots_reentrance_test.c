@@ -134,18 +134,6 @@ static void begin(unsigned protections, bool has_constructor, size_t count, size
     free_objects(&mp, objects, live_count, count);
 }
 
-/* After a refusal: the pool is whole, is used, and ends. */
-static void use_and_end(size_t live_count)
-{
-    CHECK(cork_mempool_check(&mp));
-    CHECK_EQUAL(stats_of(&mp).live_count, live_count);
-    take_objects(&mp, objects, COUNT_OF(objects));
-    cork_mempool_foreach(&mp, visit, NULL);
-    cork_mempool_clear(&mp);
-    cork_mempool_done(&mp);
-    CHECK_EQUAL(constructed_count, 0);
-}
-
 static size_t issued_count;
 
 /* What a pool does when it calls back: new as often as it takes, or another call. */
@@ -210,7 +198,14 @@ static void call_is_refused(const struct way *way, unsigned protections, bool ha
     CHECK_EQUAL(place, NOWHERE);
     CHECK_EQUAL(seen.count, 1);
     CHECK_STRING(violation_difference(&seen.violation, &expected), NULL);
-    use_and_end(way->live_count + issued_count);
+    /* The pool is whole, is used, and ends. */
+    CHECK(cork_mempool_check(&mp));
+    CHECK_EQUAL(stats_of(&mp).live_count, way->live_count + issued_count);
+    take_objects(&mp, objects, COUNT_OF(objects));
+    cork_mempool_foreach(&mp, visit, NULL);
+    cork_mempool_clear(&mp);
+    cork_mempool_done(&mp);
+    CHECK_EQUAL(constructed_count, 0);
 }
 
 TEST(every_call_of_a_pool_during_another_of_it_is_refused_but_a_visitors_new_and_free)
