@@ -155,6 +155,12 @@ TEST(foreach_visits_live_objects_in_the_order_of_slots_and_owns_knows_them_until
         begin(all_protections[i / COUNT_OF(steps)], steps[i % COUNT_OF(steps)]);
         if ((mp.protections & CORK_MEMPOOL_SHUFFLE) != 0) {
             put_in_order();
+        } else if (step == 0) {
+            /* Nor are slots behind the last one live, which no object was issued in. */
+            for (size_t j = 1; j <= stats_of(&mp).free_count + 3; j++) {
+                CHECK(!cork_mempool_owns(&mp, (char *)objects[OBJECT_COUNT - 1] +
+                                                  j * mp.geometry.stride));
+            }
         }
         expect_live();
         for (size_t every = 7; every >= 1; every--) {

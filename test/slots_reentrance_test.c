@@ -163,41 +163,45 @@ static const unsigned combining[] = {
     CORK_MEMPOOL_SHUFFLE | CORK_MEMPOOL_CALLSITES,
 };
 
-static struct cork_mempool_violation busy(const void *pointer, size_t element_size,
-                                          unsigned protections)
-{
-    return (struct cork_mempool_violation){.kind = CORK_MEMPOOL_BUSY,
-                                           .pool = &mp,
-                                           .pool_name = NAME,
-                                           .pointer = pointer,
-                                           .slot = CORK_MEMPOOL_NO_SLOT,
-                                           .element_size = element_size,
-                                           .protections = protections,
-                                           .is_seeded = protections != 0,
-                                           .seed = SEED};
-}
+static struct cork_mempool_violation busy = {
+    .kind = CORK_MEMPOOL_BUSY,
+    .pool = &mp,
+    .pool_name = NAME,
+    .slot = CORK_MEMPOOL_NO_SLOT,
+    .seed = SEED,
+};
 
-/* A place for calls, and how the pool comes there: with how many of count objects still live. */
-struct way {
+/* Places for calls, and how a pool comes there: with how many of count objects still live. */
+static const struct way {
     enum place place;
     enum call act;
     size_t count, live_count;
+} ways[] = {
+    {CONSTRUCTOR, NEW, OBJECT_COUNT, 130},
+    {CONSTRUCTOR, FOREACH, OBJECT_COUNT, OBJECT_COUNT}, /* whose visitor calls new */
+    {DESTRUCTOR, TRIM, OBJECT_COUNT, 1},
+    {DESTRUCTOR, DONE, OBJECT_COUNT, 0},
+    {ACQUIRE, NEW, 0, 0}, /* the first memory may be for other things than slots */
+    {ACQUIRE, NEW, OBJECT_COUNT, 130},
+    {RELEASE, TRIM, OBJECT_COUNT, 1},
+    {RELEASE, DONE, OBJECT_COUNT, 0},
+    {VISITOR, FOREACH, OBJECT_COUNT, OBJECT_COUNT},
 };
 
 static void call_is_refused(const struct way *way, unsigned protections, bool has_constructor)
 {
     begin(protections, has_constructor, way->count, way->live_count);
-
-    const struct cork_mempool_violation expected =
-        busy(call == FREE || call == OWNS ? objects[0] : NULL, SIZE, protections);
-
+    busy.pointer = call == FREE || call == OWNS ? objects[0] : NULL;
+    busy.element_size = SIZE;
+    busy.protections = protections;
+    busy.is_seeded = protections != 0;
     issued_count = 0;
     place = way->place;
-    CHECK_ABORTS(report_of(&expected), act(way->act));
+    CHECK_ABORTS(report_of(&busy), act(way->act));
     RUN_UNTIL_REFUSED(act(way->act));
     CHECK_EQUAL(place, NOWHERE);
     CHECK_EQUAL(seen.count, 1);
-    CHECK_STRING(violation_difference(&seen.violation, &expected), NULL);
+    CHECK_STRING(violation_difference(&seen.violation, &busy), NULL);
     /* The pool is whole, is used, and ends. */
     CHECK(cork_mempool_check(&mp));
     CHECK_EQUAL(stats_of(&mp).live_count, way->live_count + issued_count);
@@ -210,18 +214,6 @@ static void call_is_refused(const struct way *way, unsigned protections, bool ha
 
 TEST(every_call_of_a_pool_during_another_of_it_is_refused_but_a_visitors_new_and_free)
 {
-    static const struct way ways[] = {
-        {CONSTRUCTOR, NEW, OBJECT_COUNT, 130},
-        {CONSTRUCTOR, FOREACH, OBJECT_COUNT, OBJECT_COUNT}, /* whose visitor calls new */
-        {DESTRUCTOR, TRIM, OBJECT_COUNT, 1},
-        {DESTRUCTOR, DONE, OBJECT_COUNT, 0},
-        {ACQUIRE, NEW, 0, 0}, /* the first memory may be for other things than slots */
-        {ACQUIRE, NEW, OBJECT_COUNT, 130},
-        {RELEASE, TRIM, OBJECT_COUNT, 1},
-        {RELEASE, DONE, OBJECT_COUNT, 0},
-        {VISITOR, FOREACH, OBJECT_COUNT, OBJECT_COUNT},
-    };
-
     for (size_t i = 0; i < COUNT_OF(ways) * COUNT_OF(combining) * 2; i++) {
         const struct way *way = &ways[i / 2 / COUNT_OF(combining)];
         const unsigned protections = combining[i / 2 % COUNT_OF(combining)];
@@ -283,14 +275,13 @@ static void use_until_interrupted(void)
  * pools that do more than change a bit. */
 TEST(a_signal_handler_that_enters_a_pool_with_protections_during_a_call_is_refused)
 {
-    const size_t size = (size_t)1 << 21;
-    const struct cork_mempool_violation expected = busy(NULL, size, CORK_MEMPOOL_WIPE);
-
     if (TEST_UNDER_TSAN) {
         test_skip("signals come late");
     }
-    CHECK(cork_mempool_init_with(&mp, OPTIONS(.name = NAME, .element_size = size,
+    busy.element_size = (size_t)1 << 21;
+    busy.is_seeded = true;
+    CHECK(cork_mempool_init_with(&mp, OPTIONS(.name = NAME, .element_size = busy.element_size,
                                               .protections = CORK_MEMPOOL_WIPE, .seed = SEED)));
-    CHECK_ABORTS(report_of(&expected), use_until_interrupted());
+    CHECK_ABORTS(report_of(&busy), use_until_interrupted());
     cork_mempool_done(&mp);
 }
