@@ -49,10 +49,7 @@ TEST(check_sees_damage_to_a_pool_without_memory)
     }
     CHECK_SEES(quarantine->count, 1);
     finish();
-}
-
-TEST(check_sees_that_hooks_and_tables_are_not_those_of_the_protections)
-{
+    /* Hooks and tables must be those of the protections. */
     begin(CORK_MEMPOOL_SEAL, 0);
     CHECK_SEES(pool.hooks, (const void *)&pool, NULL);
     CHECK_SEES(pool.protections, CORK_MEMPOOL_WIPE, CORK_MEMPOOL_GUARD | CORK_MEMPOOL_SEAL);
@@ -240,14 +237,11 @@ TEST(check_sees_damage_to_guards)
     finish();
 }
 
-static size_t index_of(const struct cork_mempool_region *region, const void *object)
+/* An object's entry on the stack. */
+static uint32_t entry_of(const struct cork_mempool_region *region, const void *object)
 {
-    return (size_t)((const char *)object - region->base) / geometry->stride;
-}
+    const size_t index = (size_t)((const char *)object - region->base) / geometry->stride;
 
-/* A slot's entry on the stack. */
-static uint32_t entry_of(const struct cork_mempool_region *region, size_t index)
-{
     return (uint32_t)index << 1 | (region == pool.lookup[1]);
 }
 
@@ -258,10 +252,8 @@ static uint64_t lowest_bit(uint64_t bits)
 
 TEST(check_sees_damage_to_what_is_lent)
 {
-    struct cork_mempool other;
-
     populate();
-    CHECK_SEES(lent->owner, &other, NULL);
+    CHECK_SEES(lent->owner, &pool + 1, NULL);
     CHECK_SEES(lent->base, lent->base + geometry->stride);
     CHECK_SEES(lent->group, lent->group - 1);
     CHECK_SEES(lent->group->free, lent->group->free & ~lowest_bit(lent->bits));
@@ -285,19 +277,21 @@ TEST(check_sees_damage_to_what_is_lent)
 TEST(check_sees_damage_to_the_stack)
 {
     struct cork_mempool_group *group;
+    const char *object, *next;
     size_t index;
 
     populate();
     /* The last entries are of a group that is linked too. */
     index = lent->stack[63] / 2;
+    object = third->base + index * geometry->stride;
+    next = lent->base + (size_t)__builtin_ctzll(lent->bits) * geometry->stride;
     group = &third->groups[index / 64];
-    CHECK_EQUAL(lent->stack[63], entry_of(third, index));
+    CHECK_EQUAL(lent->stack[63], entry_of(third, object));
     CHECK(group->next != NULL);
     CHECK_SEES(lent->stack_count, 63 - 30, UINT32_MAX);
     /* A live slot, one of the other region, one twice, none, and one that new takes next. */
-    CHECK_SEES(lent->stack[63], entry_of(third, index + 1), lent->stack[63] ^ 1, lent->stack[62],
-               UINT32_MAX,
-               entry_of(third, index_of(third, lent->base) + (size_t)__builtin_ctzll(lent->bits)));
+    CHECK_SEES(lent->stack[63], entry_of(third, object + geometry->stride), lent->stack[63] ^ 1,
+               lent->stack[62], UINT32_MAX, entry_of(third, next));
     CHECK_SEES(group->free, group->free & ~((uint64_t)1 << index % 64));
     finish();
 }
@@ -307,16 +301,14 @@ TEST(check_sees_damage_to_the_stack)
 TEST(check_sees_that_the_stack_has_more_entries_than_it_has_room_for)
 {
     uint32_t entry;
-    size_t index;
 
     begin_in_a_buffer(900);
     for (size_t i = 899; i >= 600; i--) {
         cork_mempool_free(&pool, objects[i]);
     }
     CHECK_EQUAL(lent->stack_count, 64);
-    index = index_of(first, objects[600]);
-    CHECK(first->groups[index / 64].next != NULL);
-    entry = entry_of(first, index);
+    entry = entry_of(first, objects[600]);
+    CHECK(first->groups[entry / 2 / 64].next != NULL);
     CHECK_SEES_FORGERY(memcpy(&pool.first_region, &entry, sizeof(entry)); lent->stack_count = 65);
     finish();
 }
@@ -324,18 +316,18 @@ TEST(check_sees_that_the_stack_has_more_entries_than_it_has_room_for)
 /* In pools with hooks new and free find nothing by themselves. */
 TEST(check_sees_that_something_is_lent_where_hooks_forbid_it)
 {
-    size_t index;
+    uint32_t entry;
 
     begin(CORK_MEMPOOL_SEAL, 2);
     take(3);
     cork_mempool_free(&pool, objects[object_count - 1]);
     cork_mempool_free(&pool, objects[0]);
-    index = index_of(second, objects[object_count - 1]);
+    entry = entry_of(second, objects[object_count - 1]);
     CHECK(lent->owner == NULL && cursor->bits != 0 && cursor->region == second);
-    CHECK((cursor->bits >> index % 64 & 1) == 0);
+    CHECK((cursor->bits >> entry / 2 % 64 & 1) == 0);
     CHECK_SEES(lent->kept, objects[1]);
     CHECK_SEES(lent->bits, cursor->bits);
-    CHECK_SEES_FORGERY(lent->stack[0] = entry_of(second, index); lent->stack_count = 1);
+    CHECK_SEES_FORGERY(lent->stack[0] = entry; lent->stack_count = 1);
     CHECK_SEES(lent->counts[1], second->extended_count);
     CHECK_SEES_FORGERY(lent->owner = &pool; lent->group = &second->groups[cursor->group];
                        lent->base = second->base + cursor->group * 64 * geometry->stride);
@@ -356,8 +348,6 @@ TEST(check_sees_that_something_is_lent_where_hooks_forbid_it)
 /* The active group is one of an older region, and then one of the newest; it has no more slots. */
 TEST(check_sees_damage_to_an_active_group_that_was_not_extended_last)
 {
-    struct cork_mempool_group *head;
-
     begin(CORK_MEMPOOL_SEAL, 3);
     take(third->committed_count - 1);
     CHECK_EQUAL(third->extended_count, third->committed_count);
@@ -370,9 +360,9 @@ TEST(check_sees_damage_to_an_active_group_that_was_not_extended_last)
     CHECK_SEES(cursor->region, copy_of(first));
     cork_mempool_free(&pool, third->base);
     /* Between groups, memory reads like one that ends the free list. */
-    head = third->free_list;
-    CHECK(head == third->groups && head->next == head && head[1].free == 0);
-    CHECK_SEES(third->free_list, (void *)&head->next);
+    CHECK(third->free_list == third->groups && third->groups->next == third->groups);
+    CHECK_EQUAL(third->groups[1].free, 0);
+    CHECK_SEES(third->free_list, (void *)&third->groups[0].next);
     CHECK_POINTER(cork_mempool_new(&pool), third->base);
     CHECK(cursor->region == third && cursor->group == 0);
     CHECK_SEES(cursor->is_fresh, true);

@@ -3,8 +3,7 @@
 /*
  * Calls of a pool during another call of it: from its constructor, its destructor, its source, a
  * visitor, or a signal handler. Each is refused, once by an abort and once left by longjmp, after
- * which the pool goes on, and nothing is constructed or destructed twice. Calls of another pool are
- * not.
+ * which the pool goes on. Calls of another pool are not.
  */
 
 #define _DEFAULT_SOURCE /* setitimer */
@@ -18,7 +17,6 @@
 
 #define NAME         "reentrant"
 #define SIZE         ((size_t)64)
-#define SEED         UINT64_C(7)
 #define OBJECT_COUNT 150 /* of a few regions */
 
 enum place { NOWHERE, CONSTRUCTOR, DESTRUCTOR, ACQUIRE, RELEASE, VISITOR };
@@ -80,8 +78,8 @@ static void come_to(enum place here)
     }
 }
 
-/* Memory is never used again: the pool loses a source's piece in whose place it was called. */
-static _Alignas(4096) char arena[1 << 26];
+/* No pool gets memory twice: it loses a source's piece in whose place it was called. */
+static _Alignas(4096) char arena[1 << 22];
 static size_t arena_used;
 
 static void *acquire(void *source_data, size_t size, size_t alignment)
@@ -124,8 +122,9 @@ static void begin(unsigned protections, bool has_constructor, size_t count, size
 {
     static const struct cork_mempool_source source = {acquire, release};
 
+    arena_used = 0;
     CHECK(cork_mempool_init_with(&mp, OPTIONS(.name = NAME, .element_size = SIZE,
-                                              .protections = protections, .seed = SEED,
+                                              .protections = protections, .seed = 7,
                                               .source = &source, .source_data = arena,
                                               .init_object = has_constructor ? construct : NULL,
                                               .done_object = has_constructor ? destruct : NULL,
@@ -155,20 +154,12 @@ static void visit(void *user_data, void *object)
     }
 }
 
-/* What combines with a source and a constructor. */
-static const unsigned combining[] = {
-    0,
-    CORK_MEMPOOL_CANARY,
-    CORK_MEMPOOL_SEAL | CORK_MEMPOOL_QUARANTINE,
-    CORK_MEMPOOL_SHUFFLE | CORK_MEMPOOL_CALLSITES,
-};
-
 static struct cork_mempool_violation busy = {
     .kind = CORK_MEMPOOL_BUSY,
     .pool = &mp,
     .pool_name = NAME,
     .slot = CORK_MEMPOOL_NO_SLOT,
-    .seed = SEED,
+    .seed = 7,
 };
 
 /* Places for calls, and how a pool comes there: with how many of count objects still live. */
@@ -214,9 +205,13 @@ static void call_is_refused(const struct way *way, unsigned protections, bool ha
 
 TEST(every_call_of_a_pool_during_another_of_it_is_refused_but_a_visitors_new_and_free)
 {
-    for (size_t i = 0; i < COUNT_OF(ways) * COUNT_OF(combining) * 2; i++) {
-        const struct way *way = &ways[i / 2 / COUNT_OF(combining)];
-        const unsigned protections = combining[i / 2 % COUNT_OF(combining)];
+    static const unsigned sets[] = {0, CORK_MEMPOOL_CANARY,
+                                    CORK_MEMPOOL_SEAL | CORK_MEMPOOL_QUARANTINE,
+                                    CORK_MEMPOOL_SHUFFLE | CORK_MEMPOOL_CALLSITES};
+
+    for (size_t i = 0; i < COUNT_OF(ways) * COUNT_OF(sets) * 2; i++) {
+        const struct way *way = &ways[i / 2 / COUNT_OF(sets)];
+        const unsigned protections = sets[i / 2 % COUNT_OF(sets)];
         const bool has_constructor = i % 2 != 0;
 
         if (!has_constructor && (way->place == CONSTRUCTOR || way->place == DESTRUCTOR)) {
@@ -281,7 +276,7 @@ TEST(a_signal_handler_that_enters_a_pool_with_protections_during_a_call_is_refus
     busy.element_size = (size_t)1 << 21;
     busy.is_seeded = true;
     CHECK(cork_mempool_init_with(&mp, OPTIONS(.name = NAME, .element_size = busy.element_size,
-                                              .protections = CORK_MEMPOOL_WIPE, .seed = SEED)));
+                                              .protections = CORK_MEMPOOL_WIPE, .seed = 7)));
     CHECK_ABORTS(report_of(&busy), use_until_interrupted());
     cork_mempool_done(&mp);
 }
