@@ -221,15 +221,13 @@ TEST(check_sees_damage_to_the_quarantine)
 
 TEST(check_sees_damage_to_guards)
 {
-    uint64_t *held;
-    size_t guard;
-
     begin(CORK_MEMPOOL_GUARD, 0);
     CHECK_SEES(geometry->block_slots, geometry->block_pitch);
     CHECK_SEES(geometry->block_pitch, geometry->block_pitch + 1);
-    guard = geometry->block_slots;
+    const size_t guard = geometry->block_slots;
+
     take(guard + 1);
-    held = &pool.oldest->held[guard / 64];
+    uint64_t *const held = &pool.oldest->held[guard / 64];
     CHECK((*held >> guard % 64 & 1) != 0);
     CHECK_SEES(*held, *held & ~((uint64_t)1 << guard % 64));
     CHECK_SEES(geometry->block_slots, geometry->block_slots - 1);
@@ -296,18 +294,16 @@ TEST(check_sees_damage_to_the_stack)
     finish();
 }
 
-/* Behind the stack is what a pool with a buffer does not use; there stands a further entry, a right
- * one. */
+/* A further entry, a right one, stands where a pool with a buffer uses nothing behind the stack. */
 TEST(check_sees_that_the_stack_has_more_entries_than_it_has_room_for)
 {
-    uint32_t entry;
-
     begin_in_a_buffer(900);
     for (size_t i = 899; i >= 600; i--) {
         cork_mempool_free(&pool, objects[i]);
     }
     CHECK_EQUAL(lent->stack_count, 64);
-    entry = entry_of(first, objects[600]);
+    const uint32_t entry = entry_of(first, objects[600]);
+
     CHECK(first->groups[entry / 2 / 64].next != NULL);
     CHECK_SEES_FORGERY(memcpy(&pool.first_region, &entry, sizeof(entry)); lent->stack_count = 65);
     finish();
@@ -316,13 +312,12 @@ TEST(check_sees_that_the_stack_has_more_entries_than_it_has_room_for)
 /* In pools with hooks new and free find nothing by themselves. */
 TEST(check_sees_that_something_is_lent_where_hooks_forbid_it)
 {
-    uint32_t entry;
-
     begin(CORK_MEMPOOL_SEAL, 2);
     take(3);
     cork_mempool_free(&pool, objects[object_count - 1]);
     cork_mempool_free(&pool, objects[0]);
-    entry = entry_of(second, objects[object_count - 1]);
+    const uint32_t entry = entry_of(second, objects[object_count - 1]);
+
     CHECK(lent->owner == NULL && cursor->bits != 0 && cursor->region == second);
     CHECK((cursor->bits >> entry / 2 % 64 & 1) == 0);
     CHECK_SEES(lent->kept, objects[1]);

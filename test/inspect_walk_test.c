@@ -139,8 +139,7 @@ static void expect_cleared(void)
     give_objects(&mp, objects, OBJECT_COUNT);
 }
 
-/* Regions of the heap and the system; and of a source, at rising, falling and scattered addresses.
- */
+/* Of the heap and the system; of a source, at rising, falling and scattered addresses. */
 static const size_t steps[] = {0, 1, GRANT_COUNT - 1, 389};
 
 /* At last some objects are alone in their group, or region. */
