@@ -220,6 +220,9 @@ static void regions_are_trimmed(size_t kept)
 
         CHECK_FREE_REFUSED(&mp, CORK_MEMPOOL_INTERIOR_POINTER, object + 1, i);
     }
+    /* The active group may be gone. */
+    cork_mempool_free(&mp, objects[--live_count]);
+    CHECK(cork_mempool_check(&mp));
     take_objects(&mp, objects + live_count, OBJECT_COUNT - live_count);
     give_objects(&mp, objects + live_count, OBJECT_COUNT - live_count);
     give_objects(&mp, objects, live_count);

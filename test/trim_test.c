@@ -166,7 +166,7 @@ TEST(trim_gives_back_all_but_the_memory_of_live_objects_and_leaves_a_pool_that_s
         test_row("case %zu, protections %#x", number, protections);
         begin(0, cases[number].lacks,
               OPTIONS(.element_size = cases[number].element_size, .block_size = page_size(),
-                      .protections = protections));
+                      .max_objects = 2 * cases[number].count, .protections = protections));
         CHECK_EQUAL(cork_mempool_trim(&mp), 0);
         /* With one object that stays for a while, it grows and shrinks as busy programs have it. */
         const size_t round_count = step == 3000 ? 16 : cases[number].lacks == 0 ? 3 : 1;
