@@ -2,23 +2,28 @@
 
 /*
  * Regions, and what a pool's memory consists of to the page: how much is reserved, how much of that
- * may be touched, and what becomes of it.
+ * may be touched, and what becomes of it; and guards between blocks, whatever the sizes and the
+ * alignment. What a program sees of these is hooks_test.c's.
  */
 
-#define _DEFAULT_SOURCE /* close */
+#define _DEFAULT_SOURCE /* close, madvise, syscall */
 
+#include <errno.h>
 #include <malloc.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "test/support/memory.h"
+#include "test/support/refusals.h"
 #if TEST_UNDER_ASAN
 #include <sanitizer/asan_interface.h>
 #endif
 
-static void *objects[20000];
+static void *objects[200000]; /* six blocks of a page of 64 KiB, of the smallest objects, fit in */
 
 static size_t in_units(size_t size, size_t unit)
 {
@@ -44,85 +49,96 @@ static size_t tables_size(const struct cork_mempool_region *region, size_t slot_
 /* Says how much of a reserved region may be touched, which is its tables, if these are not of the
  * heap, and behind a guard its slots: without guards between them, whole pages, as full as they can
  * be. */
-static size_t measure_reserved(const struct cork_mempool *mp,
+static size_t measure_reserved(const struct cork_mempool_geometry *geometry,
                                const struct cork_mempool_region *region)
 {
-    const struct cork_mempool_geometry *geometry = &mp->geometry;
-    const char *const end = (char *)region->memory + region->memory_size;
+    const size_t page = page_size();
+    const char *const start = region->memory;
+    const char *const end = start + region->memory_size;
     const char *const first = region->base - geometry->redzone_size;
-    const char *const slots = first - (uintptr_t)first % page_size();
-    const bool is_apart = has_heap_tables(region);
-    const size_t tables = is_apart
-                              ? tables_size(region, region->reserved_count, _Alignof(max_align_t))
-                              : tables_size(region, region->committed_count, page_size());
+    const char *const slots = first - (uintptr_t)first % page;
+    const size_t tables =
+        has_heap_tables(region) ? 0 : tables_size(region, region->committed_count, page);
     const size_t used = usable_size(slots, end);
 
-    CHECK_EQUAL(usable_size(region->memory, slots), is_apart ? 0 : tables);
-    CHECK(!is_apart || malloc_usable_size((void *)(uintptr_t)region) >= tables);
-    CHECK_EQUAL(usable_size(slots - page_size(), slots), 0);
-    CHECK_EQUAL(usable_size(region->memory, (char *)region->memory + page_size()), 0);
-    CHECK_EQUAL(usable_size(end - page_size(), end), 0);
+    CHECK_EQUAL(usable_size(start, slots), tables);
+    CHECK_EQUAL(usable_size(start, start + page), 0);
+    CHECK_EQUAL(usable_size(slots - page, slots), 0);
+    CHECK_EQUAL(usable_size(end - page, end), 0);
     if (geometry->block_pitch == 0) {
         const size_t needed =
             (size_t)(region->base - slots) + region->committed_count * geometry->stride;
 
-        CHECK_EQUAL(used, in_units(needed, page_size()));
+        CHECK_EQUAL(used, in_units(needed, page));
         CHECK(region->committed_count == region->reserved_count ||
               used - needed < geometry->stride);
     }
     return tables + used;
 }
 
-/* Says how large the pieces of the heap are that a region consists of. */
-static size_t measure_heap(const struct cork_mempool *mp, const struct cork_mempool_region *region)
+static size_t measure_heap(const struct cork_mempool_geometry *geometry,
+                           const struct cork_mempool_region *region)
 {
-    const struct cork_mempool_geometry *geometry = &mp->geometry;
     const char *const start = region->memory;
-    const bool is_first = region == &mp->first_region;
-    const size_t tables =
-        is_first ? 0 : tables_size(region, region->reserved_count, _Alignof(max_align_t));
 
     CHECK_EQUAL(region->committed_count, region->reserved_count);
     CHECK(region->base >= start + geometry->redzone_size + 16);
     CHECK(region->base + region->reserved_count * geometry->stride <= start + region->memory_size);
     CHECK(malloc_usable_size(region->memory) >= region->memory_size);
-    CHECK(is_first || malloc_usable_size((void *)(uintptr_t)region) >= tables);
-    return region->memory_size + tables;
+    return region->memory_size;
 }
 
-/* Takes objects, and says how many regions they are in. */
-static size_t compare_memory(size_t element_size, unsigned protection, size_t count, int lacks)
+/* Says how large a piece of the heap a region's tables are, if they are one. */
+static size_t measure_heap_tables(const struct cork_mempool *mp,
+                                  const struct cork_mempool_region *region)
+{
+    const size_t size = tables_size(region, region->reserved_count, _Alignof(max_align_t));
+
+    if (region == &mp->first_region || (is_reserved(region) && !has_heap_tables(region))) {
+        return 0;
+    }
+    CHECK(malloc_usable_size((void *)(uintptr_t)region) >= size);
+    return size;
+}
+
+/* Takes objects, and says how many regions they are in. No access may be outside of its region. */
+static size_t compare_memory(struct cork_mempool_options options, size_t count, int lacks)
 {
     size_t memory_size = 0, reserved_size = 0, region_count = 0;
     struct cork_mempool mp;
 
-    INIT(&mp, .element_size = element_size, .protections = protection);
+    test_row("element size %zu, alignment %zu, block size %zu, protections %#x, without %d",
+             options.element_size, options.alignment, options.block_size, options.protections,
+             lacks);
+    CHECK(cork_mempool_init_with(&mp, &options));
     requests_start_lacking(lacks);
     take_objects(&mp, objects, count);
     CHECK(lacks == NO_HEAP || requests.refused_count == 0);
     CHECK_EQUAL(requests.stray_count, 0);
+    const struct cork_mempool_stats stats = stats_of(&mp);
+    /* An emulator tells of mappings otherwise. */
+    if (TEST_UNDER_QEMU) {
+        finish(&mp, objects, count);
+        return stats.region_count;
+    }
     for (const struct cork_mempool_region *region = mp.newest; region != NULL;
          region = region->older) {
         const bool is_heap = !is_reserved(region);
-        const size_t size = is_heap ? measure_heap(&mp, region) : measure_reserved(&mp, region);
+        const size_t tables = measure_heap_tables(&mp, region);
 
-        CHECK(!is_heap || (lacks != NO_HEAP && (protection & CORK_MEMPOOL_GUARD) == 0));
-        memory_size += size;
-        reserved_size += is_heap ? size : region->memory_size;
-        if (has_heap_tables(region)) {
-            reserved_size += tables_size(region, region->reserved_count, _Alignof(max_align_t));
-        }
+        CHECK(!is_heap || (lacks != NO_HEAP && mp.geometry.block_pitch == 0));
+        memory_size += tables + (is_heap ? measure_heap : measure_reserved)(&mp.geometry, region);
+        reserved_size += tables + region->memory_size;
         region_count++;
     }
-    memory_size -= requests.guard_size;
-    CHECK_EQUAL(stats_of(&mp).memory_size, memory_size);
-    CHECK_EQUAL(stats_of(&mp).reserved_size, reserved_size);
-    CHECK_EQUAL(stats_of(&mp).region_count, region_count);
+    CHECK_EQUAL(stats.memory_size, memory_size - requests.guard_size);
+    CHECK_EQUAL(stats.reserved_size, reserved_size);
+    CHECK_EQUAL(stats.region_count, region_count);
     give_objects(&mp, objects, count);
 
     const size_t trimmed_size = cork_mempool_trim(&mp);
 
-    CHECK(trimmed_size <= memory_size && trimmed_size >= count * element_size);
+    CHECK(trimmed_size <= stats.memory_size && trimmed_size >= count * options.element_size);
     CHECK_EQUAL(stats_of(&mp).reserved_size, 0);
     requests_finish();
     cork_mempool_done(&mp);
@@ -131,72 +147,40 @@ static size_t compare_memory(size_t element_size, unsigned protection, size_t co
 
 TEST(stats_count_exactly_what_may_be_read_and_written_also_where_address_space_is_scarce)
 {
-    static const struct {
-        size_t element_size, count;
-    } cases[] = {{1, 4200}, {16, 300}, {100, 300}, {5000, 10}};
+    static const size_t cases[][2] = {{1, 4200}, {16, 300}, {100, 300}, {5000, 10}};
     static const int lacks[] = {0, NO_HEAP, NO_GUARDS};
 
-    if (TEST_UNDER_QEMU) {
-        test_skip("the emulator tells of mappings otherwise");
-    }
     for (size_t scarce = 0; scarce < 2; scarce++) {
-        if (scarce) {
-            make_regions_small();
-            CHECK(compare_memory(1000, 0, 20000, NO_HEAP) > 2);
-        }
         for (size_t i = 0; i < PROTECTIONS_COUNT * COUNT_OF(cases) * 3; i++) {
-            const size_t number = i / 3 % COUNT_OF(cases);
+            const size_t *const numbers = cases[i / 3 % COUNT_OF(cases)];
 
-            compare_memory(cases[number].element_size, all_protections[i / 3 / COUNT_OF(cases)],
-                           cases[number].count, lacks[i % 3]);
+            compare_memory(*OPTIONS(.element_size = numbers[0],
+                                    .protections = all_protections[i / 3 / COUNT_OF(cases)]),
+                           numbers[1], lacks[i % 3]);
         }
-        CHECK(compare_memory(100, 0, 20000, 0) > 4);
+        CHECK(compare_memory(*OPTIONS(.element_size = 100), 20000, 0) > 4);
+        make_regions_small();
     }
-}
-
-/* The heap aligns as malloc does; the pool, as was asked for. */
-TEST(objects_on_the_heap_are_aligned_wherever_its_pieces_begin)
-{
-    for (size_t alignment = 1; alignment <= 65536; alignment *= 2) {
-        for (unsigned protection = 0; protection <= CORK_MEMPOOL_CANARY; protection++) {
-            void *pieces[20];
-
-            for (size_t i = 0; i < COUNT_OF(pieces); i++) {
-                struct cork_mempool mp;
-
-                INIT(&mp, .element_size = 3, .alignment = alignment, .protections = protection);
-                requests_start();
-                exercise(&mp, 10);
-                requests_finish();
-                CHECK_EQUAL(requests.system_count, 0);
-                pieces[i] = malloc(16 * (i % 3 + 1)); /* moves the next one */
-            }
-            for (size_t i = 0; i < COUNT_OF(pieces); i++) {
-                free(pieces[i]);
-            }
+    CHECK(compare_memory(*OPTIONS(.element_size = 1000), 20000, NO_HEAP) > 2);
+    /* What is left at the end of a region is no block with its guard, and is left over. */
+    CHECK(compare_memory(*OPTIONS(.element_size = 350, .protections = CORK_MEMPOOL_GUARD), 20000,
+                         0) > 2);
+    for (size_t alignment = 4096; alignment <= 65536; alignment *= 2) {
+        for (unsigned set = 0; set <= CORK_MEMPOOL_CANARY; set++) {
+            compare_memory(*OPTIONS(.element_size = 40, .alignment = alignment, .protections = set),
+                           30, NO_HEAP);
         }
     }
-}
-
-/* AddressSanitizer knows that nobody may read them. */
-__attribute__((no_sanitize("address"))) static bool are_zero(const char *bytes, size_t size)
-{
-    bool are_zero = true;
-
-    for (size_t i = 0; i < size; i++) {
-        are_zero = are_zero && ((const volatile char *)bytes)[i] == 0;
+    /* Some of these end a few bytes behind a page, and all are more than a small region is. */
+    for (size_t slot_count = 64; slot_count < 128; slot_count++) {
+        compare_memory(
+            *OPTIONS(.element_size = 1041, .alignment = 1, .block_size = slot_count * (1041 + 23)),
+            2 * slot_count, NO_HEAP);
     }
-    return are_zero;
 }
 
-/* What the C library says of it is its own affair. */
-static void free_by_the_heap(void *memory)
-{
-    close(STDERR_FILENO);
-    free(memory);
-}
-
-/* There the C library looks for its mark of a piece, so that its free() refuses a pool's object. */
+/* There the C library looks for its mark of a piece, so that its free() refuses a pool's object;
+ * what it says then is its own affair. Others may look elsewhere. */
 TEST(zeros_before_the_first_slot_of_a_piece_keep_free_of_the_c_library_from_taking_it)
 {
     static const size_t alignments[] = {16, 64, 1024};
@@ -218,11 +202,12 @@ TEST(zeros_before_the_first_slot_of_a_piece_keep_free_of_the_c_library_from_taki
                 char *dirty = malloc(region->memory_size);
 
                 CHECK_POINTER(region->base, objects[first]);
-                CHECK(are_zero(region->base - 16, 16));
+                for (size_t j = 1; j <= 16; j++) {
+                    CHECK_EQUAL(peek(region->base - j), 0);
+                }
 #if defined(__GLIBC__)
-                /* Others may look for their marks elsewhere. */
                 if (!UNDER_SANITIZER) {
-                    CHECK_ABORTS("", free_by_the_heap(objects[first]));
+                    CHECK_ABORTS("", (close(STDERR_FILENO), free(objects[first])));
                 }
 #endif
                 memset(dirty, 0xff, region->memory_size);
@@ -236,35 +221,150 @@ TEST(zeros_before_the_first_slot_of_a_piece_keep_free_of_the_c_library_from_taki
     }
 }
 
-/* Uses pools of reserved regions that are small: no access may be outside of its region. */
-static void fill_small_regions(size_t element_size, size_t alignment, size_t block_size,
-                               unsigned protections, size_t count)
+/* Asks the kernel, which no tool hears. */
+static bool is_accessible(const char *address)
+{
+    static int pipes[2];
+
+    if (pipes[1] == 0) {
+        CHECK_EQUAL(pipe(pipes), 0);
+    }
+    if (syscall(SYS_write, pipes[1], address, 1) == 1) {
+        return read(pipes[0], &(char){0}, 1) == 1;
+    }
+    CHECK_EQUAL(errno, EFAULT);
+    return false;
+}
+
+/* From where a block ends, behind its last slot, to where the next one begins: first a guard, which
+ * is as large as the alignment where that is more than a page; then what the next block's pages
+ * have before its first slot. How much that is, is geometry16_test.c's. */
+static void look_between(const struct cork_mempool *mp, const char *end, const char *next)
+{
+    const size_t alignment = mp->geometry.alignment;
+    const char *const guard_end = end + (alignment > page_size() ? alignment : page_size());
+
+    CHECK_EQUAL((uintptr_t)end % page_size(), 0);
+    CHECK(is_accessible(end - 1));
+    for (const char *address = end; address < next; address += page_size()) {
+        CHECK_EQUAL(is_accessible(address), address >= guard_end);
+    }
+    CHECK_EQUAL(is_accessible(next - 1), next > guard_end);
+    CHECK(is_accessible(next));
+}
+
+/* Looks at the guards between objects that were issued in order, and counts them; regions may lie
+ * side by side too, but not just so far apart. */
+static size_t count_guards(const struct cork_mempool *mp, size_t count)
+{
+    const struct cork_mempool_geometry *geometry = &mp->geometry;
+    const size_t gap = (geometry->block_pitch - geometry->block_slots) * geometry->stride;
+    size_t guard_count = 0;
+
+    for (size_t i = 1; i < count; i++) {
+        const char *const end = (char *)objects[i - 1] + geometry->stride;
+
+        if ((uintptr_t)objects[i] - (uintptr_t)end == gap) {
+            look_between(mp, end, objects[i]);
+            guard_count++;
+        }
+    }
+    return guard_count;
+}
+
+/* Takes objects; there is a guard between any two blocks that are not in different regions. */
+static void take_guarded(struct cork_mempool *mp, size_t count)
+{
+    take_objects(mp, objects, count);
+    CHECK(is_reserved(mp->oldest) && requests.heap_count <= stats_of(mp).region_count);
+
+    const size_t guard_count = count_guards(mp, count);
+    CHECK(guard_count > 0);
+    CHECK(guard_count + stats_of(mp).region_count > (count - 1) / mp->geometry.block_slots);
+}
+
+static unsigned with_canaries(size_t i)
+{
+    return i % 2 == 0 ? CORK_MEMPOOL_GUARD : CORK_MEMPOOL_GUARD | CORK_MEMPOOL_CANARY;
+}
+
+/* Takes enough blocks for two of them to be committed at once, with a guard between them. lacks:
+ * nothing, where the system makes guards; or what lets the pool make them by mappings. */
+static void expect_guarded_blocks(size_t element_size, size_t alignment, size_t number, int lacks)
 {
     struct cork_mempool mp;
 
-    INIT(&mp, .element_size = element_size, .alignment = alignment, .block_size = block_size,
-         .protections = protections);
-    requests_start_lacking(NO_HEAP);
-    take_objects(&mp, objects, count);
-    CHECK(requests.mapped_size > 0);
-    CHECK_EQUAL(requests.heap_count, 0);
+    INIT(&mp, .element_size = element_size, .alignment = alignment,
+         .protections = with_canaries(number));
+    const size_t count = 6 * mp.geometry.block_slots + 1;
+    CHECK(count <= COUNT_OF(objects));
+    requests_start_lacking(lacks);
+    take_guarded(&mp, count);
     CHECK_EQUAL(requests.stray_count, 0);
     finish(&mp, objects, count);
 }
 
-TEST(objects_stay_inside_small_regions_whatever_their_alignment_and_blocks)
+TEST(blocks_end_where_their_guards_begin_whatever_the_size_and_the_alignment)
 {
-    const size_t size = 1041;
-
-    make_regions_small();
-    for (size_t alignment = 4096; alignment <= 65536; alignment *= 2) {
-        for (unsigned protection = 0; protection <= CORK_MEMPOOL_CANARY; protection++) {
-            fill_small_regions(40, alignment, 0, protection, 30);
+    for (size_t size = 16; size <= 5000; size++) {
+        expect_guarded_blocks(size, 0, size, 0);
+    }
+    for (size_t size = 1; size <= 5000; size += 7) {
+        expect_guarded_blocks(size, 0, size, NO_GUARDS);
+        expect_guarded_blocks(size, 1, size, NO_EFFECT);
+    }
+    for (size_t alignment = page_size() / 2; alignment <= 16 * page_size(); alignment *= 2) {
+        for (size_t i = 0; i < 2; i++) {
+            expect_guarded_blocks(64, alignment, i, 0);
+            expect_guarded_blocks(alignment + 1, alignment, i, NO_GUARDS);
         }
     }
-    /* Some of these end a few bytes behind a page, and all are more than a small region is. */
-    for (size_t slot_count = 64; slot_count < 128; slot_count++) {
-        fill_small_regions(size, 1, slot_count * (size + 23), 0, 2 * slot_count);
+}
+
+/* A region has room for one block and its guard alone then. */
+TEST(guarded_blocks_larger_than_a_small_region_are_guarded)
+{
+    const size_t scale = page_size() / 4096;
+    struct cork_mempool mp;
+
+    INIT(&mp, .element_size = 30000 * scale, .block_size = 120064 * scale,
+         .protections = CORK_MEMPOOL_GUARD);
+    requests_start();
+    take_objects(&mp, objects, 1);
+    CHECK(is_reserved(mp.newest));
+    CHECK_EQUAL(mp.newest->reserved_count, mp.geometry.block_pitch);
+    CHECK(stats_of(&mp).block_size > 120064 * scale - stats_of(&mp).slot_size);
+    finish(&mp, objects, 1);
+}
+
+TEST(guards_between_blocks_are_inaccessible_before_and_after_trim)
+{
+    static const int lacks[] = {0, NO_GUARDS, NO_EFFECT};
+    static _Alignas(1 << 16) char page[1 << 16];
+    /* Who looks for leaks would fault at them; and emulators only say that they make them. */
+    const bool are_to_be_had =
+        !TEST_UNDER_ASAN && madvise(page, page_size(), ADVICE_GUARD) == 0 && !is_accessible(page);
+
+    for (size_t i = 0; i < 2 * COUNT_OF(lacks); i++) {
+        struct cork_mempool mp;
+
+        INIT(&mp, .element_size = page_size() / 64, .protections = with_canaries(i / 3));
+        requests_start_lacking(lacks[i % 3]);
+        take_guarded(&mp, 5000);
+        CHECK_EQUAL(requests.stray_count, 0);
+        /* A commit for each block, or for twice as many each time. */
+        CHECK_EQUAL(requests.system_count < 5000 / mp.geometry.block_slots,
+                    requests.guard_size > 0);
+        CHECK_EQUAL(requests.guard_size > 0, requests.lacks == 0 && are_to_be_had);
+        free_objects(&mp, objects, 1, 4999);
+        cork_mempool_trim(&mp);
+        CHECK(count_guards(&mp, mp.geometry.block_slots + 1) <= 1);
+        cork_mempool_free(&mp, objects[0]);
+        cork_mempool_free(&mp, objects[4999]);
+        cork_mempool_trim(&mp);
+        CHECK_EQUAL(requests.mapped_size, 0);
+        take_guarded(&mp, 5000);
+        finish(&mp, objects, 5000);
     }
 }
 
@@ -290,12 +390,11 @@ static void expect_marks(const struct cork_mempool *mp)
     }
 }
 
-/* On a page for itself, with what is not the pool's before and behind. */
-static struct {
-    _Alignas(4096) char before[512];
-    char buffer[2048];
-    char behind[1536];
-} arena;
+/* On a page for itself a buffer, with what is not the pool's before and behind. */
+#define BUFFER_SIZE 2048
+
+static _Alignas(4096) char arena[4096];
+static char *const buffer = arena + 512;
 
 enum kind { OF_HEAP, OF_SYSTEM, OF_SOURCE, OF_BUFFER, KIND_COUNT };
 
@@ -331,12 +430,12 @@ TEST(memory_of_every_kind_is_marked_until_it_is_given_back_and_nothing_else_is)
     static const unsigned protections[] = {0, CORK_MEMPOOL_CANARY, CORK_MEMPOOL_SEAL};
     static const size_t sizes[][2] = {{16, 32}, {24, 8}, {1100008, 0}}; /* and alignments */
 
-    ASAN_POISON_MEMORY_REGION(arena.before, sizeof(arena.before));
-    ASAN_POISON_MEMORY_REGION(arena.behind, sizeof(arena.behind));
+    ASAN_POISON_MEMORY_REGION(arena, 512);
+    ASAN_POISON_MEMORY_REGION(buffer + BUFFER_SIZE, sizeof(arena) - 512 - BUFFER_SIZE);
     for (size_t i = 0; i < COUNT_OF(sizes) * 3 * KIND_COUNT; i++) {
         const size_t *const size = sizes[i / 3 / KIND_COUNT];
         const enum kind kind = (enum kind)(i % KIND_COUNT);
-        const bool is_large = size[0] > sizeof(arena.buffer);
+        const bool is_large = size[0] > BUFFER_SIZE;
         struct cork_mempool mp;
 
         /* Of objects this large, no piece of the heap has one. */
@@ -346,16 +445,12 @@ TEST(memory_of_every_kind_is_marked_until_it_is_given_back_and_nothing_else_is)
         INIT(&mp, .element_size = size[0], .alignment = size[1],
              .protections = protections[i / KIND_COUNT % 3],
              .source = kind == OF_SOURCE ? &plain_source : NULL,
-             .buffer = kind == OF_BUFFER ? arena.buffer : NULL,
-             .buffer_size = kind == OF_BUFFER ? sizeof(arena.buffer) : 0);
+             .buffer = kind == OF_BUFFER ? buffer : NULL,
+             .buffer_size = kind == OF_BUFFER ? BUFFER_SIZE : 0);
         expect_marks_until_done(&mp, kind, is_large || kind == OF_BUFFER ? 10 : 600);
-        for (size_t j = 0; j < sizeof(arena.before); j++) {
-            CHECK(__asan_address_is_poisoned(&arena.before[j]));
-        }
-        for (size_t j = 0; j < sizeof(arena.behind); j++) {
-            CHECK(__asan_address_is_poisoned(&arena.behind[j]));
+        for (size_t j = 0; j < sizeof(arena); j += j == 511 ? BUFFER_SIZE + 1 : 1) {
+            CHECK(__asan_address_is_poisoned(&arena[j]));
         }
     }
-    ASAN_UNPOISON_MEMORY_REGION(&arena, sizeof(arena));
 }
 #endif
