@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * The sentences of the public headers, one by one. Sizes at their edges are in geometry_test.c,
- * what is refused in refusal_test.c, memory that cannot be had in grow_refusal_test.c.
+ * The sentences of the public headers, one by one. What is refused is in refusal_test.c, memory
+ * that cannot be had in grow_refusal_test.c.
  */
 
 #define _DEFAULT_SOURCE 1 /* setenv */
@@ -16,8 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "test/support/harness.h"
-#include "test/support/pools.h"
+#include "test/support/memory.h"
 
 struct node {
     struct node *next;
@@ -38,8 +37,11 @@ struct page {
 
 typedef void callback(int);
 
-/* The figures of a pool that has just been initialized and has no memory yet; finalizes it. */
-static void has_sizes(struct cork_mempool *mp, size_t element_size, size_t alignment,
+static void *objects[120000];
+
+/* The figures of a pool that has just been initialized and has no memory yet; moves it, which may
+ * be done until the first new, and finalizes it. */
+static void has_sizes(struct cork_mempool *initialized, size_t element_size, size_t alignment,
                       size_t slot_size, size_t block_size)
 {
     const struct cork_mempool_stats expected = {
@@ -49,45 +51,168 @@ static void has_sizes(struct cork_mempool *mp, size_t element_size, size_t align
         .slot_size = slot_size,
         .block_size = block_size < slot_size ? slot_size : block_size / slot_size * slot_size,
     };
-    const struct cork_mempool_stats stats = stats_of(mp);
+    const struct cork_mempool_stats stats = stats_of(initialized);
+    struct cork_mempool moved = *initialized;
+    const size_t count = element_size == 1 ? 20000 : element_size > 100000 ? 5 : 200;
 
     CHECK(same_stats(&stats, &expected));
-    CHECK(cork_mempool_check(mp));
-    exercise(mp, 200);
+    CHECK(cork_mempool_check(initialized));
+    memset(initialized, 0xff, sizeof(*initialized));
+    take_objects(&moved, objects, count);
+    /* The first region has a block, or as much of it as is 64 objects and 64 KiB. */
+    CHECK(block_size < 2 * slot_size || 2 * slot_size > 65536 ||
+          (uintptr_t)objects[1] - (uintptr_t)objects[0] == slot_size);
+    finish(&moved, objects, count);
 }
 
-static void has_needed_sizes(struct cork_mempool *mp, size_t element_size, size_t block_size)
+/* In pools that are initialized where there are any bytes, or a finalized pool. */
+static void expect_sizes(size_t element_size, size_t block_size)
 {
-    has_sizes(mp, element_size, alignment_needed(element_size), slot_needed(element_size),
-              block_size);
+    static struct cork_mempool mp;
+    const size_t size = element_size == 0 ? 1 : element_size;
+    const size_t alignment = alignment_needed(size);
+
+    test_row("element size %zu, block size %zu", element_size, block_size);
+    memset(&mp, (int)(element_size % 2 * 0xff), sizeof(mp));
+    cork_mempool_init_size_ex(&mp, element_size, block_size);
+    has_sizes(&mp, size, alignment, slot_needed(size), block_size);
+    INIT(&mp, .element_size = element_size, .block_size = block_size);
+    has_sizes(&mp, size, alignment, slot_needed(size), block_size == 0 ? 4096 : block_size);
+    cork_mempool_init_size(&mp, element_size);
+    has_sizes(&mp, size, alignment, slot_needed(size), 4096);
 }
 
-TEST(a_pool_of_a_size_has_default_blocks_or_those_that_were_asked_for)
+TEST(elements_are_aligned_as_malloc_would_and_blocks_hold_as_many_as_fit_but_one_at_least)
 {
-    struct cork_mempool mp;
+    static const size_t larger[] = {599,   1000,  4095,   4096,    4097,    5000,
+                                    8191,  8192,  8193,   12288,   16384,   65535,
+                                    65536, 65537, 131072, 1048575, 1048576, 1048577};
 
     CHECK_EQUAL(CORK_MEMPOOL_DEFAULT_BLOCK_SIZE, 4096);
-    cork_mempool_init_size(&mp, 48);
-    has_needed_sizes(&mp, 48, 4096);
-    cork_mempool_init_size_ex(&mp, 12, 1000);
-    has_needed_sizes(&mp, 12, 1000);
+    for (size_t i = 0; i <= 300 + COUNT_OF(larger); i++) {
+        const size_t size = i <= 300 ? i : larger[i - 301];
+        const size_t slot_size = slot_needed(size == 0 ? 1 : size);
+        const size_t block_sizes[] = {0,
+                                      64,
+                                      1000,
+                                      4096,
+                                      9999,
+                                      65536,
+                                      1 << 20,
+                                      slot_size - 1,
+                                      slot_size,
+                                      4 * slot_size - 1,
+                                      4 * slot_size};
+
+        for (size_t j = 0; j < COUNT_OF(block_sizes); j++) {
+            expect_sizes(size, block_sizes[j]);
+        }
+    }
 }
 
-TEST(a_pool_is_initialized_a_thousand_times_with_other_sizes_whatever_was_there)
+TEST(slots_are_no_larger_than_elements_and_their_alignment_need)
 {
-    uint64_t random = test_seed();
+    static const size_t sizes[][2] = {{1, 1},   {16, 16}, {20, 32},     {24, 32},
+                                      {33, 48}, {64, 64}, {4096, 4096}, {4097, 4112}};
+
+    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+        struct cork_mempool mp;
+
+        cork_mempool_init_size(&mp, sizes[i][0]);
+        CHECK(TEST_UNDER_ASAN || alignof(max_align_t) != 16 ||
+              stats_of(&mp).slot_size == sizes[i][1]);
+    }
+}
+
+/* Sizes that no memory can hold; none of them may wrap into one that memory can. They are a little
+ * less than SIZE_MAX, about a half of it, and parts that narrow words have no room to multiply. */
+#define WIDE(size) (SIZE_MAX > UINT32_MAX ? (size) : SIZE_MAX)
+
+static const size_t huge[] = {SIZE_MAX,
+                              SIZE_MAX - 1,
+                              SIZE_MAX - 7,
+                              SIZE_MAX - 15,
+                              SIZE_MAX - 16,
+                              SIZE_MAX - 62,
+                              SIZE_MAX - 63,
+                              SIZE_MAX - 64,
+                              SIZE_MAX - 4094,
+                              SIZE_MAX - 4095,
+                              SIZE_MAX - 4096,
+                              SIZE_MAX - 8191,
+                              SIZE_MAX - 20000,
+                              SIZE_MAX / 2 + 17,
+                              SIZE_MAX / 2 + 2,
+                              SIZE_MAX / 2 + 1,
+                              SIZE_MAX / 2,
+                              SIZE_MAX / 2 - 1,
+                              SIZE_MAX / 2 - 14,
+                              SIZE_MAX / 2 - 15,
+                              SIZE_MAX / 2 - 16383,
+                              SIZE_MAX / 4 * 3,
+                              SIZE_MAX / 8 * 3,
+                              SIZE_MAX / 3,
+                              SIZE_MAX / 4 + 8192,
+                              WIDE(SIZE_MAX / 4),
+                              WIDE(SIZE_MAX / 4 - 16383),
+                              WIDE(SIZE_MAX / 8),
+                              WIDE(SIZE_MAX >> 10),
+                              WIDE(SIZE_MAX >> 16)};
+
+static void expect_no_object(size_t element_size, size_t block_size)
+{
     struct cork_mempool mp;
 
-    for (size_t i = 0; i < 1000; i++) {
-        const size_t element_size = (size_t)(test_random(&random) % 600);
-        const size_t block_size = (size_t)(test_random(&random) % 10000);
+    test_row("element size %zu, block size %zu", element_size, block_size);
+    cork_mempool_init_size_ex(&mp, element_size, block_size);
+    CHECK_EQUAL(stats_of(&mp).element_size, element_size);
+    expect_null(&mp);
+    CHECK_EQUAL(stats_of(&mp).region_count, 0);
+    if (element_size > SIZE_MAX / 2) {
+        CHECK_EQUAL(stats_of(&mp).slot_size, 0);
+        CHECK_EQUAL(stats_of(&mp).block_size, 0);
+    }
+    cork_mempool_done(&mp);
+}
 
-        /* A finalized pool, or bytes. */
-        if (i % 2 == 0) {
-            memset(&mp, (int)(i / 2 % 2 * 0xff), sizeof(mp));
+TEST(element_sizes_that_no_memory_can_hold_give_null)
+{
+    for (size_t i = 0; i < COUNT_OF(huge); i++) {
+        expect_no_object(huge[i], 0);
+        expect_no_object(huge[i], CORK_MEMPOOL_DEFAULT_BLOCK_SIZE);
+        for (size_t j = 0; j < COUNT_OF(huge); j++) {
+            expect_no_object(huge[i], huge[j]);
         }
+    }
+    /* Three of these and their alignment together are exactly as much as wraps to nothing. */
+    expect_no_object(SIZE_MAX / 4 + 1, SIZE_MAX);
+    expect_no_object(SIZE_MAX / 4 + 1, SIZE_MAX / 4 * 3 + 3);
+}
+
+/* A block that cannot be had is no reason to refuse objects that the heap has room for: some more
+ * than a MiB of them, or none that is larger than all of the first piece. */
+TEST(block_sizes_that_no_memory_can_hold_give_null_where_a_block_is_needed)
+{
+    static const size_t element_sizes[] = {0, 1, 3, 16, 48, 4096, 5000, 100000};
+
+    for (size_t i = 0; i < COUNT_OF(element_sizes) * COUNT_OF(huge); i++) {
+        const size_t element_size = element_sizes[i / COUNT_OF(huge)];
+        const size_t block_size = huge[i % COUNT_OF(huge)];
+        struct cork_mempool mp;
+
+        test_row("element size %zu, block size %zu", element_size, block_size);
         cork_mempool_init_size_ex(&mp, element_size, block_size);
-        has_needed_sizes(&mp, element_size == 0 ? 1 : element_size, block_size);
+        CHECK(stats_of(&mp).block_size <= block_size);
+        CHECK(stats_of(&mp).block_size > block_size - stats_of(&mp).slot_size);
+        if (element_size >= 16) {
+            const size_t count = take_until_null(&mp, objects, 0, COUNT_OF(objects));
+
+            CHECK(element_size > 65536 ? count == 0 : count > 1);
+            give_objects(&mp, objects, count);
+            CHECK_EQUAL(take_until_null(&mp, objects, 0, COUNT_OF(objects)), count);
+            give_objects(&mp, objects, count);
+        }
+        cork_mempool_done(&mp);
     }
 }
 
@@ -158,12 +283,12 @@ TEST(a_type_of_64_bytes_that_needs_8_takes_80_with_canaries)
 TEST(stats_agree_with_what_was_done_and_no_call_that_succeeds_changes_errno)
 {
     struct cork_mempool mp;
-    void *objects[5000];
+    const size_t count = 5000;
 
     /* Enough for the heap's memory and the system's, of which more is committed then. */
     errno = ODD_ERRNO;
     cork_mempool_init_size(&mp, 1000);
-    for (size_t i = 0; i < COUNT_OF(objects); i++) {
+    for (size_t i = 0; i < count; i++) {
         objects[i] = cork_mempool_new(&mp);
         CHECK_EQUAL(errno, ODD_ERRNO);
         const struct cork_mempool_stats stats = stats_of(&mp);
@@ -173,10 +298,10 @@ TEST(stats_agree_with_what_was_done_and_no_call_that_succeeds_changes_errno)
         CHECK(stats.reserved_size >= stats.memory_size);
     }
     CHECK(cork_mempool_check(&mp));
-    const size_t peak = COUNT_OF(objects) + stats_of(&mp).free_count;
-    for (size_t i = 0; i < COUNT_OF(objects); i++) {
+    const size_t peak = count + stats_of(&mp).free_count;
+    for (size_t i = 0; i < count; i++) {
         cork_mempool_free(&mp, objects[i]);
-        CHECK_EQUAL(stats_of(&mp).live_count, COUNT_OF(objects) - i - 1);
+        CHECK_EQUAL(stats_of(&mp).live_count, count - i - 1);
         CHECK_EQUAL(stats_of(&mp).free_count, peak - stats_of(&mp).live_count);
     }
     cork_mempool_free(&mp, NULL);
@@ -189,92 +314,16 @@ TEST(free_of_null_and_done_of_a_pool_without_objects_say_nothing)
     struct cork_mempool mp;
 
     cork_mempool_init_size(&mp, 32);
-    for (size_t i = 0; i < 2; i++) {
-        CHECK_PASSES(cork_mempool_free(&mp, NULL));
-        CHECK_PASSES(cork_mempool_done(&mp));
-        void *const object = cork_mempool_new(&mp);
-        const struct cork_mempool_stats before = stats_of(&mp);
-        cork_mempool_free(&mp, NULL);
-        const struct cork_mempool_stats after = stats_of(&mp);
-        CHECK(same_stats(&before, &after));
-        CHECK(cork_mempool_check(&mp));
-        cork_mempool_free(&mp, object);
-    }
-    cork_mempool_done(&mp);
-}
-
-TEST(freed_objects_are_issued_again_with_their_contents_before_memory_is_asked_for)
-{
-    struct cork_mempool mp;
-    void *objects[10000];
-    size_t count = 1000;
-
-    cork_mempool_init_size(&mp, 32);
-    take_objects(&mp, objects, count);
-    count += stats_of(&mp).free_count;
-    CHECK(count <= COUNT_OF(objects));
-    take_objects(&mp, objects + 1000, count - 1000);
+    CHECK_PASSES((cork_mempool_free(&mp, NULL), cork_mempool_done(&mp)));
+    void *const object = cork_mempool_new(&mp);
     const struct cork_mempool_stats before = stats_of(&mp);
-    for (size_t round = 1; round <= 10; round++) {
-        for (size_t i = 0; i < count; i += round) {
-            fill(objects[i], 32, i);
-            memcpy(objects[i], &i, sizeof(i));
-            cork_mempool_free(&mp, objects[i]);
-        }
-        for (size_t i = 0; i < count; i += round) {
-            char *object = cork_mempool_new(&mp);
-            size_t number;
-
-            memcpy(&number, object, sizeof(number));
-            CHECK(number < count && number % round == 0);
-            CHECK_POINTER(object, objects[number]);
-            CHECK(is_filled(object + sizeof(number), 32 - sizeof(number), number));
-            fill(object, 32, number);
-        }
-        const struct cork_mempool_stats after = stats_of(&mp);
-        CHECK(same_stats(&before, &after));
-    }
-    give_objects(&mp, objects, count);
+    cork_mempool_free(&mp, NULL);
+    const struct cork_mempool_stats after = stats_of(&mp);
+    CHECK(same_stats(&before, &after));
+    CHECK(cork_mempool_check(&mp));
+    cork_mempool_free(&mp, object);
+    CHECK_PASSES((cork_mempool_free(&mp, NULL), cork_mempool_done(&mp)));
     cork_mempool_done(&mp);
-}
-
-/* One pool's objects are no other's: they never overlap, and each pool counts its own. */
-TEST(pools_side_by_side_anywhere_moved_before_their_first_new_do_not_meet)
-{
-    static struct cork_mempool in_static_storage;
-    struct {
-        char odd;
-        struct cork_mempool pool;
-        struct cork_mempool pools[3];
-    } owner;
-    struct cork_mempool *const pools[] = {&in_static_storage, &owner.pool,
-                                          &owner.pools[0],    &owner.pools[1],
-                                          &owner.pools[2],    malloc(sizeof(struct cork_mempool))};
-    void *objects[COUNT_OF(pools)][400];
-
-    for (size_t i = 0; i < COUNT_OF(pools); i++) {
-        struct cork_mempool first;
-
-        cork_mempool_init_size_ex(&first, 8 + 8 * i, 512);
-        CHECK(cork_mempool_check(&first));
-        cork_mempool_free(&first, NULL);
-        CHECK(pools[i] != NULL);
-        *pools[i] = first;
-        memset(&first, 0xff, sizeof(first));
-    }
-    for (size_t j = 0; j < 400; j += 50) {
-        for (size_t i = 0; i < COUNT_OF(pools); i++) {
-            take_objects(pools[i], objects[i] + j, 50);
-        }
-    }
-    for (size_t i = 0; i < COUNT_OF(pools); i++) {
-        CHECK_EQUAL(stats_of(pools[i]).live_count, 400);
-        for (size_t j = 0; j < 400; j += 50) {
-            give_objects(pools[i], objects[i] + j, 50);
-        }
-        cork_mempool_done(pools[i]);
-    }
-    free(pools[COUNT_OF(pools) - 1]);
 }
 
 TEST(messages_are_fixed)
