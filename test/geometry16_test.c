@@ -1,33 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Geometry where words have 16 bits: every stride and every offset; and guards for every size, with
- * every alignment. src/geometry.c and src/geometry.h are compiled here with their own types
- * narrowed, and nothing else of them changed.
+ * every alignment. src/geometry.c is compiled here, with all that it includes of the library, where
+ * words are narrowed; nothing else is changed.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "internal.h"
-#include "libcork/core/mempool.h"
-#include "tools.h"
-
-/* Of this file alone: the library's struct has wide fields. */
-struct narrow_geometry {
-    uint16_t stride;
-    uint16_t inverse;
-    uint16_t shift;
-    uint16_t element_size;
-    uint16_t alignment;
-    uint16_t block_slots;
-    uint16_t block_pitch;
-    uint16_t redzone_size;
-    unsigned tables;
-};
-
-#define cork_mempool_geometry narrow_geometry
 #undef PTRDIFF_MAX
 #define PTRDIFF_MAX INT16_MAX
 #define size_t      uint16_t
@@ -36,6 +19,8 @@ struct narrow_geometry {
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wconversion"
 #pragma GCC diagnostic ignored "-Wpointer-to-int-cast"
+#pragma GCC diagnostic ignored "-Wtautological-compare"
+#pragma GCC diagnostic ignored "-Wtype-limits"
 #include "geometry.c"
 #pragma GCC diagnostic pop
 #undef size_t
@@ -55,7 +40,7 @@ static struct {
     unsigned unit; /* bytes of slots that are whole pages */
 } due;
 
-static struct narrow_geometry geometry;
+static struct cork_mempool_geometry geometry;
 
 #define EXPECT(condition) expect(condition, #condition)
 
@@ -180,7 +165,7 @@ static bool expect_geometry(void)
 /* Of an offset that a slot starts at, its number; of any other, more than there can be slots. */
 static void expect_every_slot(void)
 {
-    const struct narrow_geometry narrow = geometry;
+    const struct cork_mempool_geometry narrow = geometry;
     const unsigned stride = narrow.stride;
     const unsigned slot_count = (WORDS + stride - 1) / stride;
 
@@ -204,7 +189,7 @@ int main(void)
             stride_count++;
         }
     }
-    for (unsigned size = 0; size < WORDS; size += 1 + (size > INT16_MAX / 2 ? 500 : 0)) {
+    for (unsigned size = 0; size<WORDS; size += size> INT16_MAX / 2 ? 501 : 1) {
         for (unsigned alignment = 0; alignment < WORDS; alignment += larger(1, alignment)) {
             for (unsigned i = 0; i < 5 * 4 * 2; i++) {
                 asked.size = size;
