@@ -79,13 +79,9 @@ struct block {
 static void every_form_has(const char *text, unsigned protections)
 {
     setenv(VARIABLE, text, 1);
-    cork_mempool_init(&mp, struct block);
-    has(nothing, protections);
     cork_mempool_init_ex(&mp, struct block, 4096);
     has(nothing, protections);
     cork_mempool_init_size(&mp, ELEMENT_SIZE);
-    has(nothing, protections);
-    cork_mempool_init_size_ex(&mp, ELEMENT_SIZE, 4096);
     has(nothing, protections);
     pool_has(text, nothing, protections);
 }

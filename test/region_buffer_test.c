@@ -80,15 +80,6 @@ static size_t capacity_of(size_t element_size, size_t alignment, unsigned protec
     return capacity;
 }
 
-/* The bytes from a slot to the next, in a pool of memory of its own. */
-static size_t slot_size_of(size_t element_size, size_t alignment, unsigned protections)
-{
-    struct cork_mempool mp;
-
-    INIT(&mp, .element_size = element_size, .alignment = alignment, .protections = protections);
-    return stats_of(&mp).slot_size;
-}
-
 /* Of each capacity, the smallest buffer ends with the last slot. A caller has counted how many fit,
  * so there are as many with what the environment may ask for. */
 TEST(a_buffer_that_grows_holds_one_object_more_when_there_is_room_and_never_less)
@@ -104,7 +95,8 @@ TEST(a_buffer_that_grows_holds_one_object_more_when_there_is_room_and_never_less
         const size_t element_size = cases[i].element_size;
         const size_t alignment = cases[i].alignment;
         const size_t offset = cases[i].offset;
-        const size_t slot_size = slot_size_of(element_size, alignment, 0);
+        const size_t slot_size = type_slot_needed(
+            element_size, alignment != 0 ? alignment : alignment_needed(element_size));
         size_t before = 0, last_size = 0;
 
         for (size_t size = 1; size < cases[i].limit; size += cases[i].step) {
@@ -153,8 +145,10 @@ TEST(a_buffer_of_any_size_at_any_address_holds_all_that_fits)
     for (size_t i = 0; i < PROTECTIONS_COUNT * COUNT_OF(element_sizes); i++) {
         const unsigned protections = without_guards(i / COUNT_OF(element_sizes));
         const size_t element_size = element_sizes[i % COUNT_OF(element_sizes)];
-        const size_t group_size =
-            64 * slot_size_of(element_size, 0, protections) + tables_size(protections);
+        const size_t canary_size = (protections & CORK_MEMPOOL_CANARY) != 0 ? 16 - GAP_SIZE : 0;
+        const size_t slot_size =
+            type_slot_needed(element_size + canary_size, alignment_needed(element_size));
+        const size_t group_size = 64 * slot_size + tables_size(protections);
 
         for (size_t offset = 0; offset < 20; offset += offset < 10 ? 1 : 3) {
             for (size_t size = 1; size < 20000; size += size < 600 ? 97 : 5501) {

@@ -396,31 +396,33 @@ static void expect_marks(const struct cork_mempool *mp)
 static _Alignas(4096) char arena[4096];
 static char *const buffer = arena + 512;
 
-enum kind { OF_HEAP, OF_SYSTEM, OF_SOURCE, OF_BUFFER, KIND_COUNT };
-
 /* Of what is live while the memory grows, the marks stay. Behind the last slot of a reserved region
  * is the rest of its page; after done, the memory is anybody's. */
-static void expect_marks_until_done(struct cork_mempool *mp, enum kind kind, size_t count)
+static void expect_marks_until_done(const struct cork_mempool_options *options, size_t count,
+                                    int lacks)
 {
-    requests_start_lacking(kind == OF_SYSTEM ? NO_HEAP : 0);
-    take_objects(mp, objects, 1);
-    expect_marks(mp);
-    take_objects(mp, objects + 1, count - 1);
-    expect_marks(mp);
-    CHECK_EQUAL(is_reserved(mp->newest), kind == OF_SYSTEM);
-    char *const start = mp->newest->base - mp->geometry.redzone_size;
-    char *const end = mp->newest->base + mp->newest->committed_count * mp->geometry.stride;
-    const size_t rest = kind == OF_SYSTEM ? (~(uintptr_t)end + 1) & (page_size() - 1) : 0;
+    struct cork_mempool mp;
 
-    CHECK(rest == 0 || __asan_region_is_poisoned(end, 1) != NULL);
+    CHECK(cork_mempool_init_with(&mp, options));
+    requests_start_lacking(lacks);
+    take_objects(&mp, objects, 1);
+    expect_marks(&mp);
+    take_objects(&mp, objects + 1, count - 1);
+    expect_marks(&mp);
+    CHECK_EQUAL(is_reserved(mp.newest), lacks == NO_HEAP);
+    char *const start = mp.newest->base - mp.geometry.redzone_size;
+    char *const end = mp.newest->base + mp.newest->committed_count * mp.geometry.stride;
+    const size_t rest = lacks == NO_HEAP ? (~(uintptr_t)end + 1) & (page_size() - 1) : 0;
+
+    CHECK(rest == 0 || __asan_address_is_poisoned(end));
     CHECK(rest == 0 || __asan_address_is_poisoned(end + rest - 1));
-    give_objects(mp, objects, 1);
-    give_objects(mp, objects + 1, count - 1);
-    expect_marks(mp);
-    cork_mempool_done(mp);
+    give_objects(&mp, objects, 1);
+    give_objects(&mp, objects + 1, count - 1);
+    expect_marks(&mp);
+    cork_mempool_done(&mp);
     requests_finish();
     /* The heap's memory is again not to be touched, but for what it gives to others. */
-    if (kind == OF_SYSTEM || kind == OF_BUFFER) {
+    if (lacks == NO_HEAP || options->buffer != NULL) {
         CHECK_POINTER(__asan_region_is_poisoned(start, (size_t)(end - start) + rest), NULL);
     }
 }
@@ -428,29 +430,29 @@ static void expect_marks_until_done(struct cork_mempool *mp, enum kind kind, siz
 TEST(memory_of_every_kind_is_marked_until_it_is_given_back_and_nothing_else_is)
 {
     static const unsigned protections[] = {0, CORK_MEMPOOL_CANARY, CORK_MEMPOOL_SEAL};
-    static const size_t sizes[][2] = {{16, 32}, {24, 8}, {1100008, 0}}; /* and alignments */
+    static const size_t sizes[][2] = {{16, 32}, {24, 8}}; /* and alignments */
 
     ASAN_POISON_MEMORY_REGION(arena, 512);
     ASAN_POISON_MEMORY_REGION(buffer + BUFFER_SIZE, sizeof(arena) - 512 - BUFFER_SIZE);
-    for (size_t i = 0; i < COUNT_OF(sizes) * 3 * KIND_COUNT; i++) {
-        const size_t *const size = sizes[i / 3 / KIND_COUNT];
-        const enum kind kind = (enum kind)(i % KIND_COUNT);
-        const bool is_large = size[0] > BUFFER_SIZE;
-        struct cork_mempool mp;
+    for (size_t i = 0; i < 6; i++) {
+        struct cork_mempool_options options = {.element_size = sizes[i % 2][0],
+                                               .alignment = sizes[i % 2][1],
+                                               .protections = protections[i / 2]};
 
-        /* Of objects this large, no piece of the heap has one. */
-        if (is_large && kind != OF_SYSTEM) {
-            continue;
-        }
-        INIT(&mp, .element_size = size[0], .alignment = size[1],
-             .protections = protections[i / KIND_COUNT % 3],
-             .source = kind == OF_SOURCE ? &plain_source : NULL,
-             .buffer = kind == OF_BUFFER ? buffer : NULL,
-             .buffer_size = kind == OF_BUFFER ? BUFFER_SIZE : 0);
-        expect_marks_until_done(&mp, kind, is_large || kind == OF_BUFFER ? 10 : 600);
+        expect_marks_until_done(&options, 600, 0);
+        expect_marks_until_done(&options, 600, NO_HEAP);
+        options.source = &plain_source;
+        expect_marks_until_done(&options, 600, 0);
+        options.source = NULL;
+        options.buffer = buffer;
+        options.buffer_size = BUFFER_SIZE;
+        expect_marks_until_done(&options, 10, 0);
         for (size_t j = 0; j < sizeof(arena); j += j == 511 ? BUFFER_SIZE + 1 : 1) {
             CHECK(__asan_address_is_poisoned(&arena[j]));
         }
+        /* No piece of the heap has objects this large. */
+        expect_marks_until_done(OPTIONS(.element_size = 1100008, .protections = protections[i / 2]),
+                                10, NO_HEAP);
     }
 }
 #endif
