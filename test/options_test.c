@@ -207,17 +207,9 @@ TEST(protections_combine_but_no_guard_in_memory_of_the_callers_nor_wipe_of_const
     REFUSED(.protections = ~0u);
 }
 
-TEST(no_options_at_all_are_refused_and_a_live_pool_lives_on)
+TEST(no_options_at_all_are_refused)
 {
-    void *object;
-
     init_answers(false, NULL);
-    cork_mempool_init_size(&mp, 48);
-    take_objects(&mp, &object, 1);
-    CHECK(!cork_mempool_init_with(&mp, NULL));
-    CHECK(!cork_mempool_init_with(&mp, OPTIONS(.alignment = 3)));
-    give_objects(&mp, &object, 1);
-    cork_mempool_done(&mp);
 }
 
 /* CORK_MEMPOOL_OPTIONS. A process reads the variable once, so each setting has a process of its

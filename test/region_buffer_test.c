@@ -138,36 +138,30 @@ static size_t tables_size(unsigned protections)
 /* What a buffer holds besides its slots and their tables. */
 #define OVERHEAD_MAX 512
 
-TEST(a_buffer_of_any_size_at_any_address_holds_all_that_fits)
+TEST(a_buffer_of_any_size_at_any_address_holds_all_that_fits_with_any_alignment)
 {
-    static const size_t element_sizes[] = {1, 16, 24, 100, 3000};
+    static const size_t cases[][2] = {{1, 1},    {16, 16},   {24, 8},   {100, 4}, {3000, 8},
+                                      {40, 256}, {40, 2048}, {40, 4096}}; /* and alignments */
 
-    for (size_t i = 0; i < PROTECTIONS_COUNT * COUNT_OF(element_sizes); i++) {
-        const unsigned protections = without_guards(i / COUNT_OF(element_sizes));
-        const size_t element_size = element_sizes[i % COUNT_OF(element_sizes)];
+    for (size_t i = 0; i < PROTECTIONS_COUNT * COUNT_OF(cases); i++) {
+        const unsigned protections = without_guards(i / COUNT_OF(cases));
+        const size_t element_size = cases[i % COUNT_OF(cases)][0];
+        const size_t alignment = cases[i % COUNT_OF(cases)][1];
         const size_t canary_size = (protections & CORK_MEMPOOL_CANARY) != 0 ? 16 - GAP_SIZE : 0;
-        const size_t slot_size =
-            type_slot_needed(element_size + canary_size, alignment_needed(element_size));
-        const size_t group_size = 64 * slot_size + tables_size(protections);
+        const size_t group_size =
+            64 * type_slot_needed(element_size + canary_size, alignment) + tables_size(protections);
+        const size_t overhead = OVERHEAD_MAX + 2 * alignment;
 
         for (size_t offset = 0; offset < 20; offset += offset < 10 ? 1 : 3) {
-            for (size_t size = 1; size < 20000; size += size < 600 ? 97 : 5501) {
-                const size_t capacity = capacity_of(element_size, 0, protections, size, offset);
+            for (size_t size = 1; size < 30000; size += size < 600 ? 97 : 5501) {
+                const size_t capacity =
+                    capacity_of(element_size, alignment, protections, size, offset);
 
+                test_row("element size %zu, alignment %zu, protections %#x, buffer size %zu",
+                         element_size, alignment, protections, size);
                 CHECK((protections & ~ENVIRONMENT) != 0 ||
-                      capacity == capacity_of(element_size, 0, 0, size, offset));
-                CHECK(size < OVERHEAD_MAX || capacity >= (size - OVERHEAD_MAX) * 64 / group_size);
-            }
-        }
-    }
-}
-
-TEST(objects_in_a_buffer_are_aligned_as_asked)
-{
-    for (size_t alignment = 1; alignment <= 4096; alignment *= 2) {
-        for (size_t offset = 0; offset < 9; offset++) {
-            for (size_t i = 0; i < PROTECTIONS_COUNT; i++) {
-                CHECK(capacity_of(40, alignment, without_guards(i), 6 * 4096, offset) >= 3);
+                      capacity == capacity_of(element_size, alignment, 0, size, offset));
+                CHECK(size < overhead || capacity >= (size - overhead) * 64 / group_size);
             }
         }
     }

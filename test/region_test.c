@@ -283,11 +283,6 @@ static void take_guarded(struct cork_mempool *mp, size_t count)
     CHECK(guard_count + stats_of(mp).region_count > (count - 1) / mp->geometry.block_slots);
 }
 
-static unsigned with_canaries(size_t i)
-{
-    return i % 2 == 0 ? CORK_MEMPOOL_GUARD : CORK_MEMPOOL_GUARD | CORK_MEMPOOL_CANARY;
-}
-
 /* Takes enough blocks for two of them to be committed at once, with a guard between them. lacks:
  * nothing, where the system makes guards; or what lets the pool make them by mappings. */
 static void expect_guarded_blocks(size_t element_size, size_t alignment, size_t number, int lacks)
@@ -295,7 +290,7 @@ static void expect_guarded_blocks(size_t element_size, size_t alignment, size_t 
     struct cork_mempool mp;
 
     INIT(&mp, .element_size = element_size, .alignment = alignment,
-         .protections = with_canaries(number));
+         .protections = CORK_MEMPOOL_GUARD | (number % 2 == 0 ? 0 : CORK_MEMPOOL_CANARY));
     const size_t count = 6 * mp.geometry.block_slots + 1;
     CHECK(count <= COUNT_OF(objects));
     requests_start_lacking(lacks);
@@ -348,7 +343,8 @@ TEST(guards_between_blocks_are_inaccessible_before_and_after_trim)
     for (size_t i = 0; i < 2 * COUNT_OF(lacks); i++) {
         struct cork_mempool mp;
 
-        INIT(&mp, .element_size = page_size() / 64, .protections = with_canaries(i / 3));
+        INIT(&mp, .element_size = page_size() / 64,
+             .protections = CORK_MEMPOOL_GUARD | (i / 3 == 0 ? 0 : CORK_MEMPOOL_CANARY));
         requests_start_lacking(lacks[i % 3]);
         take_guarded(&mp, 5000);
         CHECK_EQUAL(requests.stray_count, 0);
