@@ -53,7 +53,7 @@ static void has_sizes(struct cork_mempool *initialized, size_t element_size, siz
     };
     const struct cork_mempool_stats stats = stats_of(initialized);
     struct cork_mempool moved = *initialized;
-    const size_t count = element_size == 1 ? 20000 : element_size > 100000 ? 5 : 200;
+    const size_t count = element_size == 1 ? 2000 : element_size > 100000 ? 5 : 80;
 
     CHECK(same_stats(&stats, &expected));
     CHECK(cork_mempool_check(initialized));
@@ -74,12 +74,14 @@ static void expect_sizes(size_t element_size, size_t block_size)
 
     test_row("element size %zu, block size %zu", element_size, block_size);
     memset(&mp, (int)(element_size % 2 * 0xff), sizeof(mp));
-    cork_mempool_init_size_ex(&mp, element_size, block_size);
+    if (block_size == CORK_MEMPOOL_DEFAULT_BLOCK_SIZE) {
+        cork_mempool_init_size(&mp, element_size);
+    } else {
+        cork_mempool_init_size_ex(&mp, element_size, block_size);
+    }
     has_sizes(&mp, size, alignment, slot_needed(size), block_size);
     INIT(&mp, .element_size = element_size, .block_size = block_size);
     has_sizes(&mp, size, alignment, slot_needed(size), block_size == 0 ? 4096 : block_size);
-    cork_mempool_init_size(&mp, element_size);
-    has_sizes(&mp, size, alignment, slot_needed(size), 4096);
 }
 
 TEST(elements_are_aligned_as_malloc_would_and_blocks_hold_as_many_as_fit_but_one_at_least)
@@ -93,10 +95,8 @@ TEST(elements_are_aligned_as_malloc_would_and_blocks_hold_as_many_as_fit_but_one
         const size_t size = i <= 300 ? i : larger[i - 301];
         const size_t slot_size = slot_needed(size == 0 ? 1 : size);
         const size_t block_sizes[] = {0,
-                                      64,
                                       1000,
                                       4096,
-                                      9999,
                                       65536,
                                       1 << 20,
                                       slot_size - 1,
