@@ -3,7 +3,6 @@
 
 #include "harness.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -20,18 +19,15 @@ enum { EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_SKIPPED = 77 };
 #if !defined(SECONDS_PER_TEST)
 #define SECONDS_PER_TEST (TEST_UNDER_QEMU ? 500 : 50)
 #endif
-#define TEST_MAX     256
-#define DEFAULT_SEED 20240229
 
-static struct {
+static struct test {
     const char *name;
     test_function *function;
-} tests[TEST_MAX];
+} tests[256];
 static size_t test_count;
 
-static uint64_t seed = DEFAULT_SEED;
+static uint64_t seed = 20240229;
 static const char *filter = "";
-static bool here;
 
 static char row[200]; /* what test_row was told, or nothing */
 
@@ -42,13 +38,8 @@ static char child_text[1 << 16];
 
 void test_register(const char *name, test_function *function)
 {
-    if (test_count == TEST_MAX) {
-        fprintf(stderr, "harness: more than %d tests\n", TEST_MAX);
-        abort();
-    }
-    tests[test_count].name = name;
-    tests[test_count].function = function;
-    test_count++;
+    CHECK(test_count < sizeof(tests) / sizeof(*tests));
+    tests[test_count++] = (struct test){name, function};
 }
 
 uint64_t test_seed(void)
@@ -106,20 +97,13 @@ void test_compares_numbers(const char *file, int line, const char *what, uintmax
     }
 }
 
-void test_compares_pointers(const char *file, int line, const char *what, const void *actual,
-                            const void *expected)
-{
-    if (actual != expected) {
-        test_fails(file, line, "%s is %p, not %p", what, actual, expected);
-    }
-}
-
 void test_compares_strings(const char *file, int line, const char *what, const char *actual,
                            const char *expected)
 {
-    if (actual == NULL || expected == NULL ? actual != expected : strcmp(actual, expected) != 0) {
-        test_fails(file, line, "%s is \"%s\", not \"%s\"", what, actual ? actual : "(NULL)",
-                   expected ? expected : "(NULL)");
+    actual = actual != NULL ? actual : "(NULL)";
+    expected = expected != NULL ? expected : "(NULL)";
+    if (strcmp(actual, expected) != 0) {
+        test_fails(file, line, "%s is \"%s\", not \"%s\"", what, actual, expected);
     }
 }
 
@@ -129,9 +113,9 @@ bool test_child_starts(int signal_number)
     int pipe_ends[2];
 
     fflush(stdout);
-    if (pipe(pipe_ends) != 0 || (child = fork()) < 0) {
-        test_fails(__FILE__, __LINE__, "no child process: %s", strerror(errno));
-    }
+    CHECK(pipe(pipe_ends) == 0);
+    child = fork();
+    CHECK(child >= 0);
     if (child == 0) {
         dup2(pipe_ends[1], STDERR_FILENO);
         close(pipe_ends[0]);
@@ -169,7 +153,9 @@ static void omit_emulator(char *text)
     }
 }
 
-bool test_omit_call(char *text)
+/* Removes the second line of each report, which says where the refused call was made. Returns:
+ * false where there is none. */
+static bool omit_call(char *text)
 {
     char *line = text;
     bool is_told = false;
@@ -200,9 +186,7 @@ static int child_wait(void)
     child_text[size] = '\0';
     omit_emulator(child_text);
     close(child_stderr);
-    if (waitpid(child, &status, 0) != child) {
-        test_fails(__FILE__, __LINE__, "the child process is lost: %s", strerror(errno));
-    }
+    CHECK(waitpid(child, &status, 0) == child);
     return status;
 }
 
@@ -210,13 +194,8 @@ static const char *ending(int status)
 {
     static char text[64];
 
-    if (WIFSIGNALED(status)) {
-        snprintf(text, sizeof(text), "signal %d, %s", WTERMSIG(status),
-                 strsignal(WTERMSIG(status)));
-    } else {
-        snprintf(text, sizeof(text), "exit code %d", WEXITSTATUS(status));
-    }
-    return text;
+    snprintf(text, sizeof(text), "exit code %d", WEXITSTATUS(status));
+    return WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : text;
 }
 
 void test_child_ended(const char *file, int line, int signal_number, const char *report)
@@ -233,7 +212,7 @@ void test_child_ended(const char *file, int line, int signal_number, const char 
         return;
     }
     if (strstr(report, ": pool 0x") != NULL && strstr(report, "called at 0x") == NULL &&
-        !test_omit_call(child_text)) {
+        !omit_call(child_text)) {
         test_fails(file, line, "the report does not say where the call was made:\n%s", child_text);
     }
     test_compares_strings(file, line, "the child's standard error", child_text, report);
@@ -242,26 +221,19 @@ void test_child_ended(const char *file, int line, int signal_number, const char 
 /* Runs one test in a process of its own; returns its exit code, or EXIT_FAILED. */
 static int run_test(size_t index)
 {
-    int status = -1;
-    int code;
+    int status, code;
     pid_t process;
 
     printf("%s ... ", tests[index].name);
     fflush(stdout);
-    if (here) {
-        tests[index].function();
-        printf("ok\n");
-        return 0;
-    }
     process = fork();
+    CHECK(process >= 0);
     if (process == 0) {
         alarm(SECONDS_PER_TEST);
         tests[index].function();
         exit(0); /* not _exit: a leak checker does its work at exit */
     }
-    if (process < 0 || waitpid(process, &status, 0) != process) {
-        test_fails(__FILE__, __LINE__, "no process: %s", strerror(errno));
-    }
+    CHECK(waitpid(process, &status, 0) == process);
     code = WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_FAILED;
     if (code == 0 || code == EXIT_SKIPPED) {
         printf("%s\n", code == 0 ? "ok" : "skipped");
@@ -271,30 +243,19 @@ static int run_test(size_t index)
     return EXIT_FAILED;
 }
 
-static bool parse_arguments(int argc, char **argv)
-{
-    for (int i = 1; i < argc; i++) {
-        if (strncmp(argv[i], "--seed=", 7) == 0) {
-            seed = strtoull(argv[i] + 7, NULL, 0);
-        } else if (strcmp(argv[i], "--here") == 0) {
-            here = true;
-        } else if (argv[i][0] != '-' && filter[0] == '\0') {
-            filter = argv[i];
-        } else {
-            fprintf(stderr, "usage: %s [--seed=N] [--here] [part of a test's name]\n", argv[0]);
-            fprintf(stderr, "  --here  run the tests in this process, for a debugger\n");
-            return false;
-        }
-    }
-    return true;
-}
-
 int main(int argc, char **argv)
 {
     size_t counts[EXIT_SKIPPED + 1] = {0}; /* of tests, by exit codes */
 
-    if (!parse_arguments(argc, argv)) {
-        return EXIT_USAGE;
+    for (int i = 1; i < argc; i++) {
+        if (strncmp(argv[i], "--seed=", 7) == 0) {
+            seed = strtoull(argv[i] + 7, NULL, 0);
+        } else if (argv[i][0] != '-' && filter[0] == '\0') {
+            filter = argv[i];
+        } else {
+            fprintf(stderr, "usage: %s [--seed=N] [part of a test's name]\n", argv[0]);
+            return EXIT_USAGE;
+        }
     }
     printf("seed %" PRIu64 "\n", seed);
     for (size_t i = 0; i < test_count; i++) {
