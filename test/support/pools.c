@@ -93,10 +93,8 @@ void make_regions_small(void)
     struct rlimit limit;
 
     CHECK_EQUAL(getrlimit(RLIMIT_AS, &limit), 0);
-    if (limit.rlim_cur == RLIM_INFINITY) {
-        limit.rlim_cur = RLIM_INFINITY - 1;
-        CHECK_EQUAL(setrlimit(RLIMIT_AS, &limit), 0);
-    }
+    limit.rlim_cur -= limit.rlim_cur == RLIM_INFINITY;
+    CHECK_EQUAL(setrlimit(RLIMIT_AS, &limit), 0);
 }
 
 void take_objects(struct cork_mempool *mp, void **objects, size_t count)

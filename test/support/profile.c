@@ -26,58 +26,41 @@ __attribute__((weak)) void __llvm_profile_register_write_file_atexit(void);
 __attribute__((noreturn)) void __real__exit(int code);
 __attribute__((noreturn)) void __wrap__exit(int code);
 
-static char *shared; /* the counters' sums, then the bits */
+/* What a process has counted, and what all have; without the runtime, both are nothing. */
+static struct counts {
+    uint64_t *counters;
+    char *bits;
+} own, shared;
+static size_t counter_count, bits_size;
 static pid_t first_process;
 
-static size_t counters_size(void)
+static void add(const struct counts *more, struct counts *sums)
 {
-    return (size_t)(__llvm_profile_end_counters() - __llvm_profile_begin_counters());
-}
-
-static size_t bitmap_size(void)
-{
-    return (size_t)(__llvm_profile_end_bitmap() - __llvm_profile_begin_bitmap());
-}
-
-static void add(char *counters, char *bitmap, const char *more_counters, const char *more_bitmap)
-{
-    uint64_t *sums = (uint64_t *)(void *)counters;
-    const uint64_t *more = (const uint64_t *)(const void *)more_counters;
-
-    for (size_t i = 0; i < counters_size() / sizeof(*sums); i++) {
-        sums[i] += more[i];
+    for (size_t i = 0; i < counter_count; i++) {
+        sums->counters[i] += more->counters[i];
     }
-    for (size_t i = 0; i < bitmap_size(); i++) {
-        bitmap[i] = (char)(bitmap[i] | more_bitmap[i]);
-    }
-}
-
-static void share(void)
-{
-    if (shared != NULL) {
-        add(shared, shared + counters_size(), __llvm_profile_begin_counters(),
-            __llvm_profile_begin_bitmap());
+    for (size_t i = 0; i < bits_size; i++) {
+        sums->bits[i] = (char)(sums->bits[i] | more->bits[i]);
     }
 }
 
 static void collect(void)
 {
     if (getpid() == first_process) {
-        add(__llvm_profile_begin_counters(), __llvm_profile_begin_bitmap(), shared,
-            shared + counters_size());
+        add(&shared, &own);
     }
 }
 
 void __wrap__exit(int code)
 {
-    share();
+    add(&own, &shared);
     __real__exit(code);
 }
 
 /* Returning meets again what raised the signal, which then ends the process. */
 static void on_signal(int number)
 {
-    share();
+    add(&own, &shared);
     signal(number, SIG_DFL);
 }
 
@@ -86,11 +69,16 @@ __attribute__((constructor)) static void start(void)
     if (__llvm_profile_register_write_file_atexit == NULL) {
         return;
     }
-    shared = mmap(NULL, counters_size() + bitmap_size(), PROT_READ | PROT_WRITE,
-                  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (shared == MAP_FAILED) {
+    own.counters = (uint64_t *)(void *)__llvm_profile_begin_counters();
+    own.bits = __llvm_profile_begin_bitmap();
+    counter_count = (size_t)((uint64_t *)(void *)__llvm_profile_end_counters() - own.counters);
+    bits_size = (size_t)(__llvm_profile_end_bitmap() - own.bits);
+    shared.counters = mmap(NULL, counter_count * sizeof(uint64_t) + bits_size,
+                           PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (shared.counters == MAP_FAILED) {
         abort();
     }
+    shared.bits = (char *)(shared.counters + counter_count);
     first_process = getpid();
     signal(SIGABRT, on_signal);
     signal(SIGSEGV, on_signal);
