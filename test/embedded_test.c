@@ -30,103 +30,67 @@ void cork_mempool_write_report(const char *text, size_t size)
     CHECK(write(STDERR_FILENO, text, size) == (ssize_t)size);
 }
 
-static void new_gives_null(struct cork_mempool *mp)
+/* Fills a pool, empties it and ends it; without memory it gives NULL. Nobody is asked for any. */
+static void use(struct cork_mempool *mp, bool has_memory)
 {
-    errno = 0;
-    CHECK_POINTER(cork_mempool_new(mp), NULL);
-    CHECK_EQUAL(errno, ENOMEM);
-    CHECK(cork_mempool_check(mp));
+    requests_start();
+    if (has_memory) {
+        take_objects(mp, objects, COUNT_OF(objects));
+        give_objects(mp, objects, COUNT_OF(objects));
+        cork_mempool_trim(mp);
+    } else {
+        errno = 0;
+        CHECK_POINTER(cork_mempool_new(mp), NULL);
+        CHECK_EQUAL(errno, ENOMEM);
+        CHECK(cork_mempool_check(mp));
+    }
     cork_mempool_done(mp);
+    CHECK_EQUAL(requests.count, 0);
+    requests_stop();
 }
 
 TEST(a_pool_without_memory_of_its_own_gets_none)
 {
     struct cork_mempool mp;
 
-    requests_start();
     cork_mempool_init(&mp, struct cork_mempool);
-    new_gives_null(&mp);
+    use(&mp, false);
     cork_mempool_init_size_ex(&mp, 1, 1);
-    new_gives_null(&mp);
-    for (unsigned i = 0; i < PROTECTIONS_COUNT; i++) {
-        if (cork_mempool_init_with(
-                &mp, OPTIONS(.element_size = 100000, .protections = all_protections[i]))) {
-            new_gives_null(&mp);
-        }
-    }
-    CHECK_EQUAL(requests.count, 0);
-    requests_stop();
+    use(&mp, false);
 }
 
-TEST(protections_that_need_an_operating_system_are_refused)
+TEST(all_protections_but_guards_serve_pools_with_a_buffer)
 {
-    const unsigned needing[] = {CORK_MEMPOOL_GUARD, CORK_MEMPOOL_PARANOID};
-    struct cork_mempool mp;
-
-    for (size_t i = 0; i < 2 * COUNT_OF(needing); i++) {
-        errno = 0;
-        CHECK(
-            !cork_mempool_init_with(&mp, OPTIONS(.element_size = 24, .protections = needing[i / 2],
-                                                 .buffer = i % 2 != 0 ? memory : NULL,
-                                                 .buffer_size = i % 2 != 0 ? sizeof(memory) : 0)));
-        CHECK_EQUAL(errno, EINVAL);
-    }
-}
-
-/* Fills a pool, empties it and ends it, without a request of anybody. */
-static void use(struct cork_mempool *mp)
-{
-    requests_start();
-    take_objects(mp, objects, COUNT_OF(objects));
-    give_objects(mp, objects, COUNT_OF(objects));
-    cork_mempool_trim(mp);
-    cork_mempool_done(mp);
-    CHECK_EQUAL(requests.count, 0);
-    requests_stop();
-}
-
-TEST(all_other_protections_serve_a_buffer)
-{
-    for (unsigned set = 0; set < SETS_COUNT; set++) {
+    for (unsigned i = 0; i < 2 * SETS_COUNT; i++) {
+        const unsigned set = i / 2;
+        const bool has_buffer = i % 2 != 0;
         struct cork_mempool mp;
 
-        if ((set & CORK_MEMPOOL_GUARD) == 0) {
-            CHECK(cork_mempool_init_with(&mp,
-                                         OPTIONS(.element_size = 24, .protections = set,
-                                                 .buffer = memory, .buffer_size = sizeof(memory))));
-            use(&mp);
+        test_row("protections %#x, %s buffer", set, has_buffer ? "a" : "no");
+        errno = 0;
+        if (cork_mempool_init_with(&mp, OPTIONS(.element_size = 24, .protections = set,
+                                                .buffer = has_buffer ? memory : NULL,
+                                                .buffer_size = has_buffer ? sizeof(memory) : 0))) {
+            CHECK((set & CORK_MEMPOOL_GUARD) == 0);
+            use(&mp, has_buffer);
+        } else {
+            CHECK((set & CORK_MEMPOOL_GUARD) != 0); /* which needs an operating system */
+            CHECK_EQUAL(errno, EINVAL);
         }
     }
-}
-
-static void *acquire(void *source_data, size_t size, size_t alignment)
-{
-    size_t *used = source_data;
-    char *piece = memory + (*used + alignment - 1) / alignment * alignment;
-
-    if (size > (size_t)(memory + sizeof(memory) - piece)) {
-        return NULL;
-    }
-    *used = (size_t)(piece - memory) + size;
-    return piece;
-}
-
-static void release(void *source_data, void *piece, size_t size)
-{
-    (void)source_data;
-    (void)piece;
-    (void)size;
 }
 
 TEST(a_source_of_the_callers_serves)
 {
-    const struct cork_mempool_source source = {.acquire = acquire, .release = release};
     struct cork_mempool mp;
-    size_t used = 0;
 
-    CHECK(cork_mempool_init_with(&mp, OPTIONS(.element_size = 64, .block_size = 1024,
-                                              .source = &source, .source_data = &used)));
-    use(&mp);
+    requests_start();
+    CHECK(cork_mempool_init_with(
+        &mp, OPTIONS(.element_size = 64, .block_size = 1024, .source = &plain_source)));
+    exercise(&mp, 1000);
+    CHECK_EQUAL(requests.system_count, 0);
+    CHECK_EQUAL(requests.heap_count, 0);
+    requests_stop();
 }
 
 TEST(the_environment_is_not_read)
@@ -138,7 +102,7 @@ TEST(the_environment_is_not_read)
         CHECK(cork_mempool_init_with(
             &mp, OPTIONS(.element_size = 24, .buffer = memory, .buffer_size = sizeof(memory))));
         CHECK_EQUAL(stats_of(&mp).slot_size, slot_needed(24));
-        use(&mp);
+        use(&mp, true);
     });
 }
 
