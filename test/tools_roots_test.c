@@ -4,30 +4,25 @@
  * What LeakSanitizer is told of reservations, where it is there; here the test stands in for it.
  */
 
-#include <stdint.h>
-
 #include "test/support/harness.h"
 #include "test/support/pools.h"
 #include "test/support/requests.h"
 
-static size_t registered_count;
 static size_t registered_size;
 
-#if !TEST_UNDER_ASAN
+#if !TEST_UNDER_ASAN /* which has the real ones */
 void __lsan_register_root_region(const void *memory, size_t size);
 void __lsan_unregister_root_region(const void *memory, size_t size);
 
 void __lsan_register_root_region(const void *memory, size_t size)
 {
     CHECK(memory != NULL);
-    registered_count++;
     registered_size += size;
 }
 
 void __lsan_unregister_root_region(const void *memory, size_t size)
 {
     CHECK(memory != NULL);
-    registered_count--;
     registered_size -= size;
 }
 #endif
@@ -46,14 +41,13 @@ TEST(all_reservations_are_known_to_who_looks_for_leaks)
             &mp, OPTIONS(.element_size = 64, .protections = all_protections[i])));
         requests_start();
         take_objects(&mp, objects, COUNT_OF(objects));
-        CHECK(registered_count > 0);
+        CHECK(registered_size > 0);
         CHECK_EQUAL(registered_size, requests.mapped_size);
         /* It would fault at guards that the list of mappings does not show. */
         CHECK_EQUAL(requests.guard_size, 0);
         give_objects(&mp, objects, COUNT_OF(objects));
         cork_mempool_done(&mp);
         requests_stop();
-        CHECK_EQUAL(registered_count, 0);
         CHECK_EQUAL(registered_size, 0);
     }
 }

@@ -6,7 +6,6 @@
  * LeakSanitizer and with other compilers too.
  */
 
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,8 +24,7 @@
 
 struct node {
     struct node *next;
-    char *name;
-    char rest[200];
+    char *name, rest[200];
 };
 
 static struct cork_mempool mp;
@@ -55,29 +53,6 @@ static void use(size_t count)
     give_objects(&mp, objects, 1);
 }
 
-TEST(pools_with_each_protection_are_used)
-{
-    for (size_t i = 0; i < COUNT_OF(all_protections); i++) {
-        init(&mp, all_protections[i]);
-        use(COUNT);
-        cork_mempool_done(&mp);
-    }
-}
-
-/* Nobody tells the tool of the end of a pool that is initialized again; it has given all back. */
-TEST(a_pool_is_where_another_was_that_has_not_ended)
-{
-    init(&mp, 0);
-    cork_mempool_done(&mp);
-    for (size_t round = 0; round < 2; round++) {
-        init(&mp, CORK_MEMPOOL_SEAL);
-        use(200);
-        cork_mempool_clear(&mp);
-        cork_mempool_trim(&mp);
-    }
-    cork_mempool_done(&mp);
-}
-
 /* What nobody has written is sealed and verified as well, and that is no use of it. */
 static void use_unwritten(void)
 {
@@ -94,12 +69,28 @@ static void use_unwritten(void)
     cork_mempool_done(&mp);
 }
 
-TEST(objects_are_freed_as_they_were_issued)
+TEST(pools_with_each_protection_are_used)
 {
     for (size_t i = 0; i < COUNT_OF(all_protections); i++) {
+        test_row("protections %#x", all_protections[i]);
+        init(&mp, all_protections[i]);
+        use(COUNT);
+        cork_mempool_done(&mp);
         init(&mp, all_protections[i]);
         use_unwritten();
     }
+}
+
+/* Nobody tells the tool of the end of a pool that is initialized again; it has given all back. */
+TEST(a_pool_is_where_another_was_that_has_not_ended)
+{
+    for (size_t round = 0; round < 2; round++) {
+        init(&mp, CORK_MEMPOOL_SEAL);
+        use(200);
+        cork_mempool_clear(&mp);
+        cork_mempool_trim(&mp);
+    }
+    cork_mempool_done(&mp);
 }
 
 /* Objects that are live at exit lead to blocks of the heap, which are no leaks. */
@@ -123,18 +114,15 @@ TEST(objects_are_live_at_exit)
 
 static void *acquire(void *source_data, size_t size, size_t alignment)
 {
-    const size_t unit = alignment < sizeof(void *) ? sizeof(void *) : alignment;
-    void *memory = aligned_alloc(unit, (size + unit - 1) / unit * unit);
+    void *memory = plain_source.acquire(source_data, size, alignment);
 
-    (void)source_data;
     return memory == NULL ? NULL : memset(memory, 0, size);
 }
 
 static void release(void *source_data, void *memory, size_t size)
 {
-    (void)source_data;
     CHECK(FIRST_UNINITIALIZED(memory, size) < 0);
-    free(memory);
+    plain_source.release(source_data, memory, size);
 }
 
 /* The caller's memory was initialized and accessible, and is so again when it is given back. */
@@ -144,18 +132,16 @@ TEST(callers_memory_is_given_back_as_it_was)
     static _Alignas(16) char buffer[1 << 16];
 
     for (size_t i = 0; i < COUNT_OF(all_protections); i++) {
+        const unsigned protections = all_protections[i] & ~CORK_MEMPOOL_GUARD;
         unsigned sum = 0;
 
-        test_row("protections %#x", all_protections[i]);
-        if ((all_protections[i] & CORK_MEMPOOL_GUARD) != 0) {
-            continue;
-        }
-        CHECK(cork_mempool_init_with(&mp, OPTIONS(.element_size = 64, .source = &source,
-                                                  .protections = all_protections[i])));
+        test_row("protections %#x", protections);
+        CHECK(cork_mempool_init_with(
+            &mp, OPTIONS(.element_size = 64, .source = &source, .protections = protections)));
         use_unwritten();
         CHECK(cork_mempool_init_with(&mp, OPTIONS(.element_size = 64, .buffer = buffer,
                                                   .buffer_size = sizeof(buffer),
-                                                  .protections = all_protections[i])));
+                                                  .protections = protections)));
         use_unwritten();
         CHECK(FIRST_UNINITIALIZED(buffer, sizeof(buffer)) < 0);
         for (size_t j = 0; j < sizeof(buffer); j++) {
@@ -169,18 +155,17 @@ TEST(callers_memory_is_given_back_as_it_was)
 TEST(a_full_buffer_issues_a_freed_object_again)
 {
     static _Alignas(16) char buffer[150 * 24];
-    size_t count = 0;
+    const size_t count = 1 + sizeof(buffer) / 4 * 3 / slot_needed(24);
 
     CHECK(cork_mempool_init_with(
         &mp, OPTIONS(.element_size = 24, .buffer = buffer, .buffer_size = sizeof(buffer))));
-    while ((objects[count] = cork_mempool_new(&mp)) != NULL) {
-        fill(objects[count], 24, count);
-        count++;
-    }
     CHECK_EQUAL(stats_of(&mp).slot_size, slot_needed(24));
-    CHECK(count * slot_needed(24) > sizeof(buffer) / 4 * 3);
+    take_objects(&mp, objects, count);
+    while (cork_mempool_new(&mp) != NULL) {
+    }
     cork_mempool_free(&mp, objects[0]);
     CHECK_POINTER(cork_mempool_new(&mp), objects[0]);
     give_objects(&mp, objects, count);
+    cork_mempool_clear(&mp);
     cork_mempool_done(&mp);
 }
