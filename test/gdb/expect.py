@@ -18,9 +18,8 @@ def wrong_owner(expectation):
     return wrong
 
 
-def wrong_pool(count):
+def wrong_pool(address, live):
     """Returns what is wrong with how a pool is shown."""
-    address, live = int(count["pool"]), int(count["live_count"])
     said = gdb.execute(f"cork-mempool (struct\\ cork_mempool\\ *){address:#x} 1000", to_string=True)
     printed = gdb.execute(f"print *(struct cork_mempool *){address:#x}", to_string=True)
     wrong = []
@@ -33,19 +32,19 @@ def wrong_pool(count):
 
 def main():
     wrong = []
-    expected, counts = gdb.parse_and_eval("expected"), gdb.parse_and_eval("counts")
-    expected_count = int(gdb.parse_and_eval("expected_count"))
-    pool_count = int(gdb.parse_and_eval("pool_count"))
-    for index in range(expected_count):
-        wrong += wrong_owner(expected[index])
-    for index in range(pool_count):
-        wrong += wrong_pool(counts[index])
+    all_expected = gdb.parse_and_eval("expected")
+    expected = [all_expected[index] for index in range(int(gdb.parse_and_eval("expected_count")))]
+    pools = {int(each["pool"]): int(each["live_count"]) for each in expected if int(each["text"])}
+    for each in expected:
+        wrong += wrong_owner(each)
+    for pool in pools.items():
+        wrong += wrong_pool(*pool)
     for name, state in (("finalized", "after done"), ("zeroed", "before init")):
         said = gdb.execute(f"cork-mempool &{name}", to_string=True)
         if not said.endswith(f": {state}\n"):
             wrong.append(f"{name} is {state}, and this is shown:\n{said}")
     print(*wrong, sep="\n")
-    print(f"expected of {expected_count} addresses, {pool_count} pools: {len(wrong)} wrong")
+    print(f"expected of {len(expected)} addresses, {len(pools)} pools: {len(wrong)} wrong")
 
 
 main()
