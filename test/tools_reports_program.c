@@ -69,7 +69,7 @@ int main(int argc, char **argv)
     } else if (strcmp(use, "free_twice") == 0) {
         free_twice();
     } else if (strcmp(use, "read_freed") == 0) {
-        return read_freed() == 1 ? 0 : 1; /* a pool does not write to what is freed */
+        return read_freed() != 1; /* a pool does not write to what is freed */
     } else {
         fprintf(stderr, "usage: tools_reports_program USE\n");
         return 2;
