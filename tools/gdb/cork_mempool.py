@@ -43,8 +43,7 @@ class Slot:
     """A slot of a region, by its number there."""
 
     def __init__(self, region, index):
-        self.region = region
-        self.index = index
+        self.region, self.index = region, index
         self.number = region.first + index
         self.start = region.base + index * region.pool.stride
 
@@ -64,13 +63,11 @@ class Slot:
 
     def sites(self):
         """Returns ", issued at ..." as far as it is known."""
-        sites, text = self.region.value["sites"], ""
-        if self.state in ("guard", "never issued"):
-            return text
-        for field, verb in (("new_site", "issued"), ("free_site", "freed")):
-            if int(sites) and int(sites[self.index][field]):
-                text += f", {verb} at {place_of(int(sites[self.index][field]))}"
-        return text
+        sites = self.region.value["sites"]
+        if not int(sites) or self.state in ("guard", "never issued"):
+            return ""
+        known = (("issued", int(sites[self.index]["new_site"])), ("freed", int(sites[self.index]["free_site"])))
+        return "".join(f", {verb} at {place_of(site)}" for verb, site in known if site)
 
 
 def place_of(site):
@@ -88,15 +85,9 @@ class Region:
     """A region of a pool."""
 
     def __init__(self, pool, value):
-        self.pool = pool
-        self.value = value
-        self.first = int(value["first_number"])
-        self.base = int(value["base"])
-        self.extended = int(value["extended_count"])
-        self.reserved = int(value["reserved_count"])
-
-    def word(self, table, group):
-        return int(self.value[table][group]) if int(self.value[table]) else 0
+        self.pool, self.value = pool, value
+        self.first, self.base = int(value["first_number"]), int(value["base"])
+        self.extended, self.reserved = int(value["extended_count"]), int(value["reserved_count"])
 
     def fresh(self, group):
         """Returns the slots of a group that were never issued."""
@@ -112,11 +103,11 @@ class Region:
         kept, remainder = divmod(self.pool.kept - self.base, self.pool.stride)
         if remainder == 0 and kept < self.extended and kept // GROUP_SLOTS == group:
             free |= 1 << kept % GROUP_SLOTS
-        return free, self.word("held", group)
+        held = self.value["held"]
+        return free, int(held[group]) if int(held) else 0
 
     def groups(self):
-        for group in range((self.extended + GROUP_SLOTS - 1) // GROUP_SLOTS):
-            yield self.words(group)
+        return [self.words(group) for group in range((self.extended + GROUP_SLOTS - 1) // GROUP_SLOTS)]
 
     def live_slots(self):
         for group, (free, held) in enumerate(self.groups()):
@@ -127,15 +118,8 @@ class Region:
 
     def counts(self):
         """Returns how many slots are live, free, and held, of those that belong to groups."""
-        words = list(self.groups())
-        free = sum(bin(word).count("1") for word, _ in words)
-        held = sum(bin(word).count("1") for _, word in words)
+        free, held = (sum(bin(word).count("1") for word in words) for words in zip((0, 0), *self.groups()))
         return self.extended - free - held, free, held
-
-    def memory_of(self):
-        """Returns the first address of all its memory, and the one behind."""
-        start = int(self.value["memory"])
-        return start, start + int(self.value["memory_size"])
 
 
 class Pool:
@@ -147,12 +131,9 @@ class Pool:
         self.stride = int(self.geometry["stride"])
         self.kept = int(value["lent"]["kept"])
         self.state = STATES.get(int(value["state"]), "no pool, or overwritten")
+        self.is_live = self.state.startswith("live")
         self.protections = [name for bit, name in enumerate(PROTECTIONS)
                             if int(value["protections"]) >> bit & 1]
-
-    @property
-    def is_live(self):
-        return self.state.startswith("live")
 
     def regions(self):
         """Yields them in the order of their slots' numbers."""
@@ -161,31 +142,19 @@ class Pool:
             yield Region(self, region.dereference())
             region = region["newer"]
 
-    def name(self):
+    def to_string(self):
+        """Returns one line, which gdb prints: the fields are private."""
         address = self.value.address
         text = f"pool {int(address):#x}" if address is not None else "pool"
         if bool(self.value["is_named"]):
             text += f" \"{self.value['name'].string()}\""
-        return text
-
-    def __str__(self):
         if not self.is_live:
-            return f"{self.name()}: {self.state}"
+            return f"{text}: {self.state}"
         live = sum(region.counts()[0] for region in self.regions())
-        text = f"{self.name()}: {live} live, element size {int(self.geometry['element_size'])}"
+        text += f": {live} live, element size {int(self.geometry['element_size'])}"
         if self.protections:
             text += f", {'|'.join(self.protections)}, seed {int(self.value['seed']):#x}"
         return text
-
-
-class Printer:
-    """Prints a pool in one line: its fields are private."""
-
-    def __init__(self, value):
-        self.pool = Pool(value)
-
-    def to_string(self):
-        return str(self.pool)
 
 
 def pools_in(value, depth=0):
@@ -206,26 +175,20 @@ def pools_in(value, depth=0):
                 yield from pools_in(value[index], depth + 1)
 
 
-def frames():
-    """Yields all frames of all threads."""
+def blocks():
+    """Yields the blocks of all frames of all threads, and of their files, each with its frame."""
     for thread in gdb.selected_inferior().threads():
         thread.switch()
         frame = gdb.newest_frame()
         while frame is not None and frame.is_valid():
-            yield frame
+            try:
+                block = frame.block()
+            except RuntimeError:  # a function without debugging information
+                block = None
+            while block is not None:
+                yield frame, block
+                block = block.superblock
             frame = frame.older()
-
-
-def blocks():
-    """Yields the blocks of all frames and of their files, each with its frame."""
-    for frame in frames():
-        try:
-            block = frame.block()
-        except RuntimeError:  # a function without debugging information
-            continue
-        while block is not None:
-            yield frame, block
-            block = block.superblock
 
 
 @functools.lru_cache(maxsize=1)
@@ -235,13 +198,6 @@ def names_of_pools(_):
     lines = gdb.execute("info variables -q -n -t cork_mempool", to_string=True).splitlines()
     return {line.rstrip(";").split()[-1].lstrip("*").split("[")[0] for line in lines
             if line.endswith(";")}
-
-
-def named_symbols():
-    """Yields the static and global variables whose type names a pool, in whatever file they are."""
-    for name in names_of_pools(tuple(objfile.filename for objfile in gdb.objfiles())):
-        yield from gdb.lookup_static_symbols(name)
-        yield from filter(None, [gdb.lookup_global_symbol(name)])
 
 
 def variables():
@@ -260,8 +216,10 @@ def variables():
     finally:
         if current:
             current.switch()
-    for symbol in named_symbols():
-        yield symbol.value()
+    for name in names_of_pools(tuple(objfile.filename for objfile in gdb.objfiles())):
+        for symbol in [*gdb.lookup_static_symbols(name), gdb.lookup_global_symbol(name)]:
+            if symbol:
+                yield symbol.value()
 
 
 def known_pools():
@@ -283,79 +241,69 @@ def owner(pool, address):
         offset = address - region.base
         if 0 <= offset < region.reserved * pool.stride:
             slot = Slot(region, offset // pool.stride)
-            inside = offset % pool.stride
+            inside, size = offset % pool.stride, int(pool.geometry["element_size"])
             text = f"slot {slot.number}, {slot.state}, object {slot.start:#x}"
-            if inside >= int(pool.geometry["element_size"]):
-                text += f", {inside - int(pool.geometry['element_size'])} bytes behind its end"
+            if inside >= size:
+                text += f", {inside - size} bytes behind its end"
             elif inside:
                 text += f", {inside} bytes into it"
             return text + slot.sites()
-        start, end = region.memory_of()
-        if start <= address < end:
+        if 0 <= address - int(region.value["memory"]) < int(region.value["memory_size"]):
             return "memory of the pool in which no objects are: bookkeeping, or a guard"
     return None
 
 
-class Show(gdb.Command):
-    """cork-mempool POOL [COUNT]: shows a pool, its regions, and its first live objects."""
+class Command(gdb.Command):
+    """A command of one or two words, whose comment begins with its usage."""
 
     def __init__(self):
-        super().__init__("cork-mempool", gdb.COMMAND_DATA, gdb.COMPLETE_EXPRESSION)
+        self.usage = self.__doc__.partition(":")[0]
+        super().__init__(self.usage.split()[0], gdb.COMMAND_DATA, gdb.COMPLETE_EXPRESSION)
 
     def invoke(self, argument, _):
         words = gdb.string_to_argv(argument)
         if not 1 <= len(words) <= 2:
-            raise gdb.GdbError("usage: cork-mempool POOL [COUNT]")
-        pool = pool_of(gdb.parse_and_eval(words[0]))
-        count = int(gdb.parse_and_eval(words[1])) if len(words) == 2 else 16
-        print(pool)
-        if not pool.is_live:
-            return
-        for region in pool.regions():
+            raise gdb.GdbError(f"usage: {self.usage}")
+        self.show(*map(gdb.parse_and_eval, words))
+
+
+class Show(Command):
+    """cork-mempool POOL [COUNT]: shows a pool, its regions, and its first live objects."""
+
+    def show(self, value, count=16):
+        pool, left = pool_of(value), int(count)
+        print(pool.to_string())
+        regions = list(pool.regions()) if pool.is_live else []
+        for region in regions:
             live, free, held = region.counts()
             held_text = f", {held} held" if held else ""
             print(f"region {region.base:#x}: {ORIGINS.get(int(region.value['origin']), '?')}, "
                   f"slots from {region.first}, {live} live, {free} free{held_text}, "
                   f"{region.reserved - region.extended} never used")
-        self.show_live(pool, count)
-
-    @staticmethod
-    def show_live(pool, count):
-        for region in pool.regions():
-            for slot in region.live_slots():
-                if count == 0:
-                    print("... there are more")
-                    return
-                print(f"live object {slot.start:#x}, slot {slot.number}{slot.sites()}")
-                count -= 1
+        for slot in (slot for region in regions for slot in region.live_slots()):
+            if left == 0:
+                print("... there are more")
+                return
+            print(f"live object {slot.start:#x}, slot {slot.number}{slot.sites()}")
+            left -= 1
 
 
-class Owner(gdb.Command):
+class Owner(Command):
     """cork-mempool-owner ADDRESS [POOL]: shows which slot of which pool an address lies in."""
 
-    def __init__(self):
-        super().__init__("cork-mempool-owner", gdb.COMMAND_DATA, gdb.COMPLETE_EXPRESSION)
-
-    def invoke(self, argument, _):
-        words = gdb.string_to_argv(argument)
-        if not 1 <= len(words) <= 2:
-            raise gdb.GdbError("usage: cork-mempool-owner ADDRESS [POOL]")
-        address = int(gdb.parse_and_eval(words[0])) & POINTER_MASK
-        pools = [pool_of(gdb.parse_and_eval(words[1]))] if len(words) == 2 else known_pools()
+    def show(self, value, *pool):
+        address = int(value) & POINTER_MASK
+        pools = list(map(pool_of, pool)) or known_pools()
         for pool in pools:
             found = owner(pool, address) if pool.is_live else None
             if found:
-                print(f"{pool}\n{found}")
+                print(f"{pool.to_string()}\n{found}")
                 return
         print(f"{address:#x} belongs to none of {len(pools)} live pools")
 
 
-def register():
-    printers = gdb.printing.RegexpCollectionPrettyPrinter("cork_mempool")
-    printers.add_printer("cork_mempool", "^cork_mempool$", Printer)
-    gdb.printing.register_pretty_printer(None, printers, replace=True)
-    Show()
-    Owner()
-
-
-register()
+printers = gdb.printing.RegexpCollectionPrettyPrinter("cork_mempool")
+printers.add_printer("cork_mempool", "^cork_mempool$", Pool)
+gdb.printing.register_pretty_printer(None, printers, replace=True)
+Show()
+Owner()
