@@ -64,9 +64,7 @@ class Fuzzer:
     """A libFuzzer that runs, and what is known of it."""
 
     def __init__(self, options, driver, seconds):
-        self.binary, seeds = driver
-        self.target = target_of(self.binary)
-        corpus = corpus_directory(options, self.target)
+        self.target, self.binary, seeds, corpus = driver
         self.title = f"{self.target}: " if len(options.drivers) > 1 else ""
         self.seconds, self.start, self.is_over = seconds, time.monotonic(), False
         self.executions = self.edges = self.corpus = 0
@@ -114,10 +112,6 @@ class Fuzzer:
         return times + bar(now / self.seconds, (width or 0) - len(times + facts)) + facts
 
 
-def target_of(binary):
-    return os.path.basename(binary).removesuffix("_bin")
-
-
 def parse_arguments(*arguments):
     """Returns the options, with the drivers that the launcher gives, each a binary and its seeds; libfuzzer
     has what follows a lone --."""
@@ -131,9 +125,8 @@ def parse_arguments(*arguments):
     given = 0
     while given < split and re.fullmatch("[^-].*_bin", arguments[given]):
         given += 2
-    drivers = list(zip(arguments[:given:2], arguments[1:given:2]))
-    options = parser.parse_args(arguments[given:split],
-                                argparse.Namespace(libfuzzer=arguments[split + 1:], drivers=drivers))
+    options = parser.parse_args(arguments[given:split], argparse.Namespace(libfuzzer=arguments[split + 1:]))
+    options.drivers = list(zip(arguments[:given:2], arguments[1:given:2]))
     if options.timeout_secs < 0:
         parser.error(f"--timeout_secs={options.timeout_secs}: must be 0 or more")
     return options
@@ -162,14 +155,18 @@ def corpus_directory(options, target):
 
 
 def prepare(options, display):
-    """Makes the corpora, and says where they are."""
-    for binary, _ in options.drivers:
-        corpus = corpus_directory(options, target_of(binary))
+    """Makes the corpora, and says where they are; returns, of each driver, all that a Fuzzer takes."""
+    drivers = []
+    for binary, seeds in options.drivers:
+        target = os.path.basename(binary).removesuffix("_bin")
+        corpus = corpus_directory(options, target)
         for name in os.listdir(corpus) if options.clean else []:
             # libFuzzer names what it keeps so; the directory may have anything else.
             if re.fullmatch("[0-9a-f]{40}", name):
                 os.unlink(os.path.join(corpus, name))
-        display.write(f"fuzzing {target_of(binary)}, corpus in {corpus}\n")
+        display.write(f"fuzzing {target}, corpus in {corpus}\n")
+        drivers.append((target, binary, seeds, corpus))
+    return drivers
 
 
 def config_of(binary):
@@ -213,17 +210,20 @@ def fuzz(options):
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *caught: signals.append(caught))
     display = Display(sys.stdout)
-    prepare(options, display)
-    waiting, running, over = list(options.drivers), [], []
+    waiting, running, over = prepare(options, display), [], []
     places = len(waiting) if options.timeout_secs == 0 else min(len(waiting), os.cpu_count() or 1)
     seconds = -(-options.timeout_secs * places // len(waiting))
+
+    def is_ending():
+        return signals or any(fuzzer.artifact for fuzzer in over)
+
     try:
-        while running or (waiting and not over_with(over, signals)):
+        while running or (waiting and not is_ending()):
             while waiting and len(running) < places:
                 running.append(Fuzzer(options, waiting.pop(0), seconds))
             time.sleep(0.1)
             for fuzzer in list(running):
-                if over_with(over, signals):
+                if is_ending():
                     fuzzer.process.send_signal(signal.SIGINT)
                 if text := fuzzer.read():
                     display.write(text)
@@ -236,13 +236,7 @@ def fuzz(options):
             fuzzer.process.kill()
     # A crash is told last.
     over.sort(key=lambda fuzzer: fuzzer.artifact is not None)
-    crash = any(fuzzer.artifact for fuzzer in over)
-    return 0 if all([conclude(fuzzer, signals or crash, display) for fuzzer in over]) else 1
-
-
-def over_with(over, signals):
-    """Says whether no more is to be fuzzed."""
-    return signals or any(fuzzer.artifact for fuzzer in over)
+    return 0 if all([conclude(fuzzer, is_ending(), display) for fuzzer in over]) else 1
 
 
 if __name__ == "__main__":

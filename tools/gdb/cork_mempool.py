@@ -66,7 +66,8 @@ class Slot:
         sites = self.region.value["sites"]
         if not int(sites) or self.state in ("guard", "never issued"):
             return ""
-        known = (("issued", int(sites[self.index]["new_site"])), ("freed", int(sites[self.index]["free_site"])))
+        own = sites[self.index]
+        known = ("issued", int(own["new_site"])), ("freed", int(own["free_site"]))
         return "".join(f", {verb} at {place_of(site)}" for verb, site in known if site)
 
 
