@@ -18,7 +18,6 @@ class FuzzRun(unittest.TestCase):
         self.here = self.enterContext(tempfile.TemporaryDirectory())
         os.environ.update(BUILD_WORKING_DIRECTORY=self.here, TMPDIR=self.here, XDG_CACHE_HOME=self.here,
                           COLUMNS="80", TERM="xterm")
-
         os.mkdir(f"{self.here}/tools")
         self.explain("import sys\nprint('text\\n# fails at:', *sys.argv[1:])\nprint('# seen: it')\nraise SystemExit(1)")
 
@@ -26,9 +25,12 @@ class FuzzRun(unittest.TestCase):
         with open(f"{self.here}/tools/explain.py", "w") as file:
             file.write(script)
 
-    def check(self, script, status, says, *arguments):
-        with open(f"{self.here}/t_bin", "w", opener=lambda path, flags: os.open(path, flags, 0o700)) as file:
+    def write(self, name, script):
+        with open(f"{self.here}/{name}_bin", "w", opener=lambda path, flags: os.open(path, flags, 0o700)) as file:
             file.write("#!/bin/sh\n" + script)
+
+    def check(self, script, status, says, *arguments):
+        self.write("t", script)
         command = [sys.executable, fuzz_run.__file__, f"{self.here}/t_bin", "seeds", *arguments]
         done = subprocess.run(command, capture_output=True, text=True)
         self.assertRegex(done.stdout + done.stderr, f"^{says}\n$")
@@ -71,9 +73,9 @@ class FuzzRun(unittest.TestCase):
             self.check("", 2, f"usage: .+\nfuzz_run: error: .+{says}", argument)
 
     def test_several_share_the_time_and_end_with_the_first_crash(self):
-        for name in "a", "b", "c", "d":
-            with open(f"{self.here}/{name}_bin", "w", opener=lambda path, flags: os.open(path, flags, 0o700)) as file:
-                file.write("#!/bin/sh\n" + PULSE + ("echo \"$@\"; " if name != "d" else WRITTEN % "crash-1" + "exit 77"))
+        for name in "a", "b", "c":
+            self.write(name, PULSE + 'echo "$@"')
+        self.write("d", PULSE + WRITTEN % "crash-1" + "exit 77")
 
         def run(names):
             drivers = [text for name in names for text in (f"{self.here}/{name}_bin", name)]

@@ -14,12 +14,9 @@ fail() {
     exit 2
 }
 
-case $# in
-1) case $1 in
-    --prefix=*) prefix=${1#--prefix=} ;;
-    *) fail "usage: ${0##*/} --prefix DIR" ;;
-    esac ;;
-2) [ "$1" = --prefix ] || fail "usage: ${0##*/} --prefix DIR"; prefix=$2 ;;
+case $#${1-} in
+1--prefix=*) prefix=${1#--prefix=} ;;
+2--prefix) prefix=$2 ;;
 *) fail "usage: ${0##*/} --prefix DIR" ;;
 esac
 case $prefix in
@@ -30,8 +27,7 @@ esac
 case $prefix in
 *[[:space:]\"\'\\\$\#]*) fail "--prefix '$prefix' has a blank, a quote, a \\, a \$ or a #" ;;
 esac
-DESTDIR=${DESTDIR:-}
-case $DESTDIR in
+case ${DESTDIR:=} in
 '' | /*) ;;
 *) fail "DESTDIR '$DESTDIR' is not an absolute path" ;;
 esac

@@ -47,7 +47,3 @@ def sanitized_cc_test(
             instrumentation = sanitizer or asked_for("none"),
             tags = tags + [sanitizer] if sanitizer else tags,
         )
-
-def embedded_cc_test(**kwargs):
-    """Defines a sanitized_cc_test that is built as for a machine without an operating system."""
-    sanitized_cc_test(size = "small", os_memory = False, **kwargs)

@@ -89,7 +89,8 @@ def check_presubmit(name, version):
 
 def check(is_release):
     """Returns the name and the version of this module, and adds what is wrong to wrong."""
-    name, version = re.search(r'^module\(\s*name = "(.*)",\s*version = "(.*)",\s*\)', read("MODULE.bazel"), re.M).groups()
+    pattern = r'^module\(\s*name = "(.*)",\s*version = "(.*)",\s*\)'
+    name, version = re.search(pattern, read("MODULE.bazel"), re.M).groups()
     check_metadata(name)
     check_source(name)
     check_presubmit(name, version)
@@ -113,10 +114,9 @@ def main():
         wrong.append(f"a template is not what it should be: {error!r}")
     for line in wrong:
         print(f"bcr_check.py: {line}", file=sys.stderr)
-    if wrong:
-        return 2
-    print(f"the templates name what is here: {module}")
-    return 0
+    if not wrong:
+        print(f"the templates name what is here: {module}")
+    return 2 if wrong else 0
 
 
 if __name__ == "__main__":

@@ -93,24 +93,20 @@ class Figures:
                 identity = (place(first[6], first[0]), *first[:2], index)
                 self._add("conditions", identity, Item(reached, *place(branch[6], branch[0]), what))
 
-    def all(self, kinds=KINDS):
-        return [item for kind in kinds for item in self.items[kind].values()]
-
-    def count(self, kind, file=None):
-        """Returns how many items of a kind were reached, and how many there are."""
-        items = [item for item in self.all([kind]) if file in (None, item.file)]
-        return sum(item.reached for item in items), len(items)
+    def all(self):
+        return [item for items in self.items.values() for item in items.values()]
 
     def gaps(self):
         """Returns the items that were not reached, in the order of the source."""
         return sorted((item for item in self.all() if not item.reached), key=lambda item: item[1:])
 
     def table(self):
-        """Returns the summary's lines."""
+        """Returns the summary's lines: of each kind, how many items were reached, and how many there are."""
         rows = [("file", *KINDS)]
-        for file in [*sorted({item.file for item in self.all()}), None]:
-            counts = [self.count(kind, file) for kind in KINDS]
-            rows.append((file or "all", *(f"{got}/{count}" if count else "-" for got, count in counts)))
+        for file in [*sorted({item.file for item in self.all()}), "all"]:
+            kinds = [[item.reached for item in self.items[kind].values() if file in ("all", item.file)]
+                     for kind in KINDS]
+            rows.append((file, *(f"{sum(kind)}/{len(kind)}" if kind else "-" for kind in kinds)))
         widths = [max(map(len, column)) for column in zip(*rows)]
         return [row[0].ljust(widths[0]) + "".join(
             "  " + cell.rjust(width) for cell, width in zip(row[1:], widths[1:])) for row in rows]
@@ -184,16 +180,16 @@ def report(options, profile, workspace, caller):
     figures = figures_of(library, profile, workspace)
     if not figures.all():
         raise Refusal(f"{library} was not built to count")
-    lines = []
-    for gap in figures.gaps():
+    gaps = figures.gaps()
+    for gap in gaps:
         source = (workspace / gap.file).read_text().splitlines()[gap.line - 1].strip()
-        lines.append(f"{gap.file}:{gap.line}: {gap.what}: {source}")
-    print("\n".join(lines + figures.table()))
+        print(f"{gap.file}:{gap.line}: {gap.what}: {source}")
+    print("\n".join(figures.table()))
     if options.html:
         llvm("llvm-cov", "show", library, f"-instr-profile={profile}", "-format=html", "-show-mcdc",
              "-show-branches=count", "-ignore-filename-regex=(^|/)(bazel-out|include)/",
              f"-output-dir={(caller / options.html).absolute()}", cwd=workspace)
-    return not lines
+    return not gaps
 
 
 def main(arguments):
