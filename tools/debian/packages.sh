@@ -18,16 +18,9 @@ can_install() {
 install_packages() {
     purpose=$1
     shift
-    command -v apt-get >/dev/null ||
-        fail "$purpose is missing, and there is no apt-get to install it with (on Debian: $*)"
-    if [ "$(id -u)" -eq 0 ]; then
-        as_root="env"
-    elif command -v sudo >/dev/null; then
-        as_root="sudo env"
-    else
-        fail "$purpose is missing; as root: apt-get install $*"
-    fi
-
+    can_install || fail "$purpose is missing; on Debian, as root: apt-get install $*"
+    as_root=env
+    [ "$(id -u)" -eq 0 ] || as_root="sudo env"
     echo "${0##*/}: $purpose is missing: installing $*" >&2
     # A broken package source must not stop an installation that other sources can serve.
     $as_root apt-get -q update >&2 || true
