@@ -40,17 +40,13 @@ BUILDS = [*SANITIZERS, "afl", "i386"]  # the last two with the sanitizer "addres
 CALLS = {"address": ("asan", 1000), "undefined": ("ubsan", 168), "memory": ("msan", 1000)}
 
 
-class Failure(Exception):
-    """What a check found."""
-
-
 class Skipped(Exception):
     """Why a build cannot be made here."""
 
 
 def require(condition, message):
     if not condition:
-        raise Failure(message)
+        raise AssertionError(message)
 
 
 def run(command, cwd, environment):
@@ -65,8 +61,8 @@ def environment_of(build, sanitizer, root):
     machine has no compiler for a build that few machines need, it raises Skipped."""
     flags = f"{COMMON} {SANITIZERS[sanitizer]}"
     environment = {"PATH": os.environ["PATH"], "SANITIZER": sanitizer, "FUZZING_LANGUAGE": "c",
-                   "ARCHITECTURE": "i386" if build == "i386" else "x86_64"}
-    environment.update({name: str(root / name.lower()) for name in ("SRC", "WORK", "OUT")})
+                   "ARCHITECTURE": "i386" if build == "i386" else "x86_64",
+                   **{name: str(root / name.lower()) for name in ("SRC", "WORK", "OUT")}}
     if platform.machine() != "x86_64":
         raise Skipped(f"this is for x86-64 machines, not {platform.machine()}")
     if build == "afl":
@@ -86,8 +82,8 @@ def environment_of(build, sanitizer, root):
         code, log = run(command, root, environment)
         if code != 0:
             packages = "libc6-dev-i386 lib32stdc++-12-dev libclang-rt-19-dev"
-            reason = log.strip().splitlines()[-1]
-            raise Skipped(f"nothing to build 32-bit programs with (on Debian: {packages}): {reason}")
+            raise Skipped("nothing to build 32-bit programs with "
+                          f"(on Debian: {packages}): {log.strip().splitlines()[-1]}")
     return {**environment, "FUZZING_ENGINE": "libfuzzer", "LIB_FUZZING_ENGINE": "-fsanitize=fuzzer",
             "CC": CLANG, "CXX": CLANGXX, "CFLAGS": flags, "CXXFLAGS": flags}
 
@@ -134,10 +130,9 @@ def check_libfuzzer(driver, seeds, scratch):
     """Starts a driver as ClusterFuzz would, and runs its seeds; returns how many there are."""
     environment = {"UBSAN_OPTIONS": "silence_unsigned_overflow=1", "PATH": os.environ["PATH"],
                    "LLVM_PROFILE_FILE": str(scratch / "profile")}
-    options = driver.with_suffix(".options")
     parser = configparser.ConfigParser()
-    parser.read_string(options.read_text())
-    require(parser.sections() == ["libfuzzer"], f"{options.name} has not the section libfuzzer")
+    parser.read_string(driver.with_suffix(".options").read_text())
+    require(parser.sections() == ["libfuzzer"], "its options have not the section libfuzzer")
     flags = [f"-{flag}={value}" for flag, value in parser["libfuzzer"].items()]
     code, log = run([driver, "-seed=1337", "-runs=4", *flags], scratch, environment)
     edges = re.search(r"INFO: Loaded \d+ module.*\((?:\d+ inline 8-bit counters|\d+ guards)\): (\d+)", log)
@@ -188,7 +183,7 @@ def check(build, root):
             what = f"{build} {driver}"
             facts = check_driver(out / driver, build, sanitizer, root / f"run-{driver}")
             print(f"ok      {what}: {facts}", flush=True)
-    except (Failure, OSError, configparser.Error, zipfile.BadZipFile) as failure:
+    except (AssertionError, OSError, configparser.Error, zipfile.BadZipFile) as failure:
         first, *lines = str(failure).splitlines()
         print(f"FAILED  {what}: {first}", *lines[-60:], sep="\n", flush=True)
         return False

@@ -145,13 +145,11 @@ def runs_of(options):
     """Returns the command lines, by a name for each."""
     runs = {}
     if not options.corpus_only:
-        for test in options.tests + options.watched:
-            runs[pathlib.Path(test).name] = [test]
+        runs = {pathlib.Path(test).name: [test] for test in options.tests + options.watched}
         for test in options.watched:
             if not shutil.which("valgrind"):
                 raise Refusal("valgrind, which some of the library is for, is not installed")
-            runs["valgrind_" + pathlib.Path(test).name] = [
-                "valgrind", "-q", "--error-exitcode=1", test]
+            runs["valgrind_" + pathlib.Path(test).name] = ["valgrind", "-q", "--error-exitcode=1", test]
     for driver in [] if options.tests_only else options.drivers:
         name = pathlib.Path(driver).name
         runs[name] = [driver, RUNFILES / "fuzz/targets/corpus" / name]
