@@ -42,18 +42,15 @@ static int refuse(void)
     return -1;
 }
 
-/* What is too much at both ends is unmapped again. Nobody here asks for an address. */
+/* What is too much at both ends is unmapped again. Nobody here asks for an address. What the system
+ * refuses by itself is left to it. */
 void *mmap(void *hint, size_t size, int access, int flags, int file, off_t offset)
 {
     const size_t needed = whole_pages(size);
     const size_t taken = needed + PAGE;
 
-    if (file != -1) {
+    if (file != -1 || size == 0 || taken < size) {
         return (void *)syscall(SYS_mmap, hint, size, access, flags, file, offset);
-    }
-    if (size == 0 || taken < size) {
-        errno = size == 0 ? EINVAL : ENOMEM;
-        return MAP_FAILED;
     }
     char *memory = (void *)syscall(SYS_mmap, hint, taken, access, flags, file, offset);
     if (memory == MAP_FAILED) {
