@@ -13,35 +13,10 @@
 
 #if __has_include(<boost/pool/pool.hpp>)
 #include <boost/pool/pool.hpp>
-#define HAS_BOOST true
+
 typedef boost::pool<boost::default_user_allocator_malloc_free> Pool;
-#else
-#define HAS_BOOST false
-struct Pool {
-    Pool(size_t, size_t)
-    {
-    }
-    void *malloc()
-    {
-        return nullptr;
-    }
-    void free(void *)
-    {
-    }
-};
-#endif
 
-const struct other *other_open()
-{
-    static const struct other boost_pool = {"boost::pool", sizeof(void *), false};
-    if (!HAS_BOOST) {
-        std::fputs("skipped: Boost was not there to build with (on Debian: libboost-dev)\n",
-                   stderr);
-    }
-    return HAS_BOOST ? &boost_pool : nullptr;
-}
-
-void *other_make(size_t element_size, size_t block_size)
+static void *make(size_t element_size, size_t block_size)
 {
     const size_t largest = size_t(1) << 26;
     const size_t count = (block_size != 0 ? block_size : 4096) / element_size;
@@ -53,18 +28,32 @@ void *other_make(size_t element_size, size_t block_size)
     return memory != nullptr ? new (memory) Pool(element_size, count != 0 ? count : 1) : nullptr;
 }
 
-void *other_new(void *pool)
+static void *new_object(void *pool)
 {
     return static_cast<Pool *>(pool)->malloc();
 }
 
-void other_free(void *pool, void *object)
+static void free_object(void *pool, void *object)
 {
     static_cast<Pool *>(pool)->free(object);
 }
 
-void other_done(void *pool)
+static void done(void *pool)
 {
     static_cast<Pool *>(pool)->~Pool();
     std::free(pool);
 }
+
+const struct other *other_open()
+{
+    static const struct other boost_pool = {"boost::pool", sizeof(void *), false, make,
+                                            new_object,    free_object,    done};
+    return &boost_pool;
+}
+#else
+const struct other *other_open()
+{
+    std::fputs("skipped: Boost was not there to build with (on Debian: libboost-dev)\n", stderr);
+    return nullptr;
+}
+#endif

@@ -18,32 +18,42 @@
 
 #include "other.h"
 
-/* Before each object, and once before all of a block. */
-#define HEADER_SIZE sizeof(void *)
+/* One before each object, and one before all of a block. */
+#define HEADERS_SIZE (2 * sizeof(void *))
 
 #define DEFAULT_BLOCK_SIZE ((size_t)4096)
 
 /* libcork ends the process where malloc fails, which its documentation says. */
 #define LARGEST_BLOCK_SIZE ((size_t)1 << 26)
 
-static struct {
-    void *(*new_size_ex)(size_t element_size, size_t block_size);
-    void *(*new_object)(void *pool);
-    void (*free_object)(void *pool, void *object);
-    void (*free)(void *pool);
-} libcork;
+static void *(*new_size_ex)(size_t element_size, size_t block_size);
+
+static void *make(size_t element_size, size_t block_size)
+{
+    const size_t least_size = element_size + HEADERS_SIZE;
+    const bool is_wrapping = least_size < element_size;
+    block_size = block_size != 0 ? block_size : DEFAULT_BLOCK_SIZE;
+    if (block_size < least_size && other_is_known("oversized")) {
+        block_size = least_size;
+    }
+    if (block_size > LARGEST_BLOCK_SIZE || (is_wrapping && other_is_known("wrapping"))) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    return new_size_ex(element_size, block_size);
+}
 
 const struct other *other_open(void)
 {
-    static struct other other = {.name = "libcork", .is_unseen = true};
+    static struct other other = {.name = "libcork", .is_unseen = true, .make = make};
     const struct {
         const char *name;
         void *function;
     } functions[] = {
-        {"cork_mempool_new_size_ex", &libcork.new_size_ex},
-        {"cork_mempool_new_object", &libcork.new_object},
-        {"cork_mempool_free_object", &libcork.free_object},
-        {"cork_mempool_free", &libcork.free},
+        {"cork_mempool_new_size_ex", &new_size_ex},
+        {"cork_mempool_new_object", &other.new_object},
+        {"cork_mempool_free_object", &other.free_object},
+        {"cork_mempool_free", &other.done},
     };
     void *library = dlopen("libcork.so.16", RTLD_NOW);
     for (size_t i = 0; i < sizeof(functions) / sizeof(functions[0]); i++) {
@@ -56,34 +66,4 @@ const struct other *other_open(void)
     }
     other.max_alignment = other_is_known("misaligned") ? 1 : _Alignof(max_align_t);
     return &other;
-}
-
-void *other_make(size_t element_size, size_t block_size)
-{
-    const bool is_wrapping = element_size > SIZE_MAX - 2 * HEADER_SIZE;
-    const size_t least_size = element_size + 2 * HEADER_SIZE;
-    block_size = block_size != 0 ? block_size : DEFAULT_BLOCK_SIZE;
-    if (!is_wrapping && block_size < least_size && other_is_known("oversized")) {
-        block_size = least_size;
-    }
-    if (block_size > LARGEST_BLOCK_SIZE || (is_wrapping && other_is_known("wrapping"))) {
-        errno = ENOMEM;
-        return NULL;
-    }
-    return libcork.new_size_ex(element_size, block_size);
-}
-
-void *other_new(void *pool)
-{
-    return libcork.new_object(pool);
-}
-
-void other_free(void *pool, void *object)
-{
-    libcork.free_object(pool, object);
-}
-
-void other_done(void *pool)
-{
-    libcork.free(pool);
 }

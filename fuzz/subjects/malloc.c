@@ -1,18 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* malloc as a pool: nothing is promised of a freed object, all else is. */
+/* malloc as a pool, which is its objects' size: nothing is promised of a freed object, all else is.
+ */
 
 #include <stdlib.h>
 
 #include "other.h"
 
-const struct other *other_open(void)
-{
-    static const struct other other = {.name = "malloc", .max_alignment = _Alignof(max_align_t)};
-    return &other;
-}
-
-void *other_make(size_t element_size, size_t block_size)
+static void *make(size_t element_size, size_t block_size)
 {
     size_t *pool = malloc(sizeof(*pool));
     (void)block_size;
@@ -22,18 +17,20 @@ void *other_make(size_t element_size, size_t block_size)
     return pool;
 }
 
-void *other_new(void *pool)
+static void *new_object(void *pool)
 {
     return malloc(*(const size_t *)pool);
 }
 
-void other_free(void *pool, void *object)
+static void free_object(void *pool, void *object)
 {
     (void)pool;
     free(object);
 }
 
-void other_done(void *pool)
+const struct other *other_open(void)
 {
-    free(pool);
+    static const struct other other = {"malloc",   _Alignof(max_align_t), false, make,
+                                       new_object, free_object,           free};
+    return &other;
 }

@@ -17,6 +17,8 @@ ENGINE_BEGIN
 /* The exit code of what cannot do its work here, as .ci/run and others read it. */
 #define NOT_INSTALLED 77
 
+static const struct other *other;
+
 /* A pool is made by its first new: before that, ours have no memory either. */
 struct made {
     void *pool; /* NULL: not made yet */
@@ -24,11 +26,6 @@ struct made {
     size_t block_size;
     size_t live_count;
 };
-
-static struct made *made_in(union subject_pool *pool)
-{
-    return (struct made *)(void *)pool;
-}
 
 bool other_is_known(const char *defect)
 {
@@ -38,42 +35,36 @@ bool other_is_known(const char *defect)
 
 static bool init(union subject_pool *pool, const struct subject_init *how)
 {
-    *made_in(pool) = (struct made){
+    *(struct made *)(void *)pool = (struct made){
         .element_size = how->options.element_size > 0 ? how->options.element_size : 1,
         .block_size = how->options.block_size,
     };
     return true;
 }
 
-static void *new_object(struct made *made)
-{
-    errno = 0;
-    if (made->pool == NULL) {
-        made->pool = other_make(made->element_size, made->block_size);
-    }
-    void *object = made->pool != NULL ? other_new(made->pool) : NULL;
-    made->live_count += object != NULL;
-    return object;
-}
-
 /* What plain programs call. That a pool is sound only the model can tell. */
 static void call(union subject_pool *pool, enum subject_call call, void *pointer,
                  struct subject_result *result)
 {
-    struct made *made = made_in(pool);
+    struct made *made = (struct made *)(void *)pool;
     result->violation.kind = (enum cork_mempool_violation_kind)0;
     result->is_true = true;
     if (call == SUBJECT_NEW) {
-        result->object = new_object(made);
+        errno = 0;
+        if (made->pool == NULL) {
+            made->pool = other->make(made->element_size, made->block_size);
+        }
+        result->object = made->pool != NULL ? other->new_object(made->pool) : NULL;
         result->error = errno;
+        made->live_count += result->object != NULL;
     } else if (call == SUBJECT_FREE && pointer != NULL) {
-        other_free(made->pool, pointer);
+        other->free_object(made->pool, pointer);
         made->live_count--;
     } else if (call == SUBJECT_STATS) {
         result->stats = (struct cork_mempool_stats){.element_size = made->element_size,
                                                     .live_count = made->live_count};
     } else if (call == SUBJECT_DONE && made->pool != NULL) {
-        other_done(made->pool);
+        other->done(made->pool);
     }
 }
 
@@ -82,8 +73,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static struct subject subject = {.pool_size = sizeof(struct made), .init = init, .call = call};
     static struct run run;
     static const struct run_settings settings = {.subject = &subject, .dialect = PROGRAM_PLAIN};
-    if (subject.name == NULL) {
-        const struct other *other = other_open();
+    if (other == NULL) {
+        other = other_open();
         /* Not by exit: engines take that for a crash. What was not done has not gone well. */
         if (other == NULL) {
             _Exit(NOT_INSTALLED);

@@ -3,8 +3,8 @@
 #define FUZZ_SUBJECTS_OTHER_H
 
 /*
- * Pools that are not ours. A program has one: a file that defines what stands below, and includes
- * none of our other headers, which may clash with its own. other.c makes a subject of it.
+ * Pools that are not ours. A program has one: a file that defines other_open, and includes none of
+ * our other headers, which may clash with its own. other.c makes a subject of it.
  */
 
 #include <stdbool.h>
@@ -18,21 +18,15 @@ struct other {
     const char *name;
     size_t max_alignment; /* no object need be aligned to more, whatever its size */
     bool is_unseen;       /* it takes its memory where memory.c does not see it */
+    /* block_size: 0 for the pool's own choice. Returns: NULL, with errno, without memory. */
+    void *(*make)(size_t element_size, size_t block_size);
+    void *(*new_object)(void *pool);
+    void (*free_object)(void *pool, void *object);
+    void (*done)(void *pool); /* when all objects have been freed */
 };
 
-/* other_open returns what is promised of the pool; or NULL, having said why: it is not installed.
- */
+/* other_open returns the pool; or NULL, having said why: it is not installed. */
 const struct other *other_open(void);
-
-/* block_size: 0 for the pool's own choice. Returns: NULL, with errno, where there is no memory. */
-void *other_make(size_t element_size, size_t block_size);
-
-/* As malloc and free. */
-void *other_new(void *pool);
-void other_free(void *pool, void *object);
-
-/* When all objects have been freed. */
-void other_done(void *pool);
 
 /* other_is_known, of other.c, returns whether a defect is known: the environment's
  * FUZZ_KNOWN_DEFECTS has its name. What is known is kept from the pool, and not found any more. */
