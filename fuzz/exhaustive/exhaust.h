@@ -23,6 +23,7 @@
 #define PAGE_SIZE  256 /* a region's struct must fit */
 #define PAGE_COUNT 48
 #define PIECE_MAX  12
+#define DEPTH_MAX  255
 
 /* struct memory is what a state is made of, besides the pool and its objects. */
 struct memory {
@@ -47,11 +48,20 @@ static inline struct cork_mempool *world_pool(void)
     return (struct cork_mempool *)(void *)&world.run.pools[0].storage;
 }
 
-/* struct piece is what the pool can have: pages of the heap or of address space. */
-struct piece {
-    bool is_heap;
-    unsigned page_count;
-};
+/* What pools to search, and the pieces that it can have: pages of the heap or of address space. */
+extern const struct profile {
+    const char *name;
+    size_t element_size, block_size;
+    unsigned protections;
+    size_t max_objects;
+    bool has_source;
+    unsigned depth; /* of the search */
+    struct piece {
+        bool is_heap;
+        unsigned page_count;
+    } pieces[PIECE_MAX + 1]; /* one of no pages is last */
+} profiles[], *profile;      /* one without a name is last; the one that is searched */
+extern size_t exhaust_group_slots;
 
 /* Bit i: a call's request i for memory is refused; the last bit stands for all later ones too. */
 #define REFUSED_BITS 6
@@ -72,44 +82,6 @@ extern const struct cork_mempool_source memory_source; /* a user's own; in truth
 void memory_lay_out(void);
 void memory_verify(void);
 size_t memory_size(bool with_reserved);
-
-/* Operations, which change the world. new has an argument: the refused bits, and for SHUFFLE the
- * slot of a group to look from, shifted by these; and free: the object's index. foreach frees. */
-enum action {
-    ACTION_NEW,
-    ACTION_FREE,
-    ACTION_CLEAR,
-    ACTION_TRIM,
-    ACTION_DONE,
-    ACTION_FOREACH,
-    ACTION_INIT
-};
-
-/* What pool to search. */
-struct profile {
-    const char *name;
-    size_t element_size, block_size;
-    unsigned protections;
-    size_t max_objects;
-    bool has_source;
-    unsigned depth;                     /* of the search */
-    struct piece pieces[PIECE_MAX + 1]; /* one of no pages is last */
-};
-extern const struct profile *profile;
-extern size_t exhaust_group_slots;
-
-/* oracle_begin makes the world that of the profile, with a pool of zeros; oracle_perform does an
- * operation, and looks at everything afterwards; oracle_expand tries each operation that the state
- * allows, by search_try; oracle_probe makes all calls that change nothing: those that ask, and
- * those that are refused. */
-void oracle_begin(void);
-void oracle_perform(enum action action, unsigned argument);
-void oracle_expand(void);
-void oracle_probe(void);
-
-/* search_try tries an operation in the state that the search is at, which it restores. */
-void search_try(enum action action, unsigned argument);
-extern struct world search_state;
 
 /* Where something is not so, the engine says what was expected, and aborts. */
 static inline void expect(bool is_so, const char *expected)

@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#ifndef FUZZ_EXHAUST_GEOMETRY_H
-#define FUZZ_EXHAUST_GEOMETRY_H
-
 /*
- * Included before every file of src/: groups, stacks and quarantines of a few slots, where the
- * library's have 64, 64 and 256; and regions that grow slowly, so that several fit. The engine's
- * model is as small.
+ * The compiler includes this before every file: groups, stacks and quarantines of a few slots,
+ * where the library's have 64, 64 and 256; and regions that grow slowly, so that several fit. The
+ * engine's model is as small.
  */
 
 #include <stddef.h>
@@ -30,5 +27,3 @@ extern size_t exhaust_group_slots;
 #define MODEL_LIVE_LIMIT 16
 #define MODEL_SLOT_LIMIT 16
 #define MODEL_REST       2
-
-#endif /* FUZZ_EXHAUST_GEOMETRY_H */

@@ -8,6 +8,32 @@
 #define FRESH_BYTE  0xa5 /* in memory from the heap */
 #define BANNED_BYTE 0xee /* in pages that nobody may touch */
 
+/*
+ * Slots of 112 bytes, so that the stride has an odd factor, or of 128 between guards; two to a
+ * block, or one, or three for SHUFFLE. H(1) is a region of up to two slots without tables, or the
+ * tables of one; R(7), one of up to five.
+ */
+#define P(name)  CORK_MEMPOOL_##name
+#define H(pages) {true, pages}
+#define R(pages) {false, pages}
+const struct profile profiles[] = {
+    {"default", 112, 224, 0, 0, false, 15, {H(1), R(7)}},
+    {"regions", 112, 224, 0, 0, false, 14, {H(1), R(7), R(6)}},
+    {"heap", 112, 224, 0, 0, false, 14, {H(1), H(1), H(2), H(1), H(1)}},
+    {"source", 112, 112, 0, 0, true, 14, {H(1), H(1), H(1), H(1), H(1), H(1), H(1), H(1)}},
+    {"limit", 112, 224, 0, 3, false, DEPTH_MAX, {H(1), R(7)}},
+    {"canary", 96, 224, P(CANARY), 0, false, 14, {H(2), H(1), R(9)}},
+    {"seal", 112, 224, P(SEAL), 0, false, DEPTH_MAX, {R(9)}},
+    {"seal-heap", 112, 224, P(SEAL), 0, false, 14, {R(8), H(1), H(2), H(1), H(1)}},
+    {"wipe", 112, 224, P(WIPE), 0, false, 14, {H(1), H(1), R(8)}},
+    {"shuffle", 112, 336, P(SHUFFLE), 0, false, 14, {H(2), H(1), R(8)}},
+    {"quarantine", 112, 224, P(QUARANTINE), 0, false, DEPTH_MAX, {H(1), R(9)}},
+    {"quarantine-heap", 112, 224, P(QUARANTINE), 0, false, 15, {H(1), H(1), H(2), H(1), H(1)}},
+    {"guard", 128, 256, P(GUARD), 0, false, 13, {R(8), R(11), R(13)}},
+    {"paranoid", 112, 256, P(PARANOID), 0, false, 11, {H(1), R(18), R(18)}},
+    {.name = NULL},
+};
+
 struct world world;
 struct requests requests;
 unsigned long long memory_calls;
@@ -36,9 +62,7 @@ static size_t first_pages[PIECE_MAX];
 /* The pages that size bytes from a page on fill, or part of which they do. */
 static uint64_t pages_at(const void *memory, size_t size)
 {
-    const size_t offset =
-        (size_t)((const unsigned char *)memory - (unsigned char *)world.memory.pages);
-
+    const size_t offset = (uintptr_t)memory - (uintptr_t)world.memory.pages;
     expect(offset % PAGE_SIZE == 0 && size - 1 < sizeof(world.memory.pages) - offset,
            "pages are whole");
     return UINT64_MAX >> (64 - (size + PAGE_SIZE - 1) / PAGE_SIZE) << offset / PAGE_SIZE;
@@ -56,12 +80,10 @@ void memory_lay_out(void)
 {
     size_t low = 1;
     size_t high = PAGE_COUNT - 1;
-
-    memset(&world.memory, 0, offsetof(struct memory, pages));
+    memset(&world.memory, 0, sizeof(world.memory));
     memset(world.memory.pages, BANNED_BYTE, sizeof(world.memory.pages));
     for (size_t i = 0; profile->pieces[i].page_count != 0; i++) {
         const size_t count = profile->pieces[i].page_count;
-
         expect(low + count < high, "a world has room for all its pieces");
         first_pages[i] = i % 2 == 0 ? low : high - count;
         low += i % 2 == 0 ? count + 1 : 0;
@@ -73,7 +95,6 @@ void memory_verify(void)
 {
     for (size_t i = 0; i < PAGE_COUNT; i++) {
         const unsigned char *page = world.memory.pages[i];
-
         expect((world.memory.usable >> i & 1) != 0 ||
                    (page[0] == BANNED_BYTE && memcmp(page, page + 1, PAGE_SIZE - 1) == 0),
                "only memory that the pool has is written");
@@ -87,12 +108,11 @@ static size_t committed_size(uint64_t pages)
 
 size_t memory_size(bool with_reserved)
 {
-    size_t size = 0;
-
+    size_t size = with_reserved ? 0 : committed_size(world.memory.reserved);
     for (size_t i = 0; i < PIECE_MAX; i++) {
         size += with_reserved || profile->pieces[i].is_heap ? world.memory.sizes[i] : 0;
     }
-    return size + (with_reserved ? 0 : committed_size(world.memory.reserved));
+    return size;
 }
 
 /* Whether a request that memory could meet is refused all the same. */
@@ -101,7 +121,6 @@ static bool is_refused(void)
     const unsigned number = requests.possible++;
     const unsigned bit = number < REFUSED_BITS ? number : REFUSED_BITS - 1;
     const bool is_refused = (requests.refused_bits >> bit & 1) != 0;
-
     current->refusal_count += is_refused;
     return is_refused;
 }
@@ -109,7 +128,6 @@ static bool is_refused(void)
 static unsigned char *grant(bool is_heap, size_t size)
 {
     const struct piece *best = NULL;
-
     current->request_count++;
     for (const struct piece *piece = profile->pieces; piece->page_count != 0; piece++) {
         if (piece->is_heap == is_heap && world.memory.sizes[piece - profile->pieces] == 0 &&
@@ -131,16 +149,15 @@ static void take_back(const void *memory, size_t size, bool is_heap)
 {
     const uint64_t pages = pages_at(memory, size);
     size_t i = 0;
-
     while (i < PIECE_MAX && memory != world.memory.pages[first_pages[i]]) {
         i++;
     }
     expect(i < PIECE_MAX && profile->pieces[i].is_heap == is_heap && world.memory.sizes[i] == size,
            "memory is given back as it was given");
     world.memory.sizes[i] = 0;
-    requests.returned += is_heap ? size : committed_size(pages);
-    /* These had been given back before. */
-    requests.returned -= is_heap ? committed_size(pages & requests.purged) : 0;
+    /* What was purged had been given back before. */
+    requests.returned +=
+        is_heap ? size - committed_size(pages & requests.purged) : committed_size(pages);
     fill(pages, BANNED_BYTE);
     world.memory.usable &= ~pages;
     world.memory.reserved &= ~pages;
@@ -151,7 +168,6 @@ static void *heap_acquire(void *source_data, size_t size, size_t alignment)
 {
     (void)source_data;
     expect(size > 0 && alignment <= PAGE_SIZE, "the heap is asked for what it can give");
-
     unsigned char *memory = grant(true, size);
     world.run.pools[0].source_count = current->request_count;
     if (memory != NULL) {
@@ -164,10 +180,9 @@ static void *heap_acquire(void *source_data, size_t size, size_t alignment)
 
 static void heap_release(void *source_data, void *memory, size_t size)
 {
-    const unsigned char *byte = (unsigned char *)memory + size;
-
     (void)source_data;
-    for (; (size_t)(byte - (unsigned char *)world.memory.pages) % PAGE_SIZE != 0; byte++) {
+    for (const unsigned char *byte = (unsigned char *)memory + size;
+         ((uintptr_t)byte - (uintptr_t)world.memory.pages) % PAGE_SIZE != 0; byte++) {
         expect(*byte == FRESH_BYTE, "nothing behind memory from the heap is written");
     }
     current->heap_count--;
@@ -191,7 +206,6 @@ bool os_is_scarce(void)
 void *os_reserve(size_t size)
 {
     void *memory = grant(false, size);
-
     if (memory != NULL) {
         current->mapped_size += size;
         world.memory.reserved |= pages_at(memory, size);
@@ -199,10 +213,15 @@ void *os_reserve(size_t size)
     return memory;
 }
 
+void os_release(void *memory, size_t size)
+{
+    current->mapped_size -= size;
+    take_back(memory, size, false);
+}
+
 bool os_commit(void *pages, size_t size, size_t reserved_size)
 {
     const uint64_t wanted = pages_at(pages, size) & ~world.memory.guards;
-
     (void)reserved_size;
     expect((wanted & ~world.memory.reserved) == 0, "only what is reserved is committed");
     current->request_count++;
@@ -219,30 +238,29 @@ bool os_commit(void *pages, size_t size, size_t reserved_size)
 bool os_guard(void *pages, size_t size)
 {
     const bool is_made = !is_refused();
-
     expect((pages_at(pages, size) & world.memory.usable) == 0, "what is usable is made no guard");
     world.memory.guards |= is_made ? pages_at(pages, size) : 0;
     return is_made;
 }
 
-bool os_resident(const void *pages, size_t count, unsigned char *is_resident)
-{
-    for (size_t i = 0; i < count; i++) {
-        is_resident[i] =
-            (pages_at((const char *)pages + i * PAGE_SIZE, 1) & world.memory.usable) != 0;
-    }
-    return true;
-}
-
 bool os_purge(void *pages, size_t size)
 {
     const uint64_t purged = pages_at(pages, size) & world.memory.usable;
-
     expect((pages_at(pages, size) & ~world.memory.reserved & ~world.memory.usable) == 0,
            "only what is the pool's is purged");
     fill(purged, 0);
     requests.purged |= purged;
     requests.returned += committed_size(purged);
+    return true;
+}
+
+bool os_resident(const void *pages, size_t count, unsigned char *is_resident)
+{
+    const uint64_t usable = pages_at(pages, count * PAGE_SIZE) & world.memory.usable;
+    const size_t first = ((uintptr_t)pages - (uintptr_t)world.memory.pages) / PAGE_SIZE;
+    for (size_t i = 0; i < count; i++) {
+        is_resident[i] = usable >> (first + i) & 1;
+    }
     return true;
 }
 
@@ -252,11 +270,7 @@ void os_no_huge_pages(void *pages, size_t size)
            "only what is reserved is advised upon");
 }
 
-void os_release(void *memory, size_t size)
-{
-    current->mapped_size -= size;
-    take_back(memory, size, false);
-}
+/* The rest of a system: there is no chance, no environment, no report. */
 
 uint64_t os_random_word(void)
 {
