@@ -35,6 +35,7 @@ ANEW = "make it anew, by docs/fuzzing/planted.md"
 # -w: a bug may well be one that compilers warn of. The rest is as in tools/build/flags.bzl, less -g.
 FLAGS = ["-std=c11", "-w", "-fno-omit-frame-pointer", "-U_FORTIFY_SOURCE", f"-I{ROOT}", f"-I{ROOT}/include"]
 
+QUICK = {"ASAN_OPTIONS": "symbolize=0"}  # finding a bug is enough; naming its lines of code takes longer
 MAX_REPLAY_SECONDS = 120  # the replay's own limit is for one input, and comes first
 GRACE_SECONDS = 60  # libFuzzer's, to start and to write down the last input
 
@@ -61,26 +62,30 @@ def find_bugs():
         yield Bug(match[1], "asan" if match[4] else "", match[3], match[2], patch)
 
 
+def execute(command, directory, seconds=None, **environment):
+    """Returns the status and the output of a program that may crash; the status is None if it hangs."""
+    try:
+        process = subprocess.run(command, cwd=directory, env={**os.environ, **environment}, timeout=seconds,
+                                 stdin=subprocess.DEVNULL, errors="backslashreplace", check=False,
+                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    except subprocess.TimeoutExpired:
+        return None, f"no end after {seconds} s"
+    return process.returncode, process.stdout
+
+
 def run(*command, directory=ROOT, complaint=None):
     """Returns what a command writes, which must succeed."""
-    process = subprocess.run(command, cwd=directory, stdin=subprocess.DEVNULL, text=True, check=False,
-                             errors="replace", stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    if process.returncode != 0:
-        raise Failure(f"{complaint or ' '.join(map(str, command))}:\n{process.stdout.strip()}")
-    return process.stdout
-
-
-def in_parallel(jobs, function, tasks):
-    """Yields what function makes of each task, in their order."""
-    with concurrent.futures.ThreadPoolExecutor(jobs) as executor:
-        yield from executor.map(function, tasks)
+    status, output = execute(command, directory)
+    if status != 0:
+        raise Failure(f"{complaint or ' '.join(map(str, command))}:\n{output.strip()}")
+    return output
 
 
 class Builder:
     """Compiles for all bugs the library, the engine, the replay and the drivers, and for each bug what it changes."""
 
-    def __init__(self, compiler, scratch, options, sanitizers):
-        self.compiler, self.scratch, self.is_fuzzing = compiler, scratch, options.hunt is not None
+    def __init__(self, compiler, scratch, is_fuzzing, sanitizers, executor):
+        self.compiler, self.scratch, self.is_fuzzing = compiler, scratch, is_fuzzing
         self.objects = {}  # of each sanitizer, by sources
         paths = [path for room in ("src", "fuzz/engine", "fuzz/targets") for path in sorted(ROOT.glob(f"{room}/*.c"))]
         sources = [str(path.relative_to(ROOT)) for path in paths]
@@ -88,7 +93,7 @@ class Builder:
             print(f"compiling {len(sources)} files, {sanitizer or 'plain'}", flush=True)
             output = scratch / (sanitizer or "plain")
             output.mkdir()
-            objects = in_parallel(options.jobs, lambda s: self.compile(s, sanitizer, ROOT, output), sources)
+            objects = executor.map(lambda source: self.compile(source, sanitizer, ROOT, output), sources)
             self.objects[sanitizer] = dict(zip(sources, objects))
         names = run("nm", self.objects[sanitizer]["fuzz/engine/memory.c"])
         self.wraps = ["-Wl,--wrap=" + name for name in re.findall(r" T __wrap_(\w+)", names)]
@@ -127,22 +132,9 @@ class Builder:
         return directory / "program"
 
 
-def execute(command, seconds, **environment):
-    """Returns the status and the output of a program that may crash; the status is None if it hangs."""
-    # Finding a bug is enough; naming its lines of code takes longer.
-    environment = {**os.environ, "ASAN_OPTIONS": "symbolize=0", **environment}
-    try:
-        process = subprocess.run(command, cwd=command[0].parent, env=environment, timeout=seconds,
-                                 stdin=subprocess.DEVNULL, check=False, stdout=subprocess.PIPE,
-                                 stderr=subprocess.STDOUT)
-    except subprocess.TimeoutExpired:
-        return None, f"no end after {seconds} s"
-    return process.returncode, process.stdout.decode(errors="backslashreplace")
-
-
 def replay(program, bug):
     """Returns what the corpus found, or raises Failure."""
-    status, output = execute([program, CORPUS / bug.driver], MAX_REPLAY_SECONDS)
+    status, output = execute([program, CORPUS / bug.driver], program.parent, MAX_REPLAY_SECONDS, **QUICK)
     found, reason = INPUT.search(output), REASON.search(output)
     if bug.patch and status == 0:
         raise Failure(f"NOT FOUND by its corpus: {bug.patch.read_text().splitlines()[0]}")
@@ -161,7 +153,8 @@ def fuzz(program, bug, seed, options):
     command = [program, f"-seed={seed}", f"-max_total_time={options.hunt}", "-timeout=25",
                f"-artifact_prefix={artifacts}/", *options.flags]
     begin = time.monotonic()
-    status, output = execute(command, options.hunt + GRACE_SECONDS, FUZZ_EXECUTIONS_FILE=str(counter))
+    status, output = execute(command, program.parent, options.hunt + GRACE_SECONDS, **QUICK,
+                             FUZZ_EXECUTIONS_FILE=str(counter))
     seconds = time.monotonic() - begin
     # A slow unit is kept, but ends nothing.
     found = [file for file in artifacts.iterdir() if not file.name.startswith("slow-unit-")]
@@ -183,24 +176,24 @@ def hunt(program, bug, options):
     return COLUMNS.format(bug.name, bug.driver, f"{sum(s < math.inf for s, _ in runs)}/{len(runs)}", *figures)
 
 
-def judge_all(bugs, builder, options):
+def judge_all(bugs, builder, options, executor):
     """Prints a line for each bug and each control; returns how many failed."""
     def judge(bug):
         name = f"{bug.name} ({bug.driver}{', asan' * bool(bug.sanitizer)})"
         try:
             with tempfile.TemporaryDirectory(dir=builder.scratch) as directory:
                 program = builder.build(bug, pathlib.Path(directory))
-                return True, hunt(program, bug, options) if options.hunt else f"{name}: {replay(program, bug)}"
+                return hunt(program, bug, options) if options.hunt else f"{name}: {replay(program, bug)}"
         except Failure as failure:
-            return False, f"FAILED: {name}: {failure}"
+            return f"FAILED: {name}: {failure}"
 
     kinds = {(bug.driver, sanitizer) for bug in bugs for sanitizer in builder.objects if not options.hunt}
     tasks = [Bug(*kind) for kind in sorted(kinds)] + bugs
     failure_count = 0
     if options.hunt:
         print(COLUMNS.format("planted bug", "driver", "found", "median s", "executions"))
-    for done, (is_good, line) in enumerate(in_parallel(options.jobs, judge, tasks), 1):
-        failure_count += not is_good
+    for done, line in enumerate(executor.map(judge, tasks), 1):
+        failure_count += line.startswith("FAILED: ")
         print(line if options.hunt else f"[{done}/{len(tasks)}] {line}", flush=True)
     print(f"{len(bugs)} planted bugs, {len(kinds)} controls, {failure_count} failed")
     return failure_count
@@ -231,11 +224,12 @@ def main():
     try:
         bugs = [bug for bug in find_bugs() if fnmatch.fnmatchcase(bug.name, options.only)]
         if not bugs:
-            status = 1 if options.only == "*" else 2
-            parser.exit(status, f"planted: {PLANTED} has no patch with a name as {options.only}\n")
-        with tempfile.TemporaryDirectory(dir=os.environ.get("TEST_TMPDIR")) as scratch:
-            builder = Builder(compiler, pathlib.Path(scratch), options, {bug.sanitizer for bug in bugs})
-            return 1 if judge_all(bugs, builder, options) else 0
+            parser.error(f"{PLANTED} has no patch with a name as {options.only}")
+        with tempfile.TemporaryDirectory(dir=os.environ.get("TEST_TMPDIR")) as scratch, \
+                concurrent.futures.ThreadPoolExecutor(options.jobs) as executor:
+            sanitizers = {bug.sanitizer for bug in bugs}
+            builder = Builder(compiler, pathlib.Path(scratch), bool(options.hunt), sanitizers, executor)
+            return 1 if judge_all(bugs, builder, options, executor) else 0
     except Failure as failure:
         print(f"planted: {failure}", file=sys.stderr)
         return 1
