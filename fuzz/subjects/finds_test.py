@@ -32,13 +32,11 @@ def fuzz(known, seed, flag):
     with tempfile.TemporaryDirectory() as scratch:
         done = subprocess.run([BINARY, f"-seed={seed}", "-timeout=10", flag, scratch], cwd=scratch, check=False,
                               env={**os.environ, "FUZZ_KNOWN_DEFECTS": ",".join(known)}, stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    log = done.stdout.decode(errors="backslashreplace")
-    skipped = re.search("^skipped:.*", log, re.MULTILINE)
-    if skipped:
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, errors="backslashreplace")
+    if skipped := re.search("^skipped:.*", done.stdout, re.MULTILINE):
         print(skipped[0])
         sys.exit(NOT_INSTALLED)
-    return done.returncode, log
+    return done.returncode, done.stdout
 
 
 def find_next(known):
@@ -58,7 +56,7 @@ def find_next(known):
 
 def main():
     known = []
-    while len(known) < len(DEFECTS):
+    for _ in DEFECTS:
         known.append(find_next(known))
     code, log = fuzz(known, 1, f"-runs={RUNS_AFTERWARDS}")
     if code != 0:

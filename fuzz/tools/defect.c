@@ -49,49 +49,34 @@ static void overflow(void)
     free((void *)(uintptr_t)memory);
 }
 
-static void before_call(enum subject_call call)
+static void call(union subject_pool *pool, enum subject_call call, void *pointer,
+                 struct subject_result *result)
 {
-    if (call == SUBJECT_TRIM && has("misaligned")) {
-        if (seen.free_count == 0) {
-            abort();
-        }
-        seen.is_trimmed |= seen.free_count >= 2 && seen.live_count > 0;
-    } else if (call == SUBJECT_CLEAR && seen.live_count >= 3 && has("crash")) {
+    const bool is_new = call == SUBJECT_NEW && pool == seen.pool;
+    const bool is_trim = call == SUBJECT_TRIM && pool == seen.pool && has("misaligned");
+    if (is_trim && seen.free_count == 0) {
+        abort();
+    }
+    seen.is_trimmed |= is_trim && seen.free_count >= 2 && seen.live_count > 0;
+    if (call == SUBJECT_CLEAR && pool == seen.pool && seen.live_count >= 3 && has("crash")) {
         raise(SIGSEGV);
-    } else if (call == SUBJECT_NEW && seen.live_count >= 2 && has("hang")) {
-        for (volatile bool is_hanging = true; is_hanging;) {
-        }
-    } else if (call == SUBJECT_NEW && seen.live_count >= 1 && has("overflow")) {
+    }
+    for (volatile bool is_hanging = is_new && seen.live_count >= 2 && has("hang"); is_hanging;) {
+    }
+    if (is_new && seen.live_count >= 1 && has("overflow")) {
         overflow();
     }
-}
-
-static void after_call(enum subject_call call, struct subject_result *result)
-{
-    if (call == SUBJECT_NEW && result->object != NULL) {
+    subject_cork.call(pool, call, pointer, result);
+    if (is_new && result->object != NULL) {
         seen.live_count++;
         result->object = (char *)result->object + (seen.is_trimmed && seen.element_size >= 100);
-    } else if (call == SUBJECT_FREE && result->violation.kind == 0) {
+    } else if (call == SUBJECT_FREE && pool == seen.pool && result->violation.kind == 0) {
         seen.live_count--;
         seen.free_count++;
     } else if (result->violation.kind == CORK_MEMPOOL_DOUBLE_FREE && has("silence")) {
         result->violation.kind = (enum cork_mempool_violation_kind)0;
     }
 }
-
-static void call(union subject_pool *pool, enum subject_call call, void *pointer,
-                 struct subject_result *result)
-{
-    if (pool == seen.pool) {
-        before_call(call);
-    }
-    subject_cork.call(pool, call, pointer, result);
-    if (pool == seen.pool) {
-        after_call(call, result);
-    }
-}
-
-extern const struct subject subject_defective;
 
 const struct subject subject_defective = {
     .name = "a defective cork_mempool",

@@ -8,6 +8,8 @@ Exit code: 0; 1 where an input fails; 2 where something cannot be read or makes 
 
 import argparse
 import contextlib
+import dataclasses
+import itertools
 import os
 import pathlib
 import re
@@ -19,41 +21,41 @@ import sys
 TRACER = pathlib.Path(__file__).absolute().parents[1] / "tracer"
 SECONDS = 2  # of the processor, which pass no faster on a machine that is busy; what takes more hangs
 SLEEP_FACTOR = 10  # so many times more by the clock, for what sleeps
+FAR = 1 << 16  # so many bytes from its objects, an address has nothing to do with a pool
 EFFECTS_MAX = 6  # of an operation that are shown; the others are counted
 
 NAMED = re.compile(rb"(?:\s|#.*\n)*driver (\S+)")  # how text begins
 DRIVER = re.compile(r"mempool_\w+_fuzzer")
+OBJECT = re.compile(r"(p\d\.a)(\d+)")
 # What a sanitizer or the pool found, in the order of how much it tells.
 FINDINGS = [re.compile(before + ".*") for before in ("runtime error: ", "SUMMARY: ", "cork_mempool: ")]
 
 
-class Unusable(Exception):
-    """What is wrong with a file."""
-
-
+@dataclasses.dataclass
 class Effect:
-    """Something that an operation did: to something with a name, which is an object if it was born, or to neighbours
-    by birth."""
+    """Something that an operation did, mostly to something with a name."""
+    what: str
+    name: str = ""
+    result: str = ""
 
-    def __init__(self, what, name="", born=None):
-        self.what, self.result = what, ""
-        self.is_of(name, born)
+    def is_beside(self, other):
+        """Says whether the same happened to the object born before or after."""
+        mine, others = OBJECT.fullmatch(self.name), OBJECT.fullmatch(other.name)
+        return mine and others and (self.what, self.result, mine[1]) == (other.what, other.result, others[1]) and \
+            abs(int(mine[2]) - int(others[2])) == 1
 
-    def is_of(self, name, born):
-        self.names, self.born = [name, name], [born, born]
 
-    def takes(self, other):
-        """Says whether the other is the same of the next neighbour; it is then a part of this one."""
-        last, born = self.born[1], other.born[0]
-        if not last or not born or (self.what, self.result, last[0]) != (other.what, other.result, born[0]) or \
-                abs(born[1] - last[1]) != 1:
-            return False
-        self.names[1], self.born[1] = other.names[0], born
-        return True
-
-    def __str__(self):
-        names = "..".join(dict.fromkeys(self.names))
-        return f"{self.what} {names}".rstrip() + (f": {self.result}" if self.result else "")
+def tell(effects):
+    """Returns effects as text: neighbours as one, and no more than EFFECTS_MAX."""
+    groups = []  # the first and the last of neighbours, or one alone
+    for effect in effects:
+        if groups and groups[-1][-1].is_beside(effect):
+            groups[-1][1:] = [effect]
+        else:
+            groups.append([effect])
+    texts = [f"{group[0].what} {'..'.join(effect.name for effect in group)}".rstrip()
+             + f": {group[0].result}" * bool(group[0].result) for group in groups]
+    return "; ".join(texts[:EFFECTS_MAX] + [f"and {len(texts) - EFFECTS_MAX} more"] * (len(texts) > EFFECTS_MAX))
 
 
 class Run:
@@ -63,47 +65,33 @@ class Run:
         self.on_run("0x00")
         for event in events:
             word, _, rest = event.partition(" ")
-            handler = getattr(self, f"on_{word}", None)
-            if handler:
-                handler(rest)
-            else:
-                self.head.append(event)  # options, not an event
+            getattr(self, f"on_{word}")(rest)
 
     def on_run(self, protections):
         self.head = [f", protections {protections}" if int(protections, 16) else ""]
-        self.operations, self.steps, self.end = [], [], None
-        self.places, self.objects = [], {}  # ranges with names; by addresses, pools and births
-        self.options, self.stats, self.slot_sizes, self.births = {}, {}, {}, {}  # by pools
+        self.operations, self.steps, self.end = [], [], None  # a step is the effects of an operation
+        self.on_head, self.on_operation = self.head.append, self.operations.append
+        self.objects = {}  # by addresses: names
+        self.pools, self.slot_sizes, self.births = {}, {}, {}  # lines that tell of each; figures
         self.calls, self.pool = {}, "0"
-
-    def on_head(self, text):
-        self.head.append(text)
-
-    def on_operation(self, text):
-        self.operations.append(text)
-
-    def on_place(self, text):
-        start, end, name = text.split(" ", 2)
-        self.places.append((int(start, 16), int(end, 16), name))
 
     def on_step(self, _):
         self.steps.append([])
 
     def on_end(self, _):
         self.end = self.state()
+        self.operations.insert(len(self.steps), "# the end")
         self.steps.append([])
 
     def on_touch(self, text):
         pool, address, what = text.split(" ", 2)
-        self.steps[-1].append(Effect(what, *self.locate(pool, int(address, 16))))
+        self.steps[-1].append(Effect(what, self.locate(pool, int(address, 16))))
 
     def on_call(self, text):
         number, self.pool, address, what = text.split(" ", 3)
-        is_pointed = what in ("free", "owns")
-        effect = Effect(what, *(self.locate(self.pool, int(address, 16)) if is_pointed else ()))
-        effect.result = "does not return"
-        self.calls[number] = effect
-        self.steps[-1].append(effect)
+        name = self.locate(self.pool, int(address, 16)) if what in ("free", "owns") else ""
+        self.calls[number] = Effect(what, name, "does not return")
+        self.steps[-1].append(self.calls[number])
 
     def on_return(self, text):
         number, pool, address, result = text.split(" ", 3)
@@ -111,92 +99,66 @@ class Run:
         effect.result = result
         is_quiet = (effect.what, result) in (("stats", ""), ("check", "true"))
         if effect.what.startswith("init"):
-            self.objects = {place: born for place, born in self.objects.items() if born[0] != pool}
+            self.objects = {place: name for place, name in self.objects.items() if name[1] != pool}
             # An operation that is about init has said so.
             is_quiet = not result and "init" in self.operation()
         elif effect.what == "new" and not result:
             self.births[pool] = self.births.get(pool, -1) + 1
-            self.objects[int(address, 16)] = pool, self.births[pool]
-            effect.is_of(*self.locate(pool, int(address, 16)))
+            effect.name = self.objects[int(address, 16)] = f"p{pool}.a{self.births[pool]}"
         elif effect.what == "done" and not result:
-            self.options.pop(pool, None)
+            self.pools.pop(pool, None)
         if is_quiet:
             self.steps[-1].remove(effect)
 
     def on_options(self, text):
-        pool, self.options[pool] = text.split(" ", 1)
-        self.stats.pop(pool, None)
+        pool, options = text.split(" ", 1)
+        self.pools[pool] = [f"# pool {pool}: {options}"]
 
     def on_stats(self, text):
-        pool, slot_size, self.stats[pool] = text.split(" ", 2)
+        pool, slot_size, stats = text.split(" ", 2)
         self.slot_sizes[pool] = int(slot_size)
+        self.pools.get(pool, [])[1:] = [f"#   {line}" for line in stats.split("\t")]
 
     def operation(self):
         """Returns the last that began."""
-        if self.end is not None:
-            return "the end"
-        return self.operations[len(self.steps) - 1] if self.steps else "the start"
+        return self.operations[len(self.steps) - 1].removeprefix("# ") if self.steps else "the start"
 
     def locate(self, pool, address):
-        """Returns an address's name, and of what was born if it is an object."""
-        word, *operands = self.operation().split()
-        choice = int(operands[1]) % 8 if word == "free_foreign" else None
-        if address < 4096:
-            return f"address {address}" if address else "NULL", None
-        if choice in (0, 1):
-            return ("the heap", "the stack")[choice], None
+        """Returns an object's name; or by which of the pool's objects an address is: in whose slot, or the nearest."""
         if address in self.objects:
-            return "p{}.a{}".format(*self.objects[address]), self.objects[address]
-        places = [place for place, born in self.objects.items() if born[0] == pool]
-        below = max((place for place in places if place < address), default=None)
-        above = min((place for place in places if place > address), default=None)
+            return self.objects[address]
         size = self.slot_sizes.get(pool, 0)
-        near = below if below and (not above or address - below <= size) else above
-        for start, end, name in self.places if not near or abs(address - near) > size else []:
-            if start <= address < end:
-                return name + (f" + {address - start}" if "pool" in name else ""), None
-        return "p{}.a{}{:+d}".format(*self.objects[near], address - near) if near else "elsewhere", None
+        near = min((place for place, name in self.objects.items() if name[1] == pool), default=-FAR,
+                   key=lambda place: (not 0 <= address - place <= size, abs(address - place)))
+        if abs(address - near) >= FAR:
+            return f"{address:#x}" if address else "NULL"
+        return f"{self.objects[near]}{address - near:+d}"
 
     def state(self):
         """Returns the lines that tell of the pools."""
-        lines = []
-        for pool in sorted(self.options):
-            lines.append(f"# pool {pool}: {self.options[pool]}")
-            lines += [f"#   {line}" for line in self.stats.get(pool, "").split("\t") if line]
-        return lines
+        return [line for _, lines in sorted(self.pools.items()) for line in lines]
 
     def lines(self, is_failing):
-        reached = len(self.steps) - (self.end is not None)
-        for text, effects in zip([*self.operations[:reached], "# the end"], self.steps):
-            told = []
-            for effect in effects:
-                if not told or not told[-1].takes(effect):
-                    told.append(effect)
-            more = [f"and {len(told) - EFFECTS_MAX} more"] if len(told) > EFFECTS_MAX else []
-            yield f"{text:<32}  # {'; '.join([*map(str, told[:EFFECTS_MAX]), *more])}" if told else text
-        for text in self.operations[reached:]:
-            yield f"{text:<32}  # not reached"
+        for text, effects in itertools.zip_longest(self.operations, self.steps):
+            told = "not reached" if effects is None else tell(effects)
+            yield f"{text:<32}  # {told}" if told else text
         yield from self.state() if is_failing or self.end is None else self.end
 
 
 def limit():
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS + 1))
+    signal.alarm(SECONDS * SLEEP_FACTOR)
 
 
 def trace(path, command, driver, data):
     """Returns how tracer.c ends, and what it writes."""
-    process = subprocess.Popen([TRACER, command, driver], preexec_fn=limit, stdin=subprocess.PIPE,
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    try:
-        output, report = process.communicate(data, timeout=SECONDS * SLEEP_FACTOR)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        output, report = process.communicate()
-    report = report.decode(errors="backslashreplace")
+    process = subprocess.run([TRACER, command, driver], preexec_fn=limit, input=data, check=False,
+                             capture_output=True)
+    report = process.stderr.decode(errors="backslashreplace")
     if process.returncode == 2:
-        raise Unusable(f"{path}: {report.strip()}")
-    return process.returncode, output, report
+        raise OSError(0, report.strip(), path)
+    return process.returncode, process.stdout, report
 
 
 def failure(status, report, run):
@@ -211,7 +173,7 @@ def failure(status, report, run):
         lines = report.partition("Shadow bytes")[0].splitlines()
         expected = "every call returns, and nothing is reported"
         found = next(filter(None, (finding.search(report) for finding in FINDINGS)), None)
-        seen = "timeout" if status in (-signal.SIGXCPU, -signal.SIGKILL) else found[0] if found else \
+        seen = "timeout" if -status in (signal.SIGXCPU, signal.SIGKILL, signal.SIGALRM) else found[0] if found else \
             f"signal: {signal.strsignal(-status)}" if status < 0 else f"exit code {status}"
     return [*lines, f"fails at: {run.operation()}", f"pool:     {pool}", f"expected: {expected}", f"seen:     {seen}"]
 
@@ -234,10 +196,10 @@ def use(options, path):
     folders = [folder.name for folder in path.resolve().parents if DRIVER.fullmatch(folder.name)]
     driver = options.driver or (named[1].decode() if named else folders[0] if folders else None)
     if driver is None:
-        raise Unusable(f"{path}: no folder of it has a driver's name; give --driver")
+        raise OSError(0, "no folder of it has a driver's name; give --driver", path)
     if named or options.encode:
         if b"\0" in data:
-            raise Unusable(f"{path}: is no text")
+            raise OSError(0, "is no text", path)
         data = trace(path, "encode", driver, data)[1]
     if options.encode:
         sys.stdout.flush()
@@ -251,20 +213,19 @@ def main(*arguments):
     parser.add_argument("--driver", metavar="NAME", help="the fuzz test; by default, text or a folder has its name")
     parser.add_argument("--encode", action="store_true", help="write the bytes that each FILE, a text, says")
     parser.add_argument("-o", metavar="OUT", help="write to a file")
-    parser.add_argument("files", metavar="FILE", nargs="+")
+    parser.add_argument("files", metavar="FILE", nargs="+", type=pathlib.Path)
     options = parser.parse_args(arguments)
     try:
         # bazel run starts programs elsewhere, and says where it was called.
         os.chdir(os.environ.get("BUILD_WORKING_DIRECTORY", "."))
-        with contextlib.ExitStack() as stack:
-            if options.o:
-                stack.enter_context(contextlib.redirect_stdout(stack.enter_context(open(options.o, "w"))))
-            return 1 if any([use(options, pathlib.Path(file)) for file in options.files]) else 0
+        output = open(options.o, "w") if options.o else sys.stdout
+        with contextlib.redirect_stdout(output):
+            are_failing = [use(options, file) for file in options.files]
+            output.flush()
+        return 1 if any(are_failing) else 0
     except OSError as error:
         print(f"explain: {error.filename}: {error.strerror}", file=sys.stderr)
-    except Unusable as error:
-        print(f"explain: {error}", file=sys.stderr)
-    return 2
+        return 2
 
 
 if __name__ == "__main__":

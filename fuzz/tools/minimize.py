@@ -31,9 +31,10 @@ def run(binary, *arguments):
     options = {f"{name}_OPTIONS": os.environ.get(f"{name}_OPTIONS", "") + ":symbolize=0"
                for name in ("ASAN", "MSAN", "UBSAN")}
     process = subprocess.run([binary, "-timeout=10", *arguments], env={**os.environ, **options}, check=False,
-                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    findings = FINDING.findall(process.stdout.decode(errors="backslashreplace"))
-    return [NUMBER.sub("#", finding) for finding in findings] if process.returncode != 0 else None
+                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                             errors="backslashreplace")
+    findings = [NUMBER.sub("#", finding) for finding in FINDING.findall(process.stdout)]
+    return findings if process.returncode != 0 else None
 
 
 def minimize(binary, findings, output):
@@ -47,19 +48,17 @@ def minimize(binary, findings, output):
                 f"-exact_artifact_path={smaller}", output)
             if not smaller.exists() or other_count == OTHERS:
                 return
+            other_count += 1
             if run(binary, smaller) == findings:
                 shutil.copyfile(smaller, output)
                 print(f"minimize: {output}: {output.stat().st_size} bytes", file=sys.stderr)
                 other_count = 0
-            else:
-                other_count += 1
             smaller.unlink()
 
 
 def find_binary(driver, file):
     """Returns the driver's libFuzzer; without a driver, the innermost folder that has one's name says which."""
-    names = [driver] if driver else [folder.name for folder in file.resolve().parents]
-    for name in names:
+    for name in [driver] if driver else [folder.name for folder in file.resolve().parents]:
         if re.fullmatch(r"\w+", name) and (FUZZ / f"{name}_bin").exists():
             return FUZZ / f"{name}_bin"
     reason = f"there is no driver {driver}" if driver else "no folder of it has a driver's name; give --driver"

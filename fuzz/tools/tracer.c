@@ -6,26 +6,31 @@
  *     tracer encode DRIVER   takes it for text, and writes the bytes that the text says
  *     tracer trace DRIVER    does its runs, and tells what happens, an event on each line
  *
+ * Text has an operation on each line, as operation_print writes it. Three other lines may stand
+ * anywhere:
+ *
+ *     driver NAME   the driver
+ *     failing 0x5   failing_mask, for a driver whose inputs begin with it
+ *     deep          the program may do RUN_MAX_WORK
+ *
  * Exit code: 2 where the input makes no sense; else as the runs end.
  */
 
+#define _POSIX_C_SOURCE 200809L /* getline */
+
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "fuzz/engine/run.h"
+#include "fuzz/targets/driver.h"
 #include "fuzz/targets/options.h"
-#include "text.h"
 
-#define EXIT_UNUSABLE  2
-#define INPUT_SIZE_MAX ((size_t)1 << 20)
+#define EXIT_UNUSABLE 2
 
-/* The tests of explain.py name another. */
-#if !defined(TRACED_SUBJECT)
-#define TRACED_SUBJECT subject_cork
-#endif
-extern const struct subject TRACED_SUBJECT;
+extern const struct subject TRACED_SUBJECT; /* subject_cork, or what the tests of explain.py name */
 
 static struct run run;
 static const struct subject *inner;
@@ -65,9 +70,7 @@ static void print_options(const struct cork_mempool_options *options)
         printf(", at most %zu objects", options->max_objects);
     }
 #define PRINT_PROTECTION(name, word)                                                               \
-    if ((options->protections & CORK_MEMPOOL_##name) != 0) {                                       \
-        printf(", " #word);                                                                        \
-    }
+    printf("%s", (options->protections & CORK_MEMPOOL_##name) != 0 ? ", " #word : "");
     CORK_MEMPOOL_PROTECTIONS_(PRINT_PROTECTION)
     if (options->buffer != NULL) {
         printf(", in a buffer of %zu bytes", options->buffer_size);
@@ -90,10 +93,10 @@ static bool init(union subject_pool *pool, const struct subject_init *how)
 static void print_stats(const struct cork_mempool_stats *stats)
 {
     const struct model_pool *known = &run.model.pools[run.pool];
-    printf("stats %u %zu the model knows %zu live and %zu freed objects, aligned to %zu\t",
-           run.pool, stats->slot_size, known->live_count, known->freed_count, known->alignment);
-    printf("stats: %zu live, %zu free; slots of %zu, blocks of %zu; %zu regions; %zu bytes of "
-           "memory, %zu reserved\n",
+    printf("stats %u %zu the model knows %zu live and %zu freed objects, aligned to %zu\t"
+           "stats: %zu live, %zu free; slots of %zu, blocks of %zu; %zu regions; "
+           "%zu bytes of memory, %zu reserved\n",
+           run.pool, stats->slot_size, known->live_count, known->freed_count, known->alignment,
            stats->live_count, stats->free_count, stats->slot_size, stats->block_size,
            stats->region_count, stats->memory_size, stats->reserved_size);
 }
@@ -119,16 +122,36 @@ static void call(union subject_pool *pool, enum subject_call call, void *pointer
     const size_t number = ++call_count; /* callbacks call too */
     printf("call %zu %u 0x%zx %s\n", number, run.pool, address_of(pointer), names[call]);
     inner->call(pool, call, pointer, result);
-    const bool is_new = call == SUBJECT_NEW && result->violation.kind == 0;
-    printf("return %zu %u 0x%zx %s\n", number, run.pool, address_of(is_new ? result->object : NULL),
+    const bool is_accepted = result->violation.kind == 0;
+    printf("return %zu %u 0x%zx %s\n", number, run.pool,
+           call == SUBJECT_NEW && is_accepted ? address_of(result->object) : 0,
            outcome_of(call, result));
-    if (call == SUBJECT_STATS && result->violation.kind == 0) {
+    if (call == SUBJECT_STATS && is_accepted) {
         print_stats(&result->stats);
     }
 }
 
-/* The linker's names for where the program's static data lies. */
-extern const char __executable_start[], end[];
+static bool is_deep(const uint8_t *program, size_t size)
+{
+    return run_max_work(run_hash(0, program, size)) == RUN_MAX_WORK;
+}
+
+/* Prints a run's text: "head" before each line that is no operation, "operation" before others. */
+static void print_text(const struct driver *driver, const struct driver_run *driver_run)
+{
+    struct program program = {driver_run->data, driver_run->size, 0, driver->dialect};
+    struct operation operation;
+    char text[OPERATION_TEXT_SIZE];
+    printf("head driver %s\n", driver->name);
+    if (driver->has_mask) {
+        printf("head failing 0x%016" PRIx64 "\n", driver_run->settings.failing_mask);
+    }
+    printf("%s", is_deep(driver_run->data, driver_run->size) ? "head deep\n" : "");
+    while (program_next(&program, &operation)) {
+        operation_print(&operation, text);
+        printf("operation %s\n", text);
+    }
+}
 
 static void trace_run(const struct driver *driver, const struct driver_run *driver_run)
 {
@@ -136,12 +159,7 @@ static void trace_run(const struct driver *driver, const struct driver_run *driv
     struct run_settings settings = driver_run->settings;
     struct subject traced = *settings.subject;
     printf("run 0x%02x\n", settings.protections);
-    text_print(driver, driver_run);
-    for (unsigned i = 0; i < PROGRAM_POOL_COUNT; i++) {
-        printf("place 0x%zx 0x%zx pool %u itself\n", address_of(&run.pools[i]),
-               address_of(&run.pools[i].storage + 1), i);
-    }
-    printf("place 0x%zx 0x%zx static data\n", address_of(__executable_start), address_of(end));
+    print_text(driver, driver_run);
     inner = settings.subject;
     traced.init = init;
     traced.call = call;
@@ -157,51 +175,118 @@ _Noreturn static void fail(const char *reason, const char *detail)
 }
 
 /* Does all runs, and the first again if there are others: the last is the one that is shown. */
-static void trace(const struct driver *driver, const uint8_t *data, size_t size)
+static void trace(const struct driver *driver)
 {
+    static uint8_t data[RUN_MAX_SIZE];
+    const size_t size = fread(data, 1, sizeof(data), stdin);
     const size_t count = driver->profile_count;
     struct driver_run driver_run;
+    setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
     if (driver->has_options) {
+        printf("head ");
         options_print(data, size);
         options_test(data, size);
-    } else if (!driver_decode(driver, &TRACED_SUBJECT, data, size, 0, &driver_run)) {
-        fail("too short for an input of ", driver->name);
     }
     for (size_t i = 0; i < count + (count > 1); i++) {
-        driver_decode(driver, &TRACED_SUBJECT, data, size, i % count, &driver_run);
+        if (!driver_decode(driver, &TRACED_SUBJECT, data, size, i % count, &driver_run)) {
+            fail("too short for an input of ", driver->name);
+        }
         trace_run(driver, &driver_run);
     }
 }
 
-static void encode(const struct driver *driver, const char *text)
+/* The bytes of a text, up to the line that is read. */
+static struct {
+    const struct driver *driver;
+    uint8_t bytes[RUN_MAX_SIZE];
+    size_t head; /* bytes of the mask, which come first */
+    size_t size; /* with them */
+    unsigned line;
+    struct operation last;
+    bool must_be_deep;
+} encoded;
+
+_Noreturn static void fail_at(unsigned column, const char *expected)
 {
-    static uint8_t bytes[RUN_MAX_SIZE];
+    fprintf(stderr, "line %u, column %u: expected %s\n", encoded.line, column, expected);
+    exit(EXIT_UNUSABLE);
+}
+
+static void append(const struct operation *operation)
+{
+    uint8_t bytes[OPERATION_BYTES_MAX];
+    const size_t size = operation_encode(operation, encoded.driver->dialect, bytes);
+    if (size == 0) {
+        fail_at(1, "an operation that the driver's dialect has");
+    } else if (size > RUN_MAX_SIZE - encoded.size) {
+        fail_at(1, "the end: an input has at most 4096 bytes");
+    }
+    memcpy(encoded.bytes + encoded.size, bytes, size);
+    encoded.size += size;
+}
+
+/* A hash of a program's bytes says how much work it may do. Unless theirs says most, appends a
+ * write that makes it so: in the hash, one byte of the operand counts 31 times, the other once, so
+ * some sum has the remainder that is wanted. */
+static void deepen(void)
+{
+    const size_t size = encoded.size;
+    struct operation write = {.kind = OPERATION_WRITE, .pool = encoded.last.pool};
+    while (!is_deep(encoded.bytes + encoded.head, encoded.size - encoded.head)) {
+        encoded.size = size;
+        append(&write);
+        write.operands[0]++;
+    }
+}
+
+static void encode_line(const char *line)
+{
     struct program_error error;
-    size_t size;
+    char word[64] = "";
+    char rest[2];
+    uint64_t mask;
+    const int count = sscanf(line, "%63s 0x%" SCNx64 " %1s", word, &mask, rest);
+    if (count == 1 && strcmp(word, "deep") == 0) {
+        encoded.must_be_deep = true;
+    } else if (count == 2 && strcmp(word, "failing") == 0 && encoded.driver->has_mask) {
+        for (size_t i = 0; i < encoded.head; i++) {
+            encoded.bytes[i] = (uint8_t)(mask >> 8 * i);
+        }
+    } else if (sscanf(line, " driver %63s %1s", word, rest) != 1 || driver_find(word) == NULL) {
+        const enum parse_result result = operation_parse(line, &encoded.last, &error);
+        if (result == PARSE_FAILED) {
+            fail_at(error.column, error.expected);
+        } else if (result == PARSE_OPERATION) {
+            append(&encoded.last);
+        }
+    }
+}
+
+static void encode(const struct driver *driver)
+{
+    static char *line;
+    size_t line_size = 0;
     if (driver->has_options) {
         fail(driver->name, " has no programs: its inputs are options");
     }
-    if (!text_encode(driver, text, bytes, &size, &error)) {
-        fprintf(stderr, "line %u, column %u: expected %s\n", error.line, error.column,
-                error.expected);
-        exit(EXIT_UNUSABLE);
+    encoded.driver = driver;
+    encoded.head = encoded.size = driver->has_mask ? sizeof(uint64_t) : 0;
+    for (encoded.line = 1; getline(&line, &line_size, stdin) > 0; encoded.line++) {
+        line[strcspn(line, "#")] = '\0';
+        encode_line(line);
     }
-    fwrite(bytes, 1, size, stdout);
+    if (encoded.must_be_deep) {
+        deepen();
+    }
+    fwrite(encoded.bytes, 1, encoded.size, stdout);
 }
 
 int main(int argc, char **argv)
 {
-    static uint8_t data[INPUT_SIZE_MAX + 1]; /* with a 0 behind it */
-    const size_t size = fread(data, 1, INPUT_SIZE_MAX, stdin);
     const struct driver *driver = argc == 3 ? driver_find(argv[2]) : NULL;
     if (driver == NULL) {
         fail("there is no driver ", argc == 3 ? argv[2] : "");
     }
-    setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
-    if (strcmp(argv[1], "encode") == 0) {
-        encode(driver, (const char *)data);
-    } else {
-        trace(driver, data, size);
-    }
+    (strcmp(argv[1], "encode") == 0 ? encode : trace)(driver);
     return 0;
 }
