@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "program.h"
 
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
 #include "engine.h"
 #include "subject.h"
 
@@ -11,7 +16,11 @@ static const unsigned operand_bytes[] = {OPERANDS(BYTES_OF)};
 
 #define ROW_OF(NAME, name, code, first, second, third)                                             \
     {#name, code, {OPERAND_##first, OPERAND_##second, OPERAND_##third}},
-const struct operation_row operation_rows[OPERATION_KIND_COUNT] = {OPERATIONS(ROW_OF)};
+static const struct row {
+    const char *name;
+    unsigned first_code;
+    enum operand operands[OPERATION_OPERAND_COUNT];
+} rows[OPERATION_KIND_COUNT] = {OPERATIONS(ROW_OF)};
 
 bool operation_is_init(const struct operation *operation)
 {
@@ -22,7 +31,7 @@ bool operation_is_init(const struct operation *operation)
 static enum operation_kind kind_of_code(unsigned code, enum program_dialect dialect)
 {
     unsigned kind = OPERATION_KIND_COUNT - 1;
-    while (operation_rows[kind].first_code > code) {
+    while (rows[kind].first_code > code) {
         kind--;
     }
     if (kind >= OPERATION_CLEAR && dialect < PROGRAM_OPTIONS) {
@@ -119,7 +128,7 @@ bool program_next(struct program *program, struct operation *operation)
     *operation =
         (struct operation){.kind = kind_of_code(byte / 4, program->dialect), .pool = byte % 4};
     for (int i = 0; i < OPERATION_OPERAND_COUNT; i++) {
-        enum operand operand = operation_rows[operation->kind].operands[i];
+        const enum operand operand = rows[operation->kind].operands[i];
         operation->operands[i] =
             operand_of_bytes(operand, next_bytes(program, operand_bytes[operand]));
     }
@@ -139,7 +148,8 @@ static uint32_t bytes_of_size(size_t value)
     return CLASS_ABSURD | (uint32_t)(number & 0xffff) << 8;
 }
 
-bool operand_encode(enum operand operand, size_t value, uint32_t *bytes)
+/* Returns: false where no bytes mean a value. */
+static bool encode(enum operand operand, size_t value, uint32_t *bytes)
 {
     const unsigned count = operand_bytes[operand];
     *bytes = operand == OPERAND_SIZE ? bytes_of_size(value) : (uint32_t)value;
@@ -155,7 +165,7 @@ bool operand_encode(enum operand operand, size_t value, uint32_t *bytes)
 size_t operation_encode(const struct operation *operation, enum program_dialect dialect,
                         uint8_t bytes[OPERATION_BYTES_MAX])
 {
-    const struct operation_row *row = &operation_rows[operation->kind];
+    const struct row *row = &rows[operation->kind];
     size_t size = 1;
     if (kind_of_code(row->first_code, dialect) != operation->kind ||
         operation->pool >= PROGRAM_POOL_COUNT) {
@@ -164,14 +174,155 @@ size_t operation_encode(const struct operation *operation, enum program_dialect 
     bytes[0] = (uint8_t)(row->first_code * 4 + operation->pool);
     for (int i = 0; i < OPERATION_OPERAND_COUNT; i++) {
         uint32_t value;
-        if (!operand_encode(row->operands[i], operation->operands[i], &value)) {
+        if (!encode(row->operands[i], operation->operands[i], &value)) {
             return 0;
         }
-        for (unsigned j = 0; j < operand_bytes[row->operands[i]]; j++) {
-            bytes[size++] = (uint8_t)(value >> 8 * j);
+        for (unsigned j = 0; j < operand_bytes[row->operands[i]]; j++, value >>= 8) {
+            bytes[size++] = (uint8_t)value;
         }
     }
     return size;
+}
+
+#define NAME(number, type) "\"" #type "\"",
+static const char *const types[SUBJECT_TYPE_COUNT] = {SUBJECT_TYPES(NAME)};
+#define EXPECTED_OF(name, size, expected) expected,
+static const char *const operands_expected[] = {OPERANDS(EXPECTED_OF)};
+static const char *const orders[] = {"lifo", "fifo", "stride", "random"};
+
+/* Sizes near the largest are told as the distance to it, which reads better. */
+static int print_operand(enum operand operand, size_t value, char *text, size_t size)
+{
+    if (operand == OPERAND_TYPE) {
+        return snprintf(text, size, " %s", types[value]);
+    } else if (operand == OPERAND_ORDER) {
+        return value <= ORDER_FIFO ? snprintf(text, size, " %s", orders[value])
+                                   : snprintf(text, size, " %s %zu", orders[value % 4], value / 4);
+    } else if (operand == OPERAND_OPTIONS) {
+        return snprintf(text, size, " 0x%08zx", value);
+    } else if (operand == OPERAND_SIZE && SIZE_MAX - value < 0x8000) {
+        return snprintf(text, size, " SIZE_MAX-%zu", SIZE_MAX - value);
+    }
+    return snprintf(text, size, " %zu", value);
+}
+
+void operation_print(const struct operation *operation, char text[OPERATION_TEXT_SIZE])
+{
+    const struct row *row = &rows[operation->kind];
+    int end = snprintf(text, OPERATION_TEXT_SIZE, "%s %u", row->name, operation->pool);
+    for (int i = 0; i < OPERATION_OPERAND_COUNT && row->operands[i] != OPERAND_NONE; i++) {
+        end += print_operand(row->operands[i], operation->operands[i], text + end,
+                             OPERATION_TEXT_SIZE - (size_t)end);
+    }
+}
+
+#define SPACES " \t\r"
+
+static bool is_end(const char *text)
+{
+    return *text == '\0' || *text == '\n' || *text == '#';
+}
+
+/* Takes a word that is followed by a space or by the end. */
+static bool take_word(const char **text, const char *word)
+{
+    const size_t size = strlen(word);
+    const char *behind = *text + size;
+    if (strncmp(*text, word, size) != 0 || (strchr(SPACES, *behind) == NULL && !is_end(behind))) {
+        return false;
+    }
+    *text = behind + strspn(behind, SPACES);
+    return true;
+}
+
+/* Takes a number, decimal or with 0x, that fits and is followed by a space or by the end. */
+static bool take_number(const char **text, size_t *number)
+{
+    char *end;
+    errno = 0;
+    const unsigned long long value = strtoull(*text, &end, strncmp(*text, "0x", 2) == 0 ? 16 : 10);
+    const char *behind = end;
+    *number = (size_t)value;
+    if (**text < '0' || **text > '9' || errno != 0 || *number != value || !take_word(&behind, "")) {
+        return false;
+    }
+    *text = behind;
+    return true;
+}
+
+/* Takes a type, or a kind of order, of which the last two have an argument. */
+static bool take_named(enum operand operand, const char **text, size_t *value)
+{
+    const bool is_type = operand == OPERAND_TYPE;
+    const size_t count = is_type ? SUBJECT_TYPE_COUNT : ORDER_RANDOM + 1;
+    size_t argument = 0;
+    *value = 0;
+    while (*value < count && !take_word(text, is_type ? types[*value] : orders[*value])) {
+        ++*value;
+    }
+    if (*value == count || (!is_type && *value > ORDER_FIFO && !take_number(text, &argument))) {
+        return false;
+    }
+    *value += 4 * argument;
+    return argument <= UINT8_MAX / 4;
+}
+
+/* Returns: whether an operand has been taken that bytes can say. */
+static bool take_operand(enum operand operand, const char **text, size_t *value)
+{
+    uint32_t bytes;
+    const bool is_distance = operand == OPERAND_SIZE && strncmp(*text, "SIZE_MAX-", 9) == 0;
+    if (operand == OPERAND_NONE) {
+        return true;
+    } else if (operand == OPERAND_TYPE || operand == OPERAND_ORDER) {
+        return take_named(operand, text, value);
+    }
+    *text += is_distance ? 9 : 0;
+    if (!take_number(text, value)) {
+        return false;
+    }
+    *value = is_distance ? SIZE_MAX - *value : *value;
+    return encode(operand, *value, &bytes);
+}
+
+/* Returns: what should stand where *text has got to, or NULL. */
+static const char *parse(const char **text, struct operation *operation)
+{
+    unsigned kind = 0;
+    size_t pool;
+    while (kind < OPERATION_KIND_COUNT && !take_word(text, rows[kind].name)) {
+        kind++;
+    }
+    if (kind == OPERATION_KIND_COUNT) {
+        return "the name of an operation";
+    }
+    const char *start = *text;
+    if (!take_number(text, &pool) || pool >= PROGRAM_POOL_COUNT) {
+        *text = start;
+        return "a pool, 0 to 3";
+    }
+    *operation = (struct operation){.kind = (enum operation_kind)kind, .pool = (unsigned)pool};
+    for (int i = 0; i < OPERATION_OPERAND_COUNT; i++) {
+        const enum operand operand = rows[kind].operands[i];
+        start = *text;
+        if (!take_operand(operand, text, &operation->operands[i])) {
+            *text = start;
+            return operands_expected[operand];
+        }
+    }
+    return is_end(*text) ? NULL : operands_expected[OPERAND_NONE];
+}
+
+enum parse_result operation_parse(const char *line, struct operation *operation,
+                                  struct program_error *error)
+{
+    const char *text = line + strspn(line, SPACES);
+    if (is_end(text)) {
+        return PARSE_NOTHING;
+    }
+    error->expected = parse(&text, operation);
+    error->column = (unsigned)(text - line) + 1;
+    return error->expected == NULL ? PARSE_OPERATION : PARSE_FAILED;
 }
 
 ENGINE_END

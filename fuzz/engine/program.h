@@ -131,16 +131,7 @@ struct operation {
     size_t operands[OPERATION_OPERAND_COUNT];
 };
 
-/* struct operation_row is what a row of OPERATIONS says. */
-struct operation_row {
-    const char *name;
-    unsigned first_code;
-    enum operand operands[OPERATION_OPERAND_COUNT];
-};
-extern const struct operation_row operation_rows[OPERATION_KIND_COUNT];
-
-/* operation_is_init says whether an operation initializes its pool anew, operation_is_misuse
- * whether it must be refused. */
+/* operation_is_init says whether an operation initializes its pool anew. */
 bool operation_is_init(const struct operation *operation);
 
 /* struct program is a position in a program's bytes, which stay the caller's. */
@@ -153,9 +144,6 @@ struct program {
 
 /* program_next decodes the next operation. Returns: false at the end. */
 bool program_next(struct program *program, struct operation *operation);
-
-/* operand_encode says which bytes mean a value. Returns: false where none do. */
-bool operand_encode(enum operand operand, size_t value, uint32_t *bytes);
 
 /*
  * operation_encode is the inverse: program_next decodes the operation from the bytes. All operands
