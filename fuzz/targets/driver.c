@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #include "fuzz/engine/engine.h"
-#include "options.h"
 
 ENGINE_BEGIN
 
@@ -38,13 +37,13 @@ const struct driver driver_profiles = {.name = "mempool_profiles_fuzzer",
 const struct driver *driver_find(const char *name)
 {
     static const struct driver *const drivers[] = {
-        &driver_misuse, &driver_model, &driver_oom, &driver_options, &driver_profiles, NULL,
+        &driver_misuse, &driver_model, &driver_oom, &driver_options, &driver_profiles,
     };
-    const struct driver *const *driver = drivers;
-    while (*driver != NULL && strcmp((*driver)->name, name) != 0) {
-        driver++;
+    const struct driver *found = NULL;
+    for (size_t i = 0; i < sizeof(drivers) / sizeof(drivers[0]); i++) {
+        found = strcmp(drivers[i]->name, name) == 0 ? drivers[i] : found;
     }
-    return *driver;
+    return found;
 }
 
 bool driver_decode(const struct driver *driver, const struct subject *subject, const uint8_t *data,
@@ -69,29 +68,21 @@ bool driver_decode(const struct driver *driver, const struct subject *subject, c
     return true;
 }
 
-/* Returns: the counter, mapped until the process ends, or NULL. */
-static _Atomic uint64_t *map_counter(const char *path)
-{
-    const int file = open(path, O_RDWR | O_CLOEXEC);
-    void *counter = MAP_FAILED;
-    if (file >= 0 && lseek(file, 0, SEEK_END) >= (off_t)sizeof(uint64_t)) {
-        counter = mmap(NULL, sizeof(uint64_t), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-    }
-    if (counter == MAP_FAILED) {
-        fprintf(stderr, "FUZZ_EXECUTIONS_FILE=%s: no file of 8 bytes that can be mapped\n", path);
-    }
-    return counter != MAP_FAILED ? counter : NULL;
-}
-
 void driver_count(void)
 {
     static bool is_started;
-    static _Atomic uint64_t *counter;
+    static _Atomic uint64_t *counter; /* mapped until the process ends, or NULL */
     const char *path = is_started ? NULL : getenv("FUZZ_EXECUTIONS_FILE");
-    if (path != NULL) {
-        counter = map_counter(path);
-    }
     is_started = true;
+    if (path != NULL) {
+        const int file = open(path, O_RDWR | O_CLOEXEC);
+        void *start = mmap(NULL, sizeof(*counter), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+        counter = start != MAP_FAILED ? start : NULL;
+        if (counter == NULL || lseek(file, 0, SEEK_END) < (off_t)sizeof(*counter)) {
+            fprintf(stderr, "FUZZ_EXECUTIONS_FILE=%s: no file of 8 bytes to be mapped\n", path);
+            counter = NULL;
+        }
+    }
     if (counter != NULL) {
         atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
     }

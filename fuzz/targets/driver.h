@@ -42,13 +42,38 @@ void driver_count(void);
 void driver_test(const struct driver *driver, const struct subject *subject, const uint8_t *data,
                  size_t size);
 
-/* DRIVER_TARGET defines what fuzzing engines call, for a driver. */
+/* options_test takes bytes for arbitrary options of one pool. It demands that init_with takes them
+ * or refuses them as its header says, and that a pool of them serves; where that is not so, it
+ * prints the options and aborts. options_print prints them to standard output. */
+void options_test(const uint8_t *data, size_t size);
+void options_print(const uint8_t *data, size_t size);
+
+/*
+ * mutator_mutate changes an input of a driver of programs by whole operations, so that what follows
+ * keeps its meaning. The same seed makes the same of the same input, but for one time of 8, which
+ * is libFuzzer's own mutation of bytes. Of an input larger than max_size, it leaves out
+ * operations. Returns: the new size, from 1 to max_size, which is not 0.
+ */
+size_t mutator_mutate(const struct driver *driver, uint8_t *data, size_t size, size_t max_size,
+                      unsigned seed);
+
+/* libFuzzer's own mutator. */
+__attribute__((weak)) size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
+
+/* DRIVER_TARGET defines what fuzzing engines call for a driver, MUTATOR_OF what libFuzzer does. */
 #define DRIVER_TARGET(driver)                                                                      \
     int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);                                  \
     int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)                                   \
     {                                                                                              \
         driver_test(&(driver), &subject_cork, data, size);                                         \
         return 0;                                                                                  \
+    }
+
+#define MUTATOR_OF(driver)                                                                         \
+    size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed);    \
+    size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed)     \
+    {                                                                                              \
+        return mutator_mutate(&(driver), data, size, max_size, seed);                              \
     }
 
 #endif /* FUZZ_DRIVER_H */

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "driver.h"
-#include "mutator.h"
 
 DRIVER_TARGET(driver_model)
 MUTATOR_OF(driver_model)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "mutator.h"
+#include "driver.h"
 
 #include <string.h>
 
@@ -96,9 +96,8 @@ static size_t copy(size_t first, size_t end, size_t times)
 {
     const size_t size = work.starts[end] - work.starts[first];
     size_t total = 0;
-    for (; times > 0 && size <= sizeof(work.copied) - total; times--) {
+    for (; times > 0 && size <= sizeof(work.copied) - total; times--, total += size) {
         memcpy(work.copied + total, work.bytes + work.starts[first], size);
-        total += size;
     }
     return total;
 }
@@ -125,39 +124,23 @@ static void change_pool(size_t first, size_t end)
 static void mutate(size_t first, size_t end)
 {
     const size_t to = below(work.count + 1);
-    switch (below(16)) {
-    case 0:
+    const size_t change = below(16);
+    if (change == 0) {
         replace(first, end, 0);
-        break;
-    case 1:
-    case 2:
+    } else if (change < 3) {
         replace(to, to, copy(first, end, 1));
-        break;
-    case 3:
-    case 4:
+    } else if (change < 5) {
         replace(end, end, copy(first, end, 1 + below((size_t)2 << below(6))));
-        break;
-    case 5:
+    } else if (change == 5) {
         change_pool(first, end);
-        break;
-    case 6:
-    case 7:
+    } else if (change < 8) {
         replace(first, first + 1, make_up(first));
-        break;
-    case 8:
-    case 9:
-    case 10:
+    } else if (change < 11) {
         change_operand(first);
-        break;
-    case 11:
-        if (work.head > 0) {
-            work.bytes[below(work.head)] ^= (uint8_t)(1U << below(8));
-            break;
-        }
-        /* fallthrough */
-    default:
+    } else if (change == 11 && work.head > 0) {
+        work.bytes[below(work.head)] ^= (uint8_t)(1U << below(8));
+    } else {
         replace(to, to, make_up(to));
-        break;
     }
 }
 

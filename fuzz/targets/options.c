@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "options.h"
+#include "driver.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -27,13 +27,13 @@ static _Alignas(4096) char buffer[BUFFER_SIZE];
 
 static void print(FILE *file, const struct cork_mempool_options *options)
 {
-    fprintf(file,
-            "{.element_size = %zu, .alignment = %zu, .block_size = %zu, .max_objects = %zu, "
-            ".protections = 0x%x, .seed = %llu, .buffer = %p, .buffer_size = %zu, .source = %p, "
-            ".init_object = %d, .done_object = %d}\n",
-            options->element_size, options->alignment, options->block_size, options->max_objects,
+    fprintf(file, "{.element_size = %zu, .alignment = %zu, .block_size = %zu, .max_objects = %zu, ",
+            options->element_size, options->alignment, options->block_size, options->max_objects);
+    fprintf(file, ".protections = 0x%x, .seed = %llu, .buffer = %p, .buffer_size = %zu, ",
             options->protections, (unsigned long long)options->seed, options->buffer,
-            options->buffer_size, (const void *)options->source, options->init_object != NULL,
+            options->buffer_size);
+    fprintf(file, ".source = %p, .init_object = %d, .done_object = %d}\n",
+            (const void *)options->source, options->init_object != NULL,
             options->done_object != NULL);
 }
 
@@ -72,20 +72,16 @@ static void destruct(void *user_data, void *object)
     --*(size_t *)user_data;
 }
 
-static uint8_t take(const uint8_t **data, size_t *size)
+static uint8_t take(const uint8_t **data, const uint8_t *end)
 {
-    if (*size == 0) {
-        return 0;
-    }
-    --*size;
-    return *(*data)++;
+    return *data < end ? *(*data)++ : 0;
 }
 
 /* A small number, a power of two or a neighbour of one, or a distance to SIZE_MAX. */
-static size_t take_size(const uint8_t **data, size_t *size)
+static size_t take_size(const uint8_t **data, const uint8_t *end)
 {
-    const unsigned class = take(data, size);
-    const size_t number = take(data, size);
+    const unsigned class = take(data, end);
+    const size_t number = take(data, end);
     if (class < 128) {
         return class % 4 == 0 ? number * 256 + class : number;
     }
@@ -93,29 +89,29 @@ static size_t take_size(const uint8_t **data, size_t *size)
                        : SIZE_MAX - number * class;
 }
 
-static void take_options(struct wanted *wanted, const uint8_t *data, size_t size)
+/* Initializers may be evaluated in any order, so each byte is taken by a statement. */
+static void take_options(struct wanted *wanted, const uint8_t *data, const uint8_t *end)
 {
-    const unsigned given = take(&data, &size);
-    const unsigned unknown = take(&data, &size);
-    wanted->source = (struct cork_mempool_source){(given & 8) != 0 ? NULL : acquire,
-                                                  (given & 16) != 0 ? NULL : release};
-    wanted->options = (struct cork_mempool_options){
-        .name = unknown % 2 == 0 ? "name" : NULL,
-        .source = (given & 4) != 0 ? &wanted->source : NULL,
-        .source_data = (given & 32) != 0 ? buffer : NULL,
-        .init_object = (given & 64) != 0 ? construct : NULL,
-        .done_object = (given & 128) != 0 ? destruct : NULL,
-        .user_data = &wanted->constructed_count,
-    };
     struct cork_mempool_options *options = &wanted->options;
-    options->protections = take(&data, &size) | (unknown >= 232 ? 256U << (unknown - 232) : 0);
-    options->element_size = take_size(&data, &size);
-    options->alignment = take_size(&data, &size);
-    options->block_size = take_size(&data, &size);
-    options->max_objects = take(&data, &size);
-    options->seed = take(&data, &size);
-    options->buffer = (given & 1) != 0 ? buffer + take(&data, &size) % 64 : NULL;
-    options->buffer_size = (given & 2) != 0 ? take_size(&data, &size) % (BUFFER_SIZE - 64) : 0;
+    const unsigned given = take(&data, end);
+    const unsigned unknown = take(&data, end);
+    *wanted = (struct wanted){
+        .source = {(given & 8) != 0 ? NULL : acquire, (given & 16) != 0 ? NULL : release},
+        .options = {.name = unknown % 2 == 0 ? "name" : NULL,
+                    .source = (given & 4) != 0 ? &wanted->source : NULL,
+                    .source_data = (given & 32) != 0 ? buffer : NULL,
+                    .init_object = (given & 64) != 0 ? construct : NULL,
+                    .done_object = (given & 128) != 0 ? destruct : NULL,
+                    .user_data = &wanted->constructed_count},
+    };
+    options->protections = take(&data, end) | (unknown >= 232 ? 256U << (unknown - 232) : 0);
+    options->element_size = take_size(&data, end);
+    options->alignment = take_size(&data, end);
+    options->block_size = take_size(&data, end);
+    options->max_objects = take(&data, end);
+    options->seed = take(&data, end);
+    options->buffer = (given & 1) != 0 ? buffer + take(&data, end) % 64 : NULL;
+    options->buffer_size = (given & 2) != 0 ? take_size(&data, end) % (BUFFER_SIZE - 64) : 0;
 }
 
 enum verdict { REFUSED, ACCEPTED, EITHER };
@@ -127,26 +123,23 @@ static enum verdict verdict_on(const struct cork_mempool_options *options)
     const unsigned all = CORK_MEMPOOL_PARANOID | CORK_MEMPOOL_SEAL;
     const unsigned protections = options->protections;
     const struct cork_mempool_source *source = options->source;
-    const bool has_memory = options->buffer != NULL || source != NULL;
+    const bool has_buffer = options->buffer != NULL;
+    const bool has_guard = (protections & CORK_MEMPOOL_GUARD) != 0;
     const bool has_construction = options->init_object != NULL || options->done_object != NULL;
-    if ((options->alignment & (options->alignment - 1)) != 0 || (protections & ~all) != 0 ||
-        (options->buffer == NULL) != (options->buffer_size == 0) ||
-        (options->buffer != NULL && source != NULL) ||
-        (has_memory && (protections & CORK_MEMPOOL_GUARD) != 0) ||
-        (source != NULL && (source->acquire == NULL || source->release == NULL)) ||
-        ((protections & CORK_MEMPOOL_WIPE) != 0 && has_construction) ||
-        options->element_size > SIZE_MAX / 2 ||
-        (options->buffer != NULL && options->element_size > options->buffer_size)) {
-        return REFUSED;
-    }
     const size_t size = options->element_size;
     const size_t alignment = options->alignment != 0 ? options->alignment : size & (~size + 1);
-    if (source == NULL && options->source_data != NULL) {
+    if ((options->alignment & (options->alignment - 1)) != 0 || (protections & ~all) != 0 ||
+        has_buffer != (options->buffer_size != 0) || (has_buffer && source != NULL) ||
+        ((has_buffer || source != NULL) && has_guard) ||
+        (source != NULL ? source->acquire == NULL || source->release == NULL
+                        : options->source_data != NULL) ||
+        ((protections & CORK_MEMPOOL_WIPE) != 0 && has_construction) || size > SIZE_MAX / 2 ||
+        (has_buffer && size > options->buffer_size)) {
         return REFUSED;
     }
     if (size > SIZE_MAX / 16 || alignment > SIZE_MAX / 16 ||
-        (options->block_size > SIZE_MAX / 16 && (options->protections & CORK_MEMPOOL_GUARD) != 0) ||
-        (options->buffer != NULL && options->buffer_size < size + 4 * alignment + 1024)) {
+        (options->block_size > SIZE_MAX / 16 && has_guard) ||
+        (has_buffer && options->buffer_size < size + 4 * alignment + 1024)) {
         return EITHER;
     }
     return ACCEPTED;
@@ -180,13 +173,14 @@ static void serve(struct cork_mempool *mp, const struct cork_mempool_options *op
     expect(cork_mempool_check(mp), "a pool is sound", options);
 }
 
-static void try_options(struct wanted *wanted)
+void options_test(const uint8_t *data, size_t size)
 {
     static struct cork_mempool mp, before;
-    const struct cork_mempool_options *options = &wanted->options;
-    const enum verdict verdict = verdict_on(options);
+    struct wanted wanted;
+    const struct cork_mempool_options *options = &wanted.options;
     struct memory_account memory = {.largest_mapping = LARGEST_TAKEN,
                                     .largest_allocation = LARGEST_TAKEN};
+    take_options(&wanted, data, data + size);
     memset(&mp, 0x5a, sizeof(mp));
     before = mp;
     errno = 0;
@@ -194,32 +188,24 @@ static void try_options(struct wanted *wanted)
     if (!cork_mempool_init_with(&mp, options)) {
         expect(errno == EINVAL, "errno is EINVAL", options);
         expect(memcmp(&mp, &before, sizeof(mp)) == 0, "a refused pool is untouched", options);
-        expect(verdict != ACCEPTED, "options that can be met are accepted", options);
+        expect(verdict_on(options) != ACCEPTED, "options that can be met are accepted", options);
     } else {
-        expect(verdict != REFUSED, "options that cannot be met are refused", options);
+        expect(verdict_on(options) != REFUSED, "options that cannot be met are refused", options);
         expect(memory.request_count == 0, "init takes no memory", options);
         serve(&mp, options);
         cork_mempool_done(&mp);
     }
     memory_leave();
     expect(memory.mapped_size == 0 && memory.heap_count == 0, "all memory is given back", options);
-    expect(wanted->constructed_count == 0 || options->init_object == NULL ||
+    expect(wanted.constructed_count == 0 || options->init_object == NULL ||
                options->done_object == NULL,
            "what was constructed is destructed", options);
-}
-
-void options_test(const uint8_t *data, size_t size)
-{
-    struct wanted wanted = {.constructed_count = 0};
-    memory_start();
-    take_options(&wanted, data, size);
-    try_options(&wanted);
 }
 
 void options_print(const uint8_t *data, size_t size)
 {
     struct wanted wanted;
-    take_options(&wanted, data, size);
+    take_options(&wanted, data, data + size);
     print(stdout, &wanted.options);
 }
 

@@ -2,23 +2,21 @@
 
 /*
  * Runs the inputs that its arguments name through a fuzz target, without a fuzzing engine. An
- * argument is a file, or a directory of inputs. -v prints each name. A crash is followed by the
- * name of the input.
+ * argument is a file, or a directory of inputs. A crash is followed by the name of the input.
  * Exit code: 0, or 2 where an argument cannot be read or holds no input.
  */
 
-#define _XOPEN_SOURCE     700 /* scandir, sigaltstack */
+#define _XOPEN_SOURCE     700 /* glob, sigaltstack */
 #define _FILE_OFFSET_BITS 64  /* numbers of files that do not fit into 32 bits */
 
-#include <dirent.h>
 #include <errno.h>
+#include <glob.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -30,7 +28,6 @@ __attribute__((weak)) void __sanitizer_set_death_callback(void (*callback)(void)
 #define MAX_SECONDS 60
 
 static char current[4096]; /* a line that names the input that runs, or empty */
-static bool is_verbose;
 static size_t input_count;
 
 static void print_current(void)
@@ -64,71 +61,53 @@ static void print_name_on_crash(void)
     }
 }
 
-static void require(bool is_so, const char *path)
-{
-    if (!is_so) {
-        fprintf(stderr, "replay: %s: %s\n", path, errno != 0 ? strerror(errno) : "holds no input");
-        exit(2);
-    }
-}
-
 /* The input stands in memory of exactly its size, so that a sanitizer sees reads beyond it. */
-static void replay_file(const char *path, size_t size)
+static void replay(const char *path)
 {
     FILE *file = fopen(path, "rb");
-    uint8_t *data = malloc(size > 0 ? size : 1);
-    require(file != NULL && data != NULL && fread(data, 1, size, file) == size, path);
-    fclose(file);
-    if (is_verbose) {
-        printf("%s\n", path);
-        fflush(stdout);
+    const long size = file != NULL && fseek(file, 0, SEEK_END) == 0 ? ftell(file) : 0;
+    uint8_t *data = malloc(size > 0 ? (size_t)size : 1);
+    /* An empty directory has no end either. */
+    if (file == NULL || data == NULL || fseek(file, 0, SEEK_SET) != 0 ||
+        fread(data, 1, (size_t)size, file) != (size_t)size || fgetc(file) != EOF || ferror(file)) {
+        fprintf(stderr, "replay: %s: %s\n", path, strerror(errno));
+        exit(2);
     }
+    fclose(file);
     snprintf(current, sizeof(current), "replay: the input was %s\n", path);
     alarm(MAX_SECONDS);
-    LLVMFuzzerTestOneInput(data, size);
+    LLVMFuzzerTestOneInput(data, (size_t)size);
     alarm(0);
     current[0] = '\0';
     free(data);
     input_count++;
 }
 
-/* Sorted, so that each run is the same. */
-static void replay(const char *path)
+/* Replays a file, or what is in a directory: sorted, so that each run is the same. */
+static void replay_all(const char *path)
 {
-    struct dirent **entries;
-    struct stat status;
-    errno = 0;
-    require(stat(path, &status) == 0, path);
-    if (!S_ISDIR(status.st_mode)) {
-        replay_file(path, (size_t)status.st_size);
+    char pattern[sizeof(current)];
+    glob_t found;
+    snprintf(pattern, sizeof(pattern), "%s/*", path);
+    if (glob(pattern, 0, NULL, &found) != 0) {
+        replay(path);
         return;
     }
-    const size_t before = input_count;
-    const int count = scandir(path, &entries, NULL, alphasort);
-    require(count >= 0, path);
-    for (int i = 0; i < count; i++) {
-        if (entries[i]->d_name[0] != '.') {
-            char name[sizeof(current) - sizeof("replay: the input was ")];
-            snprintf(name, sizeof(name), "%s/%s", path, entries[i]->d_name);
-            replay(name);
-        }
-        free(entries[i]);
+    for (size_t i = 0; i < found.gl_pathc; i++) {
+        replay(found.gl_pathv[i]);
     }
-    free(entries);
-    errno = 0;
-    require(input_count > before, path);
+    globfree(&found);
 }
 
 int main(int argc, char **argv)
 {
-    is_verbose = argc > 1 && strcmp(argv[1], "-v") == 0;
-    if (argc == 1 + is_verbose) {
-        fprintf(stderr, "usage: replay [-v] FILE_OR_DIRECTORY...\n");
+    if (argc == 1) {
+        fprintf(stderr, "usage: replay FILE_OR_DIRECTORY...\n");
         return 2;
     }
     print_name_on_crash();
-    for (int i = 1 + is_verbose; i < argc; i++) {
-        replay(argv[i]);
+    for (int i = 1; i < argc; i++) {
+        replay_all(argv[i]);
     }
     printf("%zu inputs replayed\n", input_count);
     return 0;

@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fuzz/targets/mutator.h"
+#include "fuzz/targets/driver.h"
 
 /* Of the pool that was initialized last. */
 static struct {

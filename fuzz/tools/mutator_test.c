@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #undef NDEBUG /* assert is what tests */
 
-#include "fuzz/targets/mutator.h"
+#include "fuzz/targets/driver.h"
 
 #include <assert.h>
 #include <string.h>

@@ -26,7 +26,6 @@
 
 #include "fuzz/engine/run.h"
 #include "fuzz/targets/driver.h"
-#include "fuzz/targets/options.h"
 
 #define EXIT_UNUSABLE 2
 
