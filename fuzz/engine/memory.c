@@ -44,113 +44,92 @@ int __real_mincore(void *address, size_t size, unsigned char *is_resident);
 #define SPACE_PAGES ((size_t)(UINT32_C(1) << 19))
 #define SPACE_SIZE  (PAGE * SPACE_PAGES)
 
-/* What a page of the simulated memory is. A hidden page is poisoned, reads as zero when it is made
- * accessible, and needs nothing of the kernel for that; an untouched one is the kernel's. */
-enum page { PAGE_UNTOUCHED, PAGE_HIDDEN, PAGE_ACCESSIBLE };
-
-/* The simulated memory consists of spaces of one size, each for one mapping. */
-static struct {
-    uint8_t *start;            /* NULL until the first request */
-    size_t sizes[SPACE_COUNT]; /* of the mapping in a space; 0: the space is free */
-    size_t ends[SPACE_COUNT];  /* no page from here on is accessible */
-    size_t mprotect_count;     /* calls of the kernel */
-    uint8_t pages[IS_SIMULATED ? SPACE_COUNT * SPACE_PAGES : 1];
-} simulated;
+/* The simulated memory consists of spaces of one size, each for one mapping. To the kernel, a space
+ * is accessible up to where any of its mappings ever was. */
+static uint8_t *simulated; /* NULL until the first request */
+static struct space {
+    size_t size;       /* of its mapping; 0: it is free */
+    size_t end;        /* no page of the mapping is accessible from here on */
+    size_t opened_end; /* to the kernel, no page is */
+} spaces[SPACE_COUNT];
+static bool is_accessible[IS_SIMULATED ? SPACE_COUNT * SPACE_PAGES : 1];
 
 static bool is_simulated(const void *address)
 {
-    return IS_SIMULATED && simulated.start != NULL &&
-           (uintptr_t)address - (uintptr_t)simulated.start < SPACE_COUNT * SPACE_SIZE;
+    return simulated != NULL &&
+           (uintptr_t)address - (uintptr_t)simulated < SPACE_COUNT * SPACE_SIZE;
 }
 
-/* Takes all memory anew from the kernel, which may refuse. */
-static void start_simulation(void)
+static size_t page_of(const uint8_t *address)
 {
-    const int flags =
-        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (simulated.start != NULL ? MAP_FIXED : 0);
-    void *start = __real_mmap(simulated.start, SPACE_COUNT * SPACE_SIZE, PROT_NONE, flags, -1, 0);
-    simulated.start = start != MAP_FAILED ? start : NULL;
-    simulated.mprotect_count = 0;
-    memset(simulated.pages, PAGE_UNTOUCHED, sizeof(simulated.pages));
+    return (size_t)(address - simulated) / PAGE;
 }
 
 /* Returns: NULL where there is no room. */
 static void *simulated_mmap(size_t size)
 {
-    if (simulated.start == NULL && sysconf(_SC_PAGESIZE) == (long)PAGE) {
-        start_simulation();
+    if (simulated == NULL && sysconf(_SC_PAGESIZE) == (long)PAGE) {
+        const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+        void *start = __real_mmap(NULL, SPACE_COUNT * SPACE_SIZE, PROT_NONE, flags, -1, 0);
+        simulated = start != MAP_FAILED ? start : NULL;
     }
-    for (size_t i = 0; i < SPACE_COUNT && simulated.start != NULL && size <= SPACE_SIZE; i++) {
-        if (simulated.sizes[i] == 0) {
-            simulated.sizes[i] = size;
-            simulated.ends[i] = 0;
-            return simulated.start + i * SPACE_SIZE;
+    for (size_t i = 0; i < SPACE_COUNT && simulated != NULL && size <= SPACE_SIZE; i++) {
+        if (spaces[i].size == 0) {
+            spaces[i].size = size;
+            return simulated + i * SPACE_SIZE;
         }
     }
     return NULL;
 }
 
-/* Only makes accessible. */
+/* Only makes accessible. What it opens on the way to that is poisoned. */
 static int simulated_mprotect(uint8_t *address, size_t size)
 {
-    const size_t space = (size_t)(address - simulated.start) / SPACE_SIZE;
-    const size_t offset = (size_t)(address - simulated.start) % SPACE_SIZE;
-    const size_t count = (size + PAGE - 1) / PAGE;
-    uint8_t *pages = &simulated.pages[space * SPACE_PAGES + offset / PAGE];
-    if (offset % PAGE != 0 || offset > simulated.sizes[space] ||
-        size > simulated.sizes[space] - offset) {
-        errno = offset % PAGE != 0 ? EINVAL : ENOMEM;
-        return -1;
-    }
-    if (memchr(pages, PAGE_UNTOUCHED, count) != NULL) {
-        simulated.mprotect_count++;
-        if (__real_mprotect(address, size, PROT_READ | PROT_WRITE) != 0) {
-            return -1;
-        }
-    }
-    memset(pages, PAGE_ACCESSIBLE, count);
-    if (simulated.ends[space] < offset / PAGE + count) {
-        simulated.ends[space] = offset / PAGE + count;
-    }
-    __asan_unpoison_memory_region(address, count * PAGE);
-    return 0;
-}
-
-/* Clears what is not zero: the kernel knows which of many pages have ever been touched. */
-static void hide(uint8_t *pages, size_t count)
-{
-    static unsigned char is_touched[IS_SIMULATED ? SPACE_PAGES : 1];
-    uint8_t *address = simulated.start + (size_t)(pages - simulated.pages) * PAGE;
-    bool is_known = count > 2 && __real_mincore(address, count * PAGE, is_touched) == 0;
-    __asan_unpoison_memory_region(address, count * PAGE);
-    for (size_t i = 0; i < count; i++) {
-        if (!is_known || is_touched[i]) {
-            memset(address + i * PAGE, 0, PAGE);
-        }
-    }
-    __asan_poison_memory_region(address, count * PAGE);
-    memset(pages, PAGE_HIDDEN, count);
-}
-
-/* Takes back whole mappings only. */
-static int simulated_munmap(uint8_t *address, size_t size)
-{
-    const size_t space = (size_t)(address - simulated.start) / SPACE_SIZE;
-    uint8_t *pages = &simulated.pages[space * SPACE_PAGES];
-    uint8_t *end = pages + simulated.ends[space];
-    if (address != simulated.start + space * SPACE_SIZE || size != simulated.sizes[space]) {
+    struct space *space = &spaces[page_of(address) / SPACE_PAGES];
+    const size_t offset = (size_t)(address - simulated) % SPACE_SIZE;
+    const size_t end = offset + (size + PAGE - 1) / PAGE * PAGE;
+    uint8_t *opened = address - offset + space->opened_end;
+    if (offset % PAGE != 0 || offset > space->size || size > space->size - offset) {
         errno = EINVAL;
         return -1;
     }
-    while ((pages = memchr(pages, PAGE_ACCESSIBLE, (size_t)(end - pages))) != NULL) {
-        size_t count = 1;
-        while (pages + count < end && pages[count] == PAGE_ACCESSIBLE) {
-            count++;
+    if (end > space->opened_end) {
+        const size_t more = end - space->opened_end;
+        if (__real_mprotect(opened, more, PROT_READ | PROT_WRITE) != 0) {
+            return -1;
         }
-        hide(pages, count);
-        pages += count;
+        __asan_poison_memory_region(opened, more);
+        space->opened_end = end;
     }
-    simulated.sizes[space] = 0;
+    memset(&is_accessible[page_of(address)], true, (end - offset) / PAGE);
+    __asan_unpoison_memory_region(address, end - offset);
+    space->end = space->end > end ? space->end : end;
+    return 0;
+}
+
+/* Takes back whole mappings only. Clears what is not zero: the kernel knows which of many pages
+ * have ever been touched. */
+static int simulated_munmap(uint8_t *address, size_t size)
+{
+    static unsigned char is_touched[IS_SIMULATED ? SPACE_PAGES : 1];
+    const size_t first = page_of(address);
+    struct space *space = &spaces[first / SPACE_PAGES];
+    if (first % SPACE_PAGES != 0 || size != space->size) {
+        errno = EINVAL;
+        return -1;
+    }
+    const bool is_known =
+        space->end > 2 * PAGE && __real_mincore(address, space->end, is_touched) == 0;
+    for (size_t i = 0; i < space->end / PAGE; i++) {
+        if (is_accessible[first + i] && (!is_known || is_touched[i])) {
+            __asan_unpoison_memory_region(address + i * PAGE, PAGE);
+            memset(address + i * PAGE, 0, PAGE);
+        }
+    }
+    __asan_poison_memory_region(address, space->end);
+    memset(&is_accessible[first], false, space->end / PAGE);
+    space->size = 0;
+    space->end = 0;
     return 0;
 }
 
@@ -178,23 +157,13 @@ void memory_leave(void)
     current = NULL;
 }
 
-void memory_start(void)
-{
-    /* Each of these calls may cost a mapping for good, of which Linux allows 65,530. */
-    if (simulated.mprotect_count > 8192) {
-        start_simulation();
-    }
-}
-
-/* Counts a request; largest: 0, or what may be asked for. Returns: whether it is refused. */
+/* Counts a request of the current account. largest: 0, or what may be asked for. */
 static bool is_refused(size_t size, size_t largest)
 {
-    if (current == NULL) {
-        return false;
-    }
     const size_t number = ++current->request_count;
-    if (number != current->failing_request && (largest == 0 || size <= largest) &&
-        (current->failing_mask >> number % 64 & 1) == 0) {
+    if (current->is_granting ||
+        (number != current->failing_request && (largest == 0 || size <= largest) &&
+         (current->failing_mask >> number % 64 & 1) == 0)) {
         return false;
     }
     current->refusal_count++;
@@ -204,7 +173,7 @@ static bool is_refused(size_t size, size_t largest)
 
 static bool is_heap_refused(size_t size)
 {
-    return is_refused(size, current != NULL ? current->largest_allocation : 0);
+    return current != NULL && is_refused(size, current->largest_allocation);
 }
 
 static void *count_allocation(void *memory)
@@ -242,7 +211,7 @@ WRAP(void *, mmap, (void *address, size_t size, int protection, int flags, int f
 
 WRAP(int, mprotect, (void *address, size_t size, int protection))
 {
-    if (is_refused(0, 0)) {
+    if (current != NULL && is_refused(0, 0)) {
         return -1;
     }
     return is_simulated(address) ? simulated_mprotect(address, size)
@@ -260,13 +229,12 @@ WRAP(int, madvise, (void *address, size_t size, int advice))
     return __real_madvise(address, size, advice);
 }
 
-/* What is hidden is resident, but not the program's. */
+/* What an earlier mapping used is resident, but not this one's. */
 WRAP(int, mincore, (void *address, size_t size, unsigned char *is_resident))
 {
     const int result = __real_mincore(address, size, is_resident);
     for (size_t i = 0; is_simulated(address) && result == 0 && i * PAGE < size; i++) {
-        const size_t page = ((size_t)((uint8_t *)address - simulated.start) / PAGE) + i;
-        is_resident[i] &= simulated.pages[page] == PAGE_ACCESSIBLE;
+        is_resident[i] &= is_accessible[page_of(address) + i];
     }
     return result;
 }

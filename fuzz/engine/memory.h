@@ -17,6 +17,7 @@
  * the same addresses. In all other builds the calls reach the kernel.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -31,13 +32,11 @@ struct memory_account {
     size_t largest_allocation;
     size_t failing_request; /* when request_count gets there, it is refused; 0: none is */
     uint64_t failing_mask;  /* bit i: so is each request_count with this remainder by 64 */
+    bool is_granting;       /* nothing is refused */
 };
 
 /* memory_enter makes requests count for an account until memory_leave. Calls do not nest. */
 void memory_enter(struct memory_account *account);
 void memory_leave(void);
-
-/* memory_start is called between programs, when no subject holds memory. */
-void memory_start(void);
 
 #endif /* FUZZ_MEMORY_H */

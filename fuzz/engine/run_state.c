@@ -29,7 +29,6 @@ static void on_model_failure(void *run, const char *expected, const char *seen)
 void run_start(struct run *run, const struct run_settings *settings, const uint8_t *data,
                size_t size, size_t max_work)
 {
-    memory_start();
     model_start(&run->model, settings->subject, on_model_failure, run);
     run->settings = settings;
     run->program = (struct program){data, size, 0, settings->dialect};

@@ -52,10 +52,6 @@ void memory_leave(void)
     current = NULL;
 }
 
-void memory_start(void)
-{
-}
-
 /* Where the profile's pieces are. The pages before and behind each are nobody's. */
 static size_t first_pages[PIECE_MAX];
 
