@@ -15,11 +15,11 @@ ENGINE_BEGIN
 
 static _Alignas(4096) uint8_t buffers[PROGRAM_POOL_COUNT][4096 + BUFFER_SIZE + EDGE];
 
-/* Callbacks are given the pool that they are for. Returns: its run. */
-static struct run *run_of(void *data, const char *expected)
+/* Returns: the run of the pool that a callback is given. */
+static struct run *run_of(void *data)
 {
     struct run *run = ((struct run_pool *)data)->run;
-    run_require(run, data == run_pool(run), expected, "another");
+    run_require(run, data == run_pool(run), "callbacks get the data of their own pool");
     return run;
 }
 
@@ -48,10 +48,10 @@ static bool is_misaligned(struct run_misuse *misuse, size_t alignment)
 /* Before the memory that it returns stands its size. */
 static void *acquire(void *source_data, size_t size, size_t alignment)
 {
-    struct run *run = run_of(source_data, "a source gets its source_data");
+    struct run *run = run_of(source_data);
     size_t lead = alignment > 4 * sizeof(size) ? alignment : 4 * sizeof(size);
     run_require(run, size > 0 && size % alignment == 0,
-                "a source is asked for a multiple of alignment", "an odd size");
+                "a source is asked for a multiple of alignment");
     caller_misuse(run);
     run_pool(run)->source_count++;
     uint8_t *memory =
@@ -68,11 +68,10 @@ static void *acquire(void *source_data, size_t size, size_t alignment)
 
 static void release(void *source_data, void *memory, size_t size)
 {
-    struct run *run = run_of(source_data, "a source gets its source_data");
+    struct run *run = run_of(source_data);
     size_t acquired[2];
     memcpy(acquired, (uint8_t *)memory - sizeof(acquired), sizeof(acquired));
-    run_require(run, acquired[1] == size, "memory is released by the size it was acquired with",
-                "another");
+    run_require(run, acquired[1] == size, "memory is released by the size it was acquired with");
     free((uint8_t *)memory - acquired[0]);
     run_pool(run)->released_size += size;
     /* The first of two is of a region's slots, and its tables still wait to be released. */
@@ -85,9 +84,8 @@ static void release(void *source_data, void *memory, size_t size)
 static void *acquire_little(void *source_data, size_t size, size_t alignment)
 {
     const struct cork_mempool_options *options = &((struct run_pool *)source_data)->init.options;
-    return size <= 4096 + 4 * (options->element_size + options->alignment)
-               ? acquire(source_data, size, alignment)
-               : NULL;
+    const size_t largest = 4096 + 4 * (options->element_size + options->alignment);
+    return size <= largest ? acquire(source_data, size, alignment) : NULL;
 }
 
 static const struct cork_mempool_source source = {acquire, release};
@@ -95,7 +93,7 @@ static const struct cork_mempool_source little = {acquire_little, release};
 
 static int construct(void *user_data, void *object)
 {
-    struct run *run = run_of(user_data, "a constructor gets its user_data");
+    struct run *run = run_of(user_data);
     caller_misuse(run);
     run_pool(run)->construct_count++;
     model_construct(&run->model, run->pool, object);
@@ -115,7 +113,7 @@ static int construct_at_times(void *user_data, void *object)
 
 static void destruct(void *user_data, void *object)
 {
-    struct run *run = run_of(user_data, "a destructor gets its user_data");
+    struct run *run = run_of(user_data);
     model_destruct(&run->model, run->pool, object);
     caller_misuse(run);
 }
@@ -127,22 +125,14 @@ void caller_give(struct run_pool *pool, struct cork_mempool_options *options, ui
     options->alignment = (bits >> 8 & 15) != 0 ? (size_t)1 << ((bits >> 8 & 15) - 1) : 0;
     options->max_objects = bits >> 16 & 0x80 ? (bits >> 16 & 0x7f) + 1 : 0;
     options->seed = number;
-    switch ((enum program_memory)(bits >> 12 & 3)) {
-    case PROGRAM_LITTLE:
-        options->block_size = 64;
-        options->source = &little;
-        options->source_data = pool;
-        break;
-    case PROGRAM_SOURCE:
-        options->source = &source;
-        options->source_data = pool;
-        break;
-    case PROGRAM_BUFFER:
+    const enum program_memory memory = (enum program_memory)(bits >> 12 & 3);
+    if (memory == PROGRAM_BUFFER) {
         options->buffer = &buffers[pool - pool->run->pools][EDGE + number % 64];
         options->buffer_size = (number + 1) * (BUFFER_SIZE / 256);
-        break;
-    default:
-        break;
+    } else if (memory != PROGRAM_OS) {
+        options->source = memory == PROGRAM_LITTLE ? &little : &source;
+        options->source_data = pool;
+        options->block_size = memory == PROGRAM_LITTLE ? 64 : options->block_size;
     }
     if ((bits >> 14 & 2) != 0) {
         options->init_object = (bits >> 14 & 1) != 0 ? construct_at_times : construct;
@@ -153,10 +143,13 @@ void caller_give(struct run_pool *pool, struct cork_mempool_options *options, ui
 
 void caller_protect(struct cork_mempool_options *options, unsigned added)
 {
-    const bool has_own_memory = options->buffer != NULL || options->source != NULL;
-    unsigned impossible = has_own_memory ? CORK_MEMPOOL_GUARD : 0;
-    impossible |= options->init_object != NULL ? CORK_MEMPOOL_WIPE : 0;
-    options->protections = (options->protections | added) & ~impossible;
+    options->protections |= added;
+    if (options->buffer != NULL || options->source != NULL) {
+        options->protections &= ~CORK_MEMPOOL_GUARD;
+    }
+    if (options->init_object != NULL) {
+        options->protections &= ~CORK_MEMPOOL_WIPE;
+    }
     /* The default is another seed each time. */
     options->seed += options->seed == 0;
 }
@@ -175,7 +168,7 @@ void caller_end(struct run *run)
     for (size_t i = 0; i < EDGE && buffer != NULL; i++) {
         run_require(run,
                     buffer[options->buffer_size + i] == GARBAGE && *(buffer - i - 1) == GARBAGE,
-                    "a pool writes to nothing around its buffer", "it did");
+                    "a pool writes to nothing around its buffer");
     }
 }
 

@@ -2,7 +2,6 @@
 #include "calls.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "caller.h"
@@ -17,12 +16,7 @@ ENGINE_BEGIN
 static void expect_no_memory(struct run *run, const char *expected)
 {
     const struct memory_account *memory = &run_pool(run)->memory;
-    if (memory->mapped_size != 0 || memory->heap_count != 0) {
-        char seen[100];
-        snprintf(seen, sizeof(seen), "%zu bytes mapped, %zu allocations", memory->mapped_size,
-                 memory->heap_count);
-        run_failed(run, expected, seen);
-    }
+    run_require(run, memory->mapped_size == 0 && memory->heap_count == 0, expected);
 }
 
 static void live_append(struct run_pool *pool, void *object)
@@ -34,20 +28,6 @@ static void live_append(struct run_pool *pool, void *object)
     pool->objects[pool->first + pool->count++] = object;
 }
 
-/* The youngest takes the place of one in the middle: that takes constant time. */
-static void *live_remove(struct run_pool *pool, size_t index)
-{
-    void **objects = &pool->objects[pool->first];
-    void *object = objects[index];
-    pool->count--;
-    if (index == 0) {
-        pool->first++;
-    } else {
-        objects[index] = objects[pool->count];
-    }
-    return object;
-}
-
 /* Whether what stats says of free objects holds, after a call that was not refused: it is more than
  * 0 exactly where new asks for no memory, and changes by one with each object. */
 static void expect_count(struct run *run, enum subject_call call, const void *pointer,
@@ -56,36 +36,26 @@ static void expect_count(struct run *run, enum subject_call call, const void *po
     struct run_pool *pool = run_pool(run);
     const struct subject *subject = run->settings->subject;
     const struct subject_result *result = &run->result;
-    switch (call) {
-    case SUBJECT_STATS:
+    if (call == SUBJECT_STATS) {
         run_require(run, !pool->is_counted || result->stats.free_count == pool->free_count,
-                    "a pool counts its free objects", "it does not");
+                    "a pool counts its free objects");
         /* Who can never have another block asks for none. */
         pool->is_counted = subject->keeps_freed && !subject->is_unseen &&
                            run_known(run)->memory == MODEL_NEW_SUCCEEDS &&
                            result->stats.region_count > 0;
         pool->free_count = result->stats.free_count;
-        break;
-    case SUBJECT_NEW:
-        run_require(run,
-                    !pool->is_counted || result->object == NULL ||
-                        (pool->free_count == 0) == has_asked,
-                    "new asks for memory where no object is free, and only there",
-                    has_asked ? "it does" : "it does not");
+    } else if (call == SUBJECT_NEW) {
+        const bool must_ask = pool->free_count == 0;
+        run_require(run, !pool->is_counted || result->object == NULL || must_ask == has_asked,
+                    "new asks for memory where no object is free, and only there");
         pool->is_counted &= result->object != NULL && !has_asked;
         pool->free_count--;
-        break;
-    case SUBJECT_FREE:
+    } else if (call == SUBJECT_FREE) {
         /* What is put into quarantine is not free, and may let another out. */
         pool->is_counted &= !run_has(run, CORK_MEMPOOL_QUARANTINE);
         pool->free_count += pointer != NULL;
-        break;
-    case SUBJECT_CHECK:
-    case SUBJECT_OWNS:
-        break;
-    default:
-        pool->is_counted = false;
-        break;
+    } else {
+        pool->is_counted &= call == SUBJECT_CHECK || call == SUBJECT_OWNS;
     }
 }
 
@@ -103,8 +73,7 @@ const struct subject_result *calls_make(struct run *run, enum subject_call call,
     if (run->misuse.is_done) {
         refusal_verify_misuse(run);
     } else {
-        run_require(run, violation->kind == 0 || is_damage_found, "a call is not refused",
-                    violation->message);
+        run_require(run, violation->kind == 0 || is_damage_found, "a call is not refused");
     }
     if (violation->kind == 0) {
         expect_count(run, call, pointer, pool->memory.request_count != request_count);
@@ -120,22 +89,23 @@ const struct cork_mempool_stats *calls_stats(struct run *run)
 }
 
 /* Where a pool of these options may have come by its newest object. */
-static void expect_memory(struct run *run, const void *object)
+static void expect_memory(struct run *run)
 {
     const struct run_pool *pool = run_pool(run);
     const struct cork_mempool_options *options = &pool->init.options;
     const size_t request_count = pool->memory.request_count;
-    const size_t offset = (size_t)((uintptr_t)object - (uintptr_t)options->buffer);
-    run_require(run,
-                options->buffer != NULL || request_count != 0 || run->settings->subject->is_unseen,
-                "a first object takes memory", "no request; memory.c needs a static subject");
+    const size_t offset = (uintptr_t)run->result.object - (uintptr_t)options->buffer;
     run_require(run, options->source == NULL || request_count == pool->source_count,
-                "all memory comes from the caller's source", "another request");
-    run_require(run,
-                options->buffer == NULL ||
-                    (request_count == 0 && offset <= options->buffer_size &&
-                     run_known(run)->object_size <= options->buffer_size - offset),
-                "all memory comes from the caller's buffer", "other memory");
+                "all memory comes from the caller's source");
+    if (options->buffer == NULL) {
+        run_require(run, request_count != 0 || run->settings->subject->is_unseen,
+                    "a first object takes memory; memory.c needs a static subject");
+    } else {
+        run_require(run,
+                    request_count == 0 && offset <= options->buffer_size &&
+                        run_known(run)->object_size <= options->buffer_size - offset,
+                    "all memory comes from the caller's buffer");
+    }
 }
 
 /* A new that the constructor failed gives what the constructor says. */
@@ -149,52 +119,35 @@ static bool is_not_constructed(struct run *run, size_t construct_count)
 static void retry(struct run *run)
 {
     struct run_pool *pool = run_pool(run);
-    const struct memory_account before = pool->memory;
     const struct model_pool *known = run_known(run);
     const size_t construct_count = pool->construct_count;
-    if (known->memory != MODEL_NEW_SUCCEEDS || known->live_count == known->max_objects ||
-        known->has_buffer) {
-        return;
+    if (known->memory == MODEL_NEW_SUCCEEDS && known->live_count != known->max_objects &&
+        !known->has_buffer) {
+        pool->memory.is_granting = true;
+        calls_make(run, SUBJECT_NEW, NULL);
+        pool->memory.is_granting = false;
+        run_require(run, run->result.object != NULL || is_not_constructed(run, construct_count),
+                    "where there is memory again, new succeeds");
     }
-    pool->memory.largest_mapping = 0;
-    pool->memory.failing_request = 0;
-    pool->memory.failing_mask = 0;
-    calls_make(run, SUBJECT_NEW, NULL);
-    run_require(run, run->result.object != NULL || is_not_constructed(run, construct_count),
-                "where there is memory again, new succeeds", "NULL");
-    pool->memory.largest_mapping = before.largest_mapping;
-    pool->memory.failing_request = before.failing_request;
-    pool->memory.failing_mask = before.failing_mask;
 }
 
-/* new, with all that follows from it but the model's. Returns: whether that is all. */
-static bool call_new(struct run *run)
+/* What a new that gave NULL for want of memory may have done, and what another one must do. */
+static void expect_failure(struct run *run, const struct memory_account *before,
+                           bool is_constructed)
 {
-    struct run_pool *pool = run_pool(run);
+    const struct memory_account *memory = &run_pool(run)->memory;
     const struct model_pool *known = run_known(run);
-    const struct memory_account before = pool->memory;
-    const size_t construct_count = pool->construct_count;
-    calls_make(run, SUBJECT_NEW, NULL);
-    if (pool->memory.refusal_count != before.refusal_count) {
-        model_pressed(&run->model, run->pool);
-    }
-    if (run->result.violation.kind != 0) {
-        return true;
-    }
-    const bool is_constructed = pool->construct_count != construct_count;
     run_require(run,
-                run->result.object != NULL || !known->keeps_freed || known->freed_count != 0 ||
-                    is_constructed ||
-                    (pool->memory.mapped_size == before.mapped_size &&
-                     pool->memory.heap_count == before.heap_count),
-                "a new that fails keeps no memory", "it does");
-    if (run->result.object == NULL && run->settings->is_retrying) {
+                !known->keeps_freed || known->freed_count != 0 || is_constructed ||
+                    (memory->mapped_size == before->mapped_size &&
+                     memory->heap_count == before->heap_count),
+                "a new that fails keeps no memory");
+    if (run->settings->is_retrying) {
         if (!is_constructed) {
             model_new(&run->model, run->pool, NULL, run->result.error);
         }
         retry(run);
     }
-    return is_not_constructed(run, construct_count);
 }
 
 static bool may_issue(const struct run *run)
@@ -212,33 +165,49 @@ void calls_new(struct run *run)
 {
     struct run_pool *pool = run_pool(run);
     const struct model_pool *known = run_known(run);
-    const bool may_rest = run_has(run, CORK_MEMPOOL_QUARANTINE);
-    const size_t freed_count = may_rest || !known->keeps_freed ? 0 : known->freed_count;
-    const size_t request_count = pool->memory.request_count;
+    const struct memory_account before = pool->memory;
+    const size_t construct_count = pool->construct_count;
+    const bool may_ask =
+        run_has(run, CORK_MEMPOOL_QUARANTINE) || !known->keeps_freed || known->freed_count == 0;
     if (!may_issue(run)) {
         return;
     }
     run->work += 1 + (known->object_size < 8192 ? known->object_size : 8192) / 512;
-    const bool is_all = call_new(run);
-    run->work += 8 * (pool->memory.request_count - request_count);
-    if (is_all) {
+    const bool is_refused = calls_make(run, SUBJECT_NEW, NULL)->violation.kind != 0;
+    if (pool->memory.refusal_count != before.refusal_count) {
+        model_pressed(&run->model, run->pool);
+    }
+    if (!is_refused && run->result.object == NULL) {
+        expect_failure(run, &before, pool->construct_count != construct_count);
+    }
+    run->work += 8 * (pool->memory.request_count - before.request_count);
+    if (is_refused || is_not_constructed(run, construct_count)) {
         return;
     }
-    run_require(run, freed_count == 0 || pool->memory.request_count == request_count,
-                "new asks for no memory while freed objects wait", "it did");
+    run_require(run, may_ask || pool->memory.request_count == before.request_count,
+                "new asks for no memory while freed objects wait");
     model_new(&run->model, run->pool, run->result.object, run->result.error);
     if (run->result.object != NULL) {
-        expect_memory(run, run->result.object);
+        expect_memory(run);
         live_append(pool, run->result.object);
         run->live_count++;
         run->live_size += known->object_size;
     }
 }
 
-/* A live object is about to be freed. */
+/* A live object is about to be freed. The youngest takes the place of one in the middle: that takes
+ * constant time. */
 static void *take_at(struct run *run, size_t index)
 {
-    void *object = live_remove(run_pool(run), index);
+    struct run_pool *pool = run_pool(run);
+    void **objects = &pool->objects[pool->first];
+    void *object = objects[index];
+    pool->count--;
+    if (index == 0) {
+        pool->first++;
+    } else {
+        objects[index] = objects[pool->count];
+    }
     run->work++;
     run->live_count--;
     run->live_size -= run_known(run)->object_size;
@@ -248,27 +217,25 @@ static void *take_at(struct run *run, size_t index)
 
 void calls_free_at(struct run *run, size_t index)
 {
-    calls_make(run, SUBJECT_FREE, take_at(run, index));
+    const size_t count = run_pool(run)->count;
+    if (count > 0) {
+        calls_make(run, SUBJECT_FREE, take_at(run, index % count));
+    }
 }
 
 void calls_free_next(struct run *run, size_t order, uint32_t *state)
 {
     const size_t count = run_pool(run)->count;
-    size_t index = 0;
-    switch ((enum order_kind)(order % 4)) {
-    case ORDER_LIFO:
-        index = count - 1;
-        break;
-    case ORDER_FIFO:
-        break;
-    case ORDER_STRIDE:
+    const enum order_kind kind = (enum order_kind)(order % 4);
+    size_t index = kind == ORDER_LIFO ? count - 1 : 0;
+    if (count == 0) {
+        return;
+    } else if (kind == ORDER_STRIDE) {
         index = *state % count;
         *state = (uint32_t)(index + order / 4);
-        break;
-    case ORDER_RANDOM:
+    } else if (kind == ORDER_RANDOM) {
         *state = (*state + (uint32_t)order) * 1664525 + 1013904223;
-        index = (*state >> 8) % count;
-        break;
+        index = *state >> 8;
     }
     calls_free_at(run, index);
 }
@@ -285,33 +252,27 @@ void calls_free_many(struct run *run, size_t count, size_t order)
 static size_t check_work(struct run *run)
 {
     const struct model_pool *known = run_known(run);
-    const bool is_verified =
-        run_has(run, CORK_MEMPOOL_CANARY | CORK_MEMPOOL_SEAL | CORK_MEMPOOL_WIPE);
-    return is_verified ? (known->live_count + known->freed_count) * (1 + known->object_size / 512)
-                       : 0;
+    const size_t count = known->live_count + known->freed_count;
+    return run_has(run, CORK_MEMPOOL_CANARY | CORK_MEMPOOL_SEAL | CORK_MEMPOOL_WIPE)
+               ? count * (1 + known->object_size / 512)
+               : 0;
 }
 
 static bool is_garbage(const uint8_t *bytes, uint8_t garbage)
 {
-    uint64_t difference = 0;
-    for (size_t i = 0; i < GUARD_SIZE; i += sizeof(difference)) {
-        uint64_t word;
-        memcpy(&word, bytes + i, sizeof(word));
-        difference |= word ^ garbage * UINT64_C(0x0101010101010101);
-    }
-    return difference == 0;
+    return bytes[0] == garbage && memcmp(bytes, bytes + 1, GUARD_SIZE - 1) == 0;
 }
 
 void calls_inspect(struct run *run, size_t work)
 {
     const uint8_t *behind = &run_pool(run)->storage.bytes[run->settings->subject->pool_size];
     const bool is_deep = check_work(run) <= work;
-    const bool is_sound = !is_deep || calls_make(run, SUBJECT_CHECK, NULL)->is_true;
-    const bool is_plausible = calls_make(run, SUBJECT_STATS, NULL)->is_true;
+    run_require(run, !is_deep || calls_make(run, SUBJECT_CHECK, NULL)->is_true,
+                "a pool's invariants hold");
     run->work += is_deep ? check_work(run) : 0;
-    run_require(run, is_garbage(behind, run_garbage(run->pool)),
-                "a pool writes to nothing behind itself", "it did");
-    model_inspected(&run->model, run->pool, is_sound && is_plausible, &run->result.stats);
+    run_require(run, is_garbage(behind, run_garbage[run->pool]),
+                "a pool writes to nothing behind itself");
+    model_inspected(&run->model, run->pool, calls_stats(run));
 }
 
 void calls_check(struct run *run)
@@ -360,7 +321,7 @@ void calls_init(struct run *run)
         run_require(run,
                     options->buffer != NULL || options->element_size > 1 << 20 ||
                         options->block_size > 1 << 20,
-                    "init_with accepts the options", "it does not");
+                    "init_with accepts the options");
         pool->init.form = SUBJECT_INIT_SIZE_EX;
         *options = (struct cork_mempool_options){.element_size = options->element_size,
                                                  .block_size = options->block_size};
@@ -392,8 +353,7 @@ static void visit(void *user_data, void *object)
         }
         take_at(run, index);
         run->settings->subject->call(&pool->storage, SUBJECT_FREE, object, &result);
-        run_require(run, result.violation.kind == 0, "a visitor may free the object it is given",
-                    result.violation.message);
+        run_require(run, result.violation.kind == 0, "a visitor may free the object it is given");
     }
 }
 
@@ -407,32 +367,30 @@ void calls_foreach(struct run *run, size_t every)
     run->result.visit_data = run;
     calls_make(run, SUBJECT_FOREACH, NULL);
     run_require(run, run->visited_count == live_count || run->result.violation.kind != 0,
-                "all live objects are visited", "fewer");
+                "all live objects are visited");
 }
 
 static void expect_owns(struct run *run, const void *pointer, bool is_owned)
 {
     calls_make(run, SUBJECT_OWNS, (void *)(uintptr_t)pointer);
     run_require(run, run->result.is_true == is_owned,
-                "a pool owns its live objects and nothing else",
-                is_owned ? "not a live object" : "something else");
+                "a pool owns its live objects and nothing else");
 }
 
 void calls_owns(struct run *run, size_t index)
 {
-    const struct run_pool *pool = run_pool(run);
+    const char *object = run_object(run, index);
     const struct model_slot *slot = model_pick(&run->model, run->pool, index, true);
     expect_owns(run, NULL, false);
     expect_owns(run, run, false);
     if (slot != NULL) {
         expect_owns(run, (const void *)slot->address, false);
     }
-    if (pool->count > 0) {
-        const char *object = pool->objects[pool->first + index % pool->count];
+    if (object != NULL) {
         expect_owns(run, object, true);
-        if (run_known(run)->object_size > 1) {
-            expect_owns(run, object + 1, false);
-        }
+    }
+    if (object != NULL && run_known(run)->object_size > 1) {
+        expect_owns(run, object + 1, false);
     }
 }
 
@@ -456,7 +414,7 @@ void calls_trim(struct run *run, size_t uncounted_size)
                 is_refused || (run->result.size <= memory_size + uncounted_size &&
                                (pool->init.options.source == NULL ||
                                 run->result.size == pool->released_size - released_size)),
-                "trim says how much it has given back", "more, or less");
+                "trim says how much it has given back");
     model_trim(&run->model, run->pool);
     run->work += 16;
     pool->is_trimmed = true;

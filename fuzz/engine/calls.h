@@ -13,7 +13,8 @@
 const struct subject_result *calls_make(struct run *run, enum subject_call call, void *pointer);
 const struct cork_mempool_stats *calls_stats(struct run *run);
 
-/* Each does what its name says. An index is one of run_pool's live objects. */
+/* Each does what its name says. An index is one of run_pool's live objects, modulo their number;
+ * where there is none, nothing is freed. */
 void calls_init(struct run *run); /* by pool->init, which is set */
 void calls_new(struct run *run);
 void calls_free_at(struct run *run, size_t index);

@@ -19,27 +19,23 @@ __attribute__((no_sanitize("address", "memory"), noinline))
 __attribute__((no_sanitize("address"), noinline))
 #endif
 static void
-invert(uint8_t *bytes, size_t size)
-{
-    for (size_t i = 0; i < size; i++) {
-        ((volatile uint8_t *)bytes)[i] ^= 0xff;
-    }
-}
-
-static void flip(const struct run *run, uint8_t *bytes, size_t size)
+flip(const struct run *run, uint8_t *bytes, size_t size)
 {
     if (run->settings->observer != NULL) {
         run->settings->observer->damage(bytes, size);
     }
-    invert(bytes, size);
+    for (size_t i = 0; i < size; i++) {
+        ((volatile uint8_t *)bytes)[i] ^= 0xff;
+    }
 }
 
 void misuse_refuse(struct run *run, const struct refusal *refusal)
 {
     static union subject_pool before;
     const size_t size = run->settings->subject->pool_size;
+    const bool is_dead = (refusal->kinds & KINDS_WITHOUT_POOL) != 0;
     struct cork_mempool_stats stats = {0};
-    if (!refusal->is_dead) {
+    if (!is_dead) {
         stats = *calls_stats(run);
     }
     memcpy(&before, refusal->storage, size);
@@ -49,11 +45,11 @@ void misuse_refuse(struct run *run, const struct refusal *refusal)
     run->work += 4 + run_pool(run)->count / 16;
     refusal_verify(run, refusal, &stats);
     /* Which region free looks at first may have changed. */
-    refusal_require(
+    run_require(
         run,
         (refusal->kinds == KIND(CANARY_DAMAGED) || memcmp(&before, refusal->storage, size) == 0) &&
-            (refusal->is_dead || memcmp(&stats, calls_stats(run), sizeof(stats)) == 0),
-        "what is refused changes nothing", refusal);
+            (is_dead || memcmp(&stats, calls_stats(run), sizeof(stats)) == 0),
+        "what is refused changes nothing");
 }
 
 void misuse_refuse_free(struct run *run, const void *pointer, unsigned kinds)
@@ -61,32 +57,29 @@ void misuse_refuse_free(struct run *run, const void *pointer, unsigned kinds)
     const struct refusal refusal = {.storage = &run_pool(run)->storage,
                                     .call = SUBJECT_FREE,
                                     .pointer = (void *)(uintptr_t)pointer,
-                                    .kinds = kinds,
-                                    .reported = pointer};
+                                    .kinds = kinds};
     misuse_refuse(run, &refusal);
 }
 
 /* A call that looks at the whole pool finds damage at an object. */
-static void refuse_damage(struct run *run, size_t choice, unsigned kinds, const void *reported,
+static void refuse_damage(struct run *run, size_t choice, unsigned kinds, void *object,
                           const void *or_else)
 {
-    static const enum subject_call calls[] = {SUBJECT_CHECK, SUBJECT_TRIM, SUBJECT_CLEAR};
-    const enum subject_call call = calls[choice % 3];
-    const bool is_done = call == SUBJECT_CLEAR && run_pool(run)->count == 0;
+    const enum subject_call last = run_pool(run)->count > 0 ? SUBJECT_CLEAR : SUBJECT_DONE;
+    const enum subject_call calls[] = {SUBJECT_CHECK, SUBJECT_TRIM, last};
     const struct refusal refusal = {.storage = &run_pool(run)->storage,
-                                    .call = is_done ? SUBJECT_DONE : call,
-                                    .kinds = kinds,
-                                    .reported = reported,
-                                    .or_else = or_else};
+                                    .call = calls[choice % 3],
+                                    .pointer = object,
+                                    .or_else = or_else,
+                                    .kinds = kinds};
     misuse_refuse(run, &refusal);
 }
 
 void misuse_free_twice(struct run *run, size_t index)
 {
-    const struct run_pool *pool = run_pool(run);
-    if (pool->count > 0) {
-        const void *object = pool->objects[pool->first + index % pool->count];
-        calls_free_at(run, index % pool->count);
+    const void *object = run_object(run, index);
+    if (object != NULL) {
+        calls_free_at(run, index);
         misuse_refuse_free(run, object, KIND(DOUBLE_FREE));
     }
 }
@@ -114,29 +107,25 @@ void misuse_free_foreign(struct run *run, size_t choice)
 {
     static const char bytes[64];
     const struct run_pool *pool = run_pool(run);
-    const size_t kind = choice % 8;
     const size_t number = choice / 8;
     const struct run_pool *other = &run->pools[(run->pool + 1 + number % 3) % PROGRAM_POOL_COUNT];
     const struct cork_mempool_stats *stats = calls_stats(run);
     const bool has_base = pool->base != 0 && stats->region_count == 1;
-    char *heap = kind == 0 ? malloc(16) : NULL;
-    const void *pointer = &bytes[number];
-    if (kind == 0) {
-        pointer = heap;
-    } else if (kind == 1) {
-        pointer = &heap;
-    } else if (kind == 2) {
-        pointer = (const void *)(uintptr_t)(1 + number);
-    } else if (kind == 3) {
-        pointer = (const char *)pool + number;
-    } else if (kind < 6 && other->count > 0) {
-        pointer = other->objects[other->first];
-    } else if (kind == 6 && has_base) {
-        pointer = (const void *)(pool->base - 1 - number);
-    } else if (kind == 7 && has_base) {
-        pointer = (const void *)(pool->base + stats->reserved_size + number);
-    }
-    misuse_refuse_free(run, pointer, KIND(FOREIGN_POINTER));
+    const uintptr_t end = pool->base + stats->reserved_size;
+    const void *stranger = &bytes[number];
+    const void *object = other->count > 0 ? other->objects[other->first] : stranger;
+    char *heap = choice % 8 == 0 ? malloc(16) : NULL;
+    const void *const pointers[] = {
+        heap,
+        &heap,
+        (const void *)(uintptr_t)(1 + number),
+        (const char *)pool + number,
+        object,
+        object,
+        has_base ? (const void *)(pool->base - 1 - number) : stranger,
+        has_base ? (const void *)(end + number) : stranger,
+    };
+    misuse_refuse_free(run, pointers[choice % 8], KIND(FOREIGN_POINTER));
     free(heap);
 }
 
@@ -168,25 +157,24 @@ void misuse_free_unissued(struct run *run)
  */
 void misuse_overrun(struct run *run, size_t index, size_t choice, bool is_before)
 {
-    const struct run_pool *pool = run_pool(run);
     const size_t slot_size = calls_stats(run)->slot_size;
     const size_t object_size = run_known(run)->object_size;
-    if (!run_has(run, CORK_MEMPOOL_CANARY) || pool->count == 0) {
+    uint8_t *object = run_object(run, index);
+    if (!run_has(run, CORK_MEMPOOL_CANARY) || object == NULL) {
         return;
     }
-    uint8_t *object = pool->objects[pool->first + index % pool->count];
     uint8_t *neighbour = object - slot_size;
     const bool is_shared =
         is_before && model_find(&run->model, run->pool, (uintptr_t)neighbour) != NULL;
     const size_t size = 1 + choice / 4 % (is_before ? 8 : slot_size - object_size);
     uint8_t *start = is_before ? object - size : object + object_size;
+    const bool is_unclear = is_before && run_pool(run)->is_trimmed;
     flip(run, start, size);
     if (choice % 4 == 3) {
         misuse_refuse_free(run, object, KIND(CANARY_DAMAGED));
-    } else if (is_before && pool->is_trimmed) {
-        refuse_damage(run, choice, KIND(CANARY_DAMAGED), object, neighbour);
     } else {
-        refuse_damage(run, choice, KIND(CANARY_DAMAGED), is_shared ? neighbour : object, NULL);
+        refuse_damage(run, choice, KIND(CANARY_DAMAGED), is_shared ? neighbour : object,
+                      is_unclear ? (is_shared ? object : neighbour) : NULL);
     }
     flip(run, start, size);
 }
@@ -195,18 +183,17 @@ void misuse_overrun(struct run *run, size_t index, size_t choice, bool is_before
 static void reuse(struct run *run, void *damaged)
 {
     const struct cork_mempool_stats before = *calls_stats(run);
-    const struct refusal refusal = {.call = SUBJECT_NEW, .reported = damaged};
     const bool is_next = before.free_count == 1 && !run_has(run, CORK_MEMPOOL_QUARANTINE);
     run->damaged = damaged;
     run->result.violation.kind = (enum cork_mempool_violation_kind)0;
     calls_new(run);
     run->damaged = NULL;
     if (run->result.violation.kind != 0) {
-        refusal_require(run, memcmp(&before, calls_stats(run), sizeof(before)) == 0,
-                        "what is refused changes nothing", &refusal);
+        run_require(run, memcmp(&before, calls_stats(run), sizeof(before)) == 0,
+                    "what is refused changes nothing");
     } else {
-        refusal_require(run, !is_next || run_pool(run)->count != before.live_count + 1,
-                        "a write after free is found at reuse", &refusal);
+        run_require(run, !is_next || run_pool(run)->count != before.live_count + 1,
+                    "a write after free is found at reuse");
     }
 }
 
@@ -231,23 +218,16 @@ void misuse_write_freed(struct run *run, size_t index, size_t choice)
 void misuse_use_dead(struct run *run, size_t choice)
 {
     const enum subject_call call = (enum subject_call)(choice / 4 % SUBJECT_CALL_COUNT);
-    const bool is_pointed = call == SUBJECT_FREE || call == SUBJECT_OWNS;
     struct refusal refusal = {.storage = &dead,
                               .call = call,
-                              .pointer = run,
-                              .kinds = KIND(USE_BEFORE_INIT),
-                              .reported = is_pointed ? run : NULL,
-                              .is_dead = true};
+                              .pointer = refusal_is_pointed(call) ? run : NULL,
+                              .kinds = KIND(USE_BEFORE_INIT)};
     memset(&dead, 0, sizeof(dead));
     if (choice % 4 == 2) {
         calls_done(run, ORDER_FIFO);
         refusal.storage = &run_pool(run)->storage;
         refusal.kinds = KIND(USE_AFTER_DONE);
-        misuse_refuse(run, &refusal);
-        calls_init(run);
-        return;
-    }
-    if (choice % 4 == 3) {
+    } else if (choice % 4 == 3) {
         /* With an object, the pool has memory that points to it; new and free need not look. */
         if (run_pool(run)->count == 0 || call == SUBJECT_NEW || call == SUBJECT_FREE) {
             return;
@@ -256,35 +236,33 @@ void misuse_use_dead(struct run *run, size_t choice)
         refusal.kinds = KIND(NOT_A_POOL);
     }
     misuse_refuse(run, &refusal);
+    if (choice % 4 == 2) {
+        calls_init(run);
+    }
 }
 
 /* In one of four calls, a callback uses the pool by one of all calls; or memory is misaligned. */
 void misuse_misbehave(struct run *run, size_t choice)
 {
-    const struct run_pool *pool = run_pool(run);
     const size_t number = choice / 4 % (SUBJECT_CALL_COUNT + 3);
+    const bool is_misaligned = number >= SUBJECT_CALL_COUNT;
     run->misuse = (struct run_misuse){
         .is_due = true,
-        .is_misaligned = number >= SUBJECT_CALL_COUNT,
-        .has_releases = choice % 2 == 1 && number < SUBJECT_CALL_COUNT,
-        .passed_count = number >= SUBJECT_CALL_COUNT ? (unsigned)(number - SUBJECT_CALL_COUNT) : 0,
+        .is_misaligned = is_misaligned,
+        .has_releases = choice % 2 == 1 && !is_misaligned,
+        .passed_count = is_misaligned ? (unsigned)(number - SUBJECT_CALL_COUNT) : 0,
         .call = (enum subject_call)(number % SUBJECT_CALL_COUNT),
-        .pointer = pool->count > 0 ? pool->objects[pool->first] : NULL,
+        .pointer = run_object(run, 0),
     };
-    switch (choice % 4) {
-    case 0:
+    if (choice % 4 == 0) {
         calls_new(run);
-        break;
-    case 1:
+    } else if (choice % 4 == 1) {
         calls_trim(run, 0);
-        break;
-    case 2:
+    } else if (choice % 4 == 2) {
         calls_foreach(run, 0);
-        break;
-    default:
+    } else {
         calls_done(run, ORDER_LIFO);
         calls_init(run);
-        break;
     }
     run->misuse.is_due = false;
 }

@@ -31,6 +31,10 @@ enum model_memory { MODEL_NEW_SUCCEEDS, MODEL_NEW_MAY_FAIL, MODEL_NEW_FAILS };
 /* What trim has left of a freed slot: no memory, memory with other contents, or all. */
 enum model_left { MODEL_LEFT_NOTHING, MODEL_LEFT_MEMORY, MODEL_LEFT_ALL };
 
+/* What a slot holds that has been wiped, or that may hold anything; all else are patterns. */
+#define MODEL_FILL_WIPED   UINT32_MAX
+#define MODEL_FILL_UNKNOWN (UINT32_MAX - 1)
+
 struct model_slot {
     uintptr_t address;
     uint32_t fill; /* what the object holds, or held when it was freed */
@@ -73,50 +77,39 @@ void model_start(struct model *model, const struct subject *subject,
                  void (*failed)(void *data, const char *expected, const char *seen),
                  void *failed_data);
 
-/* After the subject's call. */
+/* After the subject's call. model_new: it gave object, which is filled, or NULL and error.
+ * model_inspected: it gave these figures. */
 void model_init(struct model *model, unsigned pool, const struct subject_init *how);
-void model_done(struct model *model, unsigned pool);
-
-/* model_limit: from now to its done the pool may be refused memory. */
-void model_limit(struct model *model, unsigned pool);
-
-/* model_pressed: memory ran out, so that nothing stays in quarantine. */
-void model_pressed(struct model *model, unsigned pool);
-
-/* model_new: the subject gave object, or NULL and error. Fills the object. */
 void model_new(struct model *model, unsigned pool, void *object, int error);
+void model_trim(struct model *model, unsigned pool);
+void model_done(struct model *model, unsigned pool);
+void model_inspected(const struct model *model, unsigned pool,
+                     const struct cork_mempool_stats *stats);
 
-/* model_free: before the subject's call. */
+/* Before the subject's call. model_clear: the objects freed since free_number was first are freed
+ * at once, in any order. */
 void model_free(struct model *model, unsigned pool, void *object);
-
-/* model_clear: the objects freed since free_number was first are freed at once, in any order. */
 void model_clear(struct model *model, unsigned pool, uint32_t first);
 
-/* model_trim: after the subject's call. */
-void model_trim(struct model *model, unsigned pool);
-
-/* The subject's calls of the constructor, which fills the object, and the destructor. */
+/* During the subject's call: it constructs an object, which is filled, destructs one, or says that
+ * one is live, for the first time with this mark. */
 void model_construct(struct model *model, unsigned pool, void *object);
 void model_destruct(struct model *model, unsigned pool, void *object);
-
-/* model_visit: the subject says that an object is live, for the first time with this mark. */
 void model_visit(struct model *model, unsigned pool, void *object, uint32_t mark);
 
-/* model_find returns the slot at an address, or NULL. */
-struct model_slot *model_find(struct model *model, unsigned pool, uintptr_t address);
+/* model_limit: from now to its done the pool may be refused memory. model_pressed: memory ran out,
+ * so that nothing stays in quarantine. */
+void model_limit(struct model *model, unsigned pool);
+void model_pressed(struct model *model, unsigned pool);
 
-/* model_pick returns the index-th or a later slot that is the pool's, and freed if must be; or
- * NULL: there is none. */
+/* model_find returns the slot at an address, model_pick the index-th or a later slot that is the
+ * pool's, and freed if must be; or NULL: there is none. */
+struct model_slot *model_find(struct model *model, unsigned pool, uintptr_t address);
 struct model_slot *model_pick(struct model *model, unsigned pool, size_t index, bool is_freed);
 
-/* model_write compares a live object and fills it anew. */
-void model_write(struct model *model, unsigned pool, void *object);
-
-/* model_compare compares all live objects. */
+/* model_compare compares all live objects; model_write compares one, if it is not NULL, and fills
+ * it anew. */
 void model_compare(const struct model *model);
-
-/* model_inspected: the subject found itself sound or not, and gave these figures. */
-void model_inspected(const struct model *model, unsigned pool, bool is_sound,
-                     const struct cork_mempool_stats *stats);
+void model_write(struct model *model, unsigned pool, void *object);
 
 #endif /* FUZZ_MODEL_H */

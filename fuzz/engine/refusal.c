@@ -2,31 +2,14 @@
 #include "refusal.h"
 
 #include <limits.h>
-#include <stdio.h>
 
 #include "engine.h"
 
 ENGINE_BEGIN
 
-void refusal_require(const struct run *run, bool is_so, const char *expected,
-                     const struct refusal *refusal)
-{
-    const struct cork_mempool_violation *violation = &run->result.violation;
-    char seen[200];
-    if (!is_so) {
-        snprintf(seen, sizeof(seen),
-                 "kind %d, pointer %p, slot %zu, element size %zu, live %zu; call %d with %p, "
-                 "kinds 0x%x, pointer %p",
-                 (int)violation->kind, violation->pointer, violation->slot, violation->element_size,
-                 violation->live_count, (int)refusal->call, refusal->pointer, refusal->kinds,
-                 refusal->reported);
-        run_failed(run, expected, seen);
-    }
-}
-
 /* Slots are counted from the start of their region: once one is known, so are all others. */
-static void verify_slot(struct run *run, const struct refusal *refusal,
-                        const struct cork_mempool_stats *stats, const void *pointer, size_t slot)
+static void verify_slot(struct run *run, const struct cork_mempool_stats *stats,
+                        const void *pointer, size_t slot)
 {
     struct run_pool *pool = run_pool(run);
     if (slot == CORK_MEMPOOL_NO_SLOT || stats->region_count != 1) {
@@ -38,32 +21,29 @@ static void verify_slot(struct run *run, const struct refusal *refusal,
         const size_t into = (uintptr_t)pointer + stats->slot_size - known % stats->slot_size;
         pool->base = (uintptr_t)pointer - into % stats->slot_size - slot * stats->slot_size;
     }
-    refusal_require(run, ((uintptr_t)pointer - pool->base) / stats->slot_size == slot,
-                    "slots are counted in order", refusal);
+    run_require(run, ((uintptr_t)pointer - pool->base) / stats->slot_size == slot,
+                "slots are counted in order");
 }
 
-static void verify_leak(struct run *run, const struct refusal *refusal,
-                        const struct cork_mempool_stats *stats)
+static void verify_leak(struct run *run, const struct cork_mempool_stats *stats)
 {
     const struct cork_mempool_violation *violation = &run->result.violation;
     const size_t live_count = run_known(run)->live_count;
+    const size_t listed = live_count < SUBJECT_LISTED_MAX ? live_count : SUBJECT_LISTED_MAX;
     run->visit++;
-    refusal_require(run,
-                    violation->live_count == live_count &&
-                        violation->listed_count ==
-                            (live_count < SUBJECT_LISTED_MAX ? live_count : SUBJECT_LISTED_MAX),
-                    "a leak report counts and lists live objects", refusal);
-    for (size_t i = 0; i < violation->listed_count; i++) {
+    run_require(run, violation->live_count == live_count && violation->listed_count == listed,
+                "a leak report counts and lists live objects");
+    for (size_t i = 0; i < listed; i++) {
         const struct cork_mempool_object *object = &run->result.listed[i];
         model_visit(&run->model, run->pool, (void *)(uintptr_t)object->pointer, run->visit);
-        refusal_require(run, i == 0 || object->slot > run->result.listed[i - 1].slot,
-                        "live objects are listed by their slots", refusal);
-        verify_slot(run, refusal, stats, object->pointer, object->slot);
+        run_require(run, i == 0 || object->slot > object[-1].slot,
+                    "live objects are listed by their slots");
+        verify_slot(run, stats, object->pointer, object->slot);
     }
 }
 
 /* What a violation says of a pool that lives: its seed, the slot, and sites if it notes them. */
-static void verify_details(struct run *run, const struct refusal *refusal)
+static void verify_details(struct run *run)
 {
     const struct cork_mempool_violation *violation = &run->result.violation;
     const uint64_t seed = run_pool(run)->init.options.seed;
@@ -73,55 +53,54 @@ static void verify_details(struct run *run, const struct refusal *refusal)
     const bool has_site = violation->new_site != NULL || violation->free_site != NULL;
     const bool has_both = violation->new_site != NULL && violation->free_site != NULL;
     const bool is_sited = run_has(run, CORK_MEMPOOL_CALLSITES);
-    refusal_require(run,
-                    violation->is_seeded == run_has(run, UINT_MAX) &&
-                        (!violation->is_seeded || seed == 0 || violation->seed == seed),
-                    "a violation tells the seed of pools with protections", refusal);
-    refusal_require(run, (violation->slot != CORK_MEMPOOL_NO_SLOT) == has_slot,
-                    "a violation tells the slot where there is one", refusal);
-    refusal_require(run, (is_sited && violation->kind != CORK_MEMPOOL_NEVER_ISSUED) || !has_site,
-                    "only CALLSITES notes sites, and of calls alone", refusal);
-    refusal_require(run, !is_sited || violation->kind != CORK_MEMPOOL_DOUBLE_FREE || has_both,
-                    "CALLSITES notes sites", refusal);
+    run_require(run,
+                violation->is_seeded == run_has(run, UINT_MAX) &&
+                    (!violation->is_seeded || seed == 0 || violation->seed == seed),
+                "a violation tells the seed of pools with protections");
+    run_require(run, (violation->slot != CORK_MEMPOOL_NO_SLOT) == has_slot,
+                "a violation tells the slot where there is one");
+    run_require(run, (is_sited && violation->kind != CORK_MEMPOOL_NEVER_ISSUED) || !has_site,
+                "only CALLSITES notes sites, and of calls alone");
+    run_require(run, !is_sited || violation->kind != CORK_MEMPOOL_DOUBLE_FREE || has_both,
+                "CALLSITES notes sites");
 }
 
 void refusal_verify(struct run *run, const struct refusal *refusal,
                     const struct cork_mempool_stats *stats)
 {
     const struct cork_mempool_violation *violation = &run->result.violation;
-    const bool is_reported = violation->pointer == refusal->reported ||
+    const bool is_dead = (refusal->kinds & KINDS_WITHOUT_POOL) != 0;
+    const size_t element_size = is_dead ? 0 : run_known(run)->object_size;
+    const bool is_reported = violation->pointer == refusal->pointer ||
                              (refusal->or_else != NULL && violation->pointer == refusal->or_else);
-    refusal_require(run, violation->kind != 0 && (refusal->kinds >> violation->kind & 1) != 0,
-                    "misuse is refused for what it is", refusal);
-    refusal_require(run,
-                    violation->message == cork_mempool_violation_message(violation->kind) &&
-                        violation->pool == (const void *)refusal->storage && is_reported &&
-                        violation->element_size ==
-                            (refusal->is_dead ? 0 : run_known(run)->object_size),
-                    "a violation says what was misused", refusal);
-    if (refusal->is_dead) {
-        refusal_require(run, violation->slot == CORK_MEMPOOL_NO_SLOT && !violation->is_seeded,
-                        "nothing is known of what is no pool", refusal);
+    run_require(run, violation->kind != 0 && (refusal->kinds >> violation->kind & 1) != 0,
+                "misuse is refused for what it is");
+    run_require(run,
+                violation->message == cork_mempool_violation_message(violation->kind) &&
+                    violation->pool == (const void *)refusal->storage && is_reported &&
+                    violation->element_size == element_size,
+                "a violation says what was misused");
+    if (is_dead) {
+        run_require(run, violation->slot == CORK_MEMPOOL_NO_SLOT && !violation->is_seeded,
+                    "nothing is known of what is no pool");
         return;
     }
-    verify_details(run, refusal);
+    verify_details(run);
     if (stats != NULL) {
-        verify_slot(run, refusal, stats, violation->pointer, violation->slot);
+        verify_slot(run, stats, violation->pointer, violation->slot);
     }
     if (violation->kind == CORK_MEMPOOL_LEAK && stats != NULL) {
-        verify_leak(run, refusal, stats);
+        verify_leak(run, stats);
     }
 }
 
 void refusal_verify_misuse(struct run *run)
 {
     const struct run_misuse *misuse = &run->misuse;
-    const bool is_pointed = misuse->call == SUBJECT_FREE || misuse->call == SUBJECT_OWNS;
-    const struct refusal refusal = {
-        .storage = &run_pool(run)->storage,
-        .call = misuse->call,
-        .kinds = misuse->is_misaligned ? KIND(BAD_SOURCE) : KIND(BUSY),
-        .reported = is_pointed && !misuse->is_misaligned ? misuse->pointer : NULL};
+    const bool is_pointed = refusal_is_pointed(misuse->call) && !misuse->is_misaligned;
+    const struct refusal refusal = {.storage = &run_pool(run)->storage,
+                                    .pointer = is_pointed ? misuse->pointer : NULL,
+                                    .kinds = misuse->is_misaligned ? KIND(BAD_SOURCE) : KIND(BUSY)};
     run->misuse.is_done = false;
     refusal_verify(run, &refusal, NULL);
 }

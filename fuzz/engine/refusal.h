@@ -9,20 +9,23 @@
 /* A kind's bit in a set of kinds. */
 #define KIND(name) (1U << CORK_MEMPOOL_##name)
 
+/* Those of storage that holds no pool. */
+#define KINDS_WITHOUT_POOL (KIND(USE_BEFORE_INIT) | KIND(USE_AFTER_DONE) | KIND(NOT_A_POOL))
+
 /* struct refusal is a call that must be refused, and the violation. */
 struct refusal {
-    union subject_pool *storage;
+    union subject_pool *storage; /* which holds no pool where kinds say so */
     enum subject_call call;
-    void *pointer;
-    unsigned kinds;       /* any of these; mostly one */
-    const void *reported; /* the violation's pointer */
-    const void *or_else;  /* another that it may be, or NULL */
-    bool is_dead;         /* the storage holds no pool */
+    void *pointer;       /* of the call, or NULL; or the object that it must find damaged */
+    const void *or_else; /* another pointer that may be reported, or NULL */
+    unsigned kinds;      /* any of these; mostly one */
 };
 
-/* refusal_require fails unless something is so. */
-void refusal_require(const struct run *run, bool is_so, const char *expected,
-                     const struct refusal *refusal);
+/* refusal_is_pointed returns whether a call takes a pointer, which its refusal reports. */
+static inline bool refusal_is_pointed(enum subject_call call)
+{
+    return call == SUBJECT_FREE || call == SUBJECT_OWNS;
+}
 
 /* refusal_verify looks at the violation that run->result has. stats are the pool's figures before
  * the call; NULL: they are not known, and slots not verified. */

@@ -22,9 +22,7 @@ static void replace_many(struct run *run, size_t count, size_t order)
 {
     uint32_t state = 0;
     for (size_t i = 0; i < count; i++) {
-        if (run_pool(run)->count > 0) {
-            calls_free_next(run, order, &state);
-        }
+        calls_free_next(run, order, &state);
         calls_new(run);
     }
 }
@@ -74,43 +72,19 @@ static void live_shortly(struct run *run, size_t count)
     }
 }
 
-static void free_one(struct run *run, size_t index)
-{
-    if (run_pool(run)->count > 0) {
-        calls_free_at(run, index % run_pool(run)->count);
-    }
-}
-
-static void write_one(struct run *run, size_t index)
-{
-    const struct run_pool *pool = run_pool(run);
-    if (pool->count > 0) {
-        model_write(&run->model, run->pool, pool->objects[pool->first + index % pool->count]);
-    }
-}
-
-/* number: which of the next requests for memory is refused, or 0: those above a size. */
-static void limit(struct run *run, size_t size, size_t number)
-{
-    struct memory_account *memory = &run_pool(run)->memory;
-    memory->largest_mapping = number == 0 ? size : memory->largest_mapping;
-    memory->failing_request =
-        number == 0 ? memory->failing_request : memory->request_count + number;
-    model_limit(&run->model, run->pool);
-}
-
 static void execute(struct run *run, const struct operation *operation)
 {
     const size_t first = operation->operands[0];
     const size_t second = operation->operands[1];
+    struct memory_account *memory = &run_pool(run)->memory;
 #define DO(NAME, action)                                                                           \
     case OPERATION_##NAME:                                                                         \
         action;                                                                                    \
         break;
     switch (operation->kind) {
         DO(NEW, calls_new(run))
-        DO(FREE, free_one(run, first))
-        DO(WRITE, write_one(run, first))
+        DO(FREE, calls_free_at(run, first))
+        DO(WRITE, model_write(&run->model, run->pool, run_object(run, first)))
         DO(CHECK, calls_check(run))
         DO(FREE_NULL, calls_make(run, SUBJECT_FREE, NULL))
         DO(NEW_MANY, new_many(run, first))
@@ -118,8 +92,9 @@ static void execute(struct run *run, const struct operation *operation)
         DO(FREE_MANY, calls_free_many(run, first, second))
         DO(REPLACE_MANY, replace_many(run, first, second))
         DO(REINIT, reinit(run, first))
-        DO(LIMIT, limit(run, first, 0))
-        DO(FAIL, limit(run, 0, first))
+        DO(LIMIT, memory->largest_mapping = first; model_limit(&run->model, run->pool))
+        DO(FAIL, memory->failing_request = memory->request_count + first;
+           model_limit(&run->model, run->pool))
         DO(FREE_TWICE, misuse_free_twice(run, first))
         DO(FREE_FREED, misuse_free_freed(run, first))
         DO(FREE_INTERIOR, misuse_free_interior(run, first, second))

@@ -9,12 +9,6 @@
 
 ENGINE_BEGIN
 
-uint8_t run_garbage(unsigned pool)
-{
-    static const uint8_t garbage[PROGRAM_POOL_COUNT] = {0xa5, 0x00, 0xff, 0x5a};
-    return garbage[pool];
-}
-
 struct operation run_implied_init(unsigned pool)
 {
     static const size_t sizes[PROGRAM_POOL_COUNT] = {16, 1, 72, 1000};
@@ -29,24 +23,34 @@ static void on_model_failure(void *run, const char *expected, const char *seen)
 void run_start(struct run *run, const struct run_settings *settings, const uint8_t *data,
                size_t size, size_t max_work)
 {
-    model_start(&run->model, settings->subject, on_model_failure, run);
+    memset(run, 0, offsetof(struct run, pools));
     run->settings = settings;
     run->program = (struct program){data, size, 0, settings->dialect};
-    run->is_ending = false;
-    run->work = 0;
     run->max_work = max_work;
-    run->live_count = 0;
-    run->live_size = 0;
     run->visit = UINT32_C(1) << 31;
-    run->damaged = NULL;
-    run->misuse = (struct run_misuse){.is_due = false};
+    model_start(&run->model, settings->subject, on_model_failure, run);
     for (unsigned i = 0; i < PROGRAM_POOL_COUNT; i++) {
-        memset(&run->pools[i].storage, run_garbage(i), sizeof(run->pools[i].storage));
-        run->pools[i].run = run;
-        run->pools[i].is_initialized = false;
-        run->pools[i].first = 0;
-        run->pools[i].count = 0;
+        struct run_pool *pool = &run->pools[i];
+        memset(pool, 0, offsetof(struct run_pool, objects));
+        memset(&pool->storage, run_garbage[i], sizeof(pool->storage));
+        pool->run = run;
     }
+}
+
+static void print_last_call(const struct run *run)
+{
+    const struct subject_result *result = &run->result;
+    const struct cork_mempool_violation *violation = &result->violation;
+    const struct memory_account *memory = &run->pools[run->pool].memory;
+    fprintf(stderr, "  seen: %s", violation->kind != 0 ? violation->message : "no violation");
+    if (violation->kind != 0) {
+        fprintf(stderr, ", pointer %p, slot %zu, element size %zu, live %zu", violation->pointer,
+                violation->slot, violation->element_size, violation->live_count);
+    }
+    fprintf(stderr, "; object %p, errno %d, size %zu, %s", result->object, result->error,
+            result->size, result->is_true ? "true" : "false");
+    fprintf(stderr, "; %zu bytes mapped, %zu allocations, %zu requests\n", memory->mapped_size,
+            memory->heap_count, memory->request_count);
 }
 
 /* The last line of the program is the operation that failed. */
@@ -56,9 +60,14 @@ void run_failed(const struct run *run, const char *expected, const char *seen)
     char text[OPERATION_TEXT_SIZE];
     struct operation operation;
     struct program done = {run->program.data, run->program.position, 0, run->settings->dialect};
-    fprintf(stderr, "%s, pool %u, protections 0x%x\n  expected: %s\n  seen: %s\n  program:\n",
-            run->settings->subject->name, run->pool, run->pools[run->pool].init.options.protections,
-            expected, seen);
+    fprintf(stderr, "%s, pool %u, protections 0x%x\n  expected: %s\n", run->settings->subject->name,
+            run->pool, run->pools[run->pool].init.options.protections, expected);
+    if (seen != NULL) {
+        fprintf(stderr, "  seen: %s\n", seen);
+    } else {
+        print_last_call(run);
+    }
+    fprintf(stderr, "  program:\n");
     while (program_next(&done, &operation)) {
         if (!is_used[operation.pool] && !operation_is_init(&operation)) {
             const struct operation implied = run_implied_init(operation.pool);

@@ -44,7 +44,7 @@ struct run_pool {
     /* The live objects, about from the oldest to the youngest, somewhere in an array. */
     size_t first;
     size_t count;
-    void *objects[2 * MODEL_LIVE_LIMIT];
+    void *objects[2 * MODEL_LIVE_LIMIT]; /* last: run_start leaves it as it is */
 };
 
 /* What a callback of the caller's does once: uses its pool, or gives misaligned memory. */
@@ -58,7 +58,7 @@ struct run_misuse {
     void *pointer;
 };
 
-/* Large: nobody has it on a stack. */
+/* Large: nobody has it on a stack. run_start zeroes what stands before the pools. */
 struct run {
     const struct run_settings *settings;
     bool is_ending;
@@ -78,26 +78,26 @@ struct run {
     struct model model;
 };
 
+/* What a pool's storage holds before its first init, and behind the pool. */
+static const uint8_t run_garbage[PROGRAM_POOL_COUNT] = {0xa5, 0x00, 0xff, 0x5a};
+
 /* run_start begins a run of a program that may do so much work. */
 void run_start(struct run *run, const struct run_settings *settings, const uint8_t *data,
                size_t size, size_t max_work);
 
-/* run_garbage returns what a pool's storage holds before its first init, and behind the pool. */
-uint8_t run_garbage(unsigned pool);
-
 /* run_implied_init is the init of a pool that is used before any. */
 struct operation run_implied_init(unsigned pool);
 
-/* run_failed prints what was expected and seen, and the program up to there, and aborts. */
+/* run_failed prints what was expected, what was seen, or if that is NULL what the last call did,
+ * and the program up to there, and aborts. */
 _Noreturn void run_failed(const struct run *run, const char *expected, const char *seen);
 
 ENGINE_BEGIN
 
-static inline void run_require(const struct run *run, bool is_so, const char *expected,
-                               const char *seen)
+static inline void run_require(const struct run *run, bool is_so, const char *expected)
 {
     if (!is_so) {
-        run_failed(run, expected, seen);
+        run_failed(run, expected, NULL);
     }
 }
 
@@ -110,6 +110,13 @@ static inline struct run_pool *run_pool(struct run *run)
 static inline const struct model_pool *run_known(const struct run *run)
 {
     return &run->model.pools[run->pool];
+}
+
+/* The index-th of its live objects, counted modulo their number; NULL: there is none. */
+static inline void *run_object(struct run *run, size_t index)
+{
+    const struct run_pool *pool = run_pool(run);
+    return pool->count > 0 ? pool->objects[pool->first + index % pool->count] : NULL;
 }
 
 static inline bool run_has(struct run *run, unsigned protections)

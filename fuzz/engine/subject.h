@@ -87,7 +87,7 @@ struct subject_result {
     struct cork_mempool_object listed[SUBJECT_LISTED_MAX];
     void *object; /* of NEW */
     int error;    /* errno after NEW */
-    bool is_true; /* of CHECK and OWNS; of STATS: the figures go together */
+    bool is_true; /* of CHECK and OWNS */
     size_t size;  /* of TRIM */
     struct cork_mempool_stats stats;
 };

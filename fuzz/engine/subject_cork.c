@@ -56,41 +56,24 @@ static void init_type(struct cork_mempool *mp, unsigned type, const size_t *bloc
 /* The EX forms make the pool elsewhere and move it: until its first new, that is allowed. */
 static bool init(union subject_pool *pool, const struct subject_init *how)
 {
-    const struct cork_mempool_options *options = &how->options;
     static struct cork_mempool elsewhere; /* MemorySanitizer knows all of its bytes */
+    const struct cork_mempool_options *options = &how->options;
+    const bool is_ex = how->form == SUBJECT_INIT_SIZE_EX || how->form == SUBJECT_INIT_TYPE_EX;
+    struct cork_mempool *mp = is_ex ? &elsewhere : pool_of(pool);
     cork_mempool_on_violation(on_violation);
     if (how->form == SUBJECT_INIT_WITH || options->protections != 0) {
         return cork_mempool_init_with(pool_of(pool), options);
+    } else if (how->form == SUBJECT_INIT_TYPE || how->form == SUBJECT_INIT_TYPE_EX) {
+        init_type(mp, how->type, is_ex ? &options->block_size : NULL);
+    } else if (is_ex) {
+        cork_mempool_init_size_ex(mp, options->element_size, options->block_size);
+    } else {
+        cork_mempool_init_size(mp, options->element_size);
     }
-    switch (how->form) {
-    case SUBJECT_INIT_SIZE_EX:
-        cork_mempool_init_size_ex(&elsewhere, options->element_size, options->block_size);
-        break;
-    case SUBJECT_INIT_TYPE_EX:
-        init_type(&elsewhere, how->type, &options->block_size);
-        break;
-    case SUBJECT_INIT_TYPE:
-        init_type(pool_of(pool), how->type, NULL);
-        return true;
-    default:
-        cork_mempool_init_size(pool_of(pool), options->element_size);
-        return true;
+    if (is_ex) {
+        *pool_of(pool) = elsewhere;
     }
-    *pool_of(pool) = elsewhere;
     return true;
-}
-
-/* What every pool's figures have in common, whatever was asked for. */
-static bool is_plausible(const struct cork_mempool_stats *stats)
-{
-    if (stats->element_size == 0 || (stats->alignment & (stats->alignment - 1)) != 0 ||
-        stats->memory_size > stats->reserved_size) {
-        return false;
-    }
-    if (stats->slot_size == 0) {
-        return stats->live_count == 0 && stats->free_count == 0;
-    }
-    return stats->slot_size >= stats->element_size && stats->slot_size % stats->alignment == 0;
 }
 
 /* For a foreach that is refused. */
@@ -114,8 +97,7 @@ static void make(struct cork_mempool *mp, enum subject_call call, void *pointer,
         DO(FREE, cork_mempool_free(mp, pointer))
         DO(DONE, cork_mempool_done(mp))
         DO(CHECK, result->is_true = cork_mempool_check(mp))
-        DO(STATS, cork_mempool_stats(mp, &result->stats);
-           result->is_true = is_plausible(&result->stats))
+        DO(STATS, cork_mempool_stats(mp, &result->stats))
         DO(OWNS, result->is_true = cork_mempool_owns(mp, pointer))
         DO(FOREACH, cork_mempool_foreach(mp, visit, result->visit_data))
         DO(CLEAR, cork_mempool_clear(mp))

@@ -79,7 +79,7 @@ static hash hash_world(void)
     sum = add_words(sum, &world.memory, offsetof(struct memory, has_uncounted));
     for (size_t i = 0; i < model->slot_count; i++) {
         const struct model_slot *slot = &model->slots[i];
-        const uint64_t bits = slot->is_live + 2U * (slot->fill == CONTENTS_UNKNOWN);
+        const uint64_t bits = slot->is_live + 2U * (slot->fill == MODEL_FILL_UNKNOWN);
         const uint64_t word = (uint64_t)slot->address << 2 | bits;
         sum = add_words(sum, &word, sizeof(word));
     }
@@ -344,13 +344,11 @@ static void probe_region(const struct cork_mempool_region *region, size_t number
 static void probe_dead(union subject_pool *storage, unsigned kind)
 {
     for (unsigned call = 0; call < SUBJECT_CALL_COUNT; call++) {
-        const bool is_pointed = call == SUBJECT_FREE || call == SUBJECT_OWNS;
+        const bool is_pointed = refusal_is_pointed((enum subject_call)call);
         const struct refusal refusal = {.storage = storage,
                                         .call = (enum subject_call)call,
-                                        .pointer = &world,
-                                        .kinds = kind,
-                                        .reported = is_pointed ? &world : NULL,
-                                        .is_dead = true};
+                                        .pointer = is_pointed ? &world : NULL,
+                                        .kinds = kind};
         misuse_refuse(run, &refusal);
         expect_unchanged();
     }
@@ -368,7 +366,7 @@ static void probe_damage(void)
     }
     for (size_t i = 0; i < run->model.slot_count; i++) {
         const struct model_slot *slot = &run->model.slots[i];
-        const bool is_purged = slot->fill == CONTENTS_UNKNOWN;
+        const bool is_purged = slot->fill == MODEL_FILL_UNKNOWN;
         const bool is_known = !slot->is_live && (!is_purged || run_has(run, CORK_MEMPOOL_WIPE));
         for (size_t call = is_purged ? 3 : 0; is_known && call < 4; call++) {
             misuse_write_freed(run, i, call);

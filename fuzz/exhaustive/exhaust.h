@@ -17,7 +17,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "fuzz/engine/contents.h"
 #include "fuzz/engine/run_state.h"
 
 #define PAGE_SIZE  256 /* a region's struct must fit */
@@ -86,7 +85,7 @@ size_t memory_size(bool with_reserved);
 /* Where something is not so, the engine says what was expected, and aborts. */
 static inline void expect(bool is_so, const char *expected)
 {
-    run_require(&world.run, is_so, expected, "it is not so");
+    run_require(&world.run, is_so, expected);
 }
 
 #endif /* FUZZ_EXHAUST_H */
