@@ -34,21 +34,11 @@ void caller_misuse(struct run *run)
     }
 }
 
-/* Whether this request is the one to be misaligned. */
-static bool is_misaligned(struct run_misuse *misuse, size_t alignment)
-{
-    if (!misuse->is_due || !misuse->is_misaligned || misuse->passed_count-- != 0) {
-        return false;
-    }
-    misuse->is_due = false;
-    misuse->is_done = alignment > 1;
-    return misuse->is_done;
-}
-
 /* Before the memory that it returns stands its size. */
 static void *acquire(void *source_data, size_t size, size_t alignment)
 {
     struct run *run = run_of(source_data);
+    struct run_misuse *misuse = &run->misuse;
     size_t lead = alignment > 4 * sizeof(size) ? alignment : 4 * sizeof(size);
     run_require(run, size > 0 && size % alignment == 0,
                 "a source is asked for a multiple of alignment");
@@ -59,7 +49,11 @@ static void *acquire(void *source_data, size_t size, size_t alignment)
     if (memory == NULL) {
         return NULL;
     }
-    lead += is_misaligned(&run->misuse, alignment);
+    if (misuse->is_due && misuse->is_misaligned && misuse->passed_count-- == 0) {
+        misuse->is_due = false;
+        misuse->is_done = alignment > 1;
+        lead += misuse->is_done;
+    }
     memcpy(memory + lead - sizeof(size), &size, sizeof(size));
     memcpy(memory + lead - 2 * sizeof(size), &lead, sizeof(lead));
     memset(memory + lead, GARBAGE, size < 4096 ? size : 4096);

@@ -6,17 +6,18 @@
  * Exit code: 0, or 2 where an argument cannot be read or holds no input.
  */
 
-#define _XOPEN_SOURCE     700 /* glob, sigaltstack */
+#define _XOPEN_SOURCE     700 /* scandir, sigaltstack */
 #define _FILE_OFFSET_BITS 64  /* numbers of files that do not fit into 32 bits */
 
+#include <dirent.h>
 #include <errno.h>
-#include <glob.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -61,42 +62,55 @@ static void print_name_on_crash(void)
     }
 }
 
-/* The input stands in memory of exactly its size, so that a sanitizer sees reads beyond it. */
-static void replay(const char *path)
+static void require(bool is_so, const char *path)
 {
-    FILE *file = fopen(path, "rb");
-    const long size = file != NULL && fseek(file, 0, SEEK_END) == 0 ? ftell(file) : 0;
-    uint8_t *data = malloc(size > 0 ? (size_t)size : 1);
-    /* An empty directory has no end either. */
-    if (file == NULL || data == NULL || fseek(file, 0, SEEK_SET) != 0 ||
-        fread(data, 1, (size_t)size, file) != (size_t)size || fgetc(file) != EOF || ferror(file)) {
-        fprintf(stderr, "replay: %s: %s\n", path, strerror(errno));
+    if (!is_so) {
+        fprintf(stderr, "replay: %s: %s\n", path, errno != 0 ? strerror(errno) : "holds no input");
         exit(2);
     }
+}
+
+/* The input stands in memory of exactly its size, so that a sanitizer sees reads beyond it. */
+static void replay_file(const char *path, size_t size)
+{
+    FILE *file = fopen(path, "rb");
+    uint8_t *data = malloc(size > 0 ? size : 1);
+    require(file != NULL && data != NULL && fread(data, 1, size, file) == size, path);
     fclose(file);
     snprintf(current, sizeof(current), "replay: the input was %s\n", path);
     alarm(MAX_SECONDS);
-    LLVMFuzzerTestOneInput(data, (size_t)size);
+    LLVMFuzzerTestOneInput(data, size);
     alarm(0);
     current[0] = '\0';
     free(data);
     input_count++;
 }
 
-/* Replays a file, or what is in a directory: sorted, so that each run is the same. */
-static void replay_all(const char *path)
+/* Sorted, so that each run is the same. */
+static void replay(const char *path)
 {
-    char pattern[sizeof(current)];
-    glob_t found;
-    snprintf(pattern, sizeof(pattern), "%s/*", path);
-    if (glob(pattern, 0, NULL, &found) != 0) {
-        replay(path);
+    struct dirent **entries;
+    struct stat status;
+    errno = 0;
+    require(stat(path, &status) == 0, path);
+    if (!S_ISDIR(status.st_mode)) {
+        replay_file(path, (size_t)status.st_size);
         return;
     }
-    for (size_t i = 0; i < found.gl_pathc; i++) {
-        replay(found.gl_pathv[i]);
+    const size_t before = input_count;
+    const int count = scandir(path, &entries, NULL, alphasort);
+    require(count >= 0, path);
+    for (int i = 0; i < count; i++) {
+        if (entries[i]->d_name[0] != '.') {
+            char name[sizeof(current) - sizeof("replay: the input was ")];
+            snprintf(name, sizeof(name), "%s/%s", path, entries[i]->d_name);
+            replay(name);
+        }
+        free(entries[i]);
     }
-    globfree(&found);
+    free(entries);
+    errno = 0;
+    require(input_count > before, path);
 }
 
 int main(int argc, char **argv)
@@ -107,7 +121,7 @@ int main(int argc, char **argv)
     }
     print_name_on_crash();
     for (int i = 1; i < argc; i++) {
-        replay_all(argv[i]);
+        replay(argv[i]);
     }
     printf("%zu inputs replayed\n", input_count);
     return 0;
