@@ -23,6 +23,39 @@ static void end(void)
     cork_mempool_done(&mp);
 }
 
+/* What check refuses where a byte has been changed; 0: nothing. */
+static int kind_found(char *byte)
+{
+    poke(byte, peek(byte) ^ 0xffu);
+    RUN_UNTIL_REFUSED(CHECK(cork_mempool_check(&mp)));
+    poke(byte, peek(byte) ^ 0xffu);
+    return (int)seen.violation.kind;
+}
+
+TEST(a_pool_does_what_its_protections_say_and_nothing_else)
+{
+    for (unsigned set = 0; set < SETS_COUNT; set++) {
+        const bool verifies_contents = (set & (CORK_MEMPOOL_SEAL | CORK_MEMPOOL_WIPE)) != 0;
+
+        test_row("protections %#x", set);
+        INIT(&mp, .element_size = 48, .block_size = 8192, .max_objects = 64, .protections = set);
+        take_objects(&mp, objects, 64);
+        char *const object = mp.newest->base;
+        CHECK_EQUAL(mp.geometry.block_pitch != 0, (set & CORK_MEMPOOL_GUARD) != 0);
+
+        RUN_UNTIL_REFUSED(cork_mempool_free(&mp, object + 1));
+        CHECK_EQUAL(seen.violation.kind, CORK_MEMPOOL_INTERIOR_POINTER);
+        CHECK_EQUAL(seen.violation.protections, set);
+        CHECK_EQUAL(seen.violation.new_site != NULL, (set & CORK_MEMPOOL_CALLSITES) != 0);
+
+        CHECK_EQUAL(kind_found(object + 48),
+                    (set & CORK_MEMPOOL_CANARY) != 0 ? CORK_MEMPOOL_CANARY_DAMAGED : 0);
+        cork_mempool_free(&mp, object);
+        CHECK_EQUAL(kind_found(object + 9), verifies_contents ? CORK_MEMPOOL_WRITE_AFTER_FREE : 0);
+        end();
+    }
+}
+
 /* All slots of a pool are issued, so that each object of the second round was one of the first. */
 TEST(contents_are_kept_from_free_to_new_or_cleared_with_wipe)
 {
