@@ -49,8 +49,8 @@ static void free_kept(const size_t *kept, size_t kept_count)
     }
 }
 
-/* Trims a pool of one region, of which no memory has been used but the objects', and where a huge
- * page could bring back what has been given back. */
+/* Trims a pool of one region. Slots that were never issued have no pages to give back; and huge
+ * pages would bring back those that have been given back. */
 static void expect_trimmed(size_t count, const size_t *kept, size_t kept_count, size_t size,
                            const struct cork_mempool_options *options)
 {
