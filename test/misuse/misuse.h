@@ -57,8 +57,10 @@ struct guarantee {
     const struct verdict *verdicts; /* the last has no profiles */
 };
 
-/* The guarantee of the misuses that follow; before main, each of them notes its own. */
-extern const struct guarantee *misuse_guarantee;
+/* The guarantee of the misuses that follow in a file; before main, each of them notes its own. By
+ * itself, a linker that optimizes calls constructors in any order. */
+__attribute__((unused)) static const struct guarantee *misuse_guarantee;
+#define MISUSE_BY_LINE __attribute__((constructor(1000 + __LINE__)))
 
 /* What the test of a misuse does. */
 void misuse_test(const char *name, void (*commit)(void), const struct guarantee *guarantee);
@@ -67,7 +69,7 @@ void misuse_test(const char *name, void (*commit)(void), const struct guarantee 
 #define MISUSE_JOIN(a, b)   MISUSE_JOINED(a, b)
 
 #define GUARANTEE(words, ...)                                                                      \
-    __attribute__((constructor)) static void MISUSE_JOIN(guarantee_, __LINE__)(void)               \
+    MISUSE_BY_LINE static void MISUSE_JOIN(guarantee_, __LINE__)(void)                             \
     {                                                                                              \
         static const struct verdict verdicts[] = {__VA_ARGS__, {0, NULL}};                         \
         static const struct guarantee guarantee = {words, verdicts};                               \
@@ -78,7 +80,7 @@ void misuse_test(const char *name, void (*commit)(void), const struct guarantee 
 #define MISUSE(name)                                                                               \
     static void commit_##name(void);                                                               \
     static const struct guarantee *guarantee_of_##name;                                            \
-    __attribute__((constructor)) static void note_guarantee_of_##name(void)                        \
+    MISUSE_BY_LINE static void note_guarantee_of_##name(void)                                      \
     {                                                                                              \
         guarantee_of_##name = misuse_guarantee;                                                    \
     }                                                                                              \

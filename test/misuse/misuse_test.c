@@ -39,8 +39,6 @@ CORK_MEMPOOL_PROTECTIONS_(PROFILE_IS_IN_PLACE)
 
 static const size_t sizes[] = {1, 8, 24, 64, 1000, 5000};
 
-const struct guarantee *misuse_guarantee;
-
 /* What is committed, and what must come of it. */
 static struct {
     void (*commit)(void);
