@@ -188,8 +188,9 @@ TEST(damage_is_found_by_every_call_that_verifies_with_every_set_of_protections)
     /* Each set goes with every size; under AddressSanitizer, which takes its time, every third. */
     const size_t step = TEST_UNDER_ASAN ? 3 : 1;
 
-    for (unsigned set = 0; set < SETS_COUNT; set++) {
-        for (size_t i = set % step; i < COUNT_OF(sizes); i += step) {
+    for (unsigned number = 0; number < SETS_COUNT; number++) {
+        const unsigned set = set_of(number);
+        for (size_t i = number % step; i < COUNT_OF(sizes); i += step) {
             test_row("protections %#x, size %zu", set, sizes[i]);
             begin(set, sizes[i]);
             damage_is_found_by_every_call();

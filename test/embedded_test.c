@@ -58,7 +58,7 @@ TEST(all_protections_but_guards_serve_pools_with_a_buffer_and_no_others_get_memo
     cork_mempool_init_size_ex(&other, 1, 1);
     use(&other, false);
     for (unsigned i = 0; i < 2 * SETS_COUNT; i++) {
-        const unsigned set = i / 2;
+        const unsigned set = set_of(i / 2);
         const bool has_buffer = i % 2 != 0;
         struct cork_mempool mp;
 

@@ -34,7 +34,8 @@ static int kind_found(char *byte)
 
 TEST(a_pool_does_what_its_protections_say_and_nothing_else)
 {
-    for (unsigned set = 0; set < SETS_COUNT; set++) {
+    for (unsigned number = 0; number < SETS_COUNT; number++) {
+        const unsigned set = set_of(number);
         const bool verifies_contents = (set & (CORK_MEMPOOL_SEAL | CORK_MEMPOOL_WIPE)) != 0;
 
         test_row("protections %#x", set);
@@ -63,7 +64,7 @@ TEST(contents_are_kept_from_free_to_new_or_cleared_with_wipe)
     static const char zeros[1000];
 
     for (unsigned i = 0; i < SETS_COUNT * COUNT_OF(sizes); i++) {
-        const unsigned set = i % SETS_COUNT;
+        const unsigned set = set_of(i % SETS_COUNT);
         const size_t size = sizes[i / SETS_COUNT];
 
         test_row("protections %#x, size %zu", set, size);
@@ -150,7 +151,8 @@ TEST(the_order_of_a_shuffled_pool_follows_from_its_seed)
 
 TEST(a_shuffled_pool_issues_any_slot_of_a_group_first_and_others_do_not)
 {
-    for (unsigned set = 0; set < SETS_COUNT; set++) {
+    for (unsigned number = 0; number < SETS_COUNT; number++) {
+        const unsigned set = set_of(number);
         const bool is_shuffled = (set & CORK_MEMPOOL_SHUFFLE) != 0;
         uint64_t first_slots = 0;
 
@@ -205,7 +207,8 @@ static size_t shortest_rest(unsigned set, size_t size, size_t most)
 
 TEST(a_freed_slot_rests_until_256_others_have_been_freed_with_quarantine_alone)
 {
-    for (unsigned set = 0; set < SETS_COUNT; set++) {
+    for (unsigned number = 0; number < SETS_COUNT; number++) {
+        const unsigned set = set_of(number);
         const size_t shortest = shortest_rest(set, 24, 1);
 
         CHECK_EQUAL(shortest >= QUARANTINE_COUNT, (set & CORK_MEMPOOL_QUARANTINE) != 0);

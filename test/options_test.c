@@ -188,7 +188,8 @@ TEST(a_buffer_too_small_for_one_object_is_refused)
 
 TEST(protections_combine_but_no_guard_in_memory_of_the_callers_nor_wipe_of_constructed_objects)
 {
-    for (unsigned set = 0; set < SETS_COUNT; set++) {
+    for (unsigned number = 0; number < SETS_COUNT; number++) {
+        const unsigned set = set_of(number);
         const bool has_guards = (set & CORK_MEMPOOL_GUARD) != 0;
         const bool has_wipe = (set & CORK_MEMPOOL_WIPE) != 0;
 

@@ -71,8 +71,8 @@ TEST(every_pointer_into_and_behind_objects_is_refused)
     for (size_t i = 0; i < COUNT_OF(sizes); i++) {
         every_pointer_is_refused(sizes[i], 0, 200);
     }
-    for (unsigned set = 0; set < SETS_COUNT; set++) {
-        every_pointer_is_refused(24, set, 32);
+    for (unsigned number = 0; number < SETS_COUNT; number++) {
+        every_pointer_is_refused(24, set_of(number), 32);
     }
 }
 

@@ -23,22 +23,18 @@
 #include "fixture.h"
 #include "test/support/harness.h"
 
-/* Profiles. The first nine are what options ask of a pool; a tool's is a default pool under it. */
+/* Profiles: each protection by itself, a default pool, and one of a tool under which that runs. */
+#define PROFILE(name, word)    name = CORK_MEMPOOL_##name,
+#define OR_PROFILE(name, word) | name
 enum {
-    DEFAULT = 0x1,
-    CANARY = 0x2,
-    SEAL = 0x4,
-    WIPE = 0x8,
-    SHUFFLE = 0x10,
-    QUARANTINE = 0x20,
-    GUARD = 0x40,
-    CALLSITES = 0x80,
-    PARANOID = 0x100,
-    ALL = 0x1ff,  /* of these */
-    OTHERS = ALL, /* that the guarantee has not named so far */
-    ASAN = 0x200,
-    MSAN = 0x400,
-    VALGRIND = 0x800
+    CORK_MEMPOOL_PROTECTIONS_(PROFILE) /* and: */
+    DEFAULT = 0x10000,
+    PARANOID = 0x20000,
+    ALL = DEFAULT CORK_MEMPOOL_PROTECTIONS_(OR_PROFILE) | PARANOID,
+    OTHERS = ALL, /* those that the guarantee has not named so far */
+    ASAN = 0x40000,
+    MSAN = 0x80000,
+    VALGRIND = 0x100000
 };
 
 /* Verdicts; any other is a message: of the pool's, or with a tool's profile of the tool's. */

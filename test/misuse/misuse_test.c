@@ -29,13 +29,11 @@
 #define TOOL 0
 #endif
 
-/* In the order of the profiles' numbers. */
-#define PROFILE(name, word) CORK_MEMPOOL_##name,
-static const unsigned profiles[] = {0, CORK_MEMPOOL_PROTECTIONS_(PROFILE) CORK_MEMPOOL_PARANOID};
-
-#define PROFILE_IS_IN_PLACE(name, word)                                                            \
-    _Static_assert(name == CORK_MEMPOOL_##name << 1, "profiles have the order of protections");
-CORK_MEMPOOL_PROTECTIONS_(PROFILE_IS_IN_PLACE)
+/* Of each profile, what options ask of a pool. */
+#define ASKED(name, word) {name, CORK_MEMPOOL_##name},
+static const struct {
+    unsigned profile, protections;
+} asked[] = {{DEFAULT, 0}, CORK_MEMPOOL_PROTECTIONS_(ASKED){PARANOID, CORK_MEMPOOL_PARANOID}};
 
 static const size_t sizes[] = {1, 8, 24, 64, 1000, 5000};
 
@@ -313,7 +311,8 @@ static void check_profile(bool is_of_tool)
 static void commit_and_leave_each(void)
 {
     trial.size = 24;
-    for (trial.protections = 0; trial.protections < SETS_COUNT; trial.protections++) {
+    for (unsigned i = 0; i < SETS_COUNT; i++) {
+        trial.protections = set_of(i);
         test_row("protections %#x, left by longjmp", trial.protections);
         commit_and_leave();
     }
@@ -323,9 +322,9 @@ static void check_guarantee(const struct guarantee *guarantee)
 {
     const char *const of_tool = verdict_for(guarantee, TOOL);
 
-    for (size_t i = 0; i < (TOOL == 0 ? COUNT_OF(profiles) : 1); i++) {
-        trial.protections = profiles[i];
-        trial.verdict = of_tool != NULL ? of_tool : verdict_for(guarantee, 1u << i);
+    for (size_t i = 0; i < (TOOL == 0 ? COUNT_OF(asked) : 1); i++) {
+        trial.protections = asked[i].protections;
+        trial.verdict = of_tool != NULL ? of_tool : verdict_for(guarantee, asked[i].profile);
         CHECK(trial.verdict != NULL);
         check_profile(of_tool != NULL);
     }

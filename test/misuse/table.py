@@ -6,7 +6,8 @@ import re
 
 FILES = [pathlib.Path(__file__).with_name(name)
          for name in ("free.c", "lifecycle.c", "contents.c", "bounds.c")]
-POOLS = ["DEFAULT", "CANARY", "SEAL", "WIPE", "SHUFFLE", "QUARANTINE", "GUARD", "CALLSITES",
+_OPTIONS = pathlib.Path(__file__).parents[2] / "include/libcork/core/mempool_options.h"
+POOLS = ["DEFAULT", *re.findall(r"^ +X\((\w+)", _OPTIONS.read_text(encoding="utf-8"), re.MULTILINE),
          "PARANOID"]
 TOOLS = ["ASAN", "MSAN", "VALGRIND"]
 

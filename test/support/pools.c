@@ -20,6 +20,16 @@ const unsigned all_protections[PROTECTIONS_COUNT] = {
     CORK_MEMPOOL_PARANOID | CORK_MEMPOOL_SEAL,
 };
 
+unsigned set_of(unsigned number)
+{
+    unsigned set = 0;
+
+    for (; number != 0; number &= number - 1) {
+        set |= all_protections[1 + __builtin_ctz(number)];
+    }
+    return set;
+}
+
 size_t page_size(void)
 {
     return (size_t)sysconf(_SC_PAGESIZE);

@@ -25,11 +25,13 @@ extern "C" {
 #define OPTIONS(...)    (&(const struct cork_mempool_options){__VA_ARGS__})
 
 /* No protection, each one alone, and sets whose members work together. */
-#define PROTECTIONS_COUNT 11
+#define ONE_MORE(name, word) +1
+#define PROTECTIONS_COUNT    (4 CORK_MEMPOOL_PROTECTIONS_(ONE_MORE))
 extern const unsigned all_protections[PROTECTIONS_COUNT];
 
-/* Every set of protections is a number below this. */
-#define SETS_COUNT 0x80u
+/* All sets of protections: set_of each number below this. */
+#define SETS_COUNT (1u << (0 CORK_MEMPOOL_PROTECTIONS_(ONE_MORE)))
+unsigned set_of(unsigned number);
 
 /* What the pool itself puts between objects. */
 #define GAP_SIZE (TEST_UNDER_ASAN ? (size_t)16 : (size_t)0)
