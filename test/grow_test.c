@@ -259,6 +259,21 @@ TEST(the_limit_of_objects_is_exact_with_every_protection)
     }
 }
 
+/* Pages hold two slots, so that a group is extended a few at a time. */
+TEST(a_limit_is_exact_within_a_group_that_is_extended_in_parts)
+{
+    for (size_t limit = 1; limit < 70; limit++) {
+        struct cork_mempool mp;
+
+        test_row("limit %zu", limit);
+        INIT(&mp, .element_size = page_size() / 2, .block_size = page_size(), .max_objects = limit);
+        requests_start_lacking(NO_HEAP);
+        take_objects(&mp, objects, limit);
+        expect_null(&mp);
+        finish(&mp, objects, limit);
+    }
+}
+
 /* Takes objects from many pools, and gives them back in every second pool, and then in the others.
  * About so many mappings can be had. */
 static void use_pools(size_t pool_count, size_t size, size_t count, size_t mapped)

@@ -9,13 +9,11 @@
 
 #include "test/support/harness.h"
 #include "test/support/pools.h"
-#include "test/support/populated.h"
 #include "test/support/refusals.h"
 #include "test/support/reports.h"
+#include "test/support/requests.h"
 
 #define NO_SLOT CORK_MEMPOOL_NO_SLOT
-
-static struct populated_pool populated;
 
 static char *at(const void *pointer, ptrdiff_t offset)
 {
@@ -76,6 +74,90 @@ TEST(every_pointer_into_and_behind_objects_is_refused)
     }
 }
 
+/*
+ * A populated pool: it has objects in memory of every kind that pools know. What is refused must be
+ * refused wherever an object lies.
+ */
+
+#define ELEMENT_SIZE 1008
+#define ELEMENT_SLOT (TEST_UNDER_ASAN ? ELEMENT_SIZE + 16 : ELEMENT_SIZE)
+
+/* The objects' type; it gives the pool its name. */
+struct element {
+    char bytes[ELEMENT_SIZE];
+};
+
+/* In each of the regions: its first object, and one further on that has neighbours. */
+#define PLACE_COUNT 8
+
+/* The number of the one region that is reserved. */
+#define RESERVED 2
+
+static struct {
+    struct cork_mempool mp;
+    size_t count;
+    /* In the order in which they were issued, which is that of their slots; NULL: freed since. */
+    void *objects[1200];
+    size_t places[PLACE_COUNT];
+    size_t unissued_count; /* slots behind that of the last object, up to the end of the memory */
+} populated;
+
+static void take_one(void)
+{
+    const size_t number = populated.count++;
+
+    CHECK(number < COUNT_OF(populated.objects));
+    take_objects(&populated.mp, &populated.objects[number], 1);
+    fill(populated.objects[number], ELEMENT_SIZE, number);
+}
+
+/* Fills a pool's first region, one more of the heap, a reserved one, and some of another of the
+ * heap, so that slots remain that were never issued. The last two are those that free finds on its
+ * fast path. */
+static void populate(void)
+{
+    cork_mempool_init(&populated.mp, struct element);
+    populated.count = 0;
+    requests_start();
+    for (size_t region = 0; region < PLACE_COUNT / 2; region++) {
+        requests_refuse(region == RESERVED ? HEAP : MAPPINGS, REFUSE_FROM, 1);
+        while (stats_of(&populated.mp).region_count == region) {
+            take_one();
+        }
+        populated.places[2 * region] = populated.count - 1;
+        populated.places[2 * region + 1] = populated.count + (region < RESERVED ? 1 : 20);
+    }
+    requests_stop();
+    CHECK(requests.refused_count > 0 && requests.mapped_size > 0);
+    for (size_t i = 0; i < 30; i++) {
+        take_one();
+    }
+    CHECK_EQUAL(stats_of(&populated.mp).region_count, PLACE_COUNT / 2);
+    populated.unissued_count = stats_of(&populated.mp).free_count;
+    CHECK(populated.unissued_count > 30);
+}
+
+/* Checks the contents of all objects, frees them, uses the pool anew and ends it. */
+static void end_populated(void)
+{
+    uint64_t random = test_seed();
+    size_t live_count = 0;
+
+    for (size_t i = 0; i < populated.count; i++) {
+        CHECK(populated.objects[i] == NULL || is_filled(populated.objects[i], ELEMENT_SIZE, i));
+        live_count += populated.objects[i] != NULL;
+    }
+    CHECK(cork_mempool_check(&populated.mp));
+    CHECK_EQUAL(stats_of(&populated.mp).live_count, live_count);
+    for (size_t left = populated.count; left > 0; left--) {
+        const size_t i = (size_t)(test_random(&random) % left);
+
+        cork_mempool_free(&populated.mp, populated.objects[i]);
+        populated.objects[i] = populated.objects[left - 1];
+    }
+    exercise(&populated.mp, populated.count);
+}
+
 /* Just before a region is nothing of the pool's; a slot further may be another region. */
 static void outside_of_regions_is_refused(const char *first, const char *last_of_other)
 {
@@ -106,10 +188,10 @@ static void slots_ahead_are_refused(void)
 
 TEST(a_free_that_is_refused_changes_nothing_wherever_it_points)
 {
-    void *freed[POPULATED_PLACE_COUNT];
+    void *freed[PLACE_COUNT];
 
-    populate(&populated);
-    for (size_t i = 0; i < POPULATED_PLACE_COUNT; i++) {
+    populate();
+    for (size_t i = 0; i < PLACE_COUNT; i++) {
         const size_t slot = populated.places[i];
 
         freed[i] = populated.objects[slot];
@@ -129,7 +211,7 @@ TEST(a_free_that_is_refused_changes_nothing_wherever_it_points)
             free_is_refused(&populated.mp, CORK_MEMPOOL_DOUBLE_FREE, freed[j], populated.places[j]);
         }
     }
-    end_populated(&populated);
+    end_populated();
 }
 
 /* Before the first new, all pointers are foreign. */
@@ -192,7 +274,7 @@ TEST(leaks_are_listed_wherever_they_are)
         struct cork_mempool_object live[1200];
         size_t live_count = 0;
 
-        populate(&populated);
+        populate();
         for (size_t j = 0; j < populated.count; j++) {
             if (j % steps[i] == 2 % steps[i]) {
                 live[live_count++] = (struct cork_mempool_object){populated.objects[j], j, NULL};
@@ -203,7 +285,7 @@ TEST(leaks_are_listed_wherever_they_are)
         }
         CHECK_REFUSED(&populated.mp, cork_mempool_done(&populated.mp), .kind = CORK_MEMPOOL_LEAK,
                       .slot = NO_SLOT, .live_count = live_count, .listed = live);
-        end_populated(&populated);
+        end_populated();
     }
 }
 
