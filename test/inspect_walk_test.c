@@ -61,7 +61,7 @@ static void expect_live(void)
 
     visit_count = 0;
     cork_mempool_foreach(&mp, visit, &visit_count);
-    for (size_t i = 0; i < OBJECT_COUNT; i++) {
+    for (size_t i = 0; i < OBJECT_COUNT && objects[i] != NULL; i++) {
         char *object = objects[i];
 
         if (is_live[i]) {

@@ -37,7 +37,7 @@ def is_usable(program):
 
 def run_one(program, misuse, size):
     """Returns the program's exit status and output, Valgrind's lines, and the pool's."""
-    run = subprocess.run(["valgrind", "-q", program, "--here"], capture_output=True, check=False, text=True,
+    run = subprocess.run(["valgrind", "-q", program, misuse], capture_output=True, check=False, text=True,
                          env={**os.environ, "WATCHED_MISUSE": misuse, "WATCHED_SIZE": str(size)})
     output = re.search(rf"^{misuse} \.\.\. (.*)$", run.stdout, re.MULTILINE)
     own, pools = [], []
@@ -102,7 +102,7 @@ def judge(misuse, size, verdict, is_tools, outcome):
 def misuses_of(program):
     """Returns the misuses that Valgrind is to watch, each with its guarantee's verdicts."""
     guarantees, seen = table.read(), set()
-    listed = subprocess.run([program, "--here"], capture_output=True, check=True, text=True,
+    listed = subprocess.run([program], capture_output=True, check=True, text=True,
                             env={**os.environ, "WATCHED_MISUSE": ""}).stdout
     for misuse, guarantee in re.findall(r"^(\w+) \.\.\. (.*)$", listed, re.MULTILINE):
         if guarantee not in seen or "VALGRIND" in guarantees[guarantee]:
