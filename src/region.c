@@ -289,11 +289,11 @@ size_t region_buffer_capacity(void *buffer, size_t buffer_size,
     }
     capacity = bits_smaller(capacity, INDEX_MAX_COUNT);
     /* Each round gives up no more slots than it takes to save what is too much: a slot saves its
-     * stride, what tables say of it, and once the gap that aligns the slots. */
+     * stride, a unit of each table at most, and once the gap that aligns the slots. */
     while (capacity > 0) {
         const char *base = buffer_base(buffer, capacity, geometry);
         const size_t used = (size_t)(base - (char *)buffer) + capacity * geometry->stride;
-        const size_t slot_size = 2 * geometry->stride + 3 * sizeof(struct cork_mempool_sites);
+        const size_t slot_size = 2 * geometry->stride + REGION_TABLE_COUNT * UNIT;
 
         if (used <= buffer_size) {
             break;

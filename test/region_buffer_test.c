@@ -84,10 +84,19 @@ TEST(a_buffer_that_grows_holds_one_object_more_when_there_is_room_and_never_less
 {
     static const struct {
         size_t element_size, alignment, step, limit, offset;
-    } cases[] = {{1, 0, 1, 500, 0},           {8, 0, 1, 1500, 0},      {24, 0, 1, 1500, 0},
-                 {24, 8, 5, 1500, 0},         {100, 4, 3, 1500, 0},    {64, 64, 1, 1500, 0},
-                 {64, 64, 8, 40000, 8},       {256, 256, 8, 40000, 8}, {1024, 1024, 8, 40000, 8},
-                 {1 << 14, 16, 512, 65024, 0}};
+        unsigned protections;
+    } cases[] = {{1, 0, 1, 500, 0, 0},
+                 {8, 0, 1, 1500, 0, 0},
+                 {24, 0, 1, 1500, 0, 0},
+                 {24, 8, 5, 1500, 0, 0},
+                 {100, 4, 3, 1500, 0, 0},
+                 {64, 64, 1, 1500, 0, 0},
+                 {64, 64, 8, 40000, 8, 0},
+                 {256, 256, 8, 40000, 8, 0},
+                 {1024, 1024, 8, 40000, 8, 0},
+                 {1 << 14, 16, 512, 65024, 0, 0},
+                 {2, 1, 1, 5000, 0, CORK_MEMPOOL_QUARANTINE},
+                 {2, 1, 1, 5000, 0, CORK_MEMPOOL_SEAL | CORK_MEMPOOL_CALLSITES}};
 
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         const size_t element_size = cases[i].element_size;
@@ -99,11 +108,13 @@ TEST(a_buffer_that_grows_holds_one_object_more_when_there_is_room_and_never_less
 
         for (size_t size = 1; size < cases[i].limit; size += cases[i].step) {
             test_row("element size %zu, buffer size %zu", element_size, size);
+            const bool is_plain = cases[i].protections == 0 && size < 2000;
             const size_t expected =
-                size < 2000 ? capacity_of(element_size, alignment, ENVIRONMENT, size, offset) : 0;
-            const size_t capacity = capacity_of(element_size, alignment, 0, size, offset);
+                is_plain ? capacity_of(element_size, alignment, ENVIRONMENT, size, offset) : 0;
+            const size_t capacity =
+                capacity_of(element_size, alignment, cases[i].protections, size, offset);
 
-            CHECK(size >= 2000 || capacity == expected);
+            CHECK(!is_plain || capacity == expected);
             CHECK(capacity >= before);
             CHECK(cases[i].step > element_size || capacity <= before + 1);
             if (capacity > before) {
