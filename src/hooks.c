@@ -206,7 +206,7 @@ ALWAYS_INLINE bool is_live(const struct cork_mempool *mp, const void *ptr, struc
 }
 
 /* Makes a slot free, and lends it to new where that is cheap. */
-ALWAYS_INLINE void release(struct cork_mempool *mp, struct slot slot, void *object)
+ALWAYS_INLINE void release_lent(struct cork_mempool *mp, struct slot slot, void *object)
 {
     struct cork_mempool_lent *lent = &mp->lent;
     struct cork_mempool_group *group = &slot.region->groups[slot.index / GROUP_SLOTS];
@@ -254,7 +254,7 @@ ALWAYS_INLINE void free_with(struct cork_mempool *mp, void *ptr, struct slot slo
     if (has(set, CORK_MEMPOOL_QUARANTINE)) {
         quarantine_push(mp, slot, ptr);
     } else if (lends_new(set) && LIKELY(mp->lent.owner == mp)) {
-        release(mp, slot, ptr);
+        release_lent(mp, slot, ptr);
     } else {
         slots_release(mp, slot);
     }
