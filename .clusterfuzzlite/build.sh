@@ -22,10 +22,10 @@ mkdir -p "$OUT" "$WORK"
 archive library src/*.c
 # Each driver is linked with what it needs of the archives. The engine's main function wins over that of
 # replay.c, because it comes first.
-archive harness fuzz/engine/*.c fuzz/targets/*.c
+archive harness fuzz/engine/*.c fuzz/targets/*.c test/support/requests.c
 
-# memory.c defines the wrappers, so its symbols say which functions the linker must wrap.
-wraps=$("${NM:-nm}" "$WORK/harness-memory.o" | sed -n 's/.* T __wrap_/-Wl,--wrap=/p')
+# requests.c defines the wrappers, so its symbols say which functions the linker must wrap.
+wraps=$("${NM:-nm}" "$WORK/harness-requests.o" | sed -n 's/.* T __wrap_/-Wl,--wrap=/p')
 
 for corpus in fuzz/targets/corpus/*/; do
     driver=$(basename "$corpus")

@@ -15,7 +15,7 @@ ENGINE_BEGIN
 
 static void expect_no_memory(struct run *run, const char *expected)
 {
-    const struct memory_account *memory = &run_pool(run)->memory;
+    const struct requests *memory = &run_pool(run)->memory;
     run_require(run, memory->mapped_size == 0 && memory->heap_count == 0, expected);
 }
 
@@ -63,10 +63,10 @@ const struct subject_result *calls_make(struct run *run, enum subject_call call,
 {
     struct run_pool *pool = run_pool(run);
     const struct cork_mempool_violation *violation = &run->result.violation;
-    const size_t request_count = pool->memory.request_count;
-    memory_enter(&pool->memory);
+    const size_t request_count = pool->memory.count;
+    requests_count(&pool->memory);
     run->settings->subject->call(&pool->storage, call, pointer, &run->result);
-    memory_leave();
+    requests_count(NULL);
     const bool is_damage_found = call == SUBJECT_NEW && run->damaged != NULL &&
                                  violation->kind == CORK_MEMPOOL_WRITE_AFTER_FREE &&
                                  violation->pointer == run->damaged;
@@ -76,7 +76,7 @@ const struct subject_result *calls_make(struct run *run, enum subject_call call,
         run_require(run, violation->kind == 0 || is_damage_found, "a call is not refused");
     }
     if (violation->kind == 0) {
-        expect_count(run, call, pointer, pool->memory.request_count != request_count);
+        expect_count(run, call, pointer, pool->memory.count != request_count);
     } else {
         pool->is_counted = false;
     }
@@ -93,13 +93,13 @@ static void expect_memory(struct run *run)
 {
     const struct run_pool *pool = run_pool(run);
     const struct cork_mempool_options *options = &pool->init.options;
-    const size_t request_count = pool->memory.request_count;
+    const size_t request_count = pool->memory.count;
     const size_t offset = (uintptr_t)run->result.object - (uintptr_t)options->buffer;
     run_require(run, options->source == NULL || request_count == pool->source_count,
                 "all memory comes from the caller's source");
     if (options->buffer == NULL) {
         run_require(run, request_count != 0 || run->settings->subject->is_unseen,
-                    "a first object takes memory; memory.c needs a static subject");
+                    "a first object takes memory; only a static subject's is seen");
     } else {
         run_require(run,
                     request_count == 0 && offset <= options->buffer_size &&
@@ -120,22 +120,25 @@ static void retry(struct run *run)
 {
     struct run_pool *pool = run_pool(run);
     const struct model_pool *known = run_known(run);
+    const struct requests before = pool->memory;
     const size_t construct_count = pool->construct_count;
     if (known->memory == MODEL_NEW_SUCCEEDS && known->live_count != known->max_objects &&
         !known->has_buffer) {
-        pool->memory.is_granting = true;
+        pool->memory.mask = pool->memory.last = 0;
+        pool->memory.limited_kinds = 0;
         calls_make(run, SUBJECT_NEW, NULL);
-        pool->memory.is_granting = false;
+        pool->memory.mask = before.mask;
+        pool->memory.last = before.last;
+        pool->memory.limited_kinds = before.limited_kinds;
         run_require(run, run->result.object != NULL || is_not_constructed(run, construct_count),
                     "where there is memory again, new succeeds");
     }
 }
 
 /* What a new that gave NULL for want of memory may have done, and what another one must do. */
-static void expect_failure(struct run *run, const struct memory_account *before,
-                           bool is_constructed)
+static void expect_failure(struct run *run, const struct requests *before, bool is_constructed)
 {
-    const struct memory_account *memory = &run_pool(run)->memory;
+    const struct requests *memory = &run_pool(run)->memory;
     const struct model_pool *known = run_known(run);
     run_require(run,
                 !known->keeps_freed || known->freed_count != 0 || is_constructed ||
@@ -165,7 +168,7 @@ void calls_new(struct run *run)
 {
     struct run_pool *pool = run_pool(run);
     const struct model_pool *known = run_known(run);
-    const struct memory_account before = pool->memory;
+    const struct requests before = pool->memory;
     const size_t construct_count = pool->construct_count;
     const bool may_ask =
         run_has(run, CORK_MEMPOOL_QUARANTINE) || !known->keeps_freed || known->freed_count == 0;
@@ -174,17 +177,17 @@ void calls_new(struct run *run)
     }
     run->work += 1 + (known->object_size < 8192 ? known->object_size : 8192) / 512;
     const bool is_refused = calls_make(run, SUBJECT_NEW, NULL)->violation.kind != 0;
-    if (pool->memory.refusal_count != before.refusal_count) {
+    if (pool->memory.refused_count != before.refused_count) {
         model_pressed(&run->model, run->pool);
     }
     if (!is_refused && run->result.object == NULL) {
         expect_failure(run, &before, pool->construct_count != construct_count);
     }
-    run->work += 8 * (pool->memory.request_count - before.request_count);
+    run->work += 8 * (pool->memory.count - before.count);
     if (is_refused || is_not_constructed(run, construct_count)) {
         return;
     }
-    run_require(run, may_ask || pool->memory.request_count == before.request_count,
+    run_require(run, may_ask || pool->memory.count == before.count,
                 "new asks for no memory while freed objects wait");
     model_new(&run->model, run->pool, run->result.object, run->result.error);
     if (run->result.object != NULL) {
@@ -315,8 +318,10 @@ void calls_init(struct run *run)
     pool->source_count = 0;
     pool->released_size = 0;
     pool->construct_count = 0;
-    pool->memory = (struct memory_account){.failing_mask = run->settings->failing_mask};
-    memory_enter(&pool->memory);
+    /* Not every kernel makes guards, and a program must do the same everywhere. */
+    pool->memory = (struct requests){
+        .lacks = NO_GUARDS, .numbered_kinds = EVERYTHING, .mask = run->settings->failing_mask};
+    requests_count(&pool->memory);
     if (!run->settings->subject->init(&pool->storage, &pool->init)) {
         run_require(run,
                     options->buffer != NULL || options->element_size > 1 << 20 ||
@@ -327,7 +332,7 @@ void calls_init(struct run *run)
                                                  .block_size = options->block_size};
         run->settings->subject->init(&pool->storage, &pool->init);
     }
-    memory_leave();
+    requests_count(NULL);
     model_init(&run->model, run->pool, &pool->init);
     if (run->settings->failing_mask != 0) {
         model_limit(&run->model, run->pool);

@@ -8,7 +8,7 @@
  *
  *     subject    what is fuzzed, by a name, an init and a call; subject_cork is our pool
  *     program    the language: what bytes and text mean
- *     memory     what memory a subject takes, counted and refused
+ *     memory     what a subject's mappings consist of
  *     model      the oracle: which objects there are, and what the contract promises of them
  *     run_state  all that a run has; how it fails
  *     caller     what options name: sources, buffers, constructors

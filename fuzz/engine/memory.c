@@ -6,13 +6,13 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/types.h>
 #include <unistd.h>
 
 #include "engine.h"
+#include "test/support/requests.h"
 
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)
@@ -34,10 +34,10 @@
 ENGINE_BEGIN
 
 void *__real_mmap(void *address, size_t size, int protection, int flags, int file, off_t offset);
+int __real_munmap(void *address, size_t size);
 int __real_mprotect(void *address, size_t size, int protection);
+int __real_madvise(void *address, size_t size, int advice);
 int __real_mincore(void *address, size_t size, unsigned char *is_resident);
-
-#define ADVICE_GUARD 102 /* MADV_GUARD_INSTALL, which C libraries may not know */
 
 #define PAGE        ((size_t)4096)
 #define SPACE_COUNT 32
@@ -46,7 +46,7 @@ int __real_mincore(void *address, size_t size, unsigned char *is_resident);
 
 /* The simulated memory consists of spaces of one size, each for one mapping. To the kernel, a space
  * is accessible up to where any of its mappings ever was. */
-static uint8_t *simulated; /* NULL until the first request */
+static uint8_t *simulated; /* NULL until the start */
 static struct space {
     size_t size;       /* of its mapping; 0: it is free */
     size_t end;        /* no page of the mapping is accessible from here on */
@@ -56,8 +56,7 @@ static bool is_accessible[IS_SIMULATED ? SPACE_COUNT * SPACE_PAGES : 1];
 
 static bool is_simulated(const void *address)
 {
-    return simulated != NULL &&
-           (uintptr_t)address - (uintptr_t)simulated < SPACE_COUNT * SPACE_SIZE;
+    return (uintptr_t)address - (uintptr_t)simulated < SPACE_COUNT * SPACE_SIZE;
 }
 
 static size_t page_of(const uint8_t *address)
@@ -65,26 +64,27 @@ static size_t page_of(const uint8_t *address)
     return (size_t)(address - simulated) / PAGE;
 }
 
-/* Returns: NULL where there is no room. */
-static void *simulated_mmap(size_t size)
+/* The kernel serves what is no reservation, and where no space is free. */
+static void *simulated_mmap(void *hint, size_t size, int protection, int flags, int file,
+                            off_t offset)
 {
-    if (simulated == NULL && sysconf(_SC_PAGESIZE) == (long)PAGE) {
-        const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
-        void *start = __real_mmap(NULL, SPACE_COUNT * SPACE_SIZE, PROT_NONE, flags, -1, 0);
-        simulated = start != MAP_FAILED ? start : NULL;
-    }
-    for (size_t i = 0; i < SPACE_COUNT && simulated != NULL && size <= SPACE_SIZE; i++) {
+    const bool is_reservation = hint == NULL && protection == PROT_NONE && size <= SPACE_SIZE;
+    for (size_t i = 0; is_reservation && i < SPACE_COUNT; i++) {
         if (spaces[i].size == 0) {
             spaces[i].size = size;
             return simulated + i * SPACE_SIZE;
         }
     }
-    return NULL;
+    return __real_mmap(hint, size, protection, flags, file, offset);
 }
 
 /* Only makes accessible. What it opens on the way to that is poisoned. */
-static int simulated_mprotect(uint8_t *address, size_t size)
+static int simulated_mprotect(void *memory, size_t size, int protection)
 {
+    if (!is_simulated(memory)) {
+        return __real_mprotect(memory, size, protection);
+    }
+    uint8_t *address = memory;
     struct space *space = &spaces[page_of(address) / SPACE_PAGES];
     const size_t offset = (size_t)(address - simulated) % SPACE_SIZE;
     const size_t end = offset + (size + PAGE - 1) / PAGE * PAGE;
@@ -109,9 +109,13 @@ static int simulated_mprotect(uint8_t *address, size_t size)
 
 /* Takes back whole mappings only. Clears what is not zero: the kernel knows which of many pages
  * have ever been touched. */
-static int simulated_munmap(uint8_t *address, size_t size)
+static int simulated_munmap(void *memory, size_t size)
 {
+    if (!is_simulated(memory)) {
+        return __real_munmap(memory, size);
+    }
     static unsigned char is_touched[IS_SIMULATED ? SPACE_PAGES : 1];
+    uint8_t *address = memory;
     const size_t first = page_of(address);
     struct space *space = &spaces[first / SPACE_PAGES];
     if (first % SPACE_PAGES != 0 || size != space->size) {
@@ -133,6 +137,40 @@ static int simulated_munmap(uint8_t *address, size_t size)
     return 0;
 }
 
+/* Wishes for pages would stay where another mapping is simulated next. */
+static int simulated_madvise(void *address, size_t size, int advice)
+{
+    if (is_simulated(address) && advice != MADV_DONTNEED) {
+        errno = EINVAL;
+        return -1;
+    }
+    return __real_madvise(address, size, advice);
+}
+
+/* What an earlier mapping used is resident, but not this one's. */
+static int simulated_mincore(void *address, size_t size, unsigned char *is_resident)
+{
+    const int result = __real_mincore(address, size, is_resident);
+    for (size_t i = 0; is_simulated(address) && result == 0 && i * PAGE < size; i++) {
+        is_resident[i] &= is_accessible[page_of(address) + i];
+    }
+    return result;
+}
+
+void memory_start(void)
+{
+    const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+    if (IS_SIMULATED && simulated == NULL && sysconf(_SC_PAGESIZE) == (long)PAGE) {
+        void *start = __real_mmap(NULL, SPACE_COUNT * SPACE_SIZE, PROT_NONE, flags, -1, 0);
+        if (start != MAP_FAILED) {
+            simulated = start;
+            requests_system =
+                (struct requests_system){simulated_mmap, simulated_munmap, simulated_mprotect,
+                                         simulated_madvise, simulated_mincore};
+        }
+    }
+}
+
 #if IS_SIMULATED
 /* Freed memory is soon used again, which saves page faults; what is too much is refused, not a
  * failure of who asked. ASAN_OPTIONS has the last word. */
@@ -143,129 +181,5 @@ const char *__asan_default_options(void)
            "quarantine_size_mb=1:thread_local_quarantine_size_kb=64";
 }
 #endif
-
-/* NULL: nobody counts. Only the thread that runs programs ever changes it. */
-static struct memory_account *current;
-
-void memory_enter(struct memory_account *account)
-{
-    current = account;
-}
-
-void memory_leave(void)
-{
-    current = NULL;
-}
-
-/* Counts a request of the current account. largest: 0, or what may be asked for. */
-static bool is_refused(size_t size, size_t largest)
-{
-    const size_t number = ++current->request_count;
-    if (current->is_granting ||
-        (number != current->failing_request && (largest == 0 || size <= largest) &&
-         (current->failing_mask >> number % 64 & 1) == 0)) {
-        return false;
-    }
-    current->refusal_count++;
-    errno = ENOMEM;
-    return true;
-}
-
-static bool is_heap_refused(size_t size)
-{
-    return current != NULL && is_refused(size, current->largest_allocation);
-}
-
-static void *count_allocation(void *memory)
-{
-    if (current != NULL && memory != NULL) {
-        current->heap_count++;
-    }
-    return memory;
-}
-
-/* The linker's names: who calls name gets __wrap_name, and __real_name is name. */
-#define WRAP(result, name, parameters)                                                             \
-    result __real_##name parameters;                                                               \
-    result __wrap_##name parameters;                                                               \
-    result __wrap_##name parameters
-
-WRAP(void *, mmap, (void *address, size_t size, int protection, int flags, int file, off_t offset))
-{
-    void *memory = NULL;
-    if (current == NULL) {
-        return __real_mmap(address, size, protection, flags, file, offset);
-    }
-    if (is_refused(size, current->largest_mapping)) {
-        return MAP_FAILED;
-    }
-    if (IS_SIMULATED && address == NULL && protection == PROT_NONE) {
-        memory = simulated_mmap(size);
-    }
-    if (memory == NULL) {
-        memory = __real_mmap(address, size, protection, flags, file, offset);
-    }
-    current->mapped_size += memory != MAP_FAILED ? size : 0;
-    return memory;
-}
-
-WRAP(int, mprotect, (void *address, size_t size, int protection))
-{
-    if (current != NULL && is_refused(0, 0)) {
-        return -1;
-    }
-    return is_simulated(address) ? simulated_mprotect(address, size)
-                                 : __real_mprotect(address, size, protection);
-}
-
-/* Guards change what is asked for, and not every kernel has them: a program must do the same
- * everywhere. Wishes for pages would stay where another mapping is simulated next. */
-WRAP(int, madvise, (void *address, size_t size, int advice))
-{
-    if (advice == ADVICE_GUARD || (is_simulated(address) && advice != MADV_DONTNEED)) {
-        errno = EINVAL;
-        return -1;
-    }
-    return __real_madvise(address, size, advice);
-}
-
-/* What an earlier mapping used is resident, but not this one's. */
-WRAP(int, mincore, (void *address, size_t size, unsigned char *is_resident))
-{
-    const int result = __real_mincore(address, size, is_resident);
-    for (size_t i = 0; is_simulated(address) && result == 0 && i * PAGE < size; i++) {
-        is_resident[i] &= is_accessible[page_of(address) + i];
-    }
-    return result;
-}
-
-WRAP(int, munmap, (void *address, size_t size))
-{
-    int result =
-        is_simulated(address) ? simulated_munmap(address, size) : __real_munmap(address, size);
-    if (current != NULL && result == 0) {
-        current->mapped_size -= size;
-    }
-    return result;
-}
-
-WRAP(void *, malloc, (size_t size))
-{
-    return is_heap_refused(size) ? NULL : count_allocation(__real_malloc(size));
-}
-
-WRAP(void *, aligned_alloc, (size_t alignment, size_t size))
-{
-    const size_t needed = size > alignment ? size : alignment;
-    return is_heap_refused(needed) ? NULL : count_allocation(__real_aligned_alloc(alignment, size));
-}
-
-WRAP(void, free, (void *memory))
-{
-    __real_free(memory);
-    if (current != NULL && memory != NULL) {
-        current->heap_count--;
-    }
-}
 
 ENGINE_END

@@ -39,9 +39,9 @@ void misuse_refuse(struct run *run, const struct refusal *refusal)
         stats = *calls_stats(run);
     }
     memcpy(&before, refusal->storage, size);
-    memory_enter(&run_pool(run)->memory);
+    requests_count(&run_pool(run)->memory);
     run->settings->subject->call(refusal->storage, refusal->call, refusal->pointer, &run->result);
-    memory_leave();
+    requests_count(NULL);
     run->work += 4 + run_pool(run)->count / 16;
     refusal_verify(run, refusal, &stats);
     /* Which region free looks at first may have changed. */

@@ -4,6 +4,7 @@
 #include "caller.h"
 #include "calls.h"
 #include "engine.h"
+#include "memory.h"
 #include "misuse.h"
 
 ENGINE_BEGIN
@@ -76,7 +77,7 @@ static void execute(struct run *run, const struct operation *operation)
 {
     const size_t first = operation->operands[0];
     const size_t second = operation->operands[1];
-    struct memory_account *memory = &run_pool(run)->memory;
+    struct requests *memory = &run_pool(run)->memory;
 #define DO(NAME, action)                                                                           \
     case OPERATION_##NAME:                                                                         \
         action;                                                                                    \
@@ -92,8 +93,9 @@ static void execute(struct run *run, const struct operation *operation)
         DO(FREE_MANY, calls_free_many(run, first, second))
         DO(REPLACE_MANY, replace_many(run, first, second))
         DO(REINIT, reinit(run, first))
-        DO(LIMIT, memory->largest_mapping = first; model_limit(&run->model, run->pool))
-        DO(FAIL, memory->failing_request = memory->request_count + first;
+        DO(LIMIT, memory->limited_kinds = MAPPINGS; memory->limit = first;
+           model_limit(&run->model, run->pool))
+        DO(FAIL, memory->first = memory->last = memory->number + first;
            model_limit(&run->model, run->pool))
         DO(FREE_TWICE, misuse_free_twice(run, first))
         DO(FREE_FREED, misuse_free_freed(run, first))
@@ -169,6 +171,7 @@ void run_program(struct run *run, const struct run_settings *settings, const uin
 {
     const uint32_t hash = run_hash(0, data, size);
     struct operation operation;
+    memory_start();
     run_start(run, settings, data, size, run_max_work(hash));
     while (run->work < run->max_work && program_next(&run->program, &operation)) {
         step(run, &operation);

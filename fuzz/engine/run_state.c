@@ -41,7 +41,7 @@ static void print_last_call(const struct run *run)
 {
     const struct subject_result *result = &run->result;
     const struct cork_mempool_violation *violation = &result->violation;
-    const struct memory_account *memory = &run->pools[run->pool].memory;
+    const struct requests *memory = &run->pools[run->pool].memory;
     fprintf(stderr, "  seen: %s", violation->kind != 0 ? violation->message : "no violation");
     if (violation->kind != 0) {
         fprintf(stderr, ", pointer %p, slot %zu, element size %zu, live %zu", violation->pointer,
@@ -50,7 +50,7 @@ static void print_last_call(const struct run *run)
     fprintf(stderr, "; object %p, errno %d, size %zu, %s", result->object, result->error,
             result->size, result->is_true ? "true" : "false");
     fprintf(stderr, "; %zu bytes mapped, %zu allocations, %zu requests\n", memory->mapped_size,
-            memory->heap_count, memory->request_count);
+            memory->heap_count, memory->count);
 }
 
 /* The last line of the program is the operation that failed. */

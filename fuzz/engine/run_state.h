@@ -5,10 +5,10 @@
 /* The state of a run, which all parts of the engine above this one are given. */
 
 #include "engine.h"
-#include "memory.h"
 #include "model.h"
 #include "program.h"
 #include "subject.h"
+#include "test/support/requests.h"
 
 struct run;
 
@@ -23,7 +23,7 @@ struct run_settings {
     const struct subject *subject;
     enum program_dialect dialect;
     unsigned protections;  /* added to those of each pool, as far as they go with its options */
-    uint64_t failing_mask; /* of each pool's memory_account */
+    uint64_t failing_mask; /* of each pool's requests */
     bool is_retrying;      /* what failed for want of memory must succeed when there is memory */
     const struct run_observer *observer; /* NULL: none */
 };
@@ -34,7 +34,7 @@ struct run_pool {
     struct subject_init init;   /* the last one; reinit repeats it */
     bool is_initialized;
     bool is_trimmed; /* since its init, so that not all slots are known */
-    struct memory_account memory;
+    struct requests memory;
     bool is_counted; /* free_count is how many objects need no more memory */
     size_t free_count;
     size_t source_count;    /* requests that came through the caller's source */

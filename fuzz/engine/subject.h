@@ -103,7 +103,7 @@ struct subject {
     size_t pool_size; /* what a pool uses of its storage */
     /* Freed objects are issued again before any other memory is, with the contents they had. */
     bool keeps_freed;
-    bool is_unseen; /* it takes its memory where memory.c does not see it */
+    bool is_unseen; /* it takes its memory where requests.c does not see it */
     /* No object need be aligned to more, whatever was asked for; 0: to all that was. */
     size_t max_alignment;
     /* Returns false, with EINVAL and nothing changed, where the pool does not want the options. */

@@ -118,8 +118,8 @@ static enum model_left left_by_trim(uintptr_t address)
         (world.memory.usable >> offset / PAGE_SIZE & 1) == 0) {
         return MODEL_LEFT_NOTHING;
     }
-    return (requests.purged >> first & UINT64_MAX >> (63 - (last - first))) != 0 ? MODEL_LEFT_MEMORY
-                                                                                 : MODEL_LEFT_ALL;
+    return (asked.purged >> first & UINT64_MAX >> (63 - (last - first))) != 0 ? MODEL_LEFT_MEMORY
+                                                                              : MODEL_LEFT_ALL;
 }
 
 /* Makes the world that of the profile, with a pool of zeros. */
@@ -188,15 +188,15 @@ static void perform_init(void)
 
 static void perform_new(unsigned argument)
 {
-    const struct memory_account *account = &run->pools[0].memory;
-    const size_t refusal_count = account->refusal_count;
+    const struct requests *account = &run->pools[0].memory;
+    const size_t refused_count = account->refused_count;
     const size_t free_count = calls_stats(run)->free_count;
     struct cork_mempool *mp = world_pool();
     while (run_has(run, CORK_MEMPOOL_SHUFFLE) &&
            (random_mix(mp->random) & 63) != argument >> REFUSED_BITS) {
         mp->random++;
     }
-    requests = (struct requests){.refused_bits = argument % (1 << REFUSED_BITS)};
+    asked = (struct asked){.refused_bits = argument % (1 << REFUSED_BITS)};
     calls_new(run);
     mp->random = 0;
     expect(run->model.slot_count < MODEL_SLOT_LIMIT, "a world has room for all its objects");
@@ -204,7 +204,7 @@ static void perform_new(unsigned argument)
         expect(run->result.error == 0, "errno is untouched where there is memory");
         return;
     }
-    expect(account->refusal_count != refusal_count || run->pools[0].count == profile->max_objects,
+    expect(account->refused_count != refused_count || run->pools[0].count == profile->max_objects,
            "new fails only for want of memory");
     expect(free_count == 0 && calls_stats(run)->free_count == 0,
            "new does not fail if an object is free, and changes nothing");
@@ -234,7 +234,7 @@ static void perform_trim(void)
     const size_t unused_size = heap_unused_size();
     /* Pages that were committed for slots whose own were refused. */
     calls_trim(run, world.memory.has_uncounted ? sizeof(world.memory.pages) : 0);
-    expect(is_counted(run->result.size + unused_size, requests.returned),
+    expect(is_counted(run->result.size + unused_size, asked.returned),
            "trim says how much it gave back");
     expect(run->pools[0].count != 0 || world.memory.usable == 0,
            "trim leaves nothing that is unused");
@@ -245,7 +245,7 @@ static void perform(uint16_t op)
 {
     const unsigned argument = op & 1023;
     program[program_length++] = op;
-    requests = (struct requests){.refused_bits = 0};
+    asked = (struct asked){.refused_bits = 0};
 #define DO(ACTION, calls)                                                                          \
     case ACTION_##ACTION:                                                                          \
         calls;                                                                                     \
@@ -286,7 +286,7 @@ static void try_all(void)
     for (unsigned i = 0; i < (run_has(run, CORK_MEMPOOL_SHUFFLE) ? exhaust_group_slots : 1); i++) {
         try(ACTION_NEW, i << REFUSED_BITS);
     }
-    for (unsigned bits = 1; requests.possible != 0 && bits < 1 << REFUSED_BITS; bits++) {
+    for (unsigned bits = 1; asked.possible != 0 && bits < 1 << REFUSED_BITS; bits++) {
         try(ACTION_NEW, bits);
     }
     for (unsigned i = 0; i < run->pools[0].count; i++) {

@@ -7,7 +7,7 @@
  * struct at a fixed address. So a state is saved and restored by copying, and compared or hashed as
  * bytes.
  *
- * exhaust_memory.c is the engine's memory.h, and also the system and the heap, in the place of
+ * exhaust_memory.c counts requests, and is also the system and the heap, in the place of
  * src/os_posix.c: pages of 256 bytes, and a few pieces of address space and of the heap, each
  * handed out as a whole, the smallest that fits. A pool that asks for more is refused, and asks for
  * less.
@@ -65,13 +65,13 @@ extern size_t exhaust_group_slots;
 /* Bit i: a call's request i for memory is refused; the last bit stands for all later ones too. */
 #define REFUSED_BITS 6
 
-/* What a call has asked of memory, besides what the pool's memory_account says. */
-extern struct requests {
+/* What a call has asked of memory, besides what the pool's struct requests says. */
+extern struct asked {
     unsigned refused_bits;
     unsigned possible; /* requests that memory could have met */
     size_t returned;   /* bytes that the pool had used, and gave back */
     uint64_t purged;   /* pages that lost what was in them, and stay usable */
-} requests;
+} asked;
 
 extern unsigned long long memory_calls; /* so many have been made that count their requests */
 extern const struct cork_mempool_source memory_source; /* a user's own; in truth the heap */

@@ -35,21 +35,16 @@ const struct profile profiles[] = {
 };
 
 struct world world;
-struct requests requests;
+struct asked asked;
 unsigned long long memory_calls;
 
 /* Whose requests count; NULL: nobody's. */
-static struct memory_account *current;
+static struct requests *current;
 
-void memory_enter(struct memory_account *account)
+void requests_count(struct requests *account)
 {
     current = account;
-    memory_calls++;
-}
-
-void memory_leave(void)
-{
-    current = NULL;
+    memory_calls += account != NULL;
 }
 
 /* Where the profile's pieces are. The pages before and behind each are nobody's. */
@@ -114,17 +109,17 @@ size_t memory_size(bool with_reserved)
 /* Whether a request that memory could meet is refused all the same. */
 static bool is_refused(void)
 {
-    const unsigned number = requests.possible++;
+    const unsigned number = asked.possible++;
     const unsigned bit = number < REFUSED_BITS ? number : REFUSED_BITS - 1;
-    const bool is_refused = (requests.refused_bits >> bit & 1) != 0;
-    current->refusal_count += is_refused;
+    const bool is_refused = (asked.refused_bits >> bit & 1) != 0;
+    current->refused_count += is_refused;
     return is_refused;
 }
 
 static unsigned char *grant(bool is_heap, size_t size)
 {
     const struct piece *best = NULL;
-    current->request_count++;
+    current->count++;
     for (const struct piece *piece = profile->pieces; piece->page_count != 0; piece++) {
         if (piece->is_heap == is_heap && world.memory.sizes[piece - profile->pieces] == 0 &&
             size <= piece->page_count * PAGE_SIZE &&
@@ -132,7 +127,7 @@ static unsigned char *grant(bool is_heap, size_t size)
             best = piece;
         }
     }
-    current->refusal_count += best == NULL;
+    current->refused_count += best == NULL;
     if (best == NULL || is_refused()) {
         errno = ENOMEM;
         return NULL;
@@ -152,8 +147,7 @@ static void take_back(const void *memory, size_t size, bool is_heap)
            "memory is given back as it was given");
     world.memory.sizes[i] = 0;
     /* What was purged had been given back before. */
-    requests.returned +=
-        is_heap ? size - committed_size(pages & requests.purged) : committed_size(pages);
+    asked.returned += is_heap ? size - committed_size(pages & asked.purged) : committed_size(pages);
     fill(pages, BANNED_BYTE);
     world.memory.usable &= ~pages;
     world.memory.reserved &= ~pages;
@@ -165,7 +159,7 @@ static void *heap_acquire(void *source_data, size_t size, size_t alignment)
     (void)source_data;
     expect(size > 0 && alignment <= PAGE_SIZE, "the heap is asked for what it can give");
     unsigned char *memory = grant(true, size);
-    world.run.pools[0].source_count = current->request_count;
+    world.run.pools[0].source_count = current->count;
     if (memory != NULL) {
         current->heap_count++;
         fill(pages_at(memory, size), FRESH_BYTE);
@@ -220,7 +214,7 @@ bool os_commit(void *pages, size_t size, size_t reserved_size)
     const uint64_t wanted = pages_at(pages, size) & ~world.memory.guards;
     (void)reserved_size;
     expect((wanted & ~world.memory.reserved) == 0, "only what is reserved is committed");
-    current->request_count++;
+    current->count++;
     if (is_refused()) {
         world.memory.has_uncounted = true;
         errno = ENOMEM;
@@ -245,8 +239,8 @@ bool os_purge(void *pages, size_t size)
     expect((pages_at(pages, size) & ~world.memory.reserved & ~world.memory.usable) == 0,
            "only what is the pool's is purged");
     fill(purged, 0);
-    requests.purged |= purged;
-    requests.returned += committed_size(purged);
+    asked.purged |= purged;
+    asked.returned += committed_size(purged);
     return true;
 }
 

@@ -88,14 +88,15 @@ class Builder:
         self.compiler, self.scratch, self.is_fuzzing = compiler, scratch, is_fuzzing
         self.objects = {}  # of each sanitizer, by sources
         paths = [path for room in ("src", "fuzz/engine", "fuzz/targets") for path in sorted(ROOT.glob(f"{room}/*.c"))]
-        sources = [str(path.relative_to(ROOT)) for path in paths]
+        requests = "test/support/requests.c"
+        sources = [str(path.relative_to(ROOT)) for path in paths] + [requests]
         for sanitizer in sorted(sanitizers):
             print(f"compiling {len(sources)} files, {sanitizer or 'plain'}", flush=True)
             output = scratch / (sanitizer or "plain")
             output.mkdir()
             objects = executor.map(lambda source: self.compile(source, sanitizer, ROOT, output), sources)
             self.objects[sanitizer] = dict(zip(sources, objects))
-        names = run("nm", self.objects[sanitizer]["fuzz/engine/memory.c"])
+        names = run("nm", self.objects[sanitizer][requests])
         self.wraps = ["-Wl,--wrap=" + name for name in re.findall(r" T __wrap_(\w+)", names)]
 
     def compile(self, source, sanitizer, tree, output):

@@ -17,7 +17,7 @@ extern "C" {
 struct other {
     const char *name;
     size_t max_alignment; /* no object need be aligned to more, whatever its size */
-    bool is_unseen;       /* it takes its memory where memory.c does not see it */
+    bool is_unseen;       /* it takes its memory where requests.c does not see it */
     /* block_size: 0 for the pool's own choice. Returns: NULL, with errno, without memory. */
     void *(*make)(size_t element_size, size_t block_size);
     void *(*new_object)(void *pool);

@@ -9,6 +9,7 @@
 #include "fuzz/engine/engine.h"
 #include "fuzz/engine/memory.h"
 #include "fuzz/engine/subject.h"
+#include "test/support/requests.h"
 
 ENGINE_BEGIN
 
@@ -178,24 +179,25 @@ void options_test(const uint8_t *data, size_t size)
     static struct cork_mempool mp, before;
     struct wanted wanted;
     const struct cork_mempool_options *options = &wanted.options;
-    struct memory_account memory = {.largest_mapping = LARGEST_TAKEN,
-                                    .largest_allocation = LARGEST_TAKEN};
+    struct requests memory = {
+        .lacks = NO_GUARDS, .limited_kinds = MAPPINGS | HEAP, .limit = LARGEST_TAKEN};
     take_options(&wanted, data, data + size);
     memset(&mp, 0x5a, sizeof(mp));
     before = mp;
+    memory_start();
     errno = 0;
-    memory_enter(&memory);
+    requests_count(&memory);
     if (!cork_mempool_init_with(&mp, options)) {
         expect(errno == EINVAL, "errno is EINVAL", options);
         expect(memcmp(&mp, &before, sizeof(mp)) == 0, "a refused pool is untouched", options);
         expect(verdict_on(options) != ACCEPTED, "options that can be met are accepted", options);
     } else {
         expect(verdict_on(options) != REFUSED, "options that cannot be met are refused", options);
-        expect(memory.request_count == 0, "init takes no memory", options);
+        expect(memory.count == 0, "init takes no memory", options);
         serve(&mp, options);
         cork_mempool_done(&mp);
     }
-    memory_leave();
+    requests_count(NULL);
     expect(memory.mapped_size == 0 && memory.heap_count == 0, "all memory is given back", options);
     expect(wanted.constructed_count == 0 || options->init_object == NULL ||
                options->done_object == NULL,
