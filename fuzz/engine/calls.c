@@ -191,6 +191,7 @@ void calls_new(struct run *run)
                 "new asks for no memory while freed objects wait");
     model_new(&run->model, run->pool, run->result.object, run->result.error);
     if (run->result.object != NULL) {
+        run_require(run, run->result.error == 0, "a new that succeeds leaves errno alone");
         expect_memory(run);
         live_append(pool, run->result.object);
         run->live_count++;

@@ -55,8 +55,8 @@ static void call(union subject_pool *pool, enum subject_call call, void *pointer
             made->pool = other->make(made->element_size, made->block_size);
         }
         result->object = made->pool != NULL ? other->new_object(made->pool) : NULL;
-        /* They pass on what the system says, for which requests.c has EAGAIN. */
-        result->error = errno == EAGAIN ? ENOMEM : errno;
+        /* They pass on what the system said, for which requests.c has EAGAIN. */
+        result->error = result->object != NULL ? 0 : errno == EAGAIN ? ENOMEM : errno;
         made->live_count += result->object != NULL;
     } else if (call == SUBJECT_FREE && pointer != NULL) {
         other->free_object(made->pool, pointer);
