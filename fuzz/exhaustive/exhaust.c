@@ -42,17 +42,18 @@ enum action {
     ACTION_INIT
 };
 
-/* A state: how it was reached, and so many bits of its hash, to see that it is reached again. */
+/* A state: its hash, and how it was first reached, by so many operations. */
+__extension__ typedef unsigned __int128 hash;
 static struct state {
+    hash sum;
     uint32_t parent;
     uint16_t op;
-    uint16_t check;
+    uint16_t depth;
 } states[STATE_MAX];
 static size_t state_count;
 
-/* The hashes of all states, with open addressing; 0: none. */
-__extension__ typedef unsigned __int128 hash;
-static hash *set;
+/* The states by their hashes, with open addressing: their numbers, from 1; 0: none. */
+static uint32_t set[SET_SIZE];
 
 /* The operations that lead to the state that the search is at, and one that is tried there. */
 static uint16_t program[DEPTH_MAX + 1];
@@ -79,48 +80,34 @@ static hash hash_world(void)
     sum = add_words(sum, &world.memory, offsetof(struct memory, has_uncounted));
     for (size_t i = 0; i < model->slot_count; i++) {
         const struct model_slot *slot = &model->slots[i];
-        const uint64_t bits = slot->is_live + 2U * (slot->fill == MODEL_FILL_UNKNOWN);
-        const uint64_t word = (uint64_t)slot->address << 2 | bits;
+        const uint64_t word =
+            4 * (uint64_t)slot->address + 2 * slot->is_live + (slot->fill == MODEL_FILL_UNKNOWN);
         sum = add_words(sum, &word, sizeof(word));
     }
     for (uint64_t pages = world.memory.usable; pages != 0; pages &= pages - 1) {
         sum = add_words(sum, world.memory.pages[__builtin_ctzll(pages)], PAGE_SIZE);
     }
-    return sum + (sum == 0);
+    return sum;
 }
 
 /* Notes the state that the world is in, if it is a new one. */
-static void add_state(uint32_t parent, uint16_t op)
+static void add_state(uint16_t op)
 {
     const hash sum = hash_world();
     size_t i = (size_t)sum % SET_SIZE;
-    while (set[i] != 0 && set[i] != sum) {
+    while (set[i] != 0 && states[set[i] - 1].sum != sum) {
         i = (i + 1) % SET_SIZE;
     }
     if (set[i] == 0) {
         expect(state_count < STATE_MAX, "there is room for all states");
-        set[i] = sum;
-        states[state_count++] = (struct state){parent, op, (uint16_t)(sum >> 64)};
+        states[state_count++] = (struct state){sum, current, op, (uint16_t)program_length};
+        set[i] = (uint32_t)state_count;
     }
 }
 
 /* The oracle: what can be done to the world. Whether the pool did what it must, the engine knows;
  * what only such a small world can tell, is added here. */
 static struct run *const run = &world.run;
-
-/* What trim has left of a slot, and of the canary before it. */
-static enum model_left left_by_trim(uintptr_t address)
-{
-    const size_t offset = address - (uintptr_t)world.memory.pages;
-    const size_t first = (offset - (run_has(run, CORK_MEMPOOL_CANARY) ? 8 : 0)) / PAGE_SIZE;
-    const size_t last = (offset + world_pool()->geometry.stride - 1) / PAGE_SIZE;
-    if (offset >= sizeof(world.memory.pages) ||
-        (world.memory.usable >> offset / PAGE_SIZE & 1) == 0) {
-        return MODEL_LEFT_NOTHING;
-    }
-    return (asked.purged >> first & UINT64_MAX >> (63 - (last - first))) != 0 ? MODEL_LEFT_MEMORY
-                                                                              : MODEL_LEFT_ALL;
-}
 
 /* Makes the world that of the profile, with a pool of zeros. */
 static void begin_world(void)
@@ -131,7 +118,7 @@ static void begin_world(void)
     subject_cork.init(&run->pools[1].storage, &(struct subject_init){.options.element_size = 1});
     memory_lay_out();
     memset(run->pools, 0, sizeof(run->pools));
-    run->model.left = left_by_trim;
+    run->model.left = memory_left;
     run->model.is_filled_by_address = true;
     run_start(run, &settings, NULL, 0, SIZE_MAX);
     memset(world_pool(), 0, sizeof(*world_pool()));
@@ -200,12 +187,11 @@ static void perform_new(unsigned argument)
     calls_new(run);
     mp->random = 0;
     expect(run->model.slot_count < MODEL_SLOT_LIMIT, "a world has room for all its objects");
-    if (run->result.object != NULL) {
-        return;
-    }
-    expect(account->refused_count != refused_count || run->pools[0].count == profile->max_objects,
+    const bool is_issued = run->result.object != NULL;
+    expect(is_issued || account->refused_count != refused_count ||
+               run->pools[0].count == profile->max_objects,
            "new fails only for want of memory");
-    expect(free_count == 0 && calls_stats(run)->free_count == 0,
+    expect(is_issued || (free_count == 0 && calls_stats(run)->free_count == 0),
            "new does not fail if an object is free, and changes nothing");
 }
 
@@ -242,7 +228,6 @@ static void perform_trim(void)
 /* Does an operation, and looks at everything afterwards. */
 static void perform(uint16_t op)
 {
-    const unsigned argument = op & 1023;
     program[program_length++] = op;
     asked = (struct asked){.refused_bits = 0};
 #define DO(ACTION, calls)                                                                          \
@@ -251,8 +236,8 @@ static void perform(uint16_t op)
         break;
     switch ((enum action)(op >> 10)) {
         DO(INIT, perform_init())
-        DO(NEW, perform_new(argument))
-        DO(FREE, calls_free_at(run, argument))
+        DO(NEW, perform_new(op & 1023))
+        DO(FREE, calls_free_at(run, op & 1023))
         DO(FOREACH, calls_foreach(run, 1))
         DO(CLEAR, calls_clear(run))
         DO(TRIM, perform_trim())
@@ -270,8 +255,10 @@ static void perform(uint16_t op)
 
 static void try(enum action action, unsigned argument)
 {
-    perform((uint16_t)(action << 10 | argument));
-    add_state(current, program[--program_length]);
+    const uint16_t op = (uint16_t)(action << 10 | argument);
+    perform(op);
+    add_state(op);
+    program_length--;
     memcpy(&world, &search_state, sizeof(world));
 }
 
@@ -358,9 +345,8 @@ static void probe_dead(union subject_pool *storage, unsigned kind)
 static void probe_damage(void)
 {
     for (size_t i = 0; i < run->pools[0].count && run_has(run, CORK_MEMPOOL_CANARY); i++) {
-        for (size_t call = 0; call < 4; call++) {
-            misuse_overrun(run, i, call, false);
-            misuse_overrun(run, i, call, true);
+        for (size_t call = 0; call < 8; call++) {
+            misuse_overrun(run, i, call % 4, call / 4 == 1);
         }
     }
     for (size_t i = 0; i < run->model.slot_count; i++) {
@@ -368,10 +354,10 @@ static void probe_damage(void)
         const bool is_purged = slot->fill == MODEL_FILL_UNKNOWN;
         const bool is_known = !slot->is_live && (!is_purged || run_has(run, CORK_MEMPOOL_WIPE));
         for (size_t call = is_purged ? 3 : 0; is_known && call < 4; call++) {
-            misuse_write_freed(run, i, call);
-            memcpy(&world, &search_state, sizeof(world)); /* new has issued something else */
-            misuse_write_freed(run, i, 4 * (size_t)63 + call);
-            memcpy(&world, &search_state, sizeof(world));
+            for (size_t byte = 0; byte < 64; byte += 63) {
+                misuse_write_freed(run, i, 4 * byte + call);
+                memcpy(&world, &search_state, sizeof(world)); /* new has issued something else */
+            }
         }
     }
 }
@@ -411,21 +397,20 @@ static void probe(void)
     memcpy(&world, &search_state, sizeof(world));
 }
 
-/* Makes a state again, which is depth operations from the first. */
-static void go_to(uint32_t state, unsigned depth)
+/* Makes a state again. */
+static void go_to(uint32_t state)
 {
     const unsigned long long calls = memory_calls;
     current = state;
     begin_world();
-    for (unsigned i = depth; i > 0; state = states[state].parent) {
+    for (unsigned i = states[current].depth; i > 0; state = states[state].parent) {
         program[--i] = states[state].op;
     }
-    for (program_length = 0; program_length < depth;) {
+    for (program_length = 0; program_length < states[current].depth;) {
         perform(program[program_length]);
     }
     memory_calls = calls;
-    expect((uint16_t)(hash_world() >> 64) == states[current].check,
-           "the same operations lead to the same state");
+    expect(hash_world() == states[current].sum, "the same operations lead to the same state");
     memcpy(&search_state, &world, sizeof(world));
 }
 
@@ -433,7 +418,6 @@ static void go_to(uint32_t state, unsigned depth)
 static void on_signal(int number)
 {
     static const char *const names[] = {"new", "free", "clear", "trim", "done", "foreach", "init"};
-    alarm(0);
     if (number != SIGABRT) {
         fprintf(stderr, "  expected: a call %s\n  program:\n",
                 number == SIGALRM ? "ends" : "stays within its memory");
@@ -454,32 +438,21 @@ static void on_signal(int number)
     _exit(1);
 }
 
-/* Returns: the depth that was reached. */
-static unsigned search(unsigned depth_max)
+static void search(unsigned depth_max)
 {
-    unsigned depth = 0;
-    size_t level_end = 1;
-    free(set);
-    set = calloc(SET_SIZE, sizeof(*set));
     begin_world();
-    expect(set != NULL, "there is memory for the search itself");
+    memset(set, 0, sizeof(set));
     state_count = 0;
     program_length = 0;
-    add_state(0, 0);
-    for (size_t state = 0; state < state_count && depth < depth_max; state++) {
+    add_state(0);
+    for (uint32_t state = 0; state < state_count && states[state].depth < depth_max; state++) {
         if (state % 256 == 0) {
             alarm(60); /* Where so many states take longer, a call hangs. */
         }
-        go_to((uint32_t)state, depth);
+        go_to(state);
         probe();
         try_all();
-        if (state + 1 == level_end && level_end < state_count) {
-            depth++;
-            level_end = state_count;
-        }
     }
-    alarm(0);
-    return depth;
 }
 
 static int usage(const char *argument)
@@ -515,9 +488,10 @@ int main(int argc, char **argv)
         if (name == NULL || strcmp(profile->name, name) == 0) {
             const clock_t begin = clock(); /* of the processor, whatever else runs */
             memory_calls = 0;
-            const unsigned reached = search(depth != 0 ? depth : profile->depth);
+            search(depth != 0 ? depth : profile->depth);
             printf("%-16s %6zu %6u %10zu %12llu %8.1f\n", profile->name, exhaust_group_slots,
-                   reached, state_count, memory_calls, (double)(clock() - begin) / CLOCKS_PER_SEC);
+                   states[state_count - 1].depth, state_count, memory_calls,
+                   (double)(clock() - begin) / CLOCKS_PER_SEC);
             fflush(stdout);
         }
     }

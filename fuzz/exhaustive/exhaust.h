@@ -81,6 +81,8 @@ extern const struct cork_mempool_source memory_source; /* a user's own; in truth
 void memory_lay_out(void);
 void memory_verify(void);
 size_t memory_size(bool with_reserved);
+/* memory_left returns what trim has left of a slot, and of the canary before it. */
+enum model_left memory_left(uintptr_t address);
 
 /* Where something is not so, the engine says what was expected, and aborts. */
 static inline void expect(bool is_so, const char *expected)

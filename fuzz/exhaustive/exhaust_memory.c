@@ -5,6 +5,9 @@
 #include "exhaust.h"
 #include "os.h"
 
+/* The system is told more than it needs to know. */
+#pragma GCC diagnostic ignored "-Wunused-parameter"
+
 #define FRESH_BYTE  0xa5 /* in memory from the heap */
 #define BANNED_BYTE 0xee /* in pages that nobody may touch */
 
@@ -106,6 +109,20 @@ size_t memory_size(bool with_reserved)
     return size;
 }
 
+enum model_left memory_left(uintptr_t address)
+{
+    const size_t canary_size = run_has(&world.run, CORK_MEMPOOL_CANARY) ? 8 : 0;
+    const size_t offset = address - (uintptr_t)world.memory.pages;
+    const size_t first = (offset - canary_size) / PAGE_SIZE;
+    const size_t last = (offset + world_pool()->geometry.stride - 1) / PAGE_SIZE;
+    if (offset >= sizeof(world.memory.pages) ||
+        (world.memory.usable >> offset / PAGE_SIZE & 1) == 0) {
+        return MODEL_LEFT_NOTHING;
+    }
+    const uint64_t pages = UINT64_MAX >> (63 - (last - first)) << first;
+    return (asked.purged & pages) != 0 ? MODEL_LEFT_MEMORY : MODEL_LEFT_ALL;
+}
+
 /* Whether a request that memory could meet is refused all the same. */
 static bool is_refused(void)
 {
@@ -156,7 +173,6 @@ static void take_back(const void *memory, size_t size, bool is_heap)
 
 static void *heap_acquire(void *source_data, size_t size, size_t alignment)
 {
-    (void)source_data;
     expect(size > 0 && alignment <= PAGE_SIZE, "the heap is asked for what it can give");
     unsigned char *memory = grant(true, size);
     world.run.pools[0].source_count = current->count;
@@ -170,7 +186,6 @@ static void *heap_acquire(void *source_data, size_t size, size_t alignment)
 
 static void heap_release(void *source_data, void *memory, size_t size)
 {
-    (void)source_data;
     for (const unsigned char *byte = (unsigned char *)memory + size;
          ((uintptr_t)byte - (uintptr_t)world.memory.pages) % PAGE_SIZE != 0; byte++) {
         expect(*byte == FRESH_BYTE, "nothing behind memory from the heap is written");
@@ -212,7 +227,6 @@ void os_release(void *memory, size_t size)
 bool os_commit(void *pages, size_t size, size_t reserved_size)
 {
     const uint64_t wanted = pages_at(pages, size) & ~world.memory.guards;
-    (void)reserved_size;
     expect((wanted & ~world.memory.reserved) == 0, "only what is reserved is committed");
     current->count++;
     if (is_refused()) {
@@ -269,19 +283,14 @@ uint64_t os_random_word(void)
 
 const char *os_environment(const char *name)
 {
-    (void)name;
     return NULL;
 }
 
 void os_write_report(const char *text, size_t size)
 {
-    (void)text;
-    (void)size;
 }
 
 const char *os_symbol(const void *address, uintptr_t *start)
 {
-    (void)address;
-    (void)start;
     return NULL;
 }
