@@ -41,6 +41,7 @@ GRACE_SECONDS = 60  # libFuzzer's, to start and to write down the last input
 
 # The replay names an input that ended it, but says nothing of the kind where it cannot run.
 INPUT = re.compile(r"^replay: the input was (.*)$", re.MULTILINE)
+EXECUTIONS = re.compile(r"^stat::number_of_executed_units: *(\d+)$", re.MULTILINE)
 REASON = re.compile(r"^ *(?:expected: |SUMMARY: )(.*?)(?: \(/.*)?$", re.MULTILINE)
 
 COLUMNS = "{:<52}{:<24}{:>6}{:>10}{:>12}"
@@ -139,34 +140,28 @@ def replay(program, bug):
     found, reason = INPUT.search(output), REASON.search(output)
     if bug.patch and status == 0:
         raise Failure(f"NOT FOUND by its corpus: {bug.patch.read_text().splitlines()[0]}")
-    if status != 0 and not (bug.patch and found):
-        raise Failure(f"ended with status {status}:\n{output[-2000:]}")
     if status == 0:
         return output.splitlines()[-1]
+    if not bug.patch or not found:
+        raise Failure(f"ended with status {status}:\n{output[-2000:]}")
     return f"found by {os.path.basename(found[1])}: {reason[1] if reason else f'status {status}'}"
 
 
 def fuzz(program, bug, seed, options):
     """Returns the seconds and the executions until libFuzzer found the bug; infinite: it did not."""
-    counter, artifacts = program.with_name("executions"), program.with_name(f"artifacts{seed}")
-    counter.write_bytes(bytes(8))
-    artifacts.mkdir()
-    command = [program, f"-seed={seed}", f"-max_total_time={options.hunt}", "-timeout=25",
-               f"-artifact_prefix={artifacts}/", *options.flags]
+    found = program.with_name(f"found{seed}")
+    # A slow unit would be kept, too.
+    command = [program, f"-seed={seed}", f"-max_total_time={options.hunt}", "-timeout=25", "-report_slow_units=26",
+               "-print_final_stats=1", f"-exact_artifact_path={found}", *options.flags]
     begin = time.monotonic()
-    status, output = execute(command, program.parent, options.hunt + GRACE_SECONDS, **QUICK,
-                             FUZZ_EXECUTIONS_FILE=str(counter))
-    seconds = time.monotonic() - begin
-    # A slow unit is kept, but ends nothing.
-    found = [file for file in artifacts.iterdir() if not file.name.startswith("slow-unit-")]
-    executions = int.from_bytes(counter.read_bytes(), sys.byteorder)
+    status, output = execute(command, program.parent, options.hunt + GRACE_SECONDS, **QUICK)
+    seconds, executions = time.monotonic() - begin, EXECUTIONS.search(output)
     if "WARNING: unrecognized flag" in output:
         raise Failure(re.search(r"unrecognized flag '.*?'", output)[0])
     # What has destroyed the heap may hang while it is reported.
-    if executions == 0 or (status is not None and (status != 0) != bool(found)):
-        raise Failure(f"seed {seed}: libFuzzer ended with status {status} after {executions} "
-                      f"executions and with {len(found)} inputs:\n{output[-2000:]}")
-    return (seconds, executions) if found and seconds <= options.hunt else (math.inf, math.inf)
+    if status is not None and ((status != 0) != found.exists() or not executions):
+        raise Failure(f"seed {seed}: libFuzzer ended with status {status}:\n{output[-2000:]}")
+    return (seconds, int(executions[1])) if found.exists() and seconds <= options.hunt else (math.inf, math.inf)
 
 
 def hunt(program, bug, options):

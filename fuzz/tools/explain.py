@@ -61,19 +61,17 @@ def tell(effects):
 class Run:
     """What the last run did of those that tracer.c tells of."""
 
-    def __init__(self, events):
-        self.on_run("0x00")
-        for event in events:
-            word, _, rest = event.partition(" ")
-            getattr(self, f"on_{word}")(rest)
-
-    def on_run(self, protections):
+    def __init__(self, output):
+        protections, *events = re.split("^run ", output, flags=re.MULTILINE)[-1].splitlines()
         self.head = [f", protections {protections}" if int(protections, 16) else ""]
         self.operations, self.steps, self.end = [], [], None  # a step is the effects of an operation
         self.on_head, self.on_operation = self.head.append, self.operations.append
         self.objects = {}  # by addresses: names
         self.pools, self.slot_sizes, self.births = {}, {}, {}  # lines that tell of each; figures
         self.calls, self.pool = {}, "0"
+        for event in events:
+            word, _, rest = event.partition(" ")
+            getattr(self, f"on_{word}")(rest)
 
     def on_step(self, _):
         self.steps.append([])
@@ -100,6 +98,7 @@ class Run:
         is_quiet = (effect.what, result) in (("stats", ""), ("check", "true"))
         if effect.what.startswith("init"):
             self.objects = {place: name for place, name in self.objects.items() if name[1] != pool}
+            self.pools[pool] = [f"# pool {pool}: {effect.what.removeprefix('init, ')}"]
             # An operation that is about init has said so.
             is_quiet = not result and "init" in self.operation()
         elif effect.what == "new" and not result:
@@ -109,10 +108,6 @@ class Run:
             self.pools.pop(pool, None)
         if is_quiet:
             self.steps[-1].remove(effect)
-
-    def on_options(self, text):
-        pool, options = text.split(" ", 1)
-        self.pools[pool] = [f"# pool {pool}: {options}"]
 
     def on_stats(self, text):
         pool, slot_size, stats = text.split(" ", 2)
@@ -181,7 +176,7 @@ def failure(status, report, run):
 def explain(path, data, driver):
     """Prints a program, and what came of it. Returns: whether it fails."""
     status, output, report = trace(path, "trace", driver, data)
-    run = Run(output.decode().splitlines())
+    run = Run(output.decode())
     end = failure(status, report, run) if status != 0 else [
         "passes here: what fails may need the --config of another sanitizer, or what ran before it"]
     print(f"# {path}: {len(data)} bytes{run.head[0]}", *run.head[1:], *run.lines(status != 0),

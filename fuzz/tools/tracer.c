@@ -61,7 +61,7 @@ static void on_damage(void *start, size_t size)
 
 static void print_options(const struct cork_mempool_options *options)
 {
-    printf("options %u element size %zu", run.pool, options->element_size);
+    printf("element size %zu", options->element_size);
     if (options->block_size != 0) {
         printf(", block size %zu", options->block_size);
     }
@@ -81,11 +81,11 @@ static void print_options(const struct cork_mempool_options *options)
 static bool init(union subject_pool *pool, const struct subject_init *how)
 {
     const size_t number = ++call_count;
-    printf("call %zu %u 0x0 init, element size %zu\n", number, run.pool, how->options.element_size);
+    printf("call %zu %u 0x0 init, ", number, run.pool);
+    print_options(&how->options);
     const bool is_accepted = inner->init(pool, how);
     printf("return %zu %u 0x0 %s\n", number, run.pool,
            is_accepted ? "" : "the options are refused");
-    print_options(&how->options);
     return is_accepted;
 }
 
@@ -182,7 +182,7 @@ static void trace(const struct driver *driver)
     struct driver_run driver_run;
     setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
     if (driver->has_options) {
-        printf("head ");
+        printf("run 0x00\nhead ");
         options_print(data, size);
         options_test(data, size);
     }
