@@ -198,16 +198,6 @@ static void heap_release(void *source_data, void *memory, size_t size)
 const struct cork_mempool_source os_heap = {.acquire = heap_acquire, .release = heap_release};
 const struct cork_mempool_source memory_source = {.acquire = heap_acquire, .release = heap_release};
 
-size_t os_page_size(void)
-{
-    return PAGE_SIZE;
-}
-
-bool os_is_scarce(void)
-{
-    return true;
-}
-
 void *os_reserve(size_t size)
 {
     void *memory = grant(false, size);
@@ -274,23 +264,16 @@ void os_no_huge_pages(void *pages, size_t size)
            "only what is reserved is advised upon");
 }
 
-/* The rest of a system: there is no chance, no environment, no report. */
+/* The rest of a system has one answer each: there is no chance, no environment, no report. */
+#define ANSWERS(function, answer)                                                                  \
+    function                                                                                       \
+    {                                                                                              \
+        return answer;                                                                             \
+    }
 
-uint64_t os_random_word(void)
-{
-    return 0;
-}
-
-const char *os_environment(const char *name)
-{
-    return NULL;
-}
-
-void os_write_report(const char *text, size_t size)
-{
-}
-
-const char *os_symbol(const void *address, uintptr_t *start)
-{
-    return NULL;
-}
+ANSWERS(size_t os_page_size(void), PAGE_SIZE)
+ANSWERS(bool os_is_scarce(void), true)
+ANSWERS(uint64_t os_random_word(void), 0)
+ANSWERS(const char *os_environment(const char *name), NULL)
+ANSWERS(void os_write_report(const char *text, size_t size), )
+ANSWERS(const char *os_symbol(const void *address, uintptr_t *start), NULL)

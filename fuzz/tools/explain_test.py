@@ -38,10 +38,7 @@ class Explain(unittest.TestCase):
         os.environ["DEFECT"] = defect
         written = io.TextIOWrapper(io.BytesIO(), write_through=True)
         with contextlib.redirect_stdout(written), contextlib.redirect_stderr(written):
-            try:
-                code = explain.main(*map(str, arguments))
-            except SystemExit as end:
-                code = end.code
+            code = explain.main(*map(str, arguments))
         written = written.buffer.getvalue()
         self.assertEqual(code, status, written[-2000:])
         return written

@@ -35,11 +35,6 @@ static struct run run;
 static const struct subject *inner;
 static size_t call_count;
 
-static size_t address_of(const void *pointer)
-{
-    return (size_t)(uintptr_t)pointer;
-}
-
 static void on_step(const struct operation *operation)
 {
     if (operation == NULL) {
@@ -50,13 +45,13 @@ static void on_step(const struct operation *operation)
     printf("step\n");
     if (operation->kind == OPERATION_WRITE && pool->count > 0) {
         const size_t index = pool->first + operation->operands[0] % pool->count;
-        printf("touch %u 0x%zx write\n", operation->pool, address_of(pool->objects[index]));
+        printf("touch %u 0x%zx write\n", operation->pool, (size_t)pool->objects[index]);
     }
 }
 
 static void on_damage(void *start, size_t size)
 {
-    printf("touch %u 0x%zx invert %zu bytes at\n", run.pool, address_of(start), size);
+    printf("touch %u 0x%zx invert %zu bytes at\n", run.pool, (size_t)start, size);
 }
 
 static void print_options(const struct cork_mempool_options *options)
@@ -119,11 +114,11 @@ static void call(union subject_pool *pool, enum subject_call call, void *pointer
 #define NAME_OF(NAME, name) name,
     static const char *const names[SUBJECT_CALL_COUNT] = {SUBJECT_CALLS(NAME_OF)};
     const size_t number = ++call_count; /* callbacks call too */
-    printf("call %zu %u 0x%zx %s\n", number, run.pool, address_of(pointer), names[call]);
+    printf("call %zu %u 0x%zx %s\n", number, run.pool, (size_t)pointer, names[call]);
     inner->call(pool, call, pointer, result);
     const bool is_accepted = result->violation.kind == 0;
     printf("return %zu %u 0x%zx %s\n", number, run.pool,
-           call == SUBJECT_NEW && is_accepted ? address_of(result->object) : 0,
+           call == SUBJECT_NEW && is_accepted ? (size_t)result->object : 0,
            outcome_of(call, result));
     if (call == SUBJECT_STATS && is_accepted) {
         print_stats(&result->stats);
