@@ -150,9 +150,9 @@ def replay(program, bug):
 def fuzz(program, bug, seed, options):
     """Returns the seconds and the executions until libFuzzer found the bug; infinite: it did not."""
     found = program.with_name(f"found{seed}")
-    # A slow unit would be kept, too.
-    command = [program, f"-seed={seed}", f"-max_total_time={options.hunt}", "-timeout=25", "-report_slow_units=26",
-               "-print_final_stats=1", f"-exact_artifact_path={found}", *options.flags]
+    # What is slow, but ends, would be kept too.
+    command = [program, f"-seed={seed}", f"-max_total_time={options.hunt}", "-timeout=25",
+               "-report_slow_units=26", "-print_final_stats=1", f"-exact_artifact_path={found}", *options.flags]
     begin = time.monotonic()
     status, output = execute(command, program.parent, options.hunt + GRACE_SECONDS, **QUICK)
     seconds, executions = time.monotonic() - begin, EXECUTIONS.search(output)
@@ -161,7 +161,8 @@ def fuzz(program, bug, seed, options):
     # What has destroyed the heap may hang while it is reported.
     if status is not None and ((status != 0) != found.exists() or not executions):
         raise Failure(f"seed {seed}: libFuzzer ended with status {status}:\n{output[-2000:]}")
-    return (seconds, int(executions[1])) if found.exists() and seconds <= options.hunt else (math.inf, math.inf)
+    is_found = found.exists() and seconds <= options.hunt
+    return (seconds, int(executions[1])) if is_found else (math.inf, math.inf)
 
 
 def hunt(program, bug, options):
