@@ -35,7 +35,6 @@ ANEW = "make it anew, by docs/fuzzing/planted.md"
 # -w: a bug may well be one that compilers warn of. The rest is as in tools/build/flags.bzl, less -g.
 FLAGS = ["-std=c11", "-w", "-fno-omit-frame-pointer", "-U_FORTIFY_SOURCE", f"-I{ROOT}", f"-I{ROOT}/include"]
 
-QUICK = {"ASAN_OPTIONS": "symbolize=0"}  # finding a bug is enough; naming its lines of code takes longer
 MAX_REPLAY_SECONDS = 120  # the replay's own limit is for one input, and comes first
 GRACE_SECONDS = 60  # libFuzzer's, to start and to write down the last input
 
@@ -63,12 +62,13 @@ def find_bugs():
         yield Bug(match[1], "asan" if match[4] else "", match[3], match[2], patch)
 
 
-def execute(command, directory, seconds=None, **environment):
+def execute(command, directory, seconds=None):
     """Returns the status and the output of a program that may crash; the status is None if it hangs."""
     try:
-        process = subprocess.run(command, cwd=directory, env={**os.environ, **environment}, timeout=seconds,
-                                 stdin=subprocess.DEVNULL, errors="backslashreplace", check=False,
-                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        # Finding a bug is enough; naming its lines of code takes longer.
+        process = subprocess.run(command, cwd=directory, env={**os.environ, "ASAN_OPTIONS": "symbolize=0"},
+                                 stdin=subprocess.DEVNULL, errors="backslashreplace", timeout=seconds,
+                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     except subprocess.TimeoutExpired:
         return None, f"no end after {seconds} s"
     return process.returncode, process.stdout
@@ -136,7 +136,7 @@ class Builder:
 
 def replay(program, bug):
     """Returns what the corpus found, or raises Failure."""
-    status, output = execute([program, CORPUS / bug.driver], program.parent, MAX_REPLAY_SECONDS, **QUICK)
+    status, output = execute([program, CORPUS / bug.driver], program.parent, MAX_REPLAY_SECONDS)
     found, reason = INPUT.search(output), REASON.search(output)
     if bug.patch and status == 0:
         raise Failure(f"NOT FOUND by its corpus: {bug.patch.read_text().splitlines()[0]}")
@@ -154,7 +154,7 @@ def fuzz(program, bug, seed, options):
     command = [program, f"-seed={seed}", f"-max_total_time={options.hunt}", "-timeout=25",
                "-report_slow_units=26", "-print_final_stats=1", f"-exact_artifact_path={found}", *options.flags]
     begin = time.monotonic()
-    status, output = execute(command, program.parent, options.hunt + GRACE_SECONDS, **QUICK)
+    status, output = execute(command, program.parent, options.hunt + GRACE_SECONDS)
     seconds, executions = time.monotonic() - begin, EXECUTIONS.search(output)
     if "WARNING: unrecognized flag" in output:
         raise Failure(re.search(r"unrecognized flag '.*?'", output)[0])
