@@ -158,14 +158,11 @@ def trace(path, command, driver, data):
 
 def failure(status, report, run):
     """Returns the lines that tell how a run failed: at last the model's difference, or what else was reported."""
-    pool, expected, seen = (re.search(line, report) for line in (r", pool (\d), ", "expected: (.*)", "seen: (.*)"))
-    lines = []
-    pool = pool[1] if pool else run.pool
-    if expected:
-        expected, seen = expected[1], seen[1] if seen else "something else"
+    if told := re.search(r"(?:, pool (\d), .*\n  )?expected: (.*)(?:\n  seen: (.*))?", report):
+        lines, pool, expected, seen = [], told[1] or run.pool, told[2], told[3] or "something else"
     else:
         # Of AddressSanitizer's report, few can read what follows.
-        lines = report.partition("Shadow bytes")[0].splitlines()
+        lines, pool = report.partition("Shadow bytes")[0].splitlines(), run.pool
         expected = "every call returns, and nothing is reported"
         found = next(filter(None, (finding.search(report) for finding in FINDINGS)), None)
         seen = "timeout" if -status in (signal.SIGXCPU, signal.SIGKILL, signal.SIGALRM) else found[0] if found else \
@@ -188,8 +185,8 @@ def use(options, path):
     """Explains a file, or encodes it. Returns: whether it fails."""
     data = path.read_bytes()
     named = NAMED.match(data)
-    folders = [folder.name for folder in path.resolve().parents if DRIVER.fullmatch(folder.name)]
-    driver = options.driver or (named[1].decode() if named else folders[0] if folders else None)
+    folders = filter(DRIVER.fullmatch, (folder.name for folder in path.resolve().parents))
+    driver = options.driver or (named[1].decode() if named else next(folders, None))
     if driver is None:
         raise OSError(0, "no folder of it has a driver's name; give --driver", path)
     if named or options.encode:
