@@ -9,11 +9,11 @@
 
 ENGINE_BEGIN
 
-#define BUFFER_SIZE ((size_t)16384)
+#define BUFFER_UNIT 64 /* bytes of a program's buffer are a multiple of */
 #define EDGE        64 /* bytes around a buffer that nobody may change */
 #define GARBAGE     0xa5
 
-static _Alignas(4096) uint8_t buffers[PROGRAM_POOL_COUNT][4096 + BUFFER_SIZE + EDGE];
+static _Alignas(4096) uint8_t buffers[PROGRAM_POOL_COUNT][CALLER_BUFFER_SIZE + 4096 + EDGE];
 
 /* Returns: the run of the pool that a callback is given. */
 static struct run *run_of(void *data)
@@ -122,7 +122,7 @@ void caller_give(struct run_pool *pool, struct cork_mempool_options *options, ui
     const enum program_memory memory = (enum program_memory)(bits >> 12 & 3);
     if (memory == PROGRAM_BUFFER) {
         options->buffer = &buffers[pool - pool->run->pools][EDGE + number % 64];
-        options->buffer_size = (number + 1) * (BUFFER_SIZE / 256);
+        options->buffer_size = (number + 1) * BUFFER_UNIT;
     } else if (memory != PROGRAM_OS) {
         options->source = memory == PROGRAM_LITTLE ? &little : &source;
         options->source_data = pool;
@@ -150,8 +150,9 @@ void caller_protect(struct cork_mempool_options *options, unsigned added)
 
 void caller_start(struct run *run)
 {
-    if (run_pool(run)->init.options.buffer != NULL) {
-        memset(buffers[run->pool], GARBAGE, sizeof(buffers[run->pool]));
+    const struct cork_mempool_options *options = &run_pool(run)->init.options;
+    if (options->buffer != NULL) {
+        memset(buffers[run->pool], GARBAGE, 2 * EDGE + options->buffer_size + EDGE);
     }
 }
 

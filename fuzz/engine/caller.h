@@ -6,7 +6,9 @@
 
 #include "run_state.h"
 
-/* caller_give makes options of an operand of init_with. */
+/* caller_give makes options of an operand of init_with. A buffer begins at a multiple of 64 that is
+ * none of 128, plus up to 63, and may have up to CALLER_BUFFER_SIZE bytes. */
+#define CALLER_BUFFER_SIZE ((size_t)65536)
 void caller_give(struct run_pool *pool, struct cork_mempool_options *options, uint32_t bits);
 
 /* caller_protect adds protections, and leaves those that go with the other options. */

@@ -306,12 +306,17 @@ void calls_done(struct run *run, size_t order)
     caller_end(run);
 }
 
-/* Options that may be refused are replaced then. */
+/* Options that are refused are replaced. */
 void calls_init(struct run *run)
 {
     struct run_pool *pool = run_pool(run);
     struct cork_mempool_options *options = &pool->init.options;
+    const struct subject *subject = run->settings->subject;
+    const enum model_verdict verdict = model_verdict(&pool->init);
+    static union subject_pool before;
     caller_start(run);
+    memcpy(&before, &pool->storage, subject->pool_size);
+    errno = 0;
     pool->is_initialized = true;
     pool->is_trimmed = false;
     pool->base = 0;
@@ -323,15 +328,17 @@ void calls_init(struct run *run)
     pool->memory = (struct requests){
         .lacks = NO_GUARDS, .numbered_kinds = EVERYTHING, .mask = run->settings->failing_mask};
     requests_count(&pool->memory);
-    if (!run->settings->subject->init(&pool->storage, &pool->init)) {
+    if (subject->init(&pool->storage, &pool->init)) {
+        run_require(run, verdict != MODEL_REFUSED, "options that cannot be met are refused");
+    } else {
+        run_require(run, verdict != MODEL_ACCEPTED, "options that can be met are accepted");
         run_require(run,
-                    options->buffer != NULL || options->element_size > 1 << 20 ||
-                        options->block_size > 1 << 20,
-                    "init_with accepts the options");
+                    errno == EINVAL && memcmp(&before, &pool->storage, subject->pool_size) == 0,
+                    "a refused init sets errno to EINVAL and leaves the pool as it is");
         pool->init.form = SUBJECT_INIT_SIZE_EX;
         *options = (struct cork_mempool_options){.element_size = options->element_size,
                                                  .block_size = options->block_size};
-        run->settings->subject->init(&pool->storage, &pool->init);
+        subject->init(&pool->storage, &pool->init);
     }
     requests_count(NULL);
     model_init(&run->model, run->pool, &pool->init);

@@ -176,6 +176,38 @@ static enum model_memory memory_of(const struct subject_init *how)
     return has_block && how->options.block_size > 1 << 20 ? MODEL_NEW_MAY_FAIL : MODEL_NEW_SUCCEEDS;
 }
 
+/* What mempool_options.h says. How large memory may be, and what a buffer must have room for
+ * besides an object, it does not say exactly. */
+enum model_verdict model_verdict(const struct subject_init *how)
+{
+    const struct cork_mempool_options *options = &how->options;
+    const unsigned unknown = ~(CORK_MEMPOOL_PARANOID | CORK_MEMPOOL_SEAL);
+    const struct cork_mempool_source *source = options->source;
+    const bool has_buffer = options->buffer != NULL;
+    const bool has_guard = (options->protections & CORK_MEMPOOL_GUARD) != 0;
+    const bool has_construction = options->init_object != NULL || options->done_object != NULL;
+    const size_t size = options->element_size;
+    const size_t alignment = alignment_of(how);
+    if (how->form != SUBJECT_INIT_WITH && options->protections == 0) {
+        return MODEL_ACCEPTED;
+    }
+    if ((options->alignment & (options->alignment - 1)) != 0 ||
+        (options->protections & unknown) != 0 || has_buffer != (options->buffer_size != 0) ||
+        (has_buffer && source != NULL) || ((has_buffer || source != NULL) && has_guard) ||
+        (source != NULL ? source->acquire == NULL || source->release == NULL
+                        : options->source_data != NULL) ||
+        ((options->protections & CORK_MEMPOOL_WIPE) != 0 && has_construction) ||
+        size > SIZE_MAX / 2 || (has_buffer && size > options->buffer_size)) {
+        return MODEL_REFUSED;
+    }
+    if (size > SIZE_MAX / 16 || alignment > SIZE_MAX / 16 ||
+        (options->block_size > SIZE_MAX / 16 && has_guard) ||
+        (has_buffer && options->buffer_size < size + 4 * alignment + 1024)) {
+        return MODEL_EITHER;
+    }
+    return MODEL_ACCEPTED;
+}
+
 void model_init(struct model *model, unsigned pool, const struct subject_init *how)
 {
     const struct cork_mempool_options *options = &how->options;
@@ -193,6 +225,7 @@ void model_init(struct model *model, unsigned pool, const struct subject_init *h
                       options->max_objects == 0 && options->buffer == NULL &&
                       memory_of(how) == MODEL_NEW_SUCCEEDS,
         .is_constructed = options->init_object != NULL,
+        .is_destructed = options->done_object != NULL,
         .has_buffer = options->buffer != NULL,
         .max_objects = options->max_objects,
     };
@@ -226,7 +259,7 @@ static void forget(struct model *model, unsigned pool, bool is_trim)
 void model_done(struct model *model, unsigned pool)
 {
     const struct model_pool *owner = &model->pools[pool];
-    require(model, !owner->is_constructed || owner->freed_count == 0,
+    require(model, !owner->is_destructed || owner->freed_count == 0,
             "done destructs all that was constructed", "%zu objects less", owner->freed_count);
     forget(model, pool, false);
 }
@@ -234,7 +267,7 @@ void model_done(struct model *model, unsigned pool)
 void model_trim(struct model *model, unsigned pool)
 {
     model_pressed(model, pool);
-    if (!model->pools[pool].is_constructed) {
+    if (!model->pools[pool].is_destructed) {
         forget(model, pool, true);
     }
 }
@@ -344,7 +377,7 @@ void model_free(struct model *model, unsigned pool, void *object)
     struct model_slot *slot = model_find(model, pool, (uintptr_t)object);
     expect_contents(model, slot, "a live object keeps its contents until it is freed");
     owner->live_count--;
-    if (owner->keeps_freed || owner->is_constructed) {
+    if (owner->keeps_freed) {
         slot->is_live = false;
         slot->mark = owner->free_number++;
         slot->fill = owner->is_wiped ? MODEL_FILL_WIPED : slot->fill;

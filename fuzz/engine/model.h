@@ -51,7 +51,8 @@ struct model_pool {
     bool keeps_freed;
     bool is_wiped;
     bool is_resting;     /* in quarantine, for as long as there is other memory */
-    bool is_constructed; /* slots are known from their constructor to their destructor */
+    bool is_constructed; /* slots are known from their constructor on */
+    bool is_destructed;  /* and up to their destructor */
     bool has_buffer;     /* of a capacity that shows when it is full: max_objects then */
     size_t max_objects;
     size_t live_count;
@@ -72,6 +73,10 @@ struct model {
     size_t slot_count;
     struct model_slot slots[MODEL_SLOT_LIMIT]; /* ascending; no two overlap */
 };
+
+/* What init must do with options: refuse them, accept them, or either. */
+enum model_verdict { MODEL_REFUSED, MODEL_ACCEPTED, MODEL_EITHER };
+enum model_verdict model_verdict(const struct subject_init *how);
 
 void model_start(struct model *model, const struct subject *subject,
                  void (*failed)(void *data, const char *expected, const char *seen),

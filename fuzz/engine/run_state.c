@@ -37,6 +37,18 @@ void run_start(struct run *run, const struct run_settings *settings, const uint8
     }
 }
 
+void run_print_options(FILE *file, const struct cork_mempool_options *options)
+{
+    fprintf(file, "{.element_size = %zu, .alignment = %zu, .block_size = %zu, .max_objects = %zu, ",
+            options->element_size, options->alignment, options->block_size, options->max_objects);
+    fprintf(file, ".protections = 0x%x, .seed = %llu, .buffer = %p, .buffer_size = %zu, ",
+            options->protections, (unsigned long long)options->seed, options->buffer,
+            options->buffer_size);
+    fprintf(file, ".source = %p, .init_object = %d, .done_object = %d}\n",
+            (const void *)options->source, options->init_object != NULL,
+            options->done_object != NULL);
+}
+
 static void print_last_call(const struct run *run)
 {
     const struct subject_result *result = &run->result;
@@ -60,8 +72,9 @@ void run_failed(const struct run *run, const char *expected, const char *seen)
     char text[OPERATION_TEXT_SIZE];
     struct operation operation;
     struct program done = {run->program.data, run->program.position, 0, run->settings->dialect};
-    fprintf(stderr, "%s, pool %u, protections 0x%x\n  expected: %s\n", run->settings->subject->name,
-            run->pool, run->pools[run->pool].init.options.protections, expected);
+    fprintf(stderr, "%s, pool %u, ", run->settings->subject->name, run->pool);
+    run_print_options(stderr, &run->pools[run->pool].init.options);
+    fprintf(stderr, "  expected: %s\n", expected);
     if (seen != NULL) {
         fprintf(stderr, "  seen: %s\n", seen);
     } else {

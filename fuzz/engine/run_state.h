@@ -4,6 +4,8 @@
 
 /* The state of a run, which all parts of the engine above this one are given. */
 
+#include <stdio.h>
+
 #include "engine.h"
 #include "model.h"
 #include "program.h"
@@ -88,8 +90,10 @@ void run_start(struct run *run, const struct run_settings *settings, const uint8
 /* run_implied_init is the init of a pool that is used before any. */
 struct operation run_implied_init(unsigned pool);
 
-/* run_failed prints what was expected, what was seen, or if that is NULL what the last call did,
- * and the program up to there, and aborts. */
+void run_print_options(FILE *file, const struct cork_mempool_options *options);
+
+/* run_failed prints the pool's options, what was expected, what was seen, or if that is NULL what
+ * the last call did, and the program up to there, and aborts. */
 _Noreturn void run_failed(const struct run *run, const char *expected, const char *seen);
 
 ENGINE_BEGIN
