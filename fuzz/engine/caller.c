@@ -39,13 +39,14 @@ static void *acquire(void *source_data, size_t size, size_t alignment)
 {
     struct run *run = run_of(source_data);
     struct run_misuse *misuse = &run->misuse;
-    size_t lead = alignment > 4 * sizeof(size) ? alignment : 4 * sizeof(size);
+    size_t lead = alignment > 2 * sizeof(size) ? alignment : 2 * sizeof(size);
     run_require(run, size > 0 && size % alignment == 0,
                 "a source is asked for a multiple of alignment");
     caller_misuse(run);
     run_pool(run)->source_count++;
-    uint8_t *memory =
-        size < SIZE_MAX / 2 ? aligned_alloc(lead, lead + (size + lead) / lead * lead) : NULL;
+    /* No more than is needed: a sanitizer, or the heap, sees what is written behind it. */
+    const size_t end = lead + (size + misuse->is_due + lead - 1) / lead * lead;
+    uint8_t *memory = size < SIZE_MAX / 2 ? aligned_alloc(lead, end) : NULL;
     if (memory == NULL) {
         return NULL;
     }

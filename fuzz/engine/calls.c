@@ -262,11 +262,6 @@ static size_t check_work(struct run *run)
                : 0;
 }
 
-static bool is_garbage(const uint8_t *bytes, uint8_t garbage)
-{
-    return bytes[0] == garbage && memcmp(bytes, bytes + 1, GUARD_SIZE - 1) == 0;
-}
-
 void calls_inspect(struct run *run, size_t work)
 {
     const uint8_t *behind = &run_pool(run)->storage.bytes[run->settings->subject->pool_size];
@@ -274,8 +269,9 @@ void calls_inspect(struct run *run, size_t work)
     run_require(run, !is_deep || calls_make(run, SUBJECT_CHECK, NULL)->is_true,
                 "a pool's invariants hold");
     run->work += is_deep ? check_work(run) : 0;
-    run_require(run, is_garbage(behind, run_garbage[run->pool]),
-                "a pool writes to nothing behind itself");
+    run_require(
+        run, behind[0] == run_garbage[run->pool] && memcmp(behind, behind + 1, GUARD_SIZE - 1) == 0,
+        "a pool writes to nothing behind itself");
     model_inspected(&run->model, run->pool, calls_stats(run));
 }
 
@@ -318,12 +314,8 @@ void calls_init(struct run *run)
     memcpy(&before, &pool->storage, subject->pool_size);
     errno = 0;
     pool->is_initialized = true;
-    pool->is_trimmed = false;
-    pool->base = 0;
-    pool->is_counted = false;
-    pool->source_count = 0;
-    pool->released_size = 0;
-    pool->construct_count = 0;
+    memset(&pool->is_trimmed, 0,
+           offsetof(struct run_pool, objects) - offsetof(struct run_pool, is_trimmed));
     /* Not every kernel makes guards, and a program must do the same everywhere. */
     pool->memory = (struct requests){
         .lacks = NO_GUARDS, .numbered_kinds = EVERYTHING, .mask = run->settings->failing_mask};

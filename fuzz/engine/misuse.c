@@ -13,13 +13,8 @@ ENGINE_BEGIN
 static union subject_pool dead;
 
 /* Inverts bytes that nobody may touch. */
-#if defined(__clang__)
-__attribute__((no_sanitize("address", "memory"), noinline))
-#else
-__attribute__((no_sanitize("address"), noinline))
-#endif
-static void
-flip(const struct run *run, uint8_t *bytes, size_t size)
+__attribute__((no_sanitize("address"), noinline)) static void flip(const struct run *run,
+                                                                   uint8_t *bytes, size_t size)
 {
     if (run->settings->observer != NULL) {
         run->settings->observer->damage(bytes, size);
@@ -52,13 +47,18 @@ void misuse_refuse(struct run *run, const struct refusal *refusal)
         "what is refused changes nothing");
 }
 
+/* The same of the pool that is worked on. */
+static void refuse(struct run *run, enum subject_call call, const void *pointer,
+                   const void *or_else, unsigned kinds)
+{
+    const struct refusal refusal = {&run_pool(run)->storage, call, (void *)(uintptr_t)pointer,
+                                    or_else, kinds};
+    misuse_refuse(run, &refusal);
+}
+
 void misuse_refuse_free(struct run *run, const void *pointer, unsigned kinds)
 {
-    const struct refusal refusal = {.storage = &run_pool(run)->storage,
-                                    .call = SUBJECT_FREE,
-                                    .pointer = (void *)(uintptr_t)pointer,
-                                    .kinds = kinds};
-    misuse_refuse(run, &refusal);
+    refuse(run, SUBJECT_FREE, pointer, NULL, kinds);
 }
 
 /* A call that looks at the whole pool finds damage at an object. */
@@ -67,12 +67,7 @@ static void refuse_damage(struct run *run, size_t choice, unsigned kinds, void *
 {
     const enum subject_call last = run_pool(run)->count > 0 ? SUBJECT_CLEAR : SUBJECT_DONE;
     const enum subject_call calls[] = {SUBJECT_CHECK, SUBJECT_TRIM, last};
-    const struct refusal refusal = {.storage = &run_pool(run)->storage,
-                                    .call = calls[choice % 3],
-                                    .pointer = object,
-                                    .or_else = or_else,
-                                    .kinds = kinds};
-    misuse_refuse(run, &refusal);
+    refuse(run, calls[choice % 3], object, or_else, kinds);
 }
 
 void misuse_free_twice(struct run *run, size_t index)
@@ -269,10 +264,8 @@ void misuse_misbehave(struct run *run, size_t choice)
 
 void misuse_leak(struct run *run)
 {
-    const struct refusal refusal = {
-        .storage = &run_pool(run)->storage, .call = SUBJECT_DONE, .kinds = KIND(LEAK)};
     if (run_pool(run)->count > 0) {
-        misuse_refuse(run, &refusal);
+        refuse(run, SUBJECT_DONE, NULL, NULL, KIND(LEAK));
     }
 }
 

@@ -27,17 +27,22 @@ static size_t next(size_t offset, size_t size)
     return offset == WINDOW_SIZE && size > 2 * WINDOW_SIZE ? size - WINDOW_SIZE : offset;
 }
 
-/* Words are copied by loads and stores of the compiler's: AddressSanitizer makes calls of memcpy
- * slow. */
+/* Copies a word, or what there is of it; mostly by a load and a store of the compiler's, because
+ * AddressSanitizer makes calls of memcpy slow. */
+static inline void copy(void *to, const void *from, size_t size)
+{
+    if (size >= sizeof(uint64_t)) {
+        memcpy(to, from, sizeof(uint64_t));
+    } else {
+        memcpy(to, from, size);
+    }
+}
+
 static void write_contents(uint8_t *object, size_t size, uint32_t fill)
 {
     const uint64_t word = word_of(fill);
     for (size_t i = 0; i < size; i = next(i, size)) {
-        if (size - i >= sizeof(word)) {
-            memcpy(object + i, &word, sizeof(word));
-        } else {
-            memcpy(object + i, &word, size - i);
-        }
+        copy(object + i, &word, size - i);
     }
 }
 
@@ -47,11 +52,7 @@ static bool has_contents(const uint8_t *object, size_t size, uint32_t fill, size
     const uint64_t word = word_of(fill);
     for (size_t i = 0; i < size && fill != MODEL_FILL_UNKNOWN; i = next(i, size)) {
         uint64_t seen = word;
-        if (size - i >= sizeof(word)) {
-            memcpy(&seen, object + i, sizeof(word));
-        } else {
-            memcpy(&seen, object + i, size - i);
-        }
+        copy(&seen, object + i, size - i);
         if (seen != word) {
             *offset = i;
             return false;
@@ -168,12 +169,11 @@ static size_t alignment_of(const struct subject_init *how)
  * makes do with less where a block cannot be had is not said. */
 static enum model_memory memory_of(const struct subject_init *how)
 {
-    const bool has_block = how->form != SUBJECT_INIT_SIZE && how->form != SUBJECT_INIT_TYPE;
     const size_t size = how->options.element_size;
     if (size > SIZE_MAX / 2 || (uint64_t)size >> 60 != 0) {
         return MODEL_NEW_FAILS;
     }
-    return has_block && how->options.block_size > 1 << 20 ? MODEL_NEW_MAY_FAIL : MODEL_NEW_SUCCEEDS;
+    return how->options.block_size > 1 << 20 ? MODEL_NEW_MAY_FAIL : MODEL_NEW_SUCCEEDS;
 }
 
 /* What mempool_options.h says. How large memory may be, and what a buffer must have room for
@@ -197,7 +197,8 @@ enum model_verdict model_verdict(const struct subject_init *how)
         (source != NULL ? source->acquire == NULL || source->release == NULL
                         : options->source_data != NULL) ||
         ((options->protections & CORK_MEMPOOL_WIPE) != 0 && has_construction) ||
-        size > SIZE_MAX / 2 || (has_buffer && size > options->buffer_size)) {
+        size > SIZE_MAX / 2 || (has_guard && options->block_size > SIZE_MAX / 2) ||
+        (has_buffer && size > options->buffer_size)) {
         return MODEL_REFUSED;
     }
     if (size > SIZE_MAX / 16 || alignment > SIZE_MAX / 16 ||

@@ -35,8 +35,9 @@ struct run_pool {
     struct run *run;            /* whose it is: callbacks are given their pool */
     struct subject_init init;   /* the last one; reinit repeats it */
     bool is_initialized;
-    bool is_trimmed; /* since its init, so that not all slots are known */
     struct requests memory;
+    /* calls_init zeroes the rest, up to the objects. */
+    bool is_trimmed; /* since its init, so that not all slots are known */
     bool is_counted; /* free_count is how many objects need no more memory */
     size_t free_count;
     size_t source_count;    /* requests that came through the caller's source */
