@@ -39,10 +39,8 @@ static void expect_count(struct run *run, enum subject_call call, const void *po
     if (call == SUBJECT_STATS) {
         run_require(run, !pool->is_counted || result->stats.free_count == pool->free_count,
                     "a pool counts its free objects");
-        /* Who can never have another block asks for none. */
-        pool->is_counted = subject->keeps_freed && !subject->is_unseen &&
-                           run_known(run)->memory == MODEL_NEW_SUCCEEDS &&
-                           result->stats.region_count > 0;
+        pool->is_counted =
+            subject->keeps_freed && !subject->is_unseen && result->stats.region_count > 0;
         pool->free_count = result->stats.free_count;
     } else if (call == SUBJECT_NEW) {
         const bool must_ask = pool->free_count == 0;
@@ -170,8 +168,6 @@ void calls_new(struct run *run)
     const struct model_pool *known = run_known(run);
     const struct requests before = pool->memory;
     const size_t construct_count = pool->construct_count;
-    const bool may_ask =
-        run_has(run, CORK_MEMPOOL_QUARANTINE) || !known->keeps_freed || known->freed_count == 0;
     if (!may_issue(run)) {
         return;
     }
@@ -187,8 +183,6 @@ void calls_new(struct run *run)
     if (is_refused || is_not_constructed(run, construct_count)) {
         return;
     }
-    run_require(run, may_ask || pool->memory.count == before.count,
-                "new asks for no memory while freed objects wait");
     model_new(&run->model, run->pool, run->result.object, run->result.error);
     if (run->result.object != NULL) {
         run_require(run, run->result.error == 0, "a new that succeeds leaves errno alone");
@@ -337,7 +331,7 @@ void calls_init(struct run *run)
     if (run->settings->failing_mask != 0) {
         model_limit(&run->model, run->pool);
     }
-    expect_no_memory(run, "init takes no memory");
+    run_require(run, pool->memory.count == 0, "init takes no memory");
 }
 
 static void visit(void *user_data, void *object)

@@ -12,7 +12,7 @@
 
 struct driver {
     const char *name; /* of the fuzz test, and of its corpus */
-    bool has_options; /* an input is options.h's; all below is for programs */
+    bool has_options; /* an input is options_test's; all below is for programs */
     enum program_dialect dialect;
     bool has_mask;        /* eight bytes before the program are failing_mask, little-endian */
     size_t profile_count; /* runs, each with other protections added; the first with none */
