@@ -186,6 +186,13 @@ TEST(a_buffer_too_small_for_one_object_is_refused)
     REFUSED(.element_size = 8, .alignment = 2 * sizeof(room), .buffer = room, .buffer_size = 64);
 }
 
+static int construct_nothing(void *user_data, void *object)
+{
+    (void)user_data;
+    (void)object;
+    return 0;
+}
+
 TEST(protections_combine_but_no_guard_in_memory_of_the_callers_nor_wipe_of_constructed_objects)
 {
     for (unsigned number = 0; number < SETS_COUNT; number++) {

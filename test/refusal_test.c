@@ -89,9 +89,7 @@ struct element {
 
 /* In each of the regions: its first object, and one further on that has neighbours. */
 #define PLACE_COUNT 8
-
-/* The number of the one region that is reserved. */
-#define RESERVED 2
+#define RESERVED    2 /* the number of the one region that is reserved */
 
 static struct {
     struct cork_mempool mp;

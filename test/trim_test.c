@@ -147,6 +147,18 @@ static void trim_all_but(size_t count, size_t step, size_t first)
     free_kept(kept, kept_count);
 }
 
+static size_t mapping_count(void)
+{
+    size_t count = 0;
+
+    for (const char *line = read_file("/proc/self/maps"); *line != '\0';
+         line = strchr(line, '\n') + 1) {
+        count++;
+    }
+    CHECK(count > 0);
+    return count;
+}
+
 TEST(trim_gives_back_all_but_the_memory_of_live_objects_and_leaves_a_pool_that_stays_bounded)
 {
     static const struct {

@@ -66,10 +66,9 @@ copy() {
 }
 
 # libcork has a libcork/core.h too; in a directory of our own neither is found in the other's stead.
-(cd "$root/include" && find libcork -name '*.h') >"$made/headers"
-while read -r header; do
+(cd "$root/include" && find libcork -name '*.h') | while read -r header; do
     copy "$root/include/$header" "include/cork_mempool/${header%/*}"
-done <"$made/headers"
+done
 copy "$made/libcork_mempool.a" lib
 copy "$made/cork_mempool.pc" lib/pkgconfig
 echo "installed cork_mempool $version in $DESTDIR$prefix"

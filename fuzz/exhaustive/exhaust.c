@@ -18,7 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "exhaust.h"
+#include "exhaust_world.h"
 #include "fuzz/engine/calls.h"
 #include "fuzz/engine/misuse.h"
 #include "random.h"

@@ -2,7 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "exhaust.h"
+#include "exhaust_world.h"
 #include "os.h"
 
 /* The system is told more than it needs to know. */

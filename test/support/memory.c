@@ -109,18 +109,6 @@ const char *read_file(const char *name)
     return text;
 }
 
-size_t mapping_count(void)
-{
-    size_t count = 0;
-
-    for (const char *line = read_file("/proc/self/maps"); *line != '\0';
-         line = strchr(line, '\n') + 1) {
-        count++;
-    }
-    CHECK(count > 0);
-    return count;
-}
-
 size_t usable_size(const char *start, const char *end)
 {
     size_t size = 0;

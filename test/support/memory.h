@@ -51,8 +51,7 @@ bool has_heap_tables(const struct cork_mempool_region *region);
 /* What a file holds, read without asking for memory; of those that the kernel makes up. */
 const char *read_file(const char *name);
 
-/* The mappings of this process; and the bytes from start up to end that may be read and written. */
-size_t mapping_count(void);
+/* The bytes from start up to end that may be read and written. */
 size_t usable_size(const char *start, const char *end);
 
 /* The bytes of memory that this process alone has, to the page. The test is skipped where there

@@ -145,13 +145,6 @@ void exercise(struct cork_mempool *mp, size_t count)
     free(objects);
 }
 
-int construct_nothing(void *user_data, void *object)
-{
-    (void)user_data;
-    (void)object;
-    return 0;
-}
-
 void destruct_nothing(void *user_data, void *object)
 {
     (void)user_data;

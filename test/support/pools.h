@@ -71,8 +71,7 @@ void give_objects(struct cork_mempool *mp, void **objects, size_t count);
 /* Takes count objects from a pool that has none live, gives them back, and finalizes the pool. */
 void exercise(struct cork_mempool *mp, size_t count);
 
-/* For pools that need a constructor, a destructor or a source, whatever it does. */
-int construct_nothing(void *user_data, void *object);
+/* For pools that need a destructor or a source, whatever it does. */
 void destruct_nothing(void *user_data, void *object);
 extern const struct cork_mempool_source plain_source;
 

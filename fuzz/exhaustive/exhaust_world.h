@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#ifndef FUZZ_EXHAUST_H
-#define FUZZ_EXHAUST_H
+#ifndef FUZZ_EXHAUST_WORLD_H
+#define FUZZ_EXHAUST_WORLD_H
 
 /*
  * A world is a run of the engine with one pool, and all the memory that the pool can have, in one
@@ -90,4 +90,4 @@ static inline void expect(bool is_so, const char *expected)
     run_require(&world.run, is_so, expected);
 }
 
-#endif /* FUZZ_EXHAUST_H */
+#endif /* FUZZ_EXHAUST_WORLD_H */
