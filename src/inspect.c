@@ -333,16 +333,23 @@ static size_t free_count(const struct cork_mempool_region *region)
     return count;
 }
 
+/* How many of a region's slots below one are no guards. */
+static size_t object_count(const struct cork_mempool *mp, size_t slot)
+{
+    const size_t pitch = mp->geometry.block_pitch;
+    const size_t block_slots = mp->geometry.block_slots;
+
+    return pitch == 0 ? slot : slot / pitch * block_slots + bits_smaller(slot % pitch, block_slots);
+}
+
 /* Objects that a pool which has memory can issue without more, besides free slots: those that it
  * can extend to; and where it may have no more, those in quarantine. */
 static size_t further_count(const struct cork_mempool *mp)
 {
     const struct cork_mempool_region *newest = mp->newest;
-    size_t count = newest->committed_count - newest->extended_count;
+    const size_t count =
+        object_count(mp, newest->committed_count) - object_count(mp, newest->extended_count);
 
-    for (size_t i = newest->extended_count; i < newest->committed_count; i++) {
-        count -= geometry_is_guard(&mp->geometry, i);
-    }
     return count >= mp->objects_left || mp->memory.buffer != NULL
                ? bits_smaller(count, mp->objects_left) + mp->quarantine.count
                : count;

@@ -222,7 +222,13 @@ static void expect_exact_limit(unsigned protection, size_t limit, size_t block_s
     requests_start_lacking(lacks);
     INIT(&mp, .element_size = 40, .block_size = block_size, .protections = protection,
          .max_objects = limit);
-    take_objects(&mp, objects, limit);
+    for (size_t i = 0; i < limit; i++) {
+        const size_t request_count = requests.count;
+        const bool needs_memory = stats_of(&mp).free_count == 0;
+
+        issue(&mp, i);
+        CHECK_EQUAL(requests.count != request_count, needs_memory);
+    }
     for (size_t round = 0; round < 4; round++) {
         const size_t kept = limit * round / 3;
 

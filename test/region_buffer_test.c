@@ -82,21 +82,16 @@ static size_t capacity_of(size_t element_size, size_t alignment, unsigned protec
  * so there are as many with what the environment may ask for. */
 TEST(a_buffer_that_grows_holds_one_object_more_when_there_is_room_and_never_less)
 {
+    enum { RING = CORK_MEMPOOL_QUARANTINE, SUMS = CORK_MEMPOOL_SEAL | CORK_MEMPOOL_CALLSITES };
     static const struct {
         size_t element_size, alignment, step, limit, offset;
         unsigned protections;
-    } cases[] = {{1, 0, 1, 500, 0, 0},
-                 {8, 0, 1, 1500, 0, 0},
-                 {24, 0, 1, 1500, 0, 0},
-                 {24, 8, 5, 1500, 0, 0},
-                 {100, 4, 3, 1500, 0, 0},
-                 {64, 64, 1, 1500, 0, 0},
-                 {64, 64, 8, 40000, 8, 0},
-                 {256, 256, 8, 40000, 8, 0},
-                 {1024, 1024, 8, 40000, 8, 0},
-                 {1 << 14, 16, 512, 65024, 0, 0},
-                 {2, 1, 1, 5000, 0, CORK_MEMPOOL_QUARANTINE},
-                 {2, 1, 1, 5000, 0, CORK_MEMPOOL_SEAL | CORK_MEMPOOL_CALLSITES}};
+    } cases[] = {{1, 0, 1, 500, 0, 0},         {8, 0, 1, 1500, 0, 0},
+                 {24, 0, 1, 1500, 0, 0},       {24, 8, 5, 1500, 0, 0},
+                 {100, 4, 3, 1500, 0, 0},      {64, 64, 1, 1500, 0, 0},
+                 {64, 64, 8, 40000, 8, 0},     {256, 256, 8, 40000, 8, 0},
+                 {1024, 1024, 8, 40000, 8, 0}, {1 << 14, 16, 512, 65024, 0, 0},
+                 {2, 1, 1, 5000, 0, RING},     {2, 1, 1, 5000, 0, SUMS}};
 
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         const size_t element_size = cases[i].element_size;
