@@ -211,9 +211,8 @@ static void issue(struct cork_mempool *mp, size_t number)
     fill(objects[number], 40, number);
 }
 
-/* A limit is exact, and stays so however objects come and go, also where trim takes the regions of
- * some and leaves those of others, and where a group is extended in parts, as pages are committed:
- * no slot is counted twice. What rests in quarantine serves. */
+/* A limit is exact however objects come and go, also where trim takes some regions, or a group is
+ * extended in parts: no slot is counted twice. What rests in quarantine serves. */
 static void expect_exact_limit(unsigned protection, size_t limit, size_t block_size, int lacks)
 {
     struct cork_mempool mp;
