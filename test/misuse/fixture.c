@@ -104,14 +104,14 @@ __attribute__((noinline, section("issuing"))) void *call_new(struct cork_mempool
     if (mp == &pool) {
         note_change();
     }
+    __asm__ volatile(""); /* so that no copy of this ends in a jump, which leaves no address here */
     return issued;
 }
 
 __attribute__((noinline, section("freeing"))) void call_free(struct cork_mempool *mp, void *pointer)
 {
-    struct tracked *const freed = object_at(pointer);
-
     expect_call_on(mp, pointer);
+    struct tracked *const freed = object_at(pointer);
     cork_mempool_free(mp, pointer);
     if (freed != NULL) {
         freed->is_live = false;
@@ -119,7 +119,7 @@ __attribute__((noinline, section("freeing"))) void call_free(struct cork_mempool
     if (mp == &pool) {
         note_change();
     }
-    __asm__ volatile(""); /* so that no copy of this ends in a jump, which leaves no address here */
+    __asm__ volatile(""); /* as in call_new */
 }
 
 __attribute__((noinline, section("freeing"))) void clear_pool(void)
