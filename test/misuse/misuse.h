@@ -53,8 +53,8 @@ struct guarantee {
     const struct verdict *verdicts; /* the last has no profiles */
 };
 
-/* The guarantee of the misuses that follow in a file; before main, each of them notes its own. By
- * itself, a linker that optimizes calls constructors in any order. */
+/* The guarantee of the misuses that follow in a file; before main, each of them notes its own. That
+ * goes by lines, because a linker that optimizes calls other constructors in any order. */
 __attribute__((unused)) static const struct guarantee *misuse_guarantee;
 #define MISUSE_BY_LINE __attribute__((constructor(1000 + __LINE__)))
 

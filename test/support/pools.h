@@ -29,7 +29,7 @@ extern "C" {
 #define PROTECTIONS_COUNT    (4 CORK_MEMPOOL_PROTECTIONS_(ONE_MORE))
 extern const unsigned all_protections[PROTECTIONS_COUNT];
 
-/* All sets of protections: set_of each number below this. */
+/* How many sets of protections there are; set_of returns one for each number below that. */
 #define SETS_COUNT (1u << (0 CORK_MEMPOOL_PROTECTIONS_(ONE_MORE)))
 unsigned set_of(unsigned number);
 
