@@ -27,9 +27,8 @@ static uintptr_t inverse_of(uintptr_t odd)
     uintptr_t inverse = 3 * odd ^ 2;
     uintptr_t error = 1 - odd * inverse;
 
-    for (unsigned bits = 5; bits < sizeof(uintptr_t) * 8; bits *= 2) {
+    for (; error != 0; error *= error) {
         inverse *= 1 + error;
-        error *= error;
     }
     return inverse;
 }
