@@ -59,7 +59,7 @@ __attribute__((unused)) static const struct guarantee *misuse_guarantee;
 #define MISUSE_BY_LINE __attribute__((constructor(1000 + __LINE__)))
 
 /* What the test of a misuse does. */
-void misuse_test(const char *name, void (*commit)(void), const struct guarantee *guarantee);
+void misuse_test(void (*commit)(void), const struct guarantee *guarantee);
 
 #define MISUSE_JOINED(a, b) a##b
 #define MISUSE_JOIN(a, b)   MISUSE_JOINED(a, b)
@@ -82,7 +82,7 @@ void misuse_test(const char *name, void (*commit)(void), const struct guarantee 
     }                                                                                              \
     TEST(name)                                                                                     \
     {                                                                                              \
-        misuse_test(#name, commit_##name, guarantee_of_##name);                                    \
+        misuse_test(commit_##name, guarantee_of_##name);                                           \
     }                                                                                              \
     static void commit_##name(void)
 

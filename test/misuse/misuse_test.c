@@ -333,23 +333,23 @@ static void check_guarantee(const struct guarantee *guarantee)
     }
 }
 
-/* For a tool that watches one misuse, $WATCHED_MISUSE is its name, and $WATCHED_SIZE the objects'
- * size. Of no name, each prints its guarantee. */
-void misuse_test(const char *name, void (*commit)(void), const struct guarantee *guarantee)
+/* For a tool that watches, $WATCHED_SIZE is the objects' size, and each misuse is committed once:
+ * its guarantee is printed before, and its verdict behind it. */
+void misuse_test(void (*commit)(void), const struct guarantee *guarantee)
 {
-    const char *const chosen = getenv("WATCHED_MISUSE");
+    const char *const size = getenv("WATCHED_SIZE");
 
     unsetenv("CORK_MEMPOOL_OPTIONS");
     trial.commit = commit;
     outcome =
         mmap(NULL, sizeof(*outcome), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     CHECK(outcome != MAP_FAILED);
-    if (chosen == NULL) {
+    if (size == NULL) {
         check_guarantee(guarantee);
-    } else if (chosen[0] == '\0') {
+    } else {
         puts(guarantee->text);
-    } else if (strcmp(chosen, name) == 0) {
-        fixture_play(commit, strtoul(getenv("WATCHED_SIZE"), NULL, 10), 0);
+        fflush(stdout);
+        fixture_play(commit, strtoul(size, NULL, 10), 0);
         puts(outcome->is_impossible ? "impossible" : outcome->verdict);
     }
 }

@@ -4,8 +4,7 @@
 PROGRAM is misuse_test, built without a sanitizer, and has default pools. Where a guarantee names
 Valgrind, there must be that error where the misuse is; where a freed object is written or read, it
 must name the block, with the stacks of its issue and its free. Where it does not, the verdict is
-the default pool's, and Valgrind must be silent; of these, one misuse stands for all of its
-guarantee.
+the default pool's, and Valgrind must be silent.
 """
 
 import concurrent.futures
@@ -17,39 +16,25 @@ import sys
 
 import table
 
-SIZES = [1, 24]
+SIZES = ["1", "24"]
 
-# Reports that are not about memory, and go to the same stream.
-_OWN = re.compile(r"^(==|--)\d+(==|--) ?")
-
-
-def is_usable(program):
-    """Says whether Valgrind can run the program at all."""
-    if shutil.which("valgrind") is None:
-        print("valgrind is not installed")
-        return False
-    _, output, own, pools = run_one(program, "null_is_freed", 1)
-    if output != "absorbed":
-        print("valgrind cannot run the program:", *own, *pools, sep="\n")
-        return False
-    return True
+# What misuse_test prints of a misuse, and of all; and what begins Valgrind's lines.
+_MISUSE = re.compile(r"^(\w+) \.\.\. ", re.MULTILINE)
+_TOTALS = re.compile(r"^\d+ passed, \d+ failed, \d+ skipped\n\Z", re.MULTILINE)
+_OWN = re.compile(r"==\d+==|--\d+--")
 
 
-def run_one(program, misuse, size):
-    """Returns the program's exit status and output, Valgrind's lines, and the pool's."""
+def run(program, size):
+    """Returns the lines that come of each misuse; all the program's are under Valgrind at once,
+    each in a child process."""
     # Inlined calls are not told apart: there are none.
-    run = subprocess.run(["valgrind", "-q", "--vgdb=no", "--read-inline-info=no", program, misuse],
-                         capture_output=True, check=False, text=True,
-                         env={**os.environ, "WATCHED_MISUSE": misuse, "WATCHED_SIZE": str(size)})
-    output = re.search(rf"^{misuse} \.\.\. (.*)$", run.stdout, re.MULTILINE)
-    own, pools = [], []
-    for line in run.stderr.splitlines():
-        match = _OWN.match(line)
-        if match:
-            own.append(line[match.end():])
-        else:
-            pools.append(line)
-    return run.returncode, output[1] if output else run.stdout, own, pools
+    done = subprocess.run(["valgrind", "-q", "--vgdb=no", "--read-inline-info=no", program],
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, text=True,
+                          env={**os.environ, "WATCHED_SIZE": size})
+    start, *parts = _MISUSE.split(_TOTALS.sub("", done.stdout))
+    if not parts:
+        raise table.Error(f"valgrind cannot run the program:\n{start}")
+    return {name: text.splitlines() for name, text in zip(parts[::2], parts[1::2])}
 
 
 def errors_of(lines):
@@ -77,66 +62,56 @@ def has_both_stacks(error, size):
             and "Block was alloc'd at" in text and ": call_new (" in text)
 
 
-def judge(misuse, size, verdict, is_tools, outcome):
-    """Returns None where the outcome is the verdict, or what is wrong."""
-    status, output, own, pools = outcome
+def judge(misuse, size, guarantee, lines):
+    """Returns None where what came of a misuse is what is guaranteed, or what is wrong."""
+    own = [_OWN.sub("", line).strip() for line in lines if _OWN.match(line)]
+    *said, end = [line for line in lines if not _OWN.match(line)]
     errors = errors_of(own)
-    if output == "impossible":
+    verdict = guarantee.get("VALGRIND", guarantee["DEFAULT"])
+    if said == ["impossible"]:
         return None
-    if is_tools and verdict != "not a pool":
+    if "VALGRIND" in guarantee and verdict != "not a pool":
         found = [error for error in errors if is_of_misuse(error, verdict)]
         if not found:
             return "there is no such error about the misuse itself"
         if "freed_object_is_" in misuse and not has_both_stacks(found[0], size):
             return "the block's stacks are missing"
         return None
+    if errors:
+        return "Valgrind reports something"
     if verdict == "fault":
         return None if any("SIGSEGV" in line for line in own) else "there was no fault"
     if verdict in table.VERDICTS.values():
-        if errors or pools:
-            return "it was not silent"
-        return None if (status, output) == (0, verdict) else "it came to another end"
-    if not pools or not pools[0].startswith(f"cork_mempool: {verdict}: pool 0x"):
+        return None if (said, end) == ([verdict], "ok") else "it came to another end"
+    if not said or not said[0].startswith(f"cork_mempool: {verdict}: pool 0x"):
         return "there is no such message"
-    return "Valgrind reports something" if errors else None
-
-
-def misuses_of(program):
-    """Returns the misuses that Valgrind is to watch, each with its guarantee's verdicts."""
-    guarantees, seen = table.read(), set()
-    listed = subprocess.run([program], capture_output=True, check=True, text=True,
-                            env={**os.environ, "WATCHED_MISUSE": ""}).stdout
-    for misuse, guarantee in re.findall(r"^(\w+) \.\.\. (.*)$", listed, re.MULTILINE):
-        if guarantee not in seen or "VALGRIND" in guarantees[guarantee]:
-            yield misuse, guarantees[guarantee]
-        seen.add(guarantee)
-    if seen != guarantees.keys():
-        raise table.Error(f"not the program's guarantees: {seen ^ guarantees.keys()}")
+    return None
 
 
 def main():
     program = os.path.abspath(sys.argv[1])
-    if not is_usable(program):
-        return 2
-    trials = []
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        for misuse, verdicts in misuses_of(program):
-            for size in SIZES:
-                trials.append((misuse, verdicts, size,
-                               pool.submit(run_one, program, misuse, size)))
-        failed = 0
-        for misuse, verdicts, size, run in trials:
-            is_tools = "VALGRIND" in verdicts
-            verdict = verdicts["VALGRIND" if is_tools else "DEFAULT"]
-            wrong = judge(misuse, size, verdict, is_tools, run.result())
-            if wrong:
-                failed += 1
-                status, output, own, pools = run.result()
-                print(f"{misuse}, size {size}, should be \"{verdict}\": {wrong}\n"
-                      f"status {status}, output \"{output}\"", *own, *pools, sep="\n    ")
-    print(f"{len(trials) - failed} passed, {failed} failed")
+    if shutil.which("valgrind") is None:
+        raise table.Error("valgrind is not installed")
+    guarantees, seen = table.read(), set()
+    count = failed = 0
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        for size, misuses in zip(SIZES, pool.map(run, [program] * len(SIZES), SIZES)):
+            for misuse, (guarantee, *lines) in misuses.items():
+                seen.add(guarantee)
+                count += 1
+                wrong = judge(misuse, size, guarantees[guarantee], lines)
+                if wrong:
+                    failed += 1
+                    print(f"{misuse}, size {size}, \"{guarantee}\": {wrong}", *lines, sep="\n    ")
+    if seen != guarantees.keys():
+        raise table.Error(f"not the program's guarantees: {seen ^ guarantees.keys()}")
+    print(f"{count - failed} passed, {failed} failed")
     return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except table.Error as error:
+        print(error)
+        sys.exit(2)
