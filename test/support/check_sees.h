@@ -18,7 +18,7 @@ static struct cork_mempool_cursor *const cursor = &pool.cursor;
 static struct cork_mempool_lent *const lent = &pool.lent;
 static struct cork_mempool_quarantine *const quarantine = &pool.quarantine;
 static struct cork_mempool_region *first, *second, *third; /* the pool's; NULL: it has less */
-static void *objects[1400];                                /* in the order in which they came */
+static void *objects[4000];                                /* in the order in which they came */
 static size_t object_count;
 
 /* Gives a field each of these wrong values, which check must see, and then its own again. */
