@@ -25,9 +25,9 @@ static struct run *run_of(void *data)
 
 void caller_misuse(struct run *run)
 {
-    if (run->misuse.is_due && !run->misuse.is_misaligned) {
-        run->misuse.is_due = false;
-        run->misuse.is_done = true;
+    if (run->misuse.kind == KIND(BUSY)) {
+        run->misuse.kind = 0;
+        run->refusal = (struct run_refusal){KIND(BUSY), run->misuse.pointer, NULL};
         run->settings->subject->call(&run_pool(run)->storage, run->misuse.call, run->misuse.pointer,
                                      &run->result);
         run_failed(run, "a call is refused during another", "it returned");
@@ -45,15 +45,15 @@ static void *acquire(void *source_data, size_t size, size_t alignment)
     caller_misuse(run);
     run_pool(run)->source_count++;
     /* No more than is needed: a sanitizer, or the heap, sees what is written behind it. */
-    const size_t end = lead + (size + misuse->is_due + lead - 1) / lead * lead;
+    const size_t end = lead + (size + (misuse->kind != 0) + lead - 1) / lead * lead;
     uint8_t *memory = size < SIZE_MAX / 2 ? aligned_alloc(lead, end) : NULL;
     if (memory == NULL) {
         return NULL;
     }
-    if (misuse->is_due && misuse->is_misaligned && misuse->passed_count-- == 0) {
-        misuse->is_due = false;
-        misuse->is_done = alignment > 1;
-        lead += misuse->is_done;
+    if (misuse->kind == KIND(BAD_SOURCE) && misuse->passed_count-- == 0) {
+        misuse->kind = 0;
+        run->refusal.kinds = alignment > 1 ? KIND(BAD_SOURCE) : KIND_NONE;
+        lead += alignment > 1;
     }
     memcpy(memory + lead - sizeof(size), &size, sizeof(size));
     memcpy(memory + lead - 2 * sizeof(size), &lead, sizeof(lead));

@@ -57,23 +57,23 @@ static void expect_count(struct run *run, enum subject_call call, const void *po
     }
 }
 
-const struct subject_result *calls_make(struct run *run, enum subject_call call, void *pointer)
+void calls_try(struct run *run, union subject_pool *storage, enum subject_call call,
+               const void *pointer)
+{
+    requests_count(&run_pool(run)->memory);
+    run->settings->subject->call(storage, call, (void *)(uintptr_t)pointer, &run->result);
+    requests_count(NULL);
+    refusal_verify(run, storage);
+    run->refusal = (struct run_refusal){.kinds = KIND_NONE};
+}
+
+const struct subject_result *calls_make(struct run *run, enum subject_call call,
+                                        const void *pointer)
 {
     struct run_pool *pool = run_pool(run);
-    const struct cork_mempool_violation *violation = &run->result.violation;
     const size_t request_count = pool->memory.count;
-    requests_count(&pool->memory);
-    run->settings->subject->call(&pool->storage, call, pointer, &run->result);
-    requests_count(NULL);
-    const bool is_damage_found = call == SUBJECT_NEW && run->damaged != NULL &&
-                                 violation->kind == CORK_MEMPOOL_WRITE_AFTER_FREE &&
-                                 violation->pointer == run->damaged;
-    if (run->misuse.is_done) {
-        refusal_verify_misuse(run);
-    } else {
-        run_require(run, violation->kind == 0 || is_damage_found, "a call is not refused");
-    }
-    if (violation->kind == 0) {
+    calls_try(run, &pool->storage, call, pointer);
+    if (run->result.violation.kind == 0) {
         expect_count(run, call, pointer, pool->memory.count != request_count);
     } else {
         pool->is_counted = false;
@@ -371,7 +371,7 @@ void calls_foreach(struct run *run, size_t every)
 
 static void expect_owns(struct run *run, const void *pointer, bool is_owned)
 {
-    calls_make(run, SUBJECT_OWNS, (void *)(uintptr_t)pointer);
+    calls_make(run, SUBJECT_OWNS, pointer);
     run_require(run, run->result.is_true == is_owned,
                 "a pool owns its live objects and nothing else");
 }

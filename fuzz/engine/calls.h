@@ -9,8 +9,12 @@
 
 #include "run_state.h"
 
-/* calls_make makes a call and returns its result. */
-const struct subject_result *calls_make(struct run *run, enum subject_call call, void *pointer);
+/* calls_try makes a call on a storage, which must be refused as run->refusal says: from then on, as
+ * at first, not at all. calls_make makes one on the pool, and returns its result. */
+void calls_try(struct run *run, union subject_pool *storage, enum subject_call call,
+               const void *pointer);
+const struct subject_result *calls_make(struct run *run, enum subject_call call,
+                                        const void *pointer);
 const struct cork_mempool_stats *calls_stats(struct run *run);
 
 /* Each does what its name says. An index is one of run_pool's live objects, modulo their number;

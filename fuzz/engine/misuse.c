@@ -6,6 +6,7 @@
 
 #include "calls.h"
 #include "engine.h"
+#include "refusal.h"
 
 ENGINE_BEGIN
 
@@ -24,50 +25,50 @@ __attribute__((no_sanitize("address"), noinline)) static void flip(const struct 
     }
 }
 
-void misuse_refuse(struct run *run, const struct refusal *refusal)
+static bool is_pointed(enum subject_call call)
+{
+    return call == SUBJECT_FREE || call == SUBJECT_OWNS;
+}
+
+/* Makes a call that must be refused so and change nothing. */
+static void refuse(struct run *run, union subject_pool *storage, enum subject_call call,
+                   struct run_refusal refusal)
 {
     static union subject_pool before;
     const size_t size = run->settings->subject->pool_size;
-    const bool is_dead = (refusal->kinds & KINDS_WITHOUT_POOL) != 0;
+    const bool is_dead = (refusal.kinds & KINDS_WITHOUT_POOL) != 0;
     struct cork_mempool_stats stats = {0};
     if (!is_dead) {
         stats = *calls_stats(run);
     }
-    memcpy(&before, refusal->storage, size);
-    requests_count(&run_pool(run)->memory);
-    run->settings->subject->call(refusal->storage, refusal->call, refusal->pointer, &run->result);
-    requests_count(NULL);
+    memcpy(&before, storage, size);
+    run->refusal = refusal;
+    calls_try(run, storage, call, refusal.pointer);
     run->work += 4 + run_pool(run)->count / 16;
-    refusal_verify(run, refusal, &stats);
     /* Which region free looks at first may have changed. */
-    run_require(
-        run,
-        (refusal->kinds == KIND(CANARY_DAMAGED) || memcmp(&before, refusal->storage, size) == 0) &&
-            (is_dead || memcmp(&stats, calls_stats(run), sizeof(stats)) == 0),
-        "what is refused changes nothing");
+    run_require(run,
+                (refusal.kinds == KIND(CANARY_DAMAGED) || memcmp(&before, storage, size) == 0) &&
+                    (is_dead || memcmp(&stats, calls_stats(run), sizeof(stats)) == 0),
+                "what is refused changes nothing");
 }
 
-/* The same of the pool that is worked on. */
-static void refuse(struct run *run, enum subject_call call, const void *pointer,
-                   const void *or_else, unsigned kinds)
+void misuse_refuse_dead(struct run *run, union subject_pool *storage, enum subject_call call,
+                        unsigned kind)
 {
-    const struct refusal refusal = {&run_pool(run)->storage, call, (void *)(uintptr_t)pointer,
-                                    or_else, kinds};
-    misuse_refuse(run, &refusal);
+    refuse(run, storage, call, (struct run_refusal){kind, is_pointed(call) ? run : NULL, NULL});
 }
 
 void misuse_refuse_free(struct run *run, const void *pointer, unsigned kinds)
 {
-    refuse(run, SUBJECT_FREE, pointer, NULL, kinds);
+    refuse(run, &run_pool(run)->storage, SUBJECT_FREE, (struct run_refusal){kinds, pointer, NULL});
 }
 
 /* A call that looks at the whole pool finds damage at an object. */
-static void refuse_damage(struct run *run, size_t choice, unsigned kinds, void *object,
-                          const void *or_else)
+static void refuse_damage(struct run *run, size_t choice, struct run_refusal refusal)
 {
     const enum subject_call last = run_pool(run)->count > 0 ? SUBJECT_CLEAR : SUBJECT_DONE;
     const enum subject_call calls[] = {SUBJECT_CHECK, SUBJECT_TRIM, last};
-    refuse(run, calls[choice % 3], object, or_else, kinds);
+    refuse(run, &run_pool(run)->storage, calls[choice % 3], refusal);
 }
 
 void misuse_free_twice(struct run *run, size_t index)
@@ -168,8 +169,10 @@ void misuse_overrun(struct run *run, size_t index, size_t choice, bool is_before
     if (choice % 4 == 3) {
         misuse_refuse_free(run, object, KIND(CANARY_DAMAGED));
     } else {
-        refuse_damage(run, choice, KIND(CANARY_DAMAGED), is_shared ? neighbour : object,
-                      is_unclear ? (is_shared ? object : neighbour) : NULL);
+        const uint8_t *const other = is_shared ? object : neighbour;
+        refuse_damage(run, choice,
+                      (struct run_refusal){KIND(CANARY_DAMAGED), is_shared ? neighbour : object,
+                                           is_unclear ? other : NULL});
     }
     flip(run, start, size);
 }
@@ -179,10 +182,10 @@ static void reuse(struct run *run, void *damaged)
 {
     const struct cork_mempool_stats before = *calls_stats(run);
     const bool is_next = before.free_count == 1 && !run_has(run, CORK_MEMPOOL_QUARANTINE);
-    run->damaged = damaged;
+    run->refusal = (struct run_refusal){KIND(WRITE_AFTER_FREE) | KIND_NONE, damaged, NULL};
     run->result.violation.kind = (enum cork_mempool_violation_kind)0;
     calls_new(run);
-    run->damaged = NULL;
+    run->refusal.kinds = KIND_NONE;
     if (run->result.violation.kind != 0) {
         run_require(run, memcmp(&before, calls_stats(run), sizeof(before)) == 0,
                     "what is refused changes nothing");
@@ -205,7 +208,7 @@ void misuse_write_freed(struct run *run, size_t index, size_t choice)
     if (choice % 4 == 3) {
         reuse(run, object);
     } else {
-        refuse_damage(run, choice, KIND(WRITE_AFTER_FREE), object, NULL);
+        refuse_damage(run, choice, (struct run_refusal){KIND(WRITE_AFTER_FREE), object, NULL});
     }
     flip(run, damage, 1);
 }
@@ -213,26 +216,18 @@ void misuse_write_freed(struct run *run, size_t index, size_t choice)
 void misuse_use_dead(struct run *run, size_t choice)
 {
     const enum subject_call call = (enum subject_call)(choice / 4 % SUBJECT_CALL_COUNT);
-    struct refusal refusal = {.storage = &dead,
-                              .call = call,
-                              .pointer = refusal_is_pointed(call) ? run : NULL,
-                              .kinds = KIND(USE_BEFORE_INIT)};
-    memset(&dead, 0, sizeof(dead));
+    struct run_pool *pool = run_pool(run);
     if (choice % 4 == 2) {
         calls_done(run, ORDER_FIFO);
-        refusal.storage = &run_pool(run)->storage;
-        refusal.kinds = KIND(USE_AFTER_DONE);
-    } else if (choice % 4 == 3) {
-        /* With an object, the pool has memory that points to it; new and free need not look. */
-        if (run_pool(run)->count == 0 || call == SUBJECT_NEW || call == SUBJECT_FREE) {
-            return;
-        }
-        memcpy(&dead, &run_pool(run)->storage, run->settings->subject->pool_size);
-        refusal.kinds = KIND(NOT_A_POOL);
-    }
-    misuse_refuse(run, &refusal);
-    if (choice % 4 == 2) {
+        misuse_refuse_dead(run, &pool->storage, call, KIND(USE_AFTER_DONE));
         calls_init(run);
+    } else if (choice % 4 < 2) {
+        memset(&dead, 0, sizeof(dead));
+        misuse_refuse_dead(run, &dead, call, KIND(USE_BEFORE_INIT));
+    } else if (pool->count > 0 && call != SUBJECT_NEW && call != SUBJECT_FREE) {
+        /* With an object, the pool has memory that points to it; new and free need not look. */
+        memcpy(&dead, &pool->storage, run->settings->subject->pool_size);
+        misuse_refuse_dead(run, &dead, call, KIND(NOT_A_POOL));
     }
 }
 
@@ -241,13 +236,13 @@ void misuse_misbehave(struct run *run, size_t choice)
 {
     const size_t number = choice / 4 % (SUBJECT_CALL_COUNT + 3);
     const bool is_misaligned = number >= SUBJECT_CALL_COUNT;
+    const enum subject_call call = (enum subject_call)(number % SUBJECT_CALL_COUNT);
     run->misuse = (struct run_misuse){
-        .is_due = true,
-        .is_misaligned = is_misaligned,
+        .kind = is_misaligned ? KIND(BAD_SOURCE) : KIND(BUSY),
         .has_releases = choice % 2 == 1 && !is_misaligned,
         .passed_count = is_misaligned ? (unsigned)(number - SUBJECT_CALL_COUNT) : 0,
-        .call = (enum subject_call)(number % SUBJECT_CALL_COUNT),
-        .pointer = run_object(run, 0),
+        .call = call,
+        .pointer = is_pointed(call) ? run_object(run, 0) : NULL,
     };
     if (choice % 4 == 0) {
         calls_new(run);
@@ -259,13 +254,14 @@ void misuse_misbehave(struct run *run, size_t choice)
         calls_done(run, ORDER_LIFO);
         calls_init(run);
     }
-    run->misuse.is_due = false;
+    run->misuse.kind = 0;
 }
 
 void misuse_leak(struct run *run)
 {
     if (run_pool(run)->count > 0) {
-        refuse(run, SUBJECT_DONE, NULL, NULL, KIND(LEAK));
+        refuse(run, &run_pool(run)->storage, SUBJECT_DONE,
+               (struct run_refusal){KIND(LEAK), NULL, NULL});
     }
 }
 

@@ -4,11 +4,13 @@
 
 /* Misuse of the pool that is worked on. */
 
-#include "refusal.h"
+#include "run_state.h"
 
-/* misuse_refuse makes a call that must be refused for what it is and change nothing. */
-void misuse_refuse(struct run *run, const struct refusal *refusal);
+/* Each makes a call that must be refused for what it is and change nothing: a free; or any call on
+ * what is no pool, with no object of one where it takes a pointer. */
 void misuse_refuse_free(struct run *run, const void *pointer, unsigned kinds);
+void misuse_refuse_dead(struct run *run, union subject_pool *storage, enum subject_call call,
+                        unsigned kind);
 
 /* The operations; an index is one of run_pool's live objects, of the pool's freed slots in *_freed,
  * and of all its slots in misuse_free_interior. What cannot be done is left out. */

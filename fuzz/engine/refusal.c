@@ -8,9 +8,9 @@
 ENGINE_BEGIN
 
 /* Slots are counted from the start of their region: once one is known, so are all others. */
-static void verify_slot(struct run *run, const struct cork_mempool_stats *stats,
-                        const void *pointer, size_t slot)
+static void verify_slot(struct run *run, const void *pointer, size_t slot)
 {
+    const struct cork_mempool_stats *stats = &run->result.stats;
     struct run_pool *pool = run_pool(run);
     if (slot == CORK_MEMPOOL_NO_SLOT || stats->region_count != 1) {
         return;
@@ -25,7 +25,7 @@ static void verify_slot(struct run *run, const struct cork_mempool_stats *stats,
                 "slots are counted in order");
 }
 
-static void verify_leak(struct run *run, const struct cork_mempool_stats *stats)
+static void verify_leak(struct run *run)
 {
     const struct cork_mempool_violation *violation = &run->result.violation;
     const size_t live_count = run_known(run)->live_count;
@@ -38,7 +38,7 @@ static void verify_leak(struct run *run, const struct cork_mempool_stats *stats)
         model_visit(&run->model, run->pool, (void *)(uintptr_t)object->pointer, run->visit);
         run_require(run, i == 0 || object->slot > object[-1].slot,
                     "live objects are listed by their slots");
-        verify_slot(run, stats, object->pointer, object->slot);
+        verify_slot(run, object->pointer, object->slot);
     }
 }
 
@@ -65,19 +65,23 @@ static void verify_details(struct run *run)
                 "CALLSITES notes sites");
 }
 
-void refusal_verify(struct run *run, const struct refusal *refusal,
-                    const struct cork_mempool_stats *stats)
+void refusal_verify(struct run *run, const union subject_pool *storage)
 {
+    const struct run_refusal *refusal = &run->refusal;
     const struct cork_mempool_violation *violation = &run->result.violation;
     const bool is_dead = (refusal->kinds & KINDS_WITHOUT_POOL) != 0;
     const size_t element_size = is_dead ? 0 : run_known(run)->object_size;
     const bool is_reported = violation->pointer == refusal->pointer ||
                              (refusal->or_else != NULL && violation->pointer == refusal->or_else);
-    run_require(run, violation->kind != 0 && (refusal->kinds >> violation->kind & 1) != 0,
-                "misuse is refused for what it is");
+    run_require(run, (refusal->kinds >> violation->kind & 1) != 0,
+                refusal->kinds == KIND_NONE ? "a call is not refused"
+                                            : "misuse is refused for what it is");
+    if (violation->kind == 0) {
+        return;
+    }
     run_require(run,
                 violation->message == cork_mempool_violation_message(violation->kind) &&
-                    violation->pool == (const void *)refusal->storage && is_reported &&
+                    violation->pool == (const void *)storage && is_reported &&
                     violation->element_size == element_size,
                 "a violation says what was misused");
     if (is_dead) {
@@ -86,23 +90,10 @@ void refusal_verify(struct run *run, const struct refusal *refusal,
         return;
     }
     verify_details(run);
-    if (stats != NULL) {
-        verify_slot(run, stats, violation->pointer, violation->slot);
+    verify_slot(run, violation->pointer, violation->slot);
+    if (violation->kind == CORK_MEMPOOL_LEAK) {
+        verify_leak(run);
     }
-    if (violation->kind == CORK_MEMPOOL_LEAK && stats != NULL) {
-        verify_leak(run, stats);
-    }
-}
-
-void refusal_verify_misuse(struct run *run)
-{
-    const struct run_misuse *misuse = &run->misuse;
-    const bool is_pointed = refusal_is_pointed(misuse->call) && !misuse->is_misaligned;
-    const struct refusal refusal = {.storage = &run_pool(run)->storage,
-                                    .pointer = is_pointed ? misuse->pointer : NULL,
-                                    .kinds = misuse->is_misaligned ? KIND(BAD_SOURCE) : KIND(BUSY)};
-    run->misuse.is_done = false;
-    refusal_verify(run, &refusal, NULL);
 }
 
 ENGINE_END

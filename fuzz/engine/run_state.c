@@ -28,6 +28,7 @@ void run_start(struct run *run, const struct run_settings *settings, const uint8
     run->program = (struct program){data, size, 0, settings->dialect};
     run->max_work = max_work;
     run->visit = UINT32_C(1) << 31;
+    run->refusal.kinds = KIND_NONE;
     model_start(&run->model, settings->subject, on_model_failure, run);
     for (unsigned i = 0; i < PROGRAM_POOL_COUNT; i++) {
         struct run_pool *pool = &run->pools[i];

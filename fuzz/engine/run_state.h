@@ -50,15 +50,24 @@ struct run_pool {
     void *objects[2 * MODEL_LIVE_LIMIT]; /* last: run_start leaves it as it is */
 };
 
+/* A kind's bit in a set of kinds. */
+#define KIND(name) (1U << CORK_MEMPOOL_##name)
+#define KIND_NONE  1U
+
+/* What a call must be refused for. */
+struct run_refusal {
+    unsigned kinds;      /* any of these; mostly one; KIND_NONE: it need not be refused */
+    const void *pointer; /* that is reported, or NULL */
+    const void *or_else; /* another that may be reported, or NULL */
+};
+
 /* What a callback of the caller's does once: uses its pool, or gives misaligned memory. */
 struct run_misuse {
-    bool is_due;
-    bool is_done; /* so that the call which called back must be refused */
-    bool is_misaligned;
+    unsigned kind;         /* BUSY, BAD_SOURCE, or 0: nothing is due */
     bool has_releases;     /* each second release calls too */
     unsigned passed_count; /* requests and releases that pass before */
     enum subject_call call;
-    void *pointer;
+    void *pointer; /* of the call, or NULL */
 };
 
 /* Large: nobody has it on a stack. run_start zeroes what stands before the pools. */
@@ -74,8 +83,8 @@ struct run {
     size_t visit_every; /* of so many objects the visitor frees one; 0: none */
     size_t live_count;  /* of all pools */
     size_t live_size;
-    const void *damaged; /* a freed object that new must not issue, or NULL */
     struct run_misuse misuse;
+    struct run_refusal refusal;   /* of the next call; callbacks change it */
     struct subject_result result; /* of the last call */
     struct run_pool pools[PROGRAM_POOL_COUNT];
     struct model model;

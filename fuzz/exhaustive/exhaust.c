@@ -330,12 +330,7 @@ static void probe_region(const struct cork_mempool_region *region, size_t number
 static void probe_dead(union subject_pool *storage, unsigned kind)
 {
     for (unsigned call = 0; call < SUBJECT_CALL_COUNT; call++) {
-        const bool is_pointed = refusal_is_pointed((enum subject_call)call);
-        const struct refusal refusal = {.storage = storage,
-                                        .call = (enum subject_call)call,
-                                        .pointer = is_pointed ? &world : NULL,
-                                        .kinds = kind};
-        misuse_refuse(run, &refusal);
+        misuse_refuse_dead(run, storage, (enum subject_call)call, kind);
         expect_unchanged();
     }
 }
