@@ -106,51 +106,6 @@ static void expect_memory(struct run *run)
     }
 }
 
-/* A new that the constructor failed gives what the constructor says. */
-static bool is_not_constructed(struct run *run, size_t construct_count)
-{
-    return run->result.object == NULL && run->result.error == EDOM &&
-           run_pool(run)->construct_count == construct_count + 1;
-}
-
-/* Fails, when all memory can be had again, what need not have failed. */
-static void retry(struct run *run)
-{
-    struct run_pool *pool = run_pool(run);
-    const struct model_pool *known = run_known(run);
-    const struct requests before = pool->memory;
-    const size_t construct_count = pool->construct_count;
-    if (known->memory == MODEL_NEW_SUCCEEDS && known->live_count != known->max_objects &&
-        !known->has_buffer) {
-        pool->memory.mask = pool->memory.last = 0;
-        pool->memory.limited_kinds = 0;
-        calls_make(run, SUBJECT_NEW, NULL);
-        pool->memory.mask = before.mask;
-        pool->memory.last = before.last;
-        pool->memory.limited_kinds = before.limited_kinds;
-        run_require(run, run->result.object != NULL || is_not_constructed(run, construct_count),
-                    "where there is memory again, new succeeds");
-    }
-}
-
-/* What a new that gave NULL for want of memory may have done, and what another one must do. */
-static void expect_failure(struct run *run, const struct requests *before, bool is_constructed)
-{
-    const struct requests *memory = &run_pool(run)->memory;
-    const struct model_pool *known = run_known(run);
-    run_require(run,
-                !known->keeps_freed || known->freed_count != 0 || is_constructed ||
-                    (memory->mapped_size == before->mapped_size &&
-                     memory->heap_count == before->heap_count),
-                "a new that fails keeps no memory");
-    if (run->settings->is_retrying) {
-        if (!is_constructed) {
-            model_new(&run->model, run->pool, NULL, run->result.error);
-        }
-        retry(run);
-    }
-}
-
 static bool may_issue(const struct run *run)
 {
     const struct model_pool *known = run_known(run);
@@ -162,34 +117,59 @@ static bool may_issue(const struct run *run)
             run->live_size <= MAX_LIVE_SIZE - known->object_size);
 }
 
-void calls_new(struct run *run)
+static void try_new(struct run *run)
 {
     struct run_pool *pool = run_pool(run);
     const struct model_pool *known = run_known(run);
     const struct requests before = pool->memory;
     const size_t construct_count = pool->construct_count;
+    const bool is_refused = calls_make(run, SUBJECT_NEW, NULL)->violation.kind != 0;
+    void *object = run->result.object;
+    if (pool->memory.refused_count != before.refused_count) {
+        model_pressed(&run->model, run->pool);
+    }
+    run->work += 8 * (pool->memory.count - before.count);
+    run_require(run,
+                is_refused || object != NULL || !known->keeps_freed || known->freed_count != 0 ||
+                    pool->construct_count != construct_count ||
+                    (pool->memory.mapped_size == before.mapped_size &&
+                     pool->memory.heap_count == before.heap_count),
+                "a new that fails keeps no memory");
+    /* Where the constructor fails, new fails as the constructor says. */
+    if (is_refused || (object == NULL && run->result.error == EDOM &&
+                       pool->construct_count == construct_count + 1)) {
+        return;
+    }
+    model_new(&run->model, run->pool, object, run->result.error);
+    if (object != NULL) {
+        run_require(run, run->result.error == 0, "a new that succeeds leaves errno alone");
+        expect_memory(run);
+        live_append(pool, object);
+        run->live_count++;
+        run->live_size += known->object_size;
+    }
+}
+
+void calls_new(struct run *run)
+{
+    struct requests *memory = &run_pool(run)->memory;
+    const struct requests before = *memory;
+    const struct model_pool *known = run_known(run);
     if (!may_issue(run)) {
         return;
     }
     run->work += 1 + (known->object_size < 8192 ? known->object_size : 8192) / 512;
-    const bool is_refused = calls_make(run, SUBJECT_NEW, NULL)->violation.kind != 0;
-    if (pool->memory.refused_count != before.refused_count) {
-        model_pressed(&run->model, run->pool);
-    }
-    if (!is_refused && run->result.object == NULL) {
-        expect_failure(run, &before, pool->construct_count != construct_count);
-    }
-    run->work += 8 * (pool->memory.count - before.count);
-    if (is_refused || is_not_constructed(run, construct_count)) {
-        return;
-    }
-    model_new(&run->model, run->pool, run->result.object, run->result.error);
-    if (run->result.object != NULL) {
-        run_require(run, run->result.error == 0, "a new that succeeds leaves errno alone");
-        expect_memory(run);
-        live_append(pool, run->result.object);
-        run->live_count++;
-        run->live_size += known->object_size;
+    try_new(run);
+    if (run->settings->is_retrying && run->result.object == NULL && !known->has_buffer &&
+        known->memory == MODEL_NEW_SUCCEEDS && known->live_count != known->max_objects) {
+        memory->mask = memory->last = 0;
+        memory->limited_kinds = 0;
+        try_new(run);
+        memory->mask = before.mask;
+        memory->last = before.last;
+        memory->limited_kinds = before.limited_kinds;
+        run_require(run, run->result.object != NULL || run->result.error == EDOM,
+                    "where there is memory again, new succeeds");
     }
 }
 
