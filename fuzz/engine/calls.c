@@ -19,13 +19,42 @@ static void expect_no_memory(struct run *run, const char *expected)
     run_require(run, memory->mapped_size == 0 && memory->heap_count == 0, expected);
 }
 
-static void live_append(struct run_pool *pool, void *object)
+/* A live object is about to be freed. The youngest takes the place of one in the middle: that takes
+ * constant time. */
+static void *take_at(struct run *run, size_t index)
 {
-    if (pool->first + pool->count == 2 * MODEL_LIVE_LIMIT) {
-        memmove(pool->objects, &pool->objects[pool->first], pool->count * sizeof(void *));
-        pool->first = 0;
+    struct run_pool *pool = run_pool(run);
+    void **place = run_place(pool, index);
+    void *object = *place;
+    *place = *run_place(pool, --pool->count);
+    pool->first += index == 0;
+    run->work++;
+    run->live_count--;
+    run->live_size -= run_known(run)->object_size;
+    model_free(&run->model, run->pool, object);
+    return object;
+}
+
+static void visit(void *user_data, void *object)
+{
+    struct run *run = user_data;
+    struct run_pool *pool = run_pool(run);
+    struct subject_result result = {.error = 0};
+    run->work++;
+    run->visited_count++;
+    model_visit(&run->model, run->pool, object, run->visit);
+    if (run->misuse.call > SUBJECT_FREE) {
+        caller_misuse(run);
     }
-    pool->objects[pool->first + pool->count++] = object;
+    if (run->visit_every != 0 && run->visited_count % run->visit_every == 0) {
+        size_t index = 0;
+        while (*run_place(pool, index) != object) {
+            index++;
+        }
+        take_at(run, index);
+        run->settings->subject->call(&pool->storage, SUBJECT_FREE, object, &result);
+        run_require(run, result.violation.kind == 0, "a visitor may free the object it is given");
+    }
 }
 
 /* Whether what stats says of free objects holds, after a call that was not refused: it is more than
@@ -60,6 +89,8 @@ static void expect_count(struct run *run, enum subject_call call, const void *po
 void calls_try(struct run *run, union subject_pool *storage, enum subject_call call,
                const void *pointer)
 {
+    run->result.visit = visit;
+    run->result.visit_data = run;
     requests_count(&run_pool(run)->memory);
     run->settings->subject->call(storage, call, (void *)(uintptr_t)pointer, &run->result);
     requests_count(NULL);
@@ -106,7 +137,7 @@ static void expect_memory(struct run *run)
     }
 }
 
-static bool may_issue(const struct run *run)
+static bool may_issue(struct run *run)
 {
     const struct model_pool *known = run_known(run);
     if (run->work >= run->max_work || run->model.slot_count == MODEL_SLOT_LIMIT) {
@@ -144,7 +175,7 @@ static void try_new(struct run *run)
     if (object != NULL) {
         run_require(run, run->result.error == 0, "a new that succeeds leaves errno alone");
         expect_memory(run);
-        live_append(pool, object);
+        *run_place(pool, pool->count++) = object;
         run->live_count++;
         run->live_size += known->object_size;
     }
@@ -173,26 +204,6 @@ void calls_new(struct run *run)
     }
 }
 
-/* A live object is about to be freed. The youngest takes the place of one in the middle: that takes
- * constant time. */
-static void *take_at(struct run *run, size_t index)
-{
-    struct run_pool *pool = run_pool(run);
-    void **objects = &pool->objects[pool->first];
-    void *object = objects[index];
-    pool->count--;
-    if (index == 0) {
-        pool->first++;
-    } else {
-        objects[index] = objects[pool->count];
-    }
-    run->work++;
-    run->live_count--;
-    run->live_size -= run_known(run)->object_size;
-    model_free(&run->model, run->pool, object);
-    return object;
-}
-
 void calls_free_at(struct run *run, size_t index)
 {
     const size_t count = run_pool(run)->count;
@@ -201,7 +212,8 @@ void calls_free_at(struct run *run, size_t index)
     }
 }
 
-void calls_free_next(struct run *run, size_t order, uint32_t *state)
+/* Frees an object that an order says. *state is 0 at first, and its own after. */
+static void free_next(struct run *run, size_t order, uint32_t *state)
 {
     const size_t count = run_pool(run)->count;
     const enum order_kind kind = (enum order_kind)(order % 4);
@@ -218,11 +230,14 @@ void calls_free_next(struct run *run, size_t order, uint32_t *state)
     calls_free_at(run, index);
 }
 
-void calls_free_many(struct run *run, size_t count, size_t order)
+void calls_free_many(struct run *run, size_t count, size_t order, bool are_replaced)
 {
     uint32_t state = 0;
-    for (size_t i = 0; i < count && run_pool(run)->count > 0; i++) {
-        calls_free_next(run, order, &state);
+    for (size_t i = 0; i < count && (are_replaced || run_pool(run)->count > 0); i++) {
+        free_next(run, order, &state);
+        if (are_replaced) {
+            calls_new(run);
+        }
     }
 }
 
@@ -264,7 +279,7 @@ void calls_check(struct run *run)
 
 void calls_done(struct run *run, size_t order)
 {
-    calls_free_many(run, SIZE_MAX, order);
+    calls_free_many(run, SIZE_MAX, order, false);
     calls_inspect(run, 0);
     run->work += check_work(run);
     if (calls_make(run, SUBJECT_DONE, NULL)->violation.kind != 0) {
@@ -308,32 +323,8 @@ void calls_init(struct run *run)
     }
     requests_count(NULL);
     model_init(&run->model, run->pool, &pool->init);
-    if (run->settings->failing_mask != 0) {
-        model_limit(&run->model, run->pool);
-    }
+    run_known(run)->is_limited |= run->settings->failing_mask != 0;
     run_require(run, pool->memory.count == 0, "init takes no memory");
-}
-
-static void visit(void *user_data, void *object)
-{
-    struct run *run = user_data;
-    struct run_pool *pool = run_pool(run);
-    struct subject_result result = {.error = 0};
-    run->work++;
-    run->visited_count++;
-    model_visit(&run->model, run->pool, object, run->visit);
-    if (run->misuse.call > SUBJECT_FREE) {
-        caller_misuse(run);
-    }
-    if (run->visit_every != 0 && run->visited_count % run->visit_every == 0) {
-        size_t index = 0;
-        while (pool->objects[pool->first + index] != object) {
-            index++;
-        }
-        take_at(run, index);
-        run->settings->subject->call(&pool->storage, SUBJECT_FREE, object, &result);
-        run_require(run, result.violation.kind == 0, "a visitor may free the object it is given");
-    }
 }
 
 void calls_foreach(struct run *run, size_t every)
@@ -342,8 +333,6 @@ void calls_foreach(struct run *run, size_t every)
     run->visit++;
     run->visit_every = every;
     run->visited_count = 0;
-    run->result.visit = visit;
-    run->result.visit_data = run;
     calls_make(run, SUBJECT_FOREACH, NULL);
     run_require(run, run->visited_count == live_count || run->result.violation.kind != 0,
                 "all live objects are visited");

@@ -27,9 +27,8 @@ void calls_clear(struct run *run);
 /* uncounted_size: bytes that the pool may have besides those in its stats. */
 void calls_trim(struct run *run, size_t uncounted_size);
 
-/* calls_free_next frees an object that an order says. *state is 0 at first, and its own after. */
-void calls_free_next(struct run *run, size_t order, uint32_t *state);
-void calls_free_many(struct run *run, size_t count, size_t order);
+/* calls_free_many frees objects in an order; or frees one and issues one, so many times. */
+void calls_free_many(struct run *run, size_t count, size_t order, bool are_replaced);
 
 /* calls_done frees all objects in an order first. */
 void calls_done(struct run *run, size_t order);

@@ -104,12 +104,12 @@ void misuse_free_foreign(struct run *run, size_t choice)
     static const char bytes[64];
     const struct run_pool *pool = run_pool(run);
     const size_t number = choice / 8;
-    const struct run_pool *other = &run->pools[(run->pool + 1 + number % 3) % PROGRAM_POOL_COUNT];
+    struct run_pool *other = &run->pools[(run->pool + 1 + number % 3) % PROGRAM_POOL_COUNT];
     const struct cork_mempool_stats *stats = calls_stats(run);
     const bool has_base = pool->base != 0 && stats->region_count == 1;
     const uintptr_t end = pool->base + stats->reserved_size;
     const void *stranger = &bytes[number];
-    const void *object = other->count > 0 ? other->objects[other->first] : stranger;
+    const void *object = other->count > 0 ? *run_place(other, 0) : stranger;
     char *heap = choice % 8 == 0 ? malloc(16) : NULL;
     const void *const pointers[] = {
         heap,

@@ -78,20 +78,8 @@ require(const struct model *model, bool is_so, const char *expected, const char 
         va_start(arguments, format);
         vsnprintf(seen, sizeof(seen), format, arguments);
         va_end(arguments);
-        model->failed(model->failed_data, expected, seen);
+        model->failed(model, expected, seen);
     }
-}
-
-void model_start(struct model *model, const struct subject *subject,
-                 void (*failed)(void *data, const char *expected, const char *seen),
-                 void *failed_data)
-{
-    model->subject = subject;
-    model->failed = failed;
-    model->failed_data = failed_data;
-    model->next_fill = 0;
-    model->slot_count = 0;
-    memset(model->pools, 0, sizeof(model->pools));
 }
 
 /* Returns: the number of slots at or below an address, which is also where a new one belongs. */
@@ -281,11 +269,6 @@ void model_clear(struct model *model, unsigned pool, uint32_t first)
             slot->mark = first;
         }
     }
-}
-
-void model_limit(struct model *model, unsigned pool)
-{
-    model->pools[pool].is_limited = true;
 }
 
 void model_pressed(struct model *model, unsigned pool)

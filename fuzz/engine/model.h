@@ -47,7 +47,7 @@ struct model_pool {
     size_t object_size; /* at least 1 */
     size_t alignment;   /* that every object must have */
     enum model_memory memory;
-    bool is_limited; /* memory may be refused, whatever memory says */
+    bool is_limited; /* memory may be refused, whatever memory says; the caller sets it */
     bool keeps_freed;
     bool is_wiped;
     bool is_resting;     /* in quarantine, for as long as there is other memory */
@@ -60,11 +60,11 @@ struct model_pool {
     uint32_t free_number; /* frees so far, and MODEL_REST for each end of the quarantine */
 };
 
+/* run_start zeroes what stands before the slots. */
 struct model {
     const struct subject *subject; /* for what it promises */
     /* Tells what was expected and what was seen instead. It does not return. */
-    void (*failed)(void *data, const char *expected, const char *seen);
-    void *failed_data;
+    void (*failed)(const struct model *model, const char *expected, const char *seen);
     /* Says what trim has left of a freed slot; NULL: nothing is known of freed slots after it. */
     enum model_left (*left)(uintptr_t address);
     bool is_filled_by_address; /* so that what objects hold does not depend on what came before */
@@ -77,10 +77,6 @@ struct model {
 /* What init must do with options: refuse them, accept them, or either. */
 enum model_verdict { MODEL_REFUSED, MODEL_ACCEPTED, MODEL_EITHER };
 enum model_verdict model_verdict(const struct subject_init *how);
-
-void model_start(struct model *model, const struct subject *subject,
-                 void (*failed)(void *data, const char *expected, const char *seen),
-                 void *failed_data);
 
 /* After the subject's call. model_new: it gave object, which is filled, or NULL and error.
  * model_inspected: it gave these figures. */
@@ -102,9 +98,7 @@ void model_construct(struct model *model, unsigned pool, void *object);
 void model_destruct(struct model *model, unsigned pool, void *object);
 void model_visit(struct model *model, unsigned pool, void *object, uint32_t mark);
 
-/* model_limit: from now to its done the pool may be refused memory. model_pressed: memory ran out,
- * so that nothing stays in quarantine. */
-void model_limit(struct model *model, unsigned pool);
+/* model_pressed: memory ran out, so that nothing stays in quarantine. */
 void model_pressed(struct model *model, unsigned pool);
 
 /* model_find returns the slot at an address, model_pick the index-th or a later slot that is the

@@ -19,15 +19,6 @@ static void new_many(struct run *run, size_t count)
     }
 }
 
-static void replace_many(struct run *run, size_t count, size_t order)
-{
-    uint32_t state = 0;
-    for (size_t i = 0; i < count; i++) {
-        calls_free_next(run, order, &state);
-        calls_new(run);
-    }
-}
-
 static void reinit(struct run *run, size_t order)
 {
     calls_done(run, order);
@@ -90,13 +81,13 @@ static void execute(struct run *run, const struct operation *operation)
         DO(FREE_NULL, calls_make(run, SUBJECT_FREE, NULL))
         DO(NEW_MANY, new_many(run, first))
         DO(LIVES, live_shortly(run, first))
-        DO(FREE_MANY, calls_free_many(run, first, second))
-        DO(REPLACE_MANY, replace_many(run, first, second))
+        DO(FREE_MANY, calls_free_many(run, first, second, false))
+        DO(REPLACE_MANY, calls_free_many(run, first, second, true))
         DO(REINIT, reinit(run, first))
         DO(LIMIT, memory->limited_kinds = MAPPINGS; memory->limit = first;
-           model_limit(&run->model, run->pool))
+           run_known(run)->is_limited = true)
         DO(FAIL, memory->first = memory->last = memory->number + first;
-           model_limit(&run->model, run->pool))
+           run_known(run)->is_limited = true)
         DO(FREE_TWICE, misuse_free_twice(run, first))
         DO(FREE_FREED, misuse_free_freed(run, first))
         DO(FREE_INTERIOR, misuse_free_interior(run, first, second))

@@ -15,9 +15,10 @@ struct operation run_implied_init(unsigned pool)
     return (struct operation){OPERATION_INIT_SIZE, pool, {sizes[pool]}};
 }
 
-static void on_model_failure(void *run, const char *expected, const char *seen)
+static void on_model_failure(const struct model *model, const char *expected, const char *seen)
 {
-    run_failed(run, expected, seen);
+    const char *run = (const char *)model - offsetof(struct run, model);
+    run_failed((const struct run *)(const void *)run, expected, seen);
 }
 
 void run_start(struct run *run, const struct run_settings *settings, const uint8_t *data,
@@ -29,7 +30,9 @@ void run_start(struct run *run, const struct run_settings *settings, const uint8
     run->max_work = max_work;
     run->visit = UINT32_C(1) << 31;
     run->refusal.kinds = KIND_NONE;
-    model_start(&run->model, settings->subject, on_model_failure, run);
+    memset(&run->model, 0, offsetof(struct model, slots));
+    run->model.subject = settings->subject;
+    run->model.failed = on_model_failure;
     for (unsigned i = 0; i < PROGRAM_POOL_COUNT; i++) {
         struct run_pool *pool = &run->pools[i];
         memset(pool, 0, offsetof(struct run_pool, objects));

@@ -44,10 +44,10 @@ struct run_pool {
     size_t released_size;   /* bytes that the source got back */
     size_t construct_count; /* calls of the constructor */
     uintptr_t base;         /* of slot 0, where there is one region; 0: not known */
-    /* The live objects, about from the oldest to the youngest, somewhere in an array. */
+    /* The live objects, about from the oldest to the youngest: a ring. See run_place. */
     size_t first;
     size_t count;
-    void *objects[2 * MODEL_LIVE_LIMIT]; /* last: run_start leaves it as it is */
+    void *objects[MODEL_LIVE_LIMIT]; /* last: run_start leaves it as it is */
 };
 
 /* A kind's bit in a set of kinds. */
@@ -121,16 +121,22 @@ static inline struct run_pool *run_pool(struct run *run)
     return &run->pools[run->pool];
 }
 
-static inline const struct model_pool *run_known(const struct run *run)
+static inline struct model_pool *run_known(struct run *run)
 {
     return &run->model.pools[run->pool];
 }
 
-/* The index-th of its live objects, counted modulo their number; NULL: there is none. */
+/* Where the index-th of a pool's live objects stands. */
+static inline void **run_place(struct run_pool *pool, size_t index)
+{
+    return &pool->objects[(pool->first + index) % MODEL_LIVE_LIMIT];
+}
+
+/* The index-th live object, counted modulo their number; NULL: there is none. */
 static inline void *run_object(struct run *run, size_t index)
 {
-    const struct run_pool *pool = run_pool(run);
-    return pool->count > 0 ? pool->objects[pool->first + index % pool->count] : NULL;
+    struct run_pool *pool = run_pool(run);
+    return pool->count > 0 ? *run_place(pool, index % pool->count) : NULL;
 }
 
 static inline bool run_has(struct run *run, unsigned protections)

@@ -76,17 +76,9 @@ static bool init(union subject_pool *pool, const struct subject_init *how)
     return true;
 }
 
-/* For a foreach that is refused. */
-static void visit_nothing(void *user_data, void *object)
-{
-    (void)user_data;
-    (void)object;
-}
-
 static void make(struct cork_mempool *mp, enum subject_call call, void *pointer,
                  struct subject_result *result)
 {
-    void (*visit)(void *, void *) = result->visit != NULL ? result->visit : visit_nothing;
 #define DO(CALL, action)                                                                           \
     case SUBJECT_##CALL:                                                                           \
         action;                                                                                    \
@@ -99,7 +91,7 @@ static void make(struct cork_mempool *mp, enum subject_call call, void *pointer,
         DO(CHECK, result->is_true = cork_mempool_check(mp))
         DO(STATS, cork_mempool_stats(mp, &result->stats))
         DO(OWNS, result->is_true = cork_mempool_owns(mp, pointer))
-        DO(FOREACH, cork_mempool_foreach(mp, visit, result->visit_data))
+        DO(FOREACH, cork_mempool_foreach(mp, result->visit, result->visit_data))
         DO(CLEAR, cork_mempool_clear(mp))
     default:
         result->size = cork_mempool_trim(mp);

@@ -118,9 +118,9 @@ static void begin_world(void)
     subject_cork.init(&run->pools[1].storage, &(struct subject_init){.options.element_size = 1});
     memory_lay_out();
     memset(run->pools, 0, sizeof(run->pools));
+    run_start(run, &settings, NULL, 0, SIZE_MAX);
     run->model.left = memory_left;
     run->model.is_filled_by_address = true;
-    run_start(run, &settings, NULL, 0, SIZE_MAX);
     memset(world_pool(), 0, sizeof(*world_pool()));
 }
 

@@ -82,14 +82,14 @@ void options_test(const uint8_t *data, size_t size)
         known->memory = MODEL_NEW_FAILS;
     } else if (known->object_size + options.alignment > 4096 ||
                options.block_size > LARGEST_TAKEN / 256) {
-        model_limit(&run.model, 0);
+        known->is_limited = true;
     }
     for (int i = 0; i < OBJECTS_MAX; i++) {
         calls_new(&run);
     }
     calls_owns(&run, 0);
     calls_check(&run);
-    calls_free_many(&run, SIZE_MAX, ORDER_LIFO);
+    calls_free_many(&run, SIZE_MAX, ORDER_LIFO, false);
     calls_check(&run);
     calls_done(&run, ORDER_LIFO);
 }

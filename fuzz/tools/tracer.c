@@ -41,11 +41,10 @@ static void on_step(const struct operation *operation)
         printf("end\n");
         return;
     }
-    const struct run_pool *pool = &run.pools[operation->pool];
+    const void *object = run_object(&run, operation->operands[0]);
     printf("step\n");
-    if (operation->kind == OPERATION_WRITE && pool->count > 0) {
-        const size_t index = pool->first + operation->operands[0] % pool->count;
-        printf("touch %u 0x%zx write\n", operation->pool, (size_t)pool->objects[index]);
+    if (operation->kind == OPERATION_WRITE && object != NULL) {
+        printf("touch %u 0x%zx write\n", operation->pool, (size_t)object);
     }
 }
 
