@@ -15,9 +15,8 @@ ENGINE_BEGIN
 static const unsigned operand_bytes[] = {OPERANDS(BYTES_OF)};
 
 #define ROW_OF(NAME, name, code, first, second, third)                                             \
-    {#name, code, {OPERAND_##first, OPERAND_##second, OPERAND_##third}},
+    {code, {OPERAND_##first, OPERAND_##second, OPERAND_##third}},
 static const struct row {
-    const char *name;
     unsigned first_code;
     enum operand operands[OPERATION_OPERAND_COUNT];
 } rows[OPERATION_KIND_COUNT] = {OPERATIONS(ROW_OF)};
@@ -43,41 +42,31 @@ static enum operation_kind kind_of_code(unsigned code, enum program_dialect dial
     return (enum operation_kind)kind;
 }
 
-/* Classes of sizes favour those that are interesting. Each ends where the next begins. */
-enum {
-    CLASS_EXACT = 0x00,    /* the number itself */
-    CLASS_TINY = 0x08,     /* up to 64 */
-    CLASS_SMALL = 0x78,    /* below 512 */
-    CLASS_POWER = 0xa8,    /* a power of two up to 32 KiB, or a neighbour of one */
-    CLASS_PAGES = 0xc4,    /* within 32 bytes of one to four pages */
-    CLASS_WORDS = 0xcc,    /* a multiple of 8 below a page */
-    CLASS_FRACTION = 0xe0, /* a page divided by up to 32, or a neighbour of that */
-    CLASS_LARGE = 0xf8,    /* a multiple of 16 up to 1 MiB */
-    CLASS_ABSURD = 0xfc    /* within 32 KiB of SIZE_MAX, or within 16 KiB of half of it */
-};
-
 #define SIZE_OF_PAGE ((size_t)4096)
 #define NEAR_HALF    (SIZE_MAX / 2 - 0x4000)
+#define CLASS_LARGE  0xf8
+#define CLASS_ABSURD 0xfc
 
+/* Classes of sizes favour those that are interesting. */
 static size_t size_of_bytes(unsigned class, unsigned number)
 {
-    if (class < CLASS_TINY) {
+    if (class < 0x08) {
         return number;
-    } else if (class < CLASS_SMALL) {
+    } else if (class < 0x78) {
         return number % 65;
-    } else if (class < CLASS_POWER) {
+    } else if (class < 0xa8) {
         return number % 512;
-    } else if (class < CLASS_PAGES) {
+    } else if (class < 0xc4) { /* a power of two up to 32 KiB, or a neighbour of one */
         return ((size_t)1 << number % 16) + number / 16 % 3 - 1;
-    } else if (class < CLASS_WORDS) {
+    } else if (class < 0xcc) { /* within 32 bytes of one to four pages */
         return SIZE_OF_PAGE * (1 + number % 4) + number / 4 % 65 - 32;
-    } else if (class < CLASS_FRACTION) {
+    } else if (class < 0xe0) { /* a multiple of 8 below a page */
         return (size_t)number % 512 * 8;
-    } else if (class < CLASS_LARGE) {
+    } else if (class < CLASS_LARGE) { /* a page divided by up to 32, or a neighbour of that */
         return SIZE_OF_PAGE / (1 + number % 32) + number / 32 % 3 - 1;
-    } else if (class < CLASS_ABSURD) {
+    } else if (class < CLASS_ABSURD) { /* a multiple of 16 up to 1 MiB */
         return ((size_t)number + 1) * 16;
-    }
+    } /* within 32 KiB of SIZE_MAX, or within 16 KiB of half of it */
     return number < 0x8000 ? SIZE_MAX - number : NEAR_HALF + (number - 0x8000);
 }
 
@@ -139,7 +128,7 @@ bool program_next(struct program *program, struct operation *operation)
 static uint32_t bytes_of_size(size_t value)
 {
     if (value <= 0xffff) {
-        return CLASS_EXACT | (uint32_t)value << 8;
+        return (uint32_t)value << 8;
     } else if (value <= (size_t)1 << 20) {
         return CLASS_LARGE | (uint32_t)(value / 16 - 1) << 8;
     }
@@ -184,8 +173,10 @@ size_t operation_encode(const struct operation *operation, enum program_dialect 
     return size;
 }
 
-#define NAME(number, type) "\"" #type "\"",
-static const char *const types[SUBJECT_TYPE_COUNT] = {SUBJECT_TYPES(NAME)};
+#define NAME_OF(NAME, name, code, first, second, third) #name,
+static const char *const names[] = {OPERATIONS(NAME_OF)};
+#define TYPE_OF(number, type) "\"" #type "\"",
+static const char *const types[] = {SUBJECT_TYPES(TYPE_OF)};
 #define EXPECTED_OF(name, size, expected) expected,
 static const char *const operands_expected[] = {OPERANDS(EXPECTED_OF)};
 static const char *const orders[] = {"lifo", "fifo", "stride", "random"};
@@ -209,7 +200,7 @@ static int print_operand(enum operand operand, size_t value, char *text, size_t 
 void operation_print(const struct operation *operation, char text[OPERATION_TEXT_SIZE])
 {
     const struct row *row = &rows[operation->kind];
-    int end = snprintf(text, OPERATION_TEXT_SIZE, "%s %u", row->name, operation->pool);
+    int end = snprintf(text, OPERATION_TEXT_SIZE, "%s %u", names[operation->kind], operation->pool);
     for (int i = 0; i < OPERATION_OPERAND_COUNT && row->operands[i] != OPERAND_NONE; i++) {
         end += print_operand(row->operands[i], operation->operands[i], text + end,
                              OPERATION_TEXT_SIZE - (size_t)end);
@@ -238,79 +229,72 @@ static bool take_word(const char **text, const char *word)
 /* Takes a number, decimal or with 0x, that fits and is followed by a space or by the end. */
 static bool take_number(const char **text, size_t *number)
 {
+    const char *start = *text;
     char *end;
     errno = 0;
-    const unsigned long long value = strtoull(*text, &end, strncmp(*text, "0x", 2) == 0 ? 16 : 10);
-    const char *behind = end;
+    const unsigned long long value = strtoull(start, &end, strncmp(start, "0x", 2) == 0 ? 16 : 10);
+    *text = end;
     *number = (size_t)value;
-    if (**text < '0' || **text > '9' || errno != 0 || *number != value || !take_word(&behind, "")) {
-        return false;
-    }
-    *text = behind;
-    return true;
+    return *start >= '0' && *start <= '9' && errno == 0 && *number == value && take_word(text, "");
 }
 
-/* Takes a type, or a kind of order, of which the last two have an argument. */
-static bool take_named(enum operand operand, const char **text, size_t *value)
+/* Takes one of so many words. Returns: its number, or their count where there is none. */
+static size_t take_one(const char **text, const char *const *words, size_t count)
 {
-    const bool is_type = operand == OPERAND_TYPE;
-    const size_t count = is_type ? SUBJECT_TYPE_COUNT : ORDER_RANDOM + 1;
-    size_t argument = 0;
-    *value = 0;
-    while (*value < count && !take_word(text, is_type ? types[*value] : orders[*value])) {
-        ++*value;
+    size_t number = 0;
+    while (number < count && !take_word(text, words[number])) {
+        number++;
     }
-    if (*value == count || (!is_type && *value > ORDER_FIFO && !take_number(text, &argument))) {
-        return false;
-    }
-    *value += 4 * argument;
-    return argument <= UINT8_MAX / 4;
+    return number;
 }
 
 /* Returns: whether an operand has been taken that bytes can say. */
 static bool take_operand(enum operand operand, const char **text, size_t *value)
 {
     uint32_t bytes;
-    const bool is_distance = operand == OPERAND_SIZE && strncmp(*text, "SIZE_MAX-", 9) == 0;
-    if (operand == OPERAND_NONE) {
-        return true;
-    } else if (operand == OPERAND_TYPE || operand == OPERAND_ORDER) {
-        return take_named(operand, text, value);
+    size_t argument = 0;
+    if (operand == OPERAND_TYPE) {
+        *value = take_one(text, types, SUBJECT_TYPE_COUNT);
+    } else if (operand == OPERAND_ORDER) {
+        *value = take_one(text, orders, ORDER_RANDOM + 1);
+        if (*value > ORDER_FIFO && (!take_number(text, &argument) || argument > UINT8_MAX / 4)) {
+            return false;
+        }
+        *value += 4 * argument;
+    } else if (operand != OPERAND_NONE) {
+        const bool is_distance = operand == OPERAND_SIZE && strncmp(*text, "SIZE_MAX-", 9) == 0;
+        *text += is_distance ? 9 : 0;
+        if (!take_number(text, value)) {
+            return false;
+        }
+        *value = is_distance ? SIZE_MAX - *value : *value;
     }
-    *text += is_distance ? 9 : 0;
-    if (!take_number(text, value)) {
-        return false;
-    }
-    *value = is_distance ? SIZE_MAX - *value : *value;
     return encode(operand, *value, &bytes);
 }
 
-/* Returns: what should stand where *text has got to, or NULL. */
+/* Returns: what should stand at *text, which is moved there; or NULL. */
 static const char *parse(const char **text, struct operation *operation)
 {
-    unsigned kind = 0;
+    const char *rest = *text;
     size_t pool;
-    while (kind < OPERATION_KIND_COUNT && !take_word(text, rows[kind].name)) {
-        kind++;
-    }
+    const size_t kind = take_one(&rest, names, OPERATION_KIND_COUNT);
     if (kind == OPERATION_KIND_COUNT) {
         return "the name of an operation";
     }
-    const char *start = *text;
-    if (!take_number(text, &pool) || pool >= PROGRAM_POOL_COUNT) {
-        *text = start;
+    *text = rest;
+    if (!take_number(&rest, &pool) || pool >= PROGRAM_POOL_COUNT) {
         return "a pool, 0 to 3";
     }
     *operation = (struct operation){.kind = (enum operation_kind)kind, .pool = (unsigned)pool};
     for (int i = 0; i < OPERATION_OPERAND_COUNT; i++) {
         const enum operand operand = rows[kind].operands[i];
-        start = *text;
-        if (!take_operand(operand, text, &operation->operands[i])) {
-            *text = start;
+        *text = rest;
+        if (!take_operand(operand, &rest, &operation->operands[i])) {
             return operands_expected[operand];
         }
     }
-    return is_end(*text) ? NULL : operands_expected[OPERAND_NONE];
+    *text = rest;
+    return is_end(rest) ? NULL : operands_expected[OPERAND_NONE];
 }
 
 enum parse_result operation_parse(const char *line, struct operation *operation,

@@ -156,10 +156,9 @@ size_t operation_encode(const struct operation *operation, enum program_dialect 
 /* operation_print writes an operation's name, pool and operands, split by spaces. */
 void operation_print(const struct operation *operation, char text[OPERATION_TEXT_SIZE]);
 
-/* struct program_error says where a text is wrong. */
+/* struct program_error says where a line is wrong. */
 struct program_error {
-    unsigned line; /* from 1, as column */
-    unsigned column;
+    unsigned column; /* from 1 */
     const char *expected;
 };
 
@@ -168,8 +167,7 @@ enum parse_result { PARSE_OPERATION, PARSE_NOTHING, PARSE_FAILED };
 /*
  * operation_parse reads what operation_print writes. Words may be any number of spaces apart; a #
  * begins a comment. What it reads can be encoded in the dialect that says most.
- * Returns: PARSE_NOTHING where the line is empty but for a comment; PARSE_FAILED with *error, but
- *          for its line.
+ * Returns: PARSE_NOTHING where the line is empty but for a comment; PARSE_FAILED with *error.
  */
 enum parse_result operation_parse(const char *line, struct operation *operation,
                                   struct program_error *error);
