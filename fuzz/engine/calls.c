@@ -364,11 +364,14 @@ void calls_owns(struct run *run, size_t index)
 
 void calls_clear(struct run *run)
 {
-    const uint32_t first = run_known(run)->free_number;
+    struct model_pool *known = run_known(run);
+    const uint32_t first = known->free_number;
+    const uint32_t end = first + (uint32_t)known->live_count;
     while (run_pool(run)->count > 0) {
+        known->free_number = first; /* any of them may be freed first, and rest longest */
         take_at(run, run_pool(run)->count - 1);
     }
-    model_clear(&run->model, run->pool, first);
+    known->free_number = end;
     calls_make(run, SUBJECT_CLEAR, NULL);
 }
 

@@ -14,15 +14,11 @@
 #include "engine.h"
 #include "test/support/requests.h"
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define HAS_ADDRESS_SANITIZER 1
-#endif
-#elif defined(__SANITIZE_ADDRESS__)
-#define HAS_ADDRESS_SANITIZER 1
+#if !defined(__has_feature)
+#define __has_feature(feature) 0
 #endif
 
-#if defined(HAS_ADDRESS_SANITIZER) && SIZE_MAX > UINT32_MAX
+#if (defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)) && SIZE_MAX > UINT32_MAX
 #include <sanitizer/asan_interface.h>
 #define IS_SIMULATED 1
 #else

@@ -46,19 +46,18 @@ static void write_contents(uint8_t *object, size_t size, uint32_t fill)
     }
 }
 
-/* Returns: whether the object holds the fill up to the end, or else where it does not. */
-static bool has_contents(const uint8_t *object, size_t size, uint32_t fill, size_t *offset)
+/* Returns: the offset of the first word that is not the fill's, or size where all are. */
+static size_t first_difference(const uint8_t *object, size_t size, uint32_t fill)
 {
     const uint64_t word = word_of(fill);
     for (size_t i = 0; i < size && fill != MODEL_FILL_UNKNOWN; i = next(i, size)) {
         uint64_t seen = word;
         copy(&seen, object + i, size - i);
         if (seen != word) {
-            *offset = i;
-            return false;
+            return i;
         }
     }
-    return true;
+    return size;
 }
 
 ENGINE_END
@@ -88,12 +87,10 @@ static size_t slots_up_to(const struct model *model, uintptr_t address)
     size_t low = 0;
     size_t high = model->slot_count;
     while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (model->slots[middle].address <= address) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
+        const size_t middle = (low + high) / 2;
+        const bool is_below = model->slots[middle].address <= address;
+        low = is_below ? middle + 1 : low;
+        high = is_below ? high : middle;
     }
     return low;
 }
@@ -130,11 +127,10 @@ static void fill_object(struct model *model, struct model_slot *slot)
 static void expect_contents(const struct model *model, const struct model_slot *slot,
                             const char *expected)
 {
-    size_t offset = 0;
-    const bool is_so =
-        has_contents((const uint8_t *)slot->address, size_of(model, slot), slot->fill, &offset);
-    require(model, is_so, expected, "0x%zx, pool %u: something else from byte %zu of %zu",
-            (size_t)slot->address, slot->pool, offset, size_of(model, slot));
+    const size_t size = size_of(model, slot);
+    const size_t offset = first_difference((const uint8_t *)slot->address, size, slot->fill);
+    require(model, offset == size, expected, "0x%zx, pool %u: something else from byte %zu of %zu",
+            (size_t)slot->address, slot->pool, offset, size);
 }
 
 /* That which was asked for, which is the type's where a type was given; else every power of two
@@ -261,16 +257,6 @@ void model_trim(struct model *model, unsigned pool)
     }
 }
 
-void model_clear(struct model *model, unsigned pool, uint32_t first)
-{
-    for (size_t i = 0; i < model->slot_count; i++) {
-        struct model_slot *slot = &model->slots[i];
-        if (slot->pool == pool && !slot->is_live && slot->mark - first <= UINT32_MAX / 2) {
-            slot->mark = first;
-        }
-    }
-}
-
 void model_pressed(struct model *model, unsigned pool)
 {
     model->pools[pool].free_number += MODEL_REST + 1;
@@ -294,25 +280,35 @@ static void expect_failure(const struct model *model, struct model_pool *pool, i
 /* Returns: a slot that was not known before, and is not live. */
 static struct model_slot *insert_slot(struct model *model, unsigned pool, uintptr_t address)
 {
+    const struct model_pool *owner = &model->pools[pool];
+    require(model,
+            owner->memory != MODEL_NEW_FAILS && address >= LOWEST_ADDRESS &&
+                address + owner->object_size >= address,
+            "no memory can hold an object", "0x%zx of %zu bytes", (size_t)address,
+            owner->object_size);
+    require(model, address % owner->alignment == 0, "objects are aligned",
+            "0x%zx, not a multiple of %zu", (size_t)address, owner->alignment);
     struct model_slot *slot = &model->slots[slots_up_to(model, address)];
     struct model_slot *end = &model->slots[model->slot_count++];
     const bool is_apart_below =
         slot == model->slots || address - slot[-1].address >= size_of(model, slot - 1);
-    const bool is_apart_above =
-        slot == end || slot->address - address >= model->pools[pool].object_size;
+    const bool is_apart_above = slot == end || slot->address - address >= owner->object_size;
     require(model, is_apart_below && is_apart_above, "a new object lies apart from all others",
-            "0x%zx of %zu bytes, %s a known one", (size_t)address, model->pools[pool].object_size,
+            "0x%zx of %zu bytes, %s a known one", (size_t)address, owner->object_size,
             is_apart_below ? "below" : "in");
     memmove(slot + 1, slot, (size_t)(end - slot) * sizeof(*slot));
     *slot = (struct model_slot){.address = address, .pool = (uint8_t)pool};
     return slot;
 }
 
-/* Returns: the slot of an object that has just been issued, which is live now. */
-static struct model_slot *issued_slot(struct model *model, unsigned pool, uintptr_t address)
+void model_new(struct model *model, unsigned pool, void *object, int error)
 {
     struct model_pool *owner = &model->pools[pool];
-    struct model_slot *slot = model_find(model, pool, address);
+    struct model_slot *slot = model_find(model, pool, (uintptr_t)object);
+    if (object == NULL) {
+        expect_failure(model, owner, error);
+        return;
+    }
     if (slot != NULL && !slot->is_live) {
         const uint32_t free_count = owner->free_number - slot->mark;
         expect_contents(model, slot, "a freed object keeps its contents until it is issued again");
@@ -321,38 +317,15 @@ static struct model_slot *issued_slot(struct model *model, unsigned pool, uintpt
                 free_count);
         owner->freed_count--;
     } else {
-        require(model, !owner->is_constructed, "an object is constructed before it is issued",
-                "0x%zx", (size_t)address);
-        slot = insert_slot(model, pool, address);
+        require(model, !owner->is_constructed, "an object is constructed before it is issued", "%p",
+                object);
+        slot = insert_slot(model, pool, (uintptr_t)object);
     }
-    slot->is_live = true;
-    return slot;
-}
-
-static void expect_place(const struct model *model, const struct model_pool *owner,
-                         uintptr_t address)
-{
-    require(model,
-            owner->memory != MODEL_NEW_FAILS && address >= LOWEST_ADDRESS &&
-                address + owner->object_size >= address,
-            "no memory can hold an object", "0x%zx of %zu bytes", (size_t)address,
-            owner->object_size);
-    require(model, address % owner->alignment == 0, "objects are aligned",
-            "0x%zx, not a multiple of %zu", (size_t)address, owner->alignment);
-}
-
-void model_new(struct model *model, unsigned pool, void *object, int error)
-{
-    struct model_pool *owner = &model->pools[pool];
-    if (object == NULL) {
-        expect_failure(model, owner, error);
-        return;
-    }
-    expect_place(model, owner, (uintptr_t)object);
     require(model, owner->max_objects == 0 || owner->live_count < owner->max_objects,
             "no more objects than max_objects are live", "one more than %zu", owner->max_objects);
     owner->live_count++;
-    fill_object(model, issued_slot(model, pool, (uintptr_t)object));
+    slot->is_live = true;
+    fill_object(model, slot);
 }
 
 void model_free(struct model *model, unsigned pool, void *object)
@@ -375,10 +348,9 @@ void model_free(struct model *model, unsigned pool, void *object)
 void model_construct(struct model *model, unsigned pool, void *object)
 {
     struct model_pool *owner = &model->pools[pool];
-    expect_place(model, owner, (uintptr_t)object);
-    owner->freed_count++;
     struct model_slot *slot = insert_slot(model, pool, (uintptr_t)object);
     slot->mark = owner->free_number - MODEL_REST - 1;
+    owner->freed_count++;
     fill_object(model, slot);
 }
 

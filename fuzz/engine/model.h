@@ -87,10 +87,8 @@ void model_done(struct model *model, unsigned pool);
 void model_inspected(const struct model *model, unsigned pool,
                      const struct cork_mempool_stats *stats);
 
-/* Before the subject's call. model_clear: the objects freed since free_number was first are freed
- * at once, in any order. */
+/* Before the subject's call. */
 void model_free(struct model *model, unsigned pool, void *object);
-void model_clear(struct model *model, unsigned pool, uint32_t first);
 
 /* During the subject's call: it constructs an object, which is filled, destructs one, or says that
  * one is live, for the first time with this mark. */

@@ -42,11 +42,8 @@ static void init_type(struct cork_mempool *mp, unsigned type, const size_t *bloc
     switch (type) {
 #define CASE(number, type)                                                                         \
     case number:                                                                                   \
-        if (block_size != NULL) {                                                                  \
-            cork_mempool_init_ex(mp, type, *block_size);                                           \
-        } else {                                                                                   \
-            cork_mempool_init(mp, type);                                                           \
-        }                                                                                          \
+        block_size != NULL ? cork_mempool_init_ex(mp, type, *block_size)                           \
+                           : cork_mempool_init(mp, type);                                          \
         break;
         SUBJECT_TYPES(CASE)
 #undef CASE
