@@ -34,12 +34,12 @@ void caller_misuse(struct run *run)
     }
 }
 
-/* Before the memory that it returns stands its size. */
+/* Before the memory that it returns stand the lead and the size. */
 static void *acquire(void *source_data, size_t size, size_t alignment)
 {
     struct run *run = run_of(source_data);
     struct run_misuse *misuse = &run->misuse;
-    size_t lead = alignment > 2 * sizeof(size) ? alignment : 2 * sizeof(size);
+    size_t lead = alignment > 2 * sizeof(lead) ? alignment : 2 * sizeof(lead);
     run_require(run, size > 0 && size % alignment == 0,
                 "a source is asked for a multiple of alignment");
     caller_misuse(run);
@@ -55,8 +55,7 @@ static void *acquire(void *source_data, size_t size, size_t alignment)
         run->refusal.kinds = alignment > 1 ? KIND(BAD_SOURCE) : KIND_NONE;
         lead += alignment > 1;
     }
-    memcpy(memory + lead - sizeof(size), &size, sizeof(size));
-    memcpy(memory + lead - 2 * sizeof(size), &lead, sizeof(lead));
+    memcpy(memory + lead - 2 * sizeof(lead), (size_t[]){lead, size}, 2 * sizeof(lead));
     memset(memory + lead, GARBAGE, size < 4096 ? size : 4096);
     return memory + lead;
 }

@@ -124,17 +124,15 @@ static void expect_memory(struct run *run)
     const struct cork_mempool_options *options = &pool->init.options;
     const size_t request_count = pool->memory.count;
     const size_t offset = (uintptr_t)run->result.object - (uintptr_t)options->buffer;
+    const bool is_inside = offset <= options->buffer_size &&
+                           run_known(run)->object_size <= options->buffer_size - offset;
     run_require(run, options->source == NULL || request_count == pool->source_count,
                 "all memory comes from the caller's source");
-    if (options->buffer == NULL) {
-        run_require(run, request_count != 0 || run->settings->subject->is_unseen,
-                    "a first object takes memory; only a static subject's is seen");
-    } else {
-        run_require(run,
-                    request_count == 0 && offset <= options->buffer_size &&
-                        run_known(run)->object_size <= options->buffer_size - offset,
-                    "all memory comes from the caller's buffer");
-    }
+    run_require(run,
+                options->buffer != NULL || request_count != 0 || run->settings->subject->is_unseen,
+                "a first object takes memory; only a static subject's is seen");
+    run_require(run, options->buffer == NULL || (request_count == 0 && is_inside),
+                "all memory comes from the caller's buffer");
 }
 
 static bool may_issue(struct run *run)
@@ -161,8 +159,8 @@ static void try_new(struct run *run)
     }
     run->work += 8 * (pool->memory.count - before.count);
     run_require(run,
-                is_refused || object != NULL || !known->keeps_freed || known->freed_count != 0 ||
-                    pool->construct_count != construct_count ||
+                is_refused || object != NULL || !run->settings->subject->keeps_freed ||
+                    known->freed_count != 0 || pool->construct_count != construct_count ||
                     (pool->memory.mapped_size == before.mapped_size &&
                      pool->memory.heap_count == before.heap_count),
                 "a new that fails keeps no memory");
@@ -191,8 +189,9 @@ void calls_new(struct run *run)
     }
     run->work += 1 + (known->object_size < 8192 ? known->object_size : 8192) / 512;
     try_new(run);
-    if (run->settings->is_retrying && run->result.object == NULL && !known->has_buffer &&
-        known->memory == MODEL_NEW_SUCCEEDS && known->live_count != known->max_objects) {
+    if (run->settings->is_retrying && run->result.object == NULL &&
+        known->options->buffer == NULL && known->memory == MODEL_NEW_SUCCEEDS &&
+        known->live_count != known->max_objects) {
         memory->mask = memory->last = 0;
         memory->limited_kinds = 0;
         try_new(run);

@@ -165,32 +165,29 @@ static enum model_memory memory_of(const struct subject_init *how)
 enum model_verdict model_verdict(const struct subject_init *how)
 {
     const struct cork_mempool_options *options = &how->options;
-    const unsigned unknown = ~(CORK_MEMPOOL_PARANOID | CORK_MEMPOOL_SEAL);
     const struct cork_mempool_source *source = options->source;
     const bool has_buffer = options->buffer != NULL;
     const bool has_guard = (options->protections & CORK_MEMPOOL_GUARD) != 0;
     const bool has_construction = options->init_object != NULL || options->done_object != NULL;
     const size_t size = options->element_size;
+    const size_t block_size = has_guard ? options->block_size : 0;
     const size_t alignment = alignment_of(how);
     if (how->form != SUBJECT_INIT_WITH && options->protections == 0) {
         return MODEL_ACCEPTED;
     }
-    if ((options->alignment & (options->alignment - 1)) != 0 ||
-        (options->protections & unknown) != 0 || has_buffer != (options->buffer_size != 0) ||
-        (has_buffer && source != NULL) || ((has_buffer || source != NULL) && has_guard) ||
+    if ((alignment & (alignment - 1)) != 0 || size > SIZE_MAX / 2 || block_size > SIZE_MAX / 2 ||
+        (options->protections & ~(CORK_MEMPOOL_PARANOID | CORK_MEMPOOL_SEAL)) != 0 ||
+        has_buffer + (source != NULL) + has_guard > 1 ||
+        has_buffer != (options->buffer_size != 0) || (has_buffer && size > options->buffer_size) ||
         (source != NULL ? source->acquire == NULL || source->release == NULL
                         : options->source_data != NULL) ||
-        ((options->protections & CORK_MEMPOOL_WIPE) != 0 && has_construction) ||
-        size > SIZE_MAX / 2 || (has_guard && options->block_size > SIZE_MAX / 2) ||
-        (has_buffer && size > options->buffer_size)) {
+        ((options->protections & CORK_MEMPOOL_WIPE) != 0 && has_construction)) {
         return MODEL_REFUSED;
     }
-    if (size > SIZE_MAX / 16 || alignment > SIZE_MAX / 16 ||
-        (options->block_size > SIZE_MAX / 16 && has_guard) ||
-        (has_buffer && options->buffer_size < size + 4 * alignment + 1024)) {
-        return MODEL_EITHER;
-    }
-    return MODEL_ACCEPTED;
+    const bool is_unclear = size > SIZE_MAX / 16 || alignment > SIZE_MAX / 16 ||
+                            block_size > SIZE_MAX / 16 ||
+                            (has_buffer && options->buffer_size < size + 4 * alignment + 1024);
+    return is_unclear ? MODEL_EITHER : MODEL_ACCEPTED;
 }
 
 void model_init(struct model *model, unsigned pool, const struct subject_init *how)
@@ -199,19 +196,15 @@ void model_init(struct model *model, unsigned pool, const struct subject_init *h
     const size_t max_alignment = model->subject->max_alignment;
     const size_t alignment = alignment_of(how);
     model->pools[pool] = (struct model_pool){
+        .options = options,
         .object_size = options->element_size > 0 ? options->element_size : 1,
         .alignment = max_alignment != 0 && max_alignment < alignment ? max_alignment : alignment,
         .memory = memory_of(how),
         .is_limited = options->buffer != NULL,
-        .keeps_freed = model->subject->keeps_freed,
-        .is_wiped = (options->protections & CORK_MEMPOOL_WIPE) != 0,
         /* A full pool issues what rests, and when that is so is not said. */
         .is_resting = (options->protections & CORK_MEMPOOL_QUARANTINE) != 0 &&
                       options->max_objects == 0 && options->buffer == NULL &&
                       memory_of(how) == MODEL_NEW_SUCCEEDS,
-        .is_constructed = options->init_object != NULL,
-        .is_destructed = options->done_object != NULL,
-        .has_buffer = options->buffer != NULL,
         .max_objects = options->max_objects,
     };
 }
@@ -244,7 +237,7 @@ static void forget(struct model *model, unsigned pool, bool is_trim)
 void model_done(struct model *model, unsigned pool)
 {
     const struct model_pool *owner = &model->pools[pool];
-    require(model, !owner->is_destructed || owner->freed_count == 0,
+    require(model, owner->options->done_object == NULL || owner->freed_count == 0,
             "done destructs all that was constructed", "%zu objects less", owner->freed_count);
     forget(model, pool, false);
 }
@@ -252,7 +245,7 @@ void model_done(struct model *model, unsigned pool)
 void model_trim(struct model *model, unsigned pool)
 {
     model_pressed(model, pool);
-    if (!model->pools[pool].is_destructed) {
+    if (model->pools[pool].options->done_object == NULL) {
         forget(model, pool, true);
     }
 }
@@ -269,7 +262,7 @@ static void expect_failure(const struct model *model, struct model_pool *pool, i
     require(model, is_full || (may_fail && pool->freed_count == 0), "new has memory for an object",
             "NULL, errno %d, %zu freed objects", error, pool->freed_count);
     require(model, error == ENOMEM, "where new has no memory, errno is ENOMEM", "errno %d", error);
-    if (pool->has_buffer) {
+    if (pool->options->buffer != NULL) {
         require(model, pool->live_count > 0, "a buffer that init accepts has room for an object",
                 "NULL");
         pool->max_objects = pool->live_count;
@@ -317,8 +310,9 @@ void model_new(struct model *model, unsigned pool, void *object, int error)
                 free_count);
         owner->freed_count--;
     } else {
-        require(model, !owner->is_constructed, "an object is constructed before it is issued", "%p",
-                object);
+        /* Slots are known from their constructor on, and up to their destructor. */
+        require(model, owner->options->init_object == NULL,
+                "an object is constructed before it is issued", "%p", object);
         slot = insert_slot(model, pool, (uintptr_t)object);
     }
     require(model, owner->max_objects == 0 || owner->live_count < owner->max_objects,
@@ -334,10 +328,11 @@ void model_free(struct model *model, unsigned pool, void *object)
     struct model_slot *slot = model_find(model, pool, (uintptr_t)object);
     expect_contents(model, slot, "a live object keeps its contents until it is freed");
     owner->live_count--;
-    if (owner->keeps_freed) {
+    if (model->subject->keeps_freed) {
+        const bool is_wiped = (owner->options->protections & CORK_MEMPOOL_WIPE) != 0;
         slot->is_live = false;
         slot->mark = owner->free_number++;
-        slot->fill = owner->is_wiped ? MODEL_FILL_WIPED : slot->fill;
+        slot->fill = is_wiped ? MODEL_FILL_WIPED : slot->fill;
         owner->freed_count++;
     } else {
         /* Nothing is promised of freed memory, and any pool may have it next. */
@@ -411,7 +406,7 @@ void model_inspected(const struct model *model, unsigned pool,
                 ? stats->memory_size / slot_size >= slot_count && slot_size >= known->object_size &&
                       slot_size % stats->alignment == 0 && stats->block_size >= slot_size &&
                       stats->block_size % slot_size == 0
-                : slot_count == 0 || !known->keeps_freed,
+                : slot_count == 0 || !model->subject->keeps_freed,
             "slots make up memory and blocks", "%zu and %zu slots of %zu in %zu, %zu",
             stats->live_count, stats->free_count, slot_size, stats->memory_size, stats->block_size);
 }

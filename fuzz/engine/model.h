@@ -44,17 +44,13 @@ struct model_slot {
 };
 
 struct model_pool {
-    size_t object_size; /* at least 1 */
-    size_t alignment;   /* that every object must have */
+    const struct cork_mempool_options *options; /* the caller's, until its done */
+    size_t object_size;                         /* at least 1 */
+    size_t alignment;                           /* that every object must have */
     enum model_memory memory;
-    bool is_limited; /* memory may be refused, whatever memory says; the caller sets it */
-    bool keeps_freed;
-    bool is_wiped;
-    bool is_resting;     /* in quarantine, for as long as there is other memory */
-    bool is_constructed; /* slots are known from their constructor on */
-    bool is_destructed;  /* and up to their destructor */
-    bool has_buffer;     /* of a capacity that shows when it is full: max_objects then */
-    size_t max_objects;
+    bool is_limited;    /* memory may be refused, whatever memory says; the caller sets it */
+    bool is_resting;    /* in quarantine, for as long as there is other memory */
+    size_t max_objects; /* of the options; or a buffer's capacity, which shows when it is full */
     size_t live_count;
     size_t freed_count;   /* slots that wait to be issued again */
     uint32_t free_number; /* frees so far, and MODEL_REST for each end of the quarantine */
