@@ -2,15 +2,13 @@
 #ifndef FUZZ_CALLS_H
 #define FUZZ_CALLS_H
 
-/*
- * Calls on the pool that is worked on, of which the model is told: legal ones, which are refused
- * only where a callback misuses the pool.
- */
+/* Calls on the pool that is worked on, of which the model is told: legal ones, which are refused
+ * only as run->refusal says. */
 
 #include "run_state.h"
 
-/* calls_try makes a call on a storage, which must be refused as run->refusal says: from then on, as
- * at first, not at all. calls_make makes one on the pool, and returns its result. */
+/* calls_try makes a call on a storage, compares its violation with run->refusal, and resets that.
+ * calls_make makes one on the pool, and returns its result. */
 void calls_try(struct run *run, union subject_pool *storage, enum subject_call call,
                const void *pointer);
 const struct subject_result *calls_make(struct run *run, enum subject_call call,

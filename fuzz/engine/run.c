@@ -124,26 +124,30 @@ static void step(struct run *run, const struct operation *operation)
     calls_inspect(run, STEP_WORK);
 }
 
-uint32_t run_hash(uint32_t hash, const uint8_t *data, size_t size)
+/* Returns: the sum of data[i] * 31^(size - 1 - i). */
+static uint32_t hash_of(const uint8_t *data, size_t size)
 {
+    uint32_t hash = 0;
     for (size_t i = 0; i < size; i++) {
         hash = hash * 31 + data[i];
     }
     return hash;
 }
 
-size_t run_max_work(uint32_t hash)
+size_t run_max_work(const uint8_t *data, size_t size)
 {
     size_t work = RUN_MIN_WORK;
-    for (uint32_t rest = hash ^ RUN_DEEP_HASH; rest % 8 == 0 && work < RUN_MAX_WORK; rest /= 8) {
+    uint32_t rest = hash_of(data, size) ^ RUN_DEEP_HASH;
+    for (; rest % 8 == 0 && work < RUN_MAX_WORK; rest /= 8) {
         work *= 4;
     }
     return work;
 }
 
 /* The order of the last frees and the first pool to be freed depend on the whole program. */
-static void end(struct run *run, uint32_t hash)
+static void end(struct run *run)
 {
+    const uint32_t hash = hash_of(run->program.data, run->program.size);
     run->is_ending = true;
     if (run->settings->observer != NULL) {
         run->settings->observer->step(NULL);
@@ -160,14 +164,13 @@ static void end(struct run *run, uint32_t hash)
 void run_program(struct run *run, const struct run_settings *settings, const uint8_t *data,
                  size_t size)
 {
-    const uint32_t hash = run_hash(0, data, size);
     struct operation operation;
     memory_start();
-    run_start(run, settings, data, size, run_max_work(hash));
+    run_start(run, settings, data, size, run_max_work(data, size));
     while (run->work < run->max_work && program_next(&run->program, &operation)) {
         step(run, &operation);
     }
-    end(run, hash);
+    end(run);
 }
 
 ENGINE_END

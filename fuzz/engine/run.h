@@ -27,12 +27,8 @@
 #define RUN_MAX_WORK  32768
 #define RUN_DEEP_HASH 54321
 
-/* run_hash returns the sum of data[i] * 31^(size - 1 - i); hash is 0, or that of the bytes before.
- */
-uint32_t run_hash(uint32_t hash, const uint8_t *data, size_t size);
-
-/* run_max_work returns what a program of this hash may do. */
-size_t run_max_work(uint32_t hash);
+/* run_max_work returns what a program may do. */
+size_t run_max_work(const uint8_t *data, size_t size);
 
 /* *run is overwritten: nothing in it outlives the program. */
 void run_program(struct run *run, const struct run_settings *settings, const uint8_t *data,

@@ -84,7 +84,7 @@ struct run {
     size_t live_count;  /* of all pools */
     size_t live_size;
     struct run_misuse misuse;
-    struct run_refusal refusal;   /* of the next call; callbacks change it */
+    struct run_refusal refusal;   /* of the next call; a callback may set it during that */
     struct subject_result result; /* of the last call */
     struct run_pool pools[PROGRAM_POOL_COUNT];
     struct model model;

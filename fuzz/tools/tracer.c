@@ -126,7 +126,7 @@ static void call(union subject_pool *pool, enum subject_call call, void *pointer
 
 static bool is_deep(const uint8_t *program, size_t size)
 {
-    return run_max_work(run_hash(0, program, size)) == RUN_MAX_WORK;
+    return run_max_work(program, size) == RUN_MAX_WORK;
 }
 
 /* Prints a run's text: "head" before each line that is no operation, "operation" before others. */
