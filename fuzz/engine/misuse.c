@@ -30,7 +30,7 @@ static bool is_pointed(enum subject_call call)
     return call == SUBJECT_FREE || call == SUBJECT_OWNS;
 }
 
-/* Makes a call that must be refused so and change nothing. */
+/* Makes a call that must be refused as said and change nothing. */
 static void refuse(struct run *run, union subject_pool *storage, enum subject_call call,
                    struct run_refusal refusal)
 {
@@ -186,13 +186,11 @@ static void reuse(struct run *run, void *damaged)
     run->result.violation.kind = (enum cork_mempool_violation_kind)0;
     calls_new(run);
     run->refusal.kinds = KIND_NONE;
-    if (run->result.violation.kind != 0) {
-        run_require(run, memcmp(&before, calls_stats(run), sizeof(before)) == 0,
-                    "what is refused changes nothing");
-    } else {
-        run_require(run, !is_next || run_pool(run)->count != before.live_count + 1,
-                    "a write after free is found at reuse");
-    }
+    const bool is_found = run->result.violation.kind != 0;
+    run_require(run, is_found || !is_next || run_pool(run)->count != before.live_count + 1,
+                "a write after free is found at reuse");
+    run_require(run, !is_found || memcmp(&before, calls_stats(run), sizeof(before)) == 0,
+                "what is refused changes nothing");
 }
 
 void misuse_write_freed(struct run *run, size_t index, size_t choice)

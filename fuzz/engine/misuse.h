@@ -6,8 +6,8 @@
 
 #include "run_state.h"
 
-/* Each makes a call that must be refused for what it is and change nothing: a free; or any call on
- * what is no pool, with no object of one where it takes a pointer. */
+/* Each makes a call that must be refused for what it is and change nothing: a free, or any call on
+ * storage that holds no pool. */
 void misuse_refuse_free(struct run *run, const void *pointer, unsigned kinds);
 void misuse_refuse_dead(struct run *run, union subject_pool *storage, enum subject_call call,
                         unsigned kind);
