@@ -7,8 +7,8 @@
  * --depth: operations of a program at most, instead of each profile's own; --profile: this one
  * instead of all.
  * Exit code: 0; 1 where a program fails, which is printed, the shortest there is; 2 where an
- * argument cannot be read. Of a new, bit i says that its request i for memory was refused, bit 5
- * also all later ones.
+ * argument cannot be read. A free's number is the object's index. In a new's, bit i refuses request
+ * i for memory, bit 5 also all later ones, and the bits above say from which slot SHUFFLE looks.
  */
 
 #include <signal.h>
@@ -30,17 +30,19 @@
 size_t exhaust_group_slots;
 const struct profile *profile;
 
-/* Operations, which change the world. new has an argument: the refused bits, and for SHUFFLE the
- * slot of a group to look from, shifted by these; and free: the object's index. foreach frees. */
-enum action {
-    ACTION_NEW,
-    ACTION_FREE,
-    ACTION_CLEAR,
-    ACTION_TRIM,
-    ACTION_DONE,
-    ACTION_FOREACH,
-    ACTION_INIT
-};
+/* Operations, which change the world. foreach frees each object. */
+#define ACTIONS(X)                                                                                 \
+    X(NEW, new, perform_new(argument))                                                             \
+    X(FREE, free, calls_free_at(run, argument))                                                    \
+    X(CLEAR, clear, calls_clear(run))                                                              \
+    X(TRIM, trim, perform_trim())                                                                  \
+    X(FOREACH, foreach, calls_foreach(run, 1))                                                     \
+    X(DONE, done, calls_done(run, ORDER_FIFO))                                                     \
+    X(INIT, init, perform_init())
+#define NAME_OF(NAME, name, call) #name,
+static const char *const action_names[] = {ACTIONS(NAME_OF)};
+#define ACTION_OF(NAME, name, call) ACTION_##NAME,
+enum action { ACTIONS(ACTION_OF) };
 
 /* A state: its hash, and how it was first reached, by so many operations. */
 __extension__ typedef unsigned __int128 hash;
@@ -61,6 +63,13 @@ static unsigned program_length;
 static uint32_t current; /* the number of that state */
 static struct world search_state;
 
+/* In the place of requests.c: all requests are the only pool's. */
+static unsigned long long call_count;
+void requests_count(struct requests *owner)
+{
+    call_count += owner != NULL;
+}
+
 static hash add_words(hash sum, const void *words, size_t size)
 {
     const hash factor = (hash)UINT64_C(0x9e3779b97f4a7c15) << 64 | UINT64_C(0xc2b2ae3d27d4eb4f);
@@ -75,11 +84,10 @@ static hash add_words(hash sum, const void *words, size_t size)
 
 static hash hash_world(void)
 {
-    const struct model *model = &world.run.model;
-    hash sum = add_words(1, world_pool(), sizeof(struct cork_mempool));
-    sum = add_words(sum, &world.memory, offsetof(struct memory, has_uncounted));
-    for (size_t i = 0; i < model->slot_count; i++) {
-        const struct model_slot *slot = &model->slots[i];
+    hash sum = add_words(1, world_pool, sizeof(struct cork_mempool));
+    sum = add_words(sum, &world.memory, offsetof(struct memory, size));
+    for (size_t i = 0; i < run->model.slot_count; i++) {
+        const struct model_slot *slot = &run->model.slots[i];
         const uint64_t word =
             4 * (uint64_t)slot->address + 2 * slot->is_live + (slot->fill == MODEL_FILL_UNKNOWN);
         sum = add_words(sum, &word, sizeof(word));
@@ -105,10 +113,6 @@ static void add_state(uint16_t op)
     }
 }
 
-/* The oracle: what can be done to the world. Whether the pool did what it must, the engine knows;
- * what only such a small world can tell, is added here. */
-static struct run *const run = &world.run;
-
 /* Makes the world that of the profile, with a pool of zeros. */
 static void begin_world(void)
 {
@@ -116,31 +120,31 @@ static void begin_world(void)
         .subject = &subject_cork, .dialect = PROGRAM_MISUSE, .failing_mask = 1};
     /* The first init installs the subject's handler; the world begins before any. */
     subject_cork.init(&run->pools[1].storage, &(struct subject_init){.options.element_size = 1});
-    memory_lay_out();
-    memset(run->pools, 0, sizeof(run->pools));
+    memset(&world, 0, sizeof(world));
+    memset(world.memory.pages, BANNED_BYTE, sizeof(world.memory.pages));
     run_start(run, &settings, NULL, 0, SIZE_MAX);
     run->model.left = memory_left;
     run->model.is_filled_by_address = true;
-    memset(world_pool(), 0, sizeof(*world_pool()));
+    memset(world_pool, 0, sizeof(*world_pool));
 }
 
 /* Overwrites what the pool writes before it reads it, so that states do not differ by it. */
 static void forget_garbage(void)
 {
-    struct cork_mempool *mp = world_pool();
+    struct cork_mempool *mp = world_pool;
     struct cork_mempool_lent *lent = &mp->lent;
     char *stack = (char *)&lent->stack[lent->stack_count];
-    memset(stack, 0xee, (size_t)((char *)&mp->first_region - stack));
+    memset(stack, BANNED_BYTE, (size_t)((char *)&mp->first_region - stack));
     if (!run->pools[0].is_initialized) {
-        memset(&mp->cursor, 0xee, (size_t)((char *)lent - (char *)&mp->cursor));
-        mp->newest = NULL;
+        memset(&mp->cursor, BANNED_BYTE, (size_t)((char *)lent - (char *)&mp->cursor));
     }
-    if (mp->newest == NULL || mp->oldest != &mp->first_region) {
-        memset(&mp->first_region, 0xee, sizeof(mp->first_region) + sizeof(mp->first_groups));
+    if (!run->pools[0].is_initialized || mp->oldest != &mp->first_region) {
+        memset(&mp->first_region, BANNED_BYTE, sizeof(mp->first_region) + sizeof(mp->first_groups));
     }
 }
 
-/* Pages for tables that were committed before those for slots were refused are not counted. */
+/* The engine knows whether the pool did what it must; what only such a small world can tell is
+ * added from here on. Tables that were committed without their slots are not counted. */
 static bool is_counted(size_t counted, size_t size)
 {
     return counted == size || (world.memory.has_uncounted && counted < size);
@@ -154,8 +158,9 @@ static void agree(void)
     const size_t resting_count = run_has(run, CORK_MEMPOOL_QUARANTINE) ? MODEL_REST : 0;
     expect(stats->free_count + resting_count >= run_known(run)->freed_count,
            "stats count freed objects");
-    expect(is_counted(stats->memory_size, memory_size(false)), "stats count memory");
-    expect(stats->reserved_size == memory_size(true), "stats count reserved memory");
+    const size_t unmade_size = account->mapped_size - memory_committed(world.memory.reserved);
+    expect(is_counted(stats->memory_size, world.memory.size - unmade_size), "stats count memory");
+    expect(stats->reserved_size == world.memory.size, "stats count reserved memory");
 }
 
 static void perform_init(void)
@@ -170,46 +175,38 @@ static void perform_init(void)
                                           .source = profile->has_source ? &memory_source : NULL,
                                           .seed = 7}};
     calls_init(run);
-    world_pool()->random = 0;
+    world_pool->random = 0;
 }
 
 static void perform_new(unsigned argument)
 {
-    const struct requests *account = &run->pools[0].memory;
     const size_t refused_count = account->refused_count;
     const size_t free_count = calls_stats(run)->free_count;
-    struct cork_mempool *mp = world_pool();
     while (run_has(run, CORK_MEMPOOL_SHUFFLE) &&
-           (random_mix(mp->random) & 63) != argument >> REFUSED_BITS) {
-        mp->random++;
+           (random_mix(world_pool->random) & 63) != argument >> REFUSED_BITS) {
+        world_pool->random++;
     }
-    asked = (struct asked){.refused_bits = argument % (1 << REFUSED_BITS)};
+    account->mask = argument % (1 << REFUSED_BITS);
+    account->number = 0;
     calls_new(run);
-    mp->random = 0;
+    account->mask = 0;
+    world_pool->random = 0;
     expect(run->model.slot_count < MODEL_SLOT_LIMIT, "a world has room for all its objects");
-    const bool is_issued = run->result.object != NULL;
-    expect(is_issued || account->refused_count != refused_count ||
-               run->pools[0].count == profile->max_objects,
-           "new fails only for want of memory");
-    expect(is_issued || (free_count == 0 && calls_stats(run)->free_count == 0),
-           "new does not fail if an object is free, and changes nothing");
+    expect(run->result.object != NULL || ((account->refused_count != refused_count ||
+                                           run->pools[0].count == profile->max_objects) &&
+                                          free_count == 0 && calls_stats(run)->free_count == 0),
+           "new fails only for want of memory, and changes nothing");
 }
 
-/* What the pieces of the heap without live objects have that was never used: trim does not say that
- * it gives this back. */
+/* What was never used of pieces of the heap: trim does not say that it gives this back. */
 static size_t heap_unused_size(void)
 {
-    const size_t stride = world_pool()->geometry.stride;
     size_t size = 0;
-    for (const struct cork_mempool_region *region = world_pool()->oldest; region != NULL;
+    for (const struct cork_mempool_region *region = world_pool->oldest; region != NULL;
          region = region->newer) {
-        bool is_unused = region->origin != REGION_IS_RESERVED && !profile->has_source;
-        for (size_t i = 0; i < run->model.slot_count; i++) {
-            const struct model_slot *slot = &run->model.slots[i];
-            is_unused &= !slot->is_live ||
-                         slot->address - (uintptr_t)region->base >= region->reserved_count * stride;
+        if (region->origin != REGION_IS_RESERVED && !profile->has_source) {
+            size += (region->reserved_count - region->extended_count) * world_pool->geometry.stride;
         }
-        size += is_unused ? (region->reserved_count - region->extended_count) * stride : 0;
     }
     return size;
 }
@@ -217,71 +214,65 @@ static size_t heap_unused_size(void)
 static void perform_trim(void)
 {
     const size_t unused_size = heap_unused_size();
-    /* Pages that were committed for slots whose own were refused. */
     calls_trim(run, world.memory.has_uncounted ? sizeof(world.memory.pages) : 0);
-    expect(is_counted(run->result.size + unused_size, asked.returned),
+    expect(is_counted(run->result.size + unused_size - heap_unused_size(),
+                      world.memory.returned + memory_committed(world.memory.purged)),
            "trim says how much it gave back");
-    expect(run->pools[0].count != 0 || world.memory.usable == 0,
-           "trim leaves nothing that is unused");
 }
 
 /* Does an operation, and looks at everything afterwards. */
 static void perform(uint16_t op)
 {
+    const enum action action = (enum action)(op >> 10);
+    const unsigned argument = op & 1023;
     program[program_length++] = op;
-    asked = (struct asked){.refused_bits = 0};
-#define DO(ACTION, calls)                                                                          \
-    case ACTION_##ACTION:                                                                          \
-        calls;                                                                                     \
+    world.memory.returned = 0;
+    world.memory.purged = 0;
+#define DO(NAME, name, call)                                                                       \
+    case ACTION_##NAME:                                                                            \
+        call;                                                                                      \
         break;
-    switch ((enum action)(op >> 10)) {
-        DO(INIT, perform_init())
-        DO(NEW, perform_new(op & 1023))
-        DO(FREE, calls_free_at(run, op & 1023))
-        DO(FOREACH, calls_foreach(run, 1))
-        DO(CLEAR, calls_clear(run))
-        DO(TRIM, perform_trim())
-        DO(DONE, calls_done(run, ORDER_FIFO))
+    switch (action) {
+        ACTIONS(DO)
     }
-    expect(run->pools[0].is_initialized || (world.memory.usable == 0 && memory_size(true) == 0),
-           "done gives all memory back");
     world.memory.has_uncounted &= world.memory.usable != 0;
     forget_garbage();
     if (run->pools[0].is_initialized) {
         agree();
+        expect(action != ACTION_TRIM || run->result.stats.region_count <= run->pools[0].count,
+               "trim keeps no region without objects");
     }
     memory_verify();
 }
 
-static void try(enum action action, unsigned argument)
+/* Returns: how many requests were made that memory could meet. */
+static size_t try(enum action action, unsigned argument)
 {
     const uint16_t op = (uint16_t)(action << 10 | argument);
     perform(op);
     add_state(op);
     program_length--;
+    const size_t number = account->number;
     memcpy(&world, &search_state, sizeof(world));
+    return number;
 }
 
 /* Tries each operation that the state allows. */
 static void try_all(void)
 {
-    if (!run->pools[0].is_initialized) {
-        try(ACTION_INIT, 0);
-        return;
-    }
+    size_t number = 0;
     for (unsigned i = 0; i < (run_has(run, CORK_MEMPOOL_SHUFFLE) ? exhaust_group_slots : 1); i++) {
-        try(ACTION_NEW, i << REFUSED_BITS);
+        number = try(ACTION_NEW, i << REFUSED_BITS);
     }
-    for (unsigned bits = 1; asked.possible != 0 && bits < 1 << REFUSED_BITS; bits++) {
+    for (unsigned bits = 1; number != 0 && bits < 1 << REFUSED_BITS; bits++) {
         try(ACTION_NEW, bits);
     }
     for (unsigned i = 0; i < run->pools[0].count; i++) {
         try(ACTION_FREE, i);
     }
-    for (unsigned action = ACTION_CLEAR; action <= ACTION_FOREACH; action++) {
-        if (action != ACTION_DONE || run->pools[0].count == 0) {
-            try((enum action)action, 0);
-        }
+    for (unsigned i = ACTION_CLEAR; i < (run->pools[0].count > 0 ? ACTION_DONE : ACTION_INIT);
+         i++) {
+        try((enum action)i, 0);
     }
 }
 
@@ -291,39 +282,35 @@ static void expect_unchanged(void)
            "what is refused changes nothing");
 }
 
-static void expect_owned(const void *pointer, bool is_owned)
+/* Free refuses a pointer as of one of these kinds; where there are none, it is a live object. */
+static void probe_pointer(const void *pointer, unsigned kinds, size_t slot)
 {
-    calls_make(run, SUBJECT_OWNS, (void *)(uintptr_t)pointer);
-    expect(run->result.is_true == is_owned, "a pool owns its live objects and nothing else");
-}
-
-static void refuse_free(const void *pointer, unsigned kinds, size_t slot)
-{
-    misuse_refuse_free(run, pointer, kinds);
-    expect(run->result.violation.slot == slot, "a violation says of which slot");
-    expect_owned(pointer, false);
-    expect_unchanged();
+    calls_make(run, SUBJECT_OWNS, pointer);
+    expect(run->result.is_true == (kinds == 0), "a pool owns its live objects and nothing else");
+    if (kinds != 0) {
+        misuse_refuse_free(run, pointer, kinds);
+        expect(run->result.violation.slot == slot, "a violation says of which slot");
+        expect_unchanged();
+    }
 }
 
 /* Every slot of a region, whatever it is, and what lies in it. */
 static void probe_region(const struct cork_mempool_region *region, size_t number)
 {
-    const size_t stride = world_pool()->geometry.stride;
+    const size_t stride = world_pool->geometry.stride;
     const char *start = region->base;
     for (size_t i = number; i < number + region->reserved_count; i++, start += stride) {
         const struct model_slot *slot = model_find(&run->model, 0, (uintptr_t)start);
-        refuse_free(start + 1, KIND(INTERIOR_POINTER), i);
-        refuse_free(start + 16, KIND(INTERIOR_POINTER), i);
-        refuse_free(start + stride - 1, KIND(INTERIOR_POINTER), i);
-        if (slot != NULL && slot->is_live) {
-            expect_owned(start, true);
-        } else {
-            refuse_free(start, slot == NULL ? KIND(NEVER_ISSUED) : KIND(DOUBLE_FREE), i);
-        }
+        const bool is_live = slot != NULL && slot->is_live;
+        const unsigned kind = slot == NULL ? KIND(NEVER_ISSUED) : KIND(DOUBLE_FREE);
+        probe_pointer(start, is_live ? 0 : kind, i);
+        probe_pointer(start + 1, KIND(INTERIOR_POINTER), i);
+        probe_pointer(start + 16, KIND(INTERIOR_POINTER), i);
+        probe_pointer(start + stride - 1, KIND(INTERIOR_POINTER), i);
     }
-    refuse_free(region->base - 1, KIND(FOREIGN_POINTER), CORK_MEMPOOL_NO_SLOT);
-    refuse_free(region->base - stride, KIND(FOREIGN_POINTER), CORK_MEMPOOL_NO_SLOT);
-    refuse_free(start, KIND(FOREIGN_POINTER), CORK_MEMPOOL_NO_SLOT);
+    probe_pointer(region->base - 1, KIND(FOREIGN_POINTER), CORK_MEMPOOL_NO_SLOT);
+    probe_pointer(region->base - stride, KIND(FOREIGN_POINTER), CORK_MEMPOOL_NO_SLOT);
+    probe_pointer(start, KIND(FOREIGN_POINTER), CORK_MEMPOOL_NO_SLOT);
 }
 
 /* All calls on what is no pool: by itself, or no longer. */
@@ -360,27 +347,19 @@ static void probe_damage(void)
 /* Makes all calls that change nothing: those that ask, and those that are refused. */
 static void probe(void)
 {
-    static union subject_pool moved;
-    const struct cork_mempool *mp = world_pool();
     size_t number = 0;
-    if (!run->pools[0].is_initialized) {
-        probe_dead(&run->pools[0].storage,
-                   mp->state == 0 ? KIND(USE_BEFORE_INIT) : KIND(USE_AFTER_DONE));
-        return;
-    }
-    for (const struct cork_mempool_region *region = mp->oldest; region != NULL;
+    for (const struct cork_mempool_region *region = world_pool->oldest; region != NULL;
          region = region->newer) {
         probe_region(region, number);
         number += region->reserved_count;
     }
     calls_make(run, SUBJECT_FREE, NULL);
-    refuse_free(&world, KIND(FOREIGN_POINTER), CORK_MEMPOOL_NO_SLOT);
-    refuse_free(&number, KIND(FOREIGN_POINTER), CORK_MEMPOOL_NO_SLOT);
+    probe_pointer(&world, KIND(FOREIGN_POINTER), CORK_MEMPOOL_NO_SLOT);
+    probe_pointer(&number, KIND(FOREIGN_POINTER), CORK_MEMPOOL_NO_SLOT);
     calls_foreach(run, 0);
     misuse_leak(run);
-    if (mp->newest != NULL) {
-        moved = run->pools[0].storage;
-        probe_dead(&moved, KIND(NOT_A_POOL));
+    if (world_pool->newest != NULL) {
+        probe_dead(&search_state.run.pools[0].storage, KIND(NOT_A_POOL));
     }
     for (size_t call = SUBJECT_DONE; call < SUBJECT_CALL_COUNT && run->pools[0].count > 0; call++) {
         misuse_misbehave(run, 4 * call + 2);
@@ -392,11 +371,11 @@ static void probe(void)
     memcpy(&world, &search_state, sizeof(world));
 }
 
-/* Makes a state again. */
-static void go_to(uint32_t state)
+/* Makes the current state again. */
+static void make_current(void)
 {
-    const unsigned long long calls = memory_calls;
-    current = state;
+    const unsigned long long calls = call_count;
+    uint32_t state = current;
     begin_world();
     for (unsigned i = states[current].depth; i > 0; state = states[state].parent) {
         program[--i] = states[state].op;
@@ -404,7 +383,7 @@ static void go_to(uint32_t state)
     for (program_length = 0; program_length < states[current].depth;) {
         perform(program[program_length]);
     }
-    memory_calls = calls;
+    call_count = calls;
     expect(hash_world() == states[current].sum, "the same operations lead to the same state");
     memcpy(&search_state, &world, sizeof(world));
 }
@@ -412,22 +391,12 @@ static void go_to(uint32_t state)
 /* SIGABRT comes of the engine, which has printed what it expected and saw. */
 static void on_signal(int number)
 {
-    static const char *const names[] = {"new", "free", "clear", "trim", "done", "foreach", "init"};
     if (number != SIGABRT) {
         fprintf(stderr, "  expected: a call %s\n  program:\n",
                 number == SIGALRM ? "ends" : "stays within its memory");
     }
     for (unsigned i = 0; i < program_length; i++) {
-        const unsigned action = program[i] >> 10;
-        const unsigned argument = program[i] & 1023;
-        fprintf(stderr, "    %s", names[action]);
-        if (action == ACTION_FREE) {
-            fprintf(stderr, " %u", argument);
-        } else if (argument != 0) {
-            fprintf(stderr, ", shuffled from slot %u, refused requests 0x%02x",
-                    argument >> REFUSED_BITS, argument % (1 << REFUSED_BITS));
-        }
-        fprintf(stderr, "\n");
+        fprintf(stderr, "    %s %#x\n", action_names[program[i] >> 10], program[i] & 1023u);
     }
     fprintf(stderr, "  profile %s, groups of %zu\n", profile->name, exhaust_group_slots);
     _exit(1);
@@ -440,13 +409,19 @@ static void search(unsigned depth_max)
     state_count = 0;
     program_length = 0;
     add_state(0);
-    for (uint32_t state = 0; state < state_count && states[state].depth < depth_max; state++) {
-        if (state % 256 == 0) {
+    for (current = 0; current < state_count && states[current].depth < depth_max; current++) {
+        if (current % 256 == 0) {
             alarm(60); /* Where so many states take longer, a call hangs. */
         }
-        go_to(state);
-        probe();
-        try_all();
+        make_current();
+        if (run->pools[0].is_initialized) {
+            probe();
+            try_all();
+        } else {
+            probe_dead(&run->pools[0].storage,
+                       world_pool->state == 0 ? KIND(USE_BEFORE_INIT) : KIND(USE_AFTER_DONE));
+            try(ACTION_INIT, 0);
+        }
     }
 }
 
@@ -482,10 +457,10 @@ int main(int argc, char **argv)
         exhaust_group_slots = i % 3 + 1;
         if (name == NULL || strcmp(profile->name, name) == 0) {
             const clock_t begin = clock(); /* of the processor, whatever else runs */
-            memory_calls = 0;
+            call_count = 0;
             search(depth != 0 ? depth : profile->depth);
             printf("%-16s %6zu %6u %10zu %12llu %8.1f\n", profile->name, exhaust_group_slots,
-                   states[state_count - 1].depth, state_count, memory_calls,
+                   states[state_count - 1].depth, state_count, call_count,
                    (double)(clock() - begin) / CLOCKS_PER_SEC);
             fflush(stdout);
         }

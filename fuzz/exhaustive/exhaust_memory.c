@@ -8,8 +8,7 @@
 /* The system is told more than it needs to know. */
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 
-#define FRESH_BYTE  0xa5 /* in memory from the heap */
-#define BANNED_BYTE 0xee /* in pages that nobody may touch */
+#define FRESH_BYTE 0xa5 /* in memory from the heap */
 
 /*
  * Slots of 112 bytes, so that the stride has an odd factor, or of 128 between guards; two to a
@@ -38,20 +37,6 @@ const struct profile profiles[] = {
 };
 
 struct world world;
-struct asked asked;
-unsigned long long memory_calls;
-
-/* Whose requests count; NULL: nobody's. */
-static struct requests *current;
-
-void requests_count(struct requests *account)
-{
-    current = account;
-    memory_calls += account != NULL;
-}
-
-/* Where the profile's pieces are. The pages before and behind each are nobody's. */
-static size_t first_pages[PIECE_MAX];
 
 /* The pages that size bytes from a page on fill, or part of which they do. */
 static uint64_t pages_at(const void *memory, size_t size)
@@ -69,22 +54,6 @@ static void fill(uint64_t pages, int byte)
     }
 }
 
-/* Pieces are placed from both ends in turns, so that a newer region may be a lower one. */
-void memory_lay_out(void)
-{
-    size_t low = 1;
-    size_t high = PAGE_COUNT - 1;
-    memset(&world.memory, 0, sizeof(world.memory));
-    memset(world.memory.pages, BANNED_BYTE, sizeof(world.memory.pages));
-    for (size_t i = 0; profile->pieces[i].page_count != 0; i++) {
-        const size_t count = profile->pieces[i].page_count;
-        expect(low + count < high, "a world has room for all its pieces");
-        first_pages[i] = i % 2 == 0 ? low : high - count;
-        low += i % 2 == 0 ? count + 1 : 0;
-        high -= i % 2 == 0 ? 0 : count + 1;
-    }
-}
-
 void memory_verify(void)
 {
     for (size_t i = 0; i < PAGE_COUNT; i++) {
@@ -95,76 +64,79 @@ void memory_verify(void)
     }
 }
 
-static size_t committed_size(uint64_t pages)
+size_t memory_committed(uint64_t pages)
 {
     return (size_t)__builtin_popcountll(pages & world.memory.usable) * PAGE_SIZE;
 }
 
-size_t memory_size(bool with_reserved)
-{
-    size_t size = with_reserved ? 0 : committed_size(world.memory.reserved);
-    for (size_t i = 0; i < PIECE_MAX; i++) {
-        size += with_reserved || profile->pieces[i].is_heap ? world.memory.sizes[i] : 0;
-    }
-    return size;
-}
-
 enum model_left memory_left(uintptr_t address)
 {
-    const size_t canary_size = run_has(&world.run, CORK_MEMPOOL_CANARY) ? 8 : 0;
-    const size_t offset = address - (uintptr_t)world.memory.pages;
-    const size_t first = (offset - canary_size) / PAGE_SIZE;
-    const size_t last = (offset + world_pool()->geometry.stride - 1) / PAGE_SIZE;
-    if (offset >= sizeof(world.memory.pages) ||
-        (world.memory.usable >> offset / PAGE_SIZE & 1) == 0) {
+    const uintptr_t canary = address - (run_has(run, CORK_MEMPOOL_CANARY) ? 8 : 0);
+    const uintptr_t start = canary - canary % PAGE_SIZE;
+    const size_t size = address + world_pool->geometry.stride - start;
+    const uint64_t pages = pages_at((const void *)start, size) & world.memory.usable;
+    if (pages == 0) {
         return MODEL_LEFT_NOTHING;
     }
-    const uint64_t pages = UINT64_MAX >> (63 - (last - first)) << first;
-    return (asked.purged & pages) != 0 ? MODEL_LEFT_MEMORY : MODEL_LEFT_ALL;
+    return (pages & world.memory.purged) != 0 ? MODEL_LEFT_MEMORY : MODEL_LEFT_ALL;
 }
 
-/* Whether a request that memory could meet is refused all the same. */
-static bool is_refused(void)
+/* Counts a request, and says whether to refuse it. Those that memory could meet have numbers; the
+ * largest number is all later ones' too. */
+static bool is_refused(bool is_possible)
 {
-    const unsigned number = asked.possible++;
-    const unsigned bit = number < REFUSED_BITS ? number : REFUSED_BITS - 1;
-    const bool is_refused = (asked.refused_bits >> bit & 1) != 0;
-    current->refused_count += is_refused;
+    const bool is_refused = !is_possible || (account->mask >> account->number & 1) != 0;
+    account->number += is_possible && account->number < REFUSED_BITS - 1;
+    account->count++;
+    account->refused_count += is_refused;
+    errno = is_refused ? ENOMEM : errno;
     return is_refused;
 }
 
+/* Pieces are placed from both ends in turns, so that a newer region may be a lower one. The pages
+ * before and behind each are nobody's. */
 static unsigned char *grant(bool is_heap, size_t size)
 {
-    const struct piece *best = NULL;
-    current->count++;
-    for (const struct piece *piece = profile->pieces; piece->page_count != 0; piece++) {
-        if (piece->is_heap == is_heap && world.memory.sizes[piece - profile->pieces] == 0 &&
-            size <= piece->page_count * PAGE_SIZE &&
-            (best == NULL || piece->page_count < best->page_count)) {
-            best = piece;
+    size_t low = 1;
+    size_t high = PAGE_COUNT - 1;
+    size_t best = 0;
+    size_t best_count = SIZE_MAX;
+    for (size_t i = 0; profile->pieces[i].page_count != 0; i++) {
+        const size_t count = profile->pieces[i].page_count;
+        const size_t page = i % 2 == 0 ? low : high - count;
+        expect(low + count < high, "a world has room for all its pieces");
+        low += i % 2 == 0 ? count + 1 : 0;
+        high -= i % 2 == 0 ? 0 : count + 1;
+        if (profile->pieces[i].is_heap == is_heap && world.memory.sizes[page] == 0 &&
+            size <= count * PAGE_SIZE && count < best_count) {
+            best = page;
+            best_count = count;
         }
     }
-    current->refused_count += best == NULL;
-    if (best == NULL || is_refused()) {
-        errno = ENOMEM;
+    if (is_refused(best != 0)) {
         return NULL;
     }
-    world.memory.sizes[best - profile->pieces] = size;
-    return world.memory.pages[first_pages[best - profile->pieces]];
+    unsigned char *memory = world.memory.pages[best];
+    world.memory.sizes[best] = size;
+    world.memory.size += size;
+    account->heap_count += is_heap;
+    account->mapped_size += is_heap ? 0 : size;
+    *(is_heap ? &world.memory.usable : &world.memory.reserved) |= pages_at(memory, size);
+    fill(pages_at(memory, size), is_heap ? FRESH_BYTE : BANNED_BYTE);
+    return memory;
 }
 
 static void take_back(const void *memory, size_t size, bool is_heap)
 {
     const uint64_t pages = pages_at(memory, size);
-    size_t i = 0;
-    while (i < PIECE_MAX && memory != world.memory.pages[first_pages[i]]) {
-        i++;
-    }
-    expect(i < PIECE_MAX && profile->pieces[i].is_heap == is_heap && world.memory.sizes[i] == size,
+    uint64_t *given = &world.memory.sizes[__builtin_ctzll(pages)];
+    expect(*given == size && (pages & world.memory.reserved) == (is_heap ? 0 : pages),
            "memory is given back as it was given");
-    world.memory.sizes[i] = 0;
-    /* What was purged had been given back before. */
-    asked.returned += is_heap ? size - committed_size(pages & asked.purged) : committed_size(pages);
+    *given = 0;
+    world.memory.size -= size;
+    account->heap_count -= is_heap;
+    account->mapped_size -= is_heap ? 0 : size;
+    world.memory.returned += is_heap ? size : memory_committed(pages);
     fill(pages, BANNED_BYTE);
     world.memory.usable &= ~pages;
     world.memory.reserved &= ~pages;
@@ -174,13 +146,8 @@ static void take_back(const void *memory, size_t size, bool is_heap)
 static void *heap_acquire(void *source_data, size_t size, size_t alignment)
 {
     expect(size > 0 && alignment <= PAGE_SIZE, "the heap is asked for what it can give");
-    unsigned char *memory = grant(true, size);
-    world.run.pools[0].source_count = current->count;
-    if (memory != NULL) {
-        current->heap_count++;
-        fill(pages_at(memory, size), FRESH_BYTE);
-        world.memory.usable |= pages_at(memory, size);
-    }
+    void *memory = grant(true, size);
+    run->pools[0].source_count = account->count;
     return memory;
 }
 
@@ -190,8 +157,7 @@ static void heap_release(void *source_data, void *memory, size_t size)
          ((uintptr_t)byte - (uintptr_t)world.memory.pages) % PAGE_SIZE != 0; byte++) {
         expect(*byte == FRESH_BYTE, "nothing behind memory from the heap is written");
     }
-    current->heap_count--;
-    world.run.pools[0].released_size += size;
+    run->pools[0].released_size += size;
     take_back(memory, size, true);
 }
 
@@ -200,17 +166,11 @@ const struct cork_mempool_source memory_source = {.acquire = heap_acquire, .rele
 
 void *os_reserve(size_t size)
 {
-    void *memory = grant(false, size);
-    if (memory != NULL) {
-        current->mapped_size += size;
-        world.memory.reserved |= pages_at(memory, size);
-    }
-    return memory;
+    return grant(false, size);
 }
 
 void os_release(void *memory, size_t size)
 {
-    current->mapped_size -= size;
     take_back(memory, size, false);
 }
 
@@ -218,10 +178,8 @@ bool os_commit(void *pages, size_t size, size_t reserved_size)
 {
     const uint64_t wanted = pages_at(pages, size) & ~world.memory.guards;
     expect((wanted & ~world.memory.reserved) == 0, "only what is reserved is committed");
-    current->count++;
-    if (is_refused()) {
+    if (is_refused(true)) {
         world.memory.has_uncounted = true;
-        errno = ENOMEM;
         return false;
     }
     fill(wanted & ~world.memory.usable, 0);
@@ -231,7 +189,7 @@ bool os_commit(void *pages, size_t size, size_t reserved_size)
 
 bool os_guard(void *pages, size_t size)
 {
-    const bool is_made = !is_refused();
+    const bool is_made = !is_refused(true);
     expect((pages_at(pages, size) & world.memory.usable) == 0, "what is usable is made no guard");
     world.memory.guards |= is_made ? pages_at(pages, size) : 0;
     return is_made;
@@ -243,17 +201,15 @@ bool os_purge(void *pages, size_t size)
     expect((pages_at(pages, size) & ~world.memory.reserved & ~world.memory.usable) == 0,
            "only what is the pool's is purged");
     fill(purged, 0);
-    asked.purged |= purged;
-    asked.returned += committed_size(purged);
+    world.memory.purged |= purged;
     return true;
 }
 
 bool os_resident(const void *pages, size_t count, unsigned char *is_resident)
 {
-    const uint64_t usable = pages_at(pages, count * PAGE_SIZE) & world.memory.usable;
-    const size_t first = ((uintptr_t)pages - (uintptr_t)world.memory.pages) / PAGE_SIZE;
-    for (size_t i = 0; i < count; i++) {
-        is_resident[i] = usable >> (first + i) & 1;
+    const unsigned char *page = pages;
+    for (size_t i = 0; i < count; i++, page += PAGE_SIZE) {
+        is_resident[i] = memory_committed(pages_at(page, PAGE_SIZE)) != 0;
     }
     return true;
 }
