@@ -65,9 +65,9 @@ static struct world search_state;
 
 /* In the place of requests.c: all requests are the only pool's. */
 static unsigned long long call_count;
-void requests_count(struct requests *owner)
+void requests_count(struct requests *account)
 {
-    call_count += owner != NULL;
+    call_count += account != NULL;
 }
 
 static hash add_words(hash sum, const void *words, size_t size)
@@ -158,7 +158,7 @@ static void agree(void)
     const size_t resting_count = run_has(run, CORK_MEMPOOL_QUARANTINE) ? MODEL_REST : 0;
     expect(stats->free_count + resting_count >= run_known(run)->freed_count,
            "stats count freed objects");
-    const size_t unmade_size = account->mapped_size - memory_committed(world.memory.reserved);
+    const size_t unmade_size = pool_requests->mapped_size - memory_committed(world.memory.reserved);
     expect(is_counted(stats->memory_size, world.memory.size - unmade_size), "stats count memory");
     expect(stats->reserved_size == world.memory.size, "stats count reserved memory");
 }
@@ -180,19 +180,19 @@ static void perform_init(void)
 
 static void perform_new(unsigned argument)
 {
-    const size_t refused_count = account->refused_count;
+    const size_t refused_count = pool_requests->refused_count;
     const size_t free_count = calls_stats(run)->free_count;
     while (run_has(run, CORK_MEMPOOL_SHUFFLE) &&
            (random_mix(world_pool->random) & 63) != argument >> REFUSED_BITS) {
         world_pool->random++;
     }
-    account->mask = argument % (1 << REFUSED_BITS);
-    account->number = 0;
+    pool_requests->mask = argument % (1 << REFUSED_BITS);
+    pool_requests->number = 0;
     calls_new(run);
-    account->mask = 0;
+    pool_requests->mask = 0;
     world_pool->random = 0;
     expect(run->model.slot_count < MODEL_SLOT_LIMIT, "a world has room for all its objects");
-    expect(run->result.object != NULL || ((account->refused_count != refused_count ||
+    expect(run->result.object != NULL || ((pool_requests->refused_count != refused_count ||
                                            run->pools[0].count == profile->max_objects) &&
                                           free_count == 0 && calls_stats(run)->free_count == 0),
            "new fails only for want of memory, and changes nothing");
@@ -252,7 +252,7 @@ static size_t try(enum action action, unsigned argument)
     perform(op);
     add_state(op);
     program_length--;
-    const size_t number = account->number;
+    const size_t number = pool_requests->number;
     memcpy(&world, &search_state, sizeof(world));
     return number;
 }

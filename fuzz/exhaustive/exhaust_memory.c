@@ -85,10 +85,10 @@ enum model_left memory_left(uintptr_t address)
  * largest number is all later ones' too. */
 static bool is_refused(bool is_possible)
 {
-    const bool is_refused = !is_possible || (account->mask >> account->number & 1) != 0;
-    account->number += is_possible && account->number < REFUSED_BITS - 1;
-    account->count++;
-    account->refused_count += is_refused;
+    const bool is_refused = !is_possible || (pool_requests->mask >> pool_requests->number & 1) != 0;
+    pool_requests->number += is_possible && pool_requests->number < REFUSED_BITS - 1;
+    pool_requests->count++;
+    pool_requests->refused_count += is_refused;
     errno = is_refused ? ENOMEM : errno;
     return is_refused;
 }
@@ -119,8 +119,8 @@ static unsigned char *grant(bool is_heap, size_t size)
     unsigned char *memory = world.memory.pages[best];
     world.memory.sizes[best] = size;
     world.memory.size += size;
-    account->heap_count += is_heap;
-    account->mapped_size += is_heap ? 0 : size;
+    pool_requests->heap_count += is_heap;
+    pool_requests->mapped_size += is_heap ? 0 : size;
     *(is_heap ? &world.memory.usable : &world.memory.reserved) |= pages_at(memory, size);
     fill(pages_at(memory, size), is_heap ? FRESH_BYTE : BANNED_BYTE);
     return memory;
@@ -134,8 +134,8 @@ static void take_back(const void *memory, size_t size, bool is_heap)
            "memory is given back as it was given");
     *given = 0;
     world.memory.size -= size;
-    account->heap_count -= is_heap;
-    account->mapped_size -= is_heap ? 0 : size;
+    pool_requests->heap_count -= is_heap;
+    pool_requests->mapped_size -= is_heap ? 0 : size;
     world.memory.returned += is_heap ? size : memory_committed(pages);
     fill(pages, BANNED_BYTE);
     world.memory.usable &= ~pages;
@@ -147,7 +147,7 @@ static void *heap_acquire(void *source_data, size_t size, size_t alignment)
 {
     expect(size > 0 && alignment <= PAGE_SIZE, "the heap is asked for what it can give");
     void *memory = grant(true, size);
-    run->pools[0].source_count = account->count;
+    run->pools[0].source_count = pool_requests->count;
     return memory;
 }
 

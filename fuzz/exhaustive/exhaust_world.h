@@ -47,7 +47,7 @@ extern struct world {
 /* The only pool, and what counts and refuses its requests. */
 static struct run *const run = &world.run;
 static struct cork_mempool *const world_pool = (void *)&world.run.pools[0].storage;
-static struct requests *const account = &world.run.pools[0].memory;
+static struct requests *const pool_requests = &world.run.pools[0].memory;
 
 /* What pools to search, and the pieces that it can have: pages of the heap or of address space. */
 extern const struct profile {
