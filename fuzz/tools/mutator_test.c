@@ -1,20 +1,19 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#undef NDEBUG /* assert is what tests */
-
 #include "fuzz/targets/driver.h"
 
-#include <assert.h>
 #include <string.h>
+
+#include "test/support/harness.h"
 
 /* It does no more than it must. */
 size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size)
 {
-    assert(size <= max_size);
+    CHECK(size <= max_size);
     data[0] = size > 0 ? data[0] : 1;
     return size > 0 ? size : 1;
 }
 
-static void a_result_fits_and_is_the_same_for_the_same_seed(void)
+TEST(a_result_fits_and_is_the_same_for_the_same_seed)
 {
     static const struct driver *const drivers[] = {&driver_model, &driver_oom};
     static uint8_t results[2][RUN_MAX_SIZE];
@@ -26,8 +25,8 @@ static void a_result_fits_and_is_the_same_for_the_same_seed(void)
             memset(results[i], (int)(seed % 251), RUN_MAX_SIZE);
             sizes[i] = mutator_mutate(drivers[seed % 2], results[i], old_size, max_size, seed);
         }
-        assert(sizes[0] >= 1 && sizes[0] <= max_size && sizes[0] == sizes[1]);
-        assert(memcmp(results[0], results[1], RUN_MAX_SIZE) == 0);
+        CHECK(sizes[0] >= 1 && sizes[0] <= max_size && sizes[0] == sizes[1]);
+        CHECK(memcmp(results[0], results[1], RUN_MAX_SIZE) == 0);
     }
 }
 
@@ -53,7 +52,7 @@ static bool makes(const char *wanted)
     return false;
 }
 
-static void an_input_larger_than_allowed_loses_whole_operations(void)
+TEST(an_input_larger_than_allowed_loses_whole_operations)
 {
     static const uint8_t old[] = {0, 16 * 4 + 1, 5, 0, 32 * 4 + 2, 7}; /* of 1, 3 and 2 bytes */
     unsigned seen = 0;
@@ -61,30 +60,22 @@ static void an_input_larger_than_allowed_loses_whole_operations(void)
         uint8_t data[sizeof(old)];
         memcpy(data, old, sizeof(old));
         const size_t size = mutator_mutate(&driver_misuse, data, sizeof(old), 5, seed);
-        assert(size >= 1 && size <= 5);
+        CHECK(size >= 1 && size <= 5);
         seen |= size == 5 && memcmp(data, old + 1, 5) == 0 ? 1 : 0;
         seen |= size == 3 && data[0] == 0 && memcmp(data + 1, old + 4, 2) == 0 ? 2 : 0;
         seen |= size == 4 && memcmp(data, old, 4) == 0 ? 4 : 0;
         seen |= size == 2 && memcmp(data, old + 4, 2) == 0 ? 8 : 0;
     }
-    assert(seen == 15);
+    CHECK(seen == 15);
 }
 
-static void operations_are_inserted_deleted_copied_repeated_and_changed(void)
+TEST(operations_are_inserted_deleted_copied_repeated_and_changed)
 {
-    assert(makes("new 0;free 1 5;check 1;check 2;"));
-    assert(makes("new 0;check 2;"));
-    assert(makes("free 1 5;check 2;new 0;free 1 5;check 2;"));
-    assert(makes("new 0;new 0;new 0;new 0;new 0;new 0;new 0;new 0;free 1 5;check 2;"));
-    assert(makes("new 3;free 3 5;check 3;"));
-    assert(makes("new 0;free 1 6;check 2;"));
-    assert(makes("new 0;check 0;check 2;"));
-}
-
-int main(void)
-{
-    a_result_fits_and_is_the_same_for_the_same_seed();
-    an_input_larger_than_allowed_loses_whole_operations();
-    operations_are_inserted_deleted_copied_repeated_and_changed();
-    return 0;
+    CHECK(makes("new 0;free 1 5;check 1;check 2;"));
+    CHECK(makes("new 0;check 2;"));
+    CHECK(makes("free 1 5;check 2;new 0;free 1 5;check 2;"));
+    CHECK(makes("new 0;new 0;new 0;new 0;new 0;new 0;new 0;new 0;free 1 5;check 2;"));
+    CHECK(makes("new 3;free 3 5;check 3;"));
+    CHECK(makes("new 0;free 1 6;check 2;"));
+    CHECK(makes("new 0;check 0;check 2;"));
 }
