@@ -5,14 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fuzz/engine/engine.h"
-#include "fuzz/engine/run.h"
-#include "fuzz/engine/subject.h"
 #include "fuzz/targets/driver.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-ENGINE_BEGIN
 
 /* The exit code of what cannot do its work here, as .ci/run and others read it. */
 #define NOT_INSTALLED 77
@@ -69,24 +62,18 @@ static void call(union subject_pool *pool, enum subject_call call, void *pointer
     }
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static struct subject subject = {.pool_size = sizeof(struct made), .init = init, .call = call};
+
+/* Before main: for engines, an exit after that is a crash. What was not done has not gone well. */
+__attribute__((constructor)) static void start(void)
 {
-    static struct subject subject = {.pool_size = sizeof(struct made), .init = init, .call = call};
-    static struct run run;
-    static const struct run_settings settings = {.subject = &subject, .dialect = PROGRAM_PLAIN};
+    other = other_open();
     if (other == NULL) {
-        other = other_open();
-        /* Not by exit: engines take that for a crash. What was not done has not gone well. */
-        if (other == NULL) {
-            _Exit(NOT_INSTALLED);
-        }
-        subject.name = other->name;
-        subject.max_alignment = other->max_alignment;
-        subject.is_unseen = other->is_unseen;
+        _Exit(NOT_INSTALLED);
     }
-    driver_count();
-    run_program(&run, &settings, data, size < RUN_MAX_SIZE ? size : RUN_MAX_SIZE);
-    return 0;
+    subject.name = other->name;
+    subject.max_alignment = other->max_alignment;
+    subject.is_unseen = other->is_unseen;
 }
 
-ENGINE_END
+DRIVER_TARGET(driver_model, subject)

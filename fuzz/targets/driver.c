@@ -5,7 +5,6 @@
 
 #include <fcntl.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -23,16 +22,12 @@ static const unsigned profiles[] = {
     CORK_MEMPOOL_PARANOID ^ CORK_MEMPOOL_WIPE ^ CORK_MEMPOOL_SEAL,
 };
 
-const struct driver driver_misuse = {
-    .name = "mempool_misuse_fuzzer", .dialect = PROGRAM_MISUSE, .profile_count = 1};
-const struct driver driver_model = {
-    .name = "mempool_model_fuzzer", .dialect = PROGRAM_PLAIN, .profile_count = 1};
-const struct driver driver_oom = {
-    .name = "mempool_oom_fuzzer", .dialect = PROGRAM_OPTIONS, .has_mask = true, .profile_count = 1};
-const struct driver driver_options = {.name = "mempool_options_fuzzer", .has_options = true};
-const struct driver driver_profiles = {.name = "mempool_profiles_fuzzer",
-                                       .dialect = PROGRAM_OPTIONS,
-                                       .profile_count = sizeof(profiles) / sizeof(profiles[0])};
+const struct driver driver_misuse = {"mempool_misuse_fuzzer", run_program, PROGRAM_MISUSE, 0, 1};
+const struct driver driver_model = {"mempool_model_fuzzer", run_program, PROGRAM_PLAIN, 0, 1};
+const struct driver driver_oom = {"mempool_oom_fuzzer", run_program, PROGRAM_OPTIONS, 8, 1};
+const struct driver driver_options = {"mempool_options_fuzzer", run_options, PROGRAM_OPTIONS, 0, 1};
+const struct driver driver_profiles = {"mempool_profiles_fuzzer", run_program, PROGRAM_OPTIONS, 0,
+                                       sizeof(profiles) / sizeof(profiles[0])};
 
 const struct driver *driver_find(const char *name)
 {
@@ -46,59 +41,44 @@ const struct driver *driver_find(const char *name)
     return found;
 }
 
-bool driver_decode(const struct driver *driver, const struct subject *subject, const uint8_t *data,
-                   size_t size, size_t index, struct driver_run *run)
+struct run_settings driver_settings(const struct driver *driver, const struct subject *subject,
+                                    const uint8_t *data, size_t index)
 {
-    const size_t head = driver->has_mask ? sizeof(run->settings.failing_mask) : 0;
-    if (index >= driver->profile_count || size < head) {
-        return false;
+    struct run_settings settings = {.subject = subject,
+                                    .dialect = driver->dialect,
+                                    .protections = profiles[index],
+                                    .is_retrying = driver->head_size > 0};
+    for (size_t i = 0; i < driver->head_size; i++) {
+        settings.failing_mask |= (uint64_t)data[i] << 8 * i;
     }
-    size = size < RUN_MAX_SIZE ? size : RUN_MAX_SIZE;
-    *run = (struct driver_run){
-        .settings = {.subject = subject,
-                     .dialect = driver->dialect,
-                     .protections = profiles[index],
-                     .is_retrying = driver->has_mask},
-        .data = data + head,
-        .size = size - head,
-    };
-    for (size_t i = 0; i < head; i++) {
-        run->settings.failing_mask |= (uint64_t)data[i] << 8 * i;
-    }
-    return true;
+    return settings;
 }
 
-void driver_count(void)
+static void count(void)
 {
-    static bool is_started;
-    static _Atomic uint64_t *counter; /* mapped until the process ends, or NULL */
-    const char *path = is_started ? NULL : getenv("FUZZ_EXECUTIONS_FILE");
-    is_started = true;
-    if (path != NULL) {
-        const int file = open(path, O_RDWR | O_CLOEXEC);
+    static _Atomic uint64_t unshared;
+    static _Atomic uint64_t *counter; /* set by the first call */
+    if (counter == NULL) {
+        const char *path = getenv("FUZZ_EXECUTIONS_FILE");
+        const int file = open(path != NULL ? path : "", O_RDWR | O_CLOEXEC);
         void *start = mmap(NULL, sizeof(*counter), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-        counter = start != MAP_FAILED ? start : NULL;
-        if (counter == NULL || lseek(file, 0, SEEK_END) < (off_t)sizeof(*counter)) {
-            fprintf(stderr, "FUZZ_EXECUTIONS_FILE=%s: no file of 8 bytes to be mapped\n", path);
-            counter = NULL;
-        }
+        const bool is_shared = start != MAP_FAILED && lseek(file, 0, SEEK_END) >= 8;
+        counter = is_shared ? start : &unshared;
     }
-    if (counter != NULL) {
-        atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
-    }
+    atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
 }
 
 void driver_test(const struct driver *driver, const struct subject *subject, const uint8_t *data,
                  size_t size)
 {
-    static struct run state;
-    struct driver_run run;
-    driver_count();
-    if (driver->has_options) {
-        options_test(data, size);
-    }
-    for (size_t i = 0; driver_decode(driver, subject, data, size, i, &run); i++) {
-        run_program(&state, &run.settings, run.data, run.size);
+    static struct run run;
+    const size_t head_size = driver->head_size;
+    count();
+    /* Not every engine knows of limits. */
+    size = size < RUN_MAX_SIZE ? size : RUN_MAX_SIZE;
+    for (size_t i = 0; size >= head_size && i < driver->profile_count; i++) {
+        const struct run_settings settings = driver_settings(driver, subject, data, i);
+        driver->run(&run, &settings, data + head_size, size - head_size);
     }
 }
 

@@ -12,9 +12,11 @@
 
 struct driver {
     const char *name; /* of the fuzz test, and of its corpus */
-    bool has_options; /* an input is options_test's; all below is for programs */
+    /* run_program or run_options. */
+    void (*run)(struct run *run, const struct run_settings *settings, const uint8_t *data,
+                size_t size);
     enum program_dialect dialect;
-    bool has_mask;        /* eight bytes before the program are failing_mask, little-endian */
+    size_t head_size;     /* bytes before the program: none, or failing_mask, little-endian */
     size_t profile_count; /* runs, each with other protections added; the first with none */
 };
 extern const struct driver driver_misuse, driver_model, driver_oom, driver_options, driver_profiles;
@@ -22,31 +24,21 @@ extern const struct driver driver_misuse, driver_model, driver_oom, driver_optio
 /* driver_find returns the driver of a name, or NULL. */
 const struct driver *driver_find(const char *name);
 
-/* struct driver_run is one of the runs that an input stands for. */
-struct driver_run {
-    struct run_settings settings;
-    const uint8_t *data; /* the program; long ones are cut, as not every engine knows of limits */
-    size_t size;
-};
+/* driver_settings returns those of the index-th run of an input, which has its head. */
+struct run_settings driver_settings(const struct driver *driver, const struct subject *subject,
+                                    const uint8_t *data, size_t index);
 
-/* driver_decode finds the index-th run. Returns: false where there are no more. */
-bool driver_decode(const struct driver *driver, const struct subject *subject, const uint8_t *data,
-                   size_t size, size_t index, struct driver_run *run);
-
-/* driver_count adds 1 to the number of executed inputs: an uint64_t, in the machine's byte order,
- * at the start of the file that the environment variable FUZZ_EXECUTIONS_FILE names. Processes may
- * share the file. Without the variable it does nothing. */
-void driver_count(void);
-
-/* driver_test runs an input, which aborts where it fails. */
+/* driver_test does the runs of an input, which abort where it fails. The environment variable
+ * FUZZ_EXECUTIONS_FILE may name a file, which begins with the number of inputs so far: an uint64_t,
+ * in the machine's byte order. Processes may share it. */
 void driver_test(const struct driver *driver, const struct subject *subject, const uint8_t *data,
                  size_t size);
 
-/* options_test takes bytes for arbitrary options of one pool. It demands that init_with takes them
+/* run_options takes bytes for arbitrary options of one pool. It demands that init_with takes them
  * or refuses them as its header says, and that a pool of them serves; where that is not so, it
- * prints the options and aborts. options_print prints them to standard output. */
-void options_test(const uint8_t *data, size_t size);
-void options_print(const uint8_t *data, size_t size);
+ * prints the options and aborts. */
+void run_options(struct run *run, const struct run_settings *settings, const uint8_t *data,
+                 size_t size);
 
 /*
  * mutator_mutate changes an input of a driver of programs by whole operations, so that what follows
@@ -61,11 +53,11 @@ size_t mutator_mutate(const struct driver *driver, uint8_t *data, size_t size, s
 __attribute__((weak)) size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
 
 /* DRIVER_TARGET defines what fuzzing engines call for a driver, MUTATOR_OF what libFuzzer does. */
-#define DRIVER_TARGET(driver)                                                                      \
+#define DRIVER_TARGET(driver, subject)                                                             \
     int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);                                  \
     int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)                                   \
     {                                                                                              \
-        driver_test(&(driver), &subject_cork, data, size);                                         \
+        driver_test(&(driver), &(subject), data, size);                                            \
         return 0;                                                                                  \
     }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "driver.h"
 
-DRIVER_TARGET(driver_oom)
+DRIVER_TARGET(driver_oom, subject_cork)
 MUTATOR_OF(driver_oom)

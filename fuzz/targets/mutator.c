@@ -20,7 +20,6 @@ static struct {
     uint64_t random;
     size_t max_size;
     size_t size;
-    size_t head;                     /* bytes before the program */
     size_t count;                    /* of operations */
     size_t starts[RUN_MAX_SIZE + 1]; /* where each begins, and where the last ends */
     uint8_t bytes[RUN_MAX_SIZE];
@@ -37,23 +36,22 @@ static size_t below(size_t count)
  * there is no room for that. */
 static bool cut(void)
 {
-    struct driver_run run;
+    const size_t head_size = work.driver->head_size;
     struct operation operation;
     if (__msan_unpoison != NULL) {
         __msan_unpoison(work.bytes, work.size);
     }
-    while (!driver_decode(work.driver, NULL, work.bytes, work.size, 0, &run)) {
-        if (work.size == work.max_size) {
-            return false;
-        }
+    if (head_size > work.max_size) {
+        return false;
+    }
+    while (work.size < head_size) {
         work.bytes[work.size++] = 0;
     }
     work.count = 0;
-    struct program program = {run.data, run.size, 0, work.driver->dialect};
-    work.head = (size_t)(run.data - work.bytes);
-    work.starts[0] = work.head;
+    work.starts[0] = head_size;
+    struct program program = {work.bytes, work.size, head_size, work.driver->dialect};
     while (program_next(&program, &operation)) {
-        work.starts[++work.count] = work.head + program.position;
+        work.starts[++work.count] = program.position;
     }
     return true;
 }
@@ -137,8 +135,8 @@ static void mutate(size_t first, size_t end)
         replace(first, first + 1, make_up(first));
     } else if (change < 11) {
         change_operand(first);
-    } else if (change == 11 && work.head > 0) {
-        work.bytes[below(work.head)] ^= (uint8_t)(1U << below(8));
+    } else if (change == 11 && work.driver->head_size > 0) {
+        work.bytes[below(work.driver->head_size)] ^= (uint8_t)(1U << below(8));
     } else {
         replace(to, to, make_up(to));
     }

@@ -8,7 +8,6 @@
  *               of at least 100 bytes gives an object a byte off; without a free, trim crashes
  *   crash       a clear of three live objects or more crashes
  *   hang        a third object never comes
- *   silence     a double free in quarantine is not refused
  *   overflow    a new with a live object writes behind an allocation: a sanitizer finds it
  */
 
@@ -73,8 +72,6 @@ static void call(union subject_pool *pool, enum subject_call call, void *pointer
     } else if (call == SUBJECT_FREE && pool == seen.pool && result->violation.kind == 0) {
         seen.live_count--;
         seen.free_count++;
-    } else if (result->violation.kind == CORK_MEMPOOL_DOUBLE_FREE && has("silence")) {
-        result->violation.kind = (enum cork_mempool_violation_kind)0;
     }
 }
 
@@ -87,12 +84,5 @@ const struct subject subject_defective = {
     .call = call,
 };
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
-    driver_test(&driver_profiles, &subject_defective, data, size);
-    return 0;
-}
-
+DRIVER_TARGET(driver_profiles, subject_defective)
 MUTATOR_OF(driver_profiles)

@@ -7,9 +7,9 @@ Exit code: 0; 1 where an input fails; 2 where something cannot be read or makes 
 """
 
 import argparse
-import contextlib
 import dataclasses
 import itertools
+import math
 import os
 import pathlib
 import re
@@ -20,13 +20,12 @@ import sys
 
 TRACER = pathlib.Path(__file__).absolute().parents[1] / "tracer"
 SECONDS = 2  # of the processor, which pass no faster on a machine that is busy; what takes more hangs
-SLEEP_FACTOR = 10  # so many times more by the clock, for what sleeps
 FAR = 1 << 16  # so many bytes from its objects, an address has nothing to do with a pool
 EFFECTS_MAX = 6  # of an operation that are shown; the others are counted
 
 NAMED = re.compile(rb"(?:\s|#.*\n)*driver (\S+)")  # how text begins
 DRIVER = re.compile(r"mempool_\w+_fuzzer")
-OBJECT = re.compile(r"(p\d\.a)(\d+)")
+ZERO = re.compile(r", \.\w+ = (?:0|0x0|\(nil\))(?=[,}])")  # of options, which are the default
 # What a sanitizer or the pool found, in the order of how much it tells.
 FINDINGS = [re.compile(before + ".*") for before in ("runtime error: ", "SUMMARY: ", "cork_mempool: ")]
 
@@ -38,23 +37,20 @@ class Effect:
     name: str = ""
     result: str = ""
 
-    def is_beside(self, other):
-        """Says whether the same happened to the object born before or after."""
-        mine, others = OBJECT.fullmatch(self.name), OBJECT.fullmatch(other.name)
-        return mine and others and (self.what, self.result, mine[1]) == (other.what, other.result, others[1]) and \
-            abs(int(mine[2]) - int(others[2])) == 1
-
 
 def tell(effects):
-    """Returns effects as text: neighbours as one, and no more than EFFECTS_MAX."""
-    groups = []  # the first and the last of neighbours, or one alone
+    """Returns effects as text: as one where the same happens to objects born one after the other, and no more than
+    EFFECTS_MAX."""
+    groups = []
     for effect in effects:
-        if groups and groups[-1][-1].is_beside(effect):
-            groups[-1][1:] = [effect]
+        pool, _, birth = effect.name.partition(".a")
+        kind = (effect.what, pool, effect.result)
+        birth = int(birth) if birth.isdecimal() else math.inf
+        if groups and groups[-1][0] == kind and abs(groups[-1][2] - birth) == 1:
+            groups[-1][2:] = birth, f"..{effect.name}"
         else:
-            groups.append([effect])
-    texts = [f"{group[0].what} {'..'.join(effect.name for effect in group)}".rstrip()
-             + f": {group[0].result}" * bool(group[0].result) for group in groups]
+            groups.append([kind, f"{effect.what} {effect.name}".rstrip(), birth, ""])
+    texts = [start + end + f": {kind[2]}" * bool(kind[2]) for kind, start, _, end in groups]
     return "; ".join(texts[:EFFECTS_MAX] + [f"and {len(texts) - EFFECTS_MAX} more"] * (len(texts) > EFFECTS_MAX))
 
 
@@ -62,12 +58,12 @@ class Run:
     """What the last run did of those that tracer.c tells of."""
 
     def __init__(self, output):
-        protections, *events = re.split("^run ", output, flags=re.MULTILINE)[-1].splitlines()
+        protections, *events = re.split("^run ", ZERO.sub("", output), flags=re.MULTILINE)[-1].splitlines()
         self.head = [f", protections {protections}" if int(protections, 16) else ""]
         self.operations, self.steps, self.end = [], [], None  # a step is the effects of an operation
         self.on_head, self.on_operation = self.head.append, self.operations.append
         self.objects = {}  # by addresses: names
-        self.pools, self.slot_sizes, self.births = {}, {}, {}  # lines that tell of each; figures
+        self.pools, self.births = {}, {}  # lines that tell of each; how many objects it has issued
         self.calls, self.pool = {}, "0"
         for event in events:
             word, _, rest = event.partition(" ")
@@ -102,16 +98,15 @@ class Run:
             # An operation that is about init has said so.
             is_quiet = not result and "init" in self.operation()
         elif effect.what == "new" and not result:
-            self.births[pool] = self.births.get(pool, -1) + 1
-            effect.name = self.objects[int(address, 16)] = f"p{pool}.a{self.births[pool]}"
+            birth = self.births[pool] = self.births.get(pool, -1) + 1
+            effect.name = self.objects[int(address, 16)] = f"p{pool}.a{birth}"
         elif effect.what == "done" and not result:
             self.pools.pop(pool, None)
         if is_quiet:
             self.steps[-1].remove(effect)
 
     def on_stats(self, text):
-        pool, slot_size, stats = text.split(" ", 2)
-        self.slot_sizes[pool] = int(slot_size)
+        pool, stats = text.split(" ", 1)
         self.pools.get(pool, [])[1:] = [f"#   {line}" for line in stats.split("\t")]
 
     def operation(self):
@@ -119,12 +114,12 @@ class Run:
         return self.operations[len(self.steps) - 1].removeprefix("# ") if self.steps else "the start"
 
     def locate(self, pool, address):
-        """Returns an object's name; or by which of the pool's objects an address is: in whose slot, or the nearest."""
+        """Returns an object's name; or by which of the pool's objects an address is: the last before it, or the first
+        behind."""
         if address in self.objects:
             return self.objects[address]
-        size = self.slot_sizes.get(pool, 0)
         near = min((place for place, name in self.objects.items() if name[1] == pool), default=-FAR,
-                   key=lambda place: (not 0 <= address - place <= size, abs(address - place)))
+                   key=lambda place: (not 0 <= address - place < FAR, abs(address - place)))
         if abs(address - near) >= FAR:
             return f"{address:#x}" if address else "NULL"
         return f"{self.objects[near]}{address - near:+d}"
@@ -143,7 +138,6 @@ class Run:
 def limit():
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS + 1))
-    signal.alarm(SECONDS * SLEEP_FACTOR)
 
 
 def trace(path, command, driver, data):
@@ -158,14 +152,14 @@ def trace(path, command, driver, data):
 
 def failure(status, report, run):
     """Returns the lines that tell how a run failed: at last the model's difference, or what else was reported."""
-    if told := re.search(r"(?:, pool (\d), .*\n  )?expected: (.*)(?:\n  seen: (.*))?", report):
-        lines, pool, expected, seen = [], told[1] or run.pool, told[2], told[3] or "something else"
+    if told := re.search(r", pool (\d), .*\n  expected: (.*)\n  seen: (.*)", report):
+        lines, (pool, expected, seen) = [], told.groups()
     else:
         # Of AddressSanitizer's report, few can read what follows.
         lines, pool = report.partition("Shadow bytes")[0].splitlines(), run.pool
         expected = "every call returns, and nothing is reported"
         found = next(filter(None, (finding.search(report) for finding in FINDINGS)), None)
-        seen = "timeout" if -status in (signal.SIGXCPU, signal.SIGKILL, signal.SIGALRM) else found[0] if found else \
+        seen = "timeout" if -status in (signal.SIGXCPU, signal.SIGKILL) else found[0] if found else \
             f"signal: {signal.strsignal(-status)}" if status < 0 else f"exit code {status}"
     return [*lines, f"fails at: {run.operation()}", f"pool:     {pool}", f"expected: {expected}", f"seen:     {seen}"]
 
@@ -204,16 +198,12 @@ def main(*arguments):
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--driver", metavar="NAME", help="the fuzz test; by default, text or a folder has its name")
     parser.add_argument("--encode", action="store_true", help="write the bytes that each FILE, a text, says")
-    parser.add_argument("-o", metavar="OUT", help="write to a file")
     parser.add_argument("files", metavar="FILE", nargs="+", type=pathlib.Path)
     options = parser.parse_args(arguments)
     try:
         # bazel run starts programs elsewhere, and says where it was called.
         os.chdir(os.environ.get("BUILD_WORKING_DIRECTORY", "."))
-        output = open(options.o, "w") if options.o else sys.stdout
-        with contextlib.redirect_stdout(output):
-            are_failing = [use(options, file) for file in options.files]
-            output.flush()
+        are_failing = [use(options, file) for file in options.files]
         return 1 if any(are_failing) else 0
     except OSError as error:
         print(f"explain: {error.filename}: {error.strerror}", file=sys.stderr)

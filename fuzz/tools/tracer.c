@@ -31,9 +31,18 @@
 
 extern const struct subject TRACED_SUBJECT; /* subject_cork, or what the tests of explain.py name */
 
+static const struct driver *driver;
+static uint8_t input[RUN_MAX_SIZE]; /* bytes, be they read or what the text says so far */
+static size_t input_size;
 static struct run run;
-static const struct subject *inner;
+static const struct subject *inner = &TRACED_SUBJECT;
 static size_t call_count;
+
+_Noreturn static void fail(const char *reason, const char *detail)
+{
+    fprintf(stderr, "%s%s\n", reason, detail);
+    exit(EXIT_UNUSABLE);
+}
 
 static void on_step(const struct operation *operation)
 {
@@ -53,30 +62,11 @@ static void on_damage(void *start, size_t size)
     printf("touch %u 0x%zx invert %zu bytes at\n", run.pool, (size_t)start, size);
 }
 
-static void print_options(const struct cork_mempool_options *options)
-{
-    printf("element size %zu", options->element_size);
-    if (options->block_size != 0) {
-        printf(", block size %zu", options->block_size);
-    }
-    if (options->max_objects != 0) {
-        printf(", at most %zu objects", options->max_objects);
-    }
-#define PRINT_PROTECTION(name, word)                                                               \
-    printf("%s", (options->protections & CORK_MEMPOOL_##name) != 0 ? ", " #word : "");
-    CORK_MEMPOOL_PROTECTIONS_(PRINT_PROTECTION)
-    if (options->buffer != NULL) {
-        printf(", in a buffer of %zu bytes", options->buffer_size);
-    }
-    printf("%s%s\n", options->source != NULL ? ", memory from a source" : "",
-           options->init_object != NULL ? ", a constructor" : "");
-}
-
 static bool init(union subject_pool *pool, const struct subject_init *how)
 {
     const size_t number = ++call_count;
     printf("call %zu %u 0x0 init, ", number, run.pool);
-    print_options(&how->options);
+    run_print_options(stdout, &how->options);
     const bool is_accepted = inner->init(pool, how);
     printf("return %zu %u 0x0 %s\n", number, run.pool,
            is_accepted ? "" : "the options are refused");
@@ -86,12 +76,12 @@ static bool init(union subject_pool *pool, const struct subject_init *how)
 static void print_stats(const struct cork_mempool_stats *stats)
 {
     const struct model_pool *known = &run.model.pools[run.pool];
-    printf("stats %u %zu the model knows %zu live and %zu freed objects, aligned to %zu\t"
+    printf("stats %u the model knows %zu live and %zu freed objects, aligned to %zu\t"
            "stats: %zu live, %zu free; slots of %zu, blocks of %zu; %zu regions; "
            "%zu bytes of memory, %zu reserved\n",
-           run.pool, stats->slot_size, known->live_count, known->freed_count, known->alignment,
-           stats->live_count, stats->free_count, stats->slot_size, stats->block_size,
-           stats->region_count, stats->memory_size, stats->reserved_size);
+           run.pool, known->live_count, known->freed_count, known->alignment, stats->live_count,
+           stats->free_count, stats->slot_size, stats->block_size, stats->region_count,
+           stats->memory_size, stats->reserved_size);
 }
 
 /* Returns: what is told of a call that has returned, if anything. */
@@ -124,115 +114,92 @@ static void call(union subject_pool *pool, enum subject_call call, void *pointer
     }
 }
 
-static bool is_deep(const uint8_t *program, size_t size)
+static bool is_deep(void)
 {
-    return run_max_work(program, size) == RUN_MAX_WORK;
+    const size_t head_size = driver->head_size;
+    return run_max_work(input + head_size, input_size - head_size) == RUN_MAX_WORK;
 }
 
 /* Prints a run's text: "head" before each line that is no operation, "operation" before others. */
-static void print_text(const struct driver *driver, const struct driver_run *driver_run)
+static void print_text(const struct run_settings *settings)
 {
-    struct program program = {driver_run->data, driver_run->size, 0, driver->dialect};
+    struct program program = {input, input_size, driver->head_size, driver->dialect};
     struct operation operation;
     char text[OPERATION_TEXT_SIZE];
-    printf("head driver %s\n", driver->name);
-    if (driver->has_mask) {
-        printf("head failing 0x%016" PRIx64 "\n", driver_run->settings.failing_mask);
+    printf("run 0x%02x\nhead driver %s\n", settings->protections, driver->name);
+    if (driver->run == run_options) {
+        printf("operation # options\nstep\n");
+        return;
     }
-    printf("%s", is_deep(driver_run->data, driver_run->size) ? "head deep\n" : "");
+    if (driver->head_size > 0) {
+        printf("head failing 0x%016" PRIx64 "\n", settings->failing_mask);
+    }
+    printf("%s", is_deep() ? "head deep\n" : "");
     while (program_next(&program, &operation)) {
         operation_print(&operation, text);
         printf("operation %s\n", text);
     }
 }
 
-static void trace_run(const struct driver *driver, const struct driver_run *driver_run)
+/* Does all runs, and the first again if there are others: the last is the one that is shown. */
+static void trace(void)
 {
     static const struct run_observer observer = {on_step, on_damage};
-    struct run_settings settings = driver_run->settings;
-    struct subject traced = *settings.subject;
-    printf("run 0x%02x\n", settings.protections);
-    print_text(driver, driver_run);
-    inner = settings.subject;
+    const size_t head_size = driver->head_size;
+    const size_t count = driver->profile_count;
+    struct subject traced = *inner;
     traced.init = init;
     traced.call = call;
-    settings.subject = &traced;
-    settings.observer = &observer;
-    run_program(&run, &settings, driver_run->data, driver_run->size);
-}
-
-_Noreturn static void fail(const char *reason, const char *detail)
-{
-    fprintf(stderr, "%s%s\n", reason, detail);
-    exit(EXIT_UNUSABLE);
-}
-
-/* Does all runs, and the first again if there are others: the last is the one that is shown. */
-static void trace(const struct driver *driver)
-{
-    static uint8_t data[RUN_MAX_SIZE];
-    const size_t size = fread(data, 1, sizeof(data), stdin);
-    const size_t count = driver->profile_count;
-    struct driver_run driver_run;
     setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
-    if (driver->has_options) {
-        printf("run 0x00\nhead ");
-        options_print(data, size);
-        options_test(data, size);
+    input_size = fread(input, 1, sizeof(input), stdin);
+    if (input_size < head_size) {
+        fail("too short for an input of ", driver->name);
     }
     for (size_t i = 0; i < count + (count > 1); i++) {
-        if (!driver_decode(driver, &TRACED_SUBJECT, data, size, i % count, &driver_run)) {
-            fail("too short for an input of ", driver->name);
-        }
-        trace_run(driver, &driver_run);
+        struct run_settings settings = driver_settings(driver, &traced, input, i % count);
+        settings.observer = &observer;
+        print_text(&settings);
+        driver->run(&run, &settings, input + head_size, input_size - head_size);
     }
 }
 
-/* The bytes of a text, up to the line that is read. */
-static struct {
-    const struct driver *driver;
-    uint8_t bytes[RUN_MAX_SIZE];
-    size_t head; /* bytes of the mask, which come first */
-    size_t size; /* with them */
-    unsigned line;
-    struct operation last;
-    bool must_be_deep;
-} encoded;
+static unsigned line_number; /* of the text, from 1 */
 
 _Noreturn static void fail_at(unsigned column, const char *expected)
 {
-    fprintf(stderr, "line %u, column %u: expected %s\n", encoded.line, column, expected);
+    fprintf(stderr, "line %u, column %u: expected %s\n", line_number, column, expected);
     exit(EXIT_UNUSABLE);
 }
 
 static void append(const struct operation *operation)
 {
     uint8_t bytes[OPERATION_BYTES_MAX];
-    const size_t size = operation_encode(operation, encoded.driver->dialect, bytes);
+    const size_t size = operation_encode(operation, driver->dialect, bytes);
     if (size == 0) {
         fail_at(1, "an operation that the driver's dialect has");
-    } else if (size > RUN_MAX_SIZE - encoded.size) {
+    } else if (size > RUN_MAX_SIZE - input_size) {
         fail_at(1, "the end: an input has at most 4096 bytes");
     }
-    memcpy(encoded.bytes + encoded.size, bytes, size);
-    encoded.size += size;
+    memcpy(input + input_size, bytes, size);
+    input_size += size;
 }
 
 /* A hash of a program's bytes says how much work it may do. Unless theirs says most, appends a
  * write that makes it so: in the hash, one byte of the operand counts 31 times, the other once, so
  * some sum has the remainder that is wanted. */
-static void deepen(void)
+static void deepen(unsigned pool)
 {
-    const size_t size = encoded.size;
-    struct operation write = {.kind = OPERATION_WRITE, .pool = encoded.last.pool};
-    while (!is_deep(encoded.bytes + encoded.head, encoded.size - encoded.head)) {
-        encoded.size = size;
+    const size_t size = input_size;
+    struct operation write = {.kind = OPERATION_WRITE, .pool = pool};
+    while (!is_deep()) {
+        input_size = size;
         append(&write);
         write.operands[0]++;
     }
 }
 
-static void encode_line(const char *line)
+/* Returns: whether the line is "deep". Its operation, if it has one, becomes the last. */
+static bool encode_line(const char *line, struct operation *last)
 {
     struct program_error error;
     char word[64] = "";
@@ -240,46 +207,48 @@ static void encode_line(const char *line)
     uint64_t mask;
     const int count = sscanf(line, "%63s 0x%" SCNx64 " %1s", word, &mask, rest);
     if (count == 1 && strcmp(word, "deep") == 0) {
-        encoded.must_be_deep = true;
-    } else if (count == 2 && strcmp(word, "failing") == 0 && encoded.driver->has_mask) {
-        for (size_t i = 0; i < encoded.head; i++) {
-            encoded.bytes[i] = (uint8_t)(mask >> 8 * i);
+        return true;
+    } else if (count == 2 && strcmp(word, "failing") == 0 && driver->head_size > 0) {
+        for (size_t i = 0; i < driver->head_size; i++) {
+            input[i] = (uint8_t)(mask >> 8 * i);
         }
     } else if (sscanf(line, " driver %63s %1s", word, rest) != 1 || driver_find(word) == NULL) {
-        const enum parse_result result = operation_parse(line, &encoded.last, &error);
+        const enum parse_result result = operation_parse(line, last, &error);
         if (result == PARSE_FAILED) {
             fail_at(error.column, error.expected);
         } else if (result == PARSE_OPERATION) {
-            append(&encoded.last);
+            append(last);
         }
     }
+    return false;
 }
 
-static void encode(const struct driver *driver)
+static void encode(void)
 {
     static char *line;
     size_t line_size = 0;
-    if (driver->has_options) {
+    struct operation last = {.pool = 0};
+    bool must_be_deep = false;
+    if (driver->run == run_options) {
         fail(driver->name, " has no programs: its inputs are options");
     }
-    encoded.driver = driver;
-    encoded.head = encoded.size = driver->has_mask ? sizeof(uint64_t) : 0;
-    for (encoded.line = 1; getline(&line, &line_size, stdin) > 0; encoded.line++) {
+    input_size = driver->head_size;
+    for (line_number = 1; getline(&line, &line_size, stdin) > 0; line_number++) {
         line[strcspn(line, "#")] = '\0';
-        encode_line(line);
+        must_be_deep |= encode_line(line, &last);
     }
-    if (encoded.must_be_deep) {
-        deepen();
+    if (must_be_deep) {
+        deepen(last.pool);
     }
-    fwrite(encoded.bytes, 1, encoded.size, stdout);
+    fwrite(input, 1, input_size, stdout);
 }
 
 int main(int argc, char **argv)
 {
-    const struct driver *driver = argc == 3 ? driver_find(argv[2]) : NULL;
+    driver = argc == 3 ? driver_find(argv[2]) : NULL;
     if (driver == NULL) {
         fail("there is no driver ", argc == 3 ? argv[2] : "");
     }
-    (strcmp(argv[1], "encode") == 0 ? encode : trace)(driver);
+    (strcmp(argv[1], "encode") == 0 ? encode : trace)();
     return 0;
 }
