@@ -41,9 +41,9 @@ void run_options(struct run *run, const struct run_settings *settings, const uin
                  size_t size);
 
 /*
- * mutator_mutate changes an input of a driver of programs by whole operations, so that what follows
- * keeps its meaning. The same seed makes the same of the same input, but for one time of 8, which
- * is libFuzzer's own mutation of bytes. Of an input larger than max_size, it leaves out
+ * mutator_mutate changes a program by whole operations, so that what follows keeps its meaning. The
+ * same seed makes the same of the same input, but for one time of 8, which is libFuzzer's own
+ * mutation of bytes; of options, all are. Of an input larger than max_size, it leaves out
  * operations. Returns: the new size, from 1 to max_size, which is not 0.
  */
 size_t mutator_mutate(const struct driver *driver, uint8_t *data, size_t size, size_t max_size,
@@ -52,7 +52,8 @@ size_t mutator_mutate(const struct driver *driver, uint8_t *data, size_t size, s
 /* libFuzzer's own mutator. */
 __attribute__((weak)) size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
 
-/* DRIVER_TARGET defines what fuzzing engines call for a driver, MUTATOR_OF what libFuzzer does. */
+/* DRIVER_TARGET defines what fuzzing engines call for a driver and a subject, FUZZ_TARGET besides
+ * that what libFuzzer calls: a mutator. */
 #define DRIVER_TARGET(driver, subject)                                                             \
     int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);                                  \
     int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)                                   \
@@ -61,7 +62,8 @@ __attribute__((weak)) size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t
         return 0;                                                                                  \
     }
 
-#define MUTATOR_OF(driver)                                                                         \
+#define FUZZ_TARGET(driver, subject)                                                               \
+    DRIVER_TARGET(driver, subject)                                                                 \
     size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed);    \
     size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed)     \
     {                                                                                              \

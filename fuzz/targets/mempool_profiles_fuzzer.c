@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "driver.h"
 
-DRIVER_TARGET(driver_profiles, subject_cork)
-MUTATOR_OF(driver_profiles)
+FUZZ_TARGET(driver_profiles, subject_cork)

@@ -144,7 +144,7 @@ static void mutate(size_t first, size_t end)
 
 static void step(void)
 {
-    if (!cut() || below(8) == 0) {
+    if (!cut() || below(8) == 0 || work.driver->run == run_options) {
         work.size = LLVMFuzzerMutate(work.bytes, work.size, work.max_size);
     } else if (work.count == 0) {
         replace(0, 0, make_up(0));

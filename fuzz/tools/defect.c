@@ -84,5 +84,4 @@ const struct subject subject_defective = {
     .call = call,
 };
 
-DRIVER_TARGET(driver_profiles, subject_defective)
-MUTATOR_OF(driver_profiles)
+FUZZ_TARGET(driver_profiles, subject_defective)

@@ -53,7 +53,7 @@ static void on_step(const struct operation *operation)
     const void *object = run_object(&run, operation->operands[0]);
     printf("step\n");
     if (operation->kind == OPERATION_WRITE && object != NULL) {
-        printf("touch %u 0x%zx write\n", operation->pool, (size_t)object);
+        printf("touch %u 0x%zx write\n", run.pool, (size_t)object);
     }
 }
 
