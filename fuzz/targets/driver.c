@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -28,18 +27,6 @@ const struct driver driver_oom = {"mempool_oom_fuzzer", run_program, PROGRAM_OPT
 const struct driver driver_options = {"mempool_options_fuzzer", run_options, PROGRAM_OPTIONS, 0, 1};
 const struct driver driver_profiles = {"mempool_profiles_fuzzer", run_program, PROGRAM_OPTIONS, 0,
                                        sizeof(profiles) / sizeof(profiles[0])};
-
-const struct driver *driver_find(const char *name)
-{
-    static const struct driver *const drivers[] = {
-        &driver_misuse, &driver_model, &driver_oom, &driver_options, &driver_profiles,
-    };
-    const struct driver *found = NULL;
-    for (size_t i = 0; i < sizeof(drivers) / sizeof(drivers[0]); i++) {
-        found = strcmp(drivers[i]->name, name) == 0 ? drivers[i] : found;
-    }
-    return found;
-}
 
 struct run_settings driver_settings(const struct driver *driver, const struct subject *subject,
                                     const uint8_t *data, size_t index)

@@ -21,9 +21,6 @@ struct driver {
 };
 extern const struct driver driver_misuse, driver_model, driver_oom, driver_options, driver_profiles;
 
-/* driver_find returns the driver of a name, or NULL. */
-const struct driver *driver_find(const char *name);
-
 /* driver_settings returns those of the index-th run of an input, which has its head. */
 struct run_settings driver_settings(const struct driver *driver, const struct subject *subject,
                                     const uint8_t *data, size_t index);

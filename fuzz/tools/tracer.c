@@ -44,6 +44,18 @@ _Noreturn static void fail(const char *reason, const char *detail)
     exit(EXIT_UNUSABLE);
 }
 
+static const struct driver *find_driver(const char *name)
+{
+    static const struct driver *const drivers[] = {
+        &driver_misuse, &driver_model, &driver_oom, &driver_options, &driver_profiles,
+    };
+    const struct driver *found = NULL;
+    for (size_t i = 0; i < sizeof(drivers) / sizeof(drivers[0]); i++) {
+        found = strcmp(drivers[i]->name, name) == 0 ? drivers[i] : found;
+    }
+    return found;
+}
+
 static void on_step(const struct operation *operation)
 {
     if (operation == NULL) {
@@ -73,17 +85,6 @@ static bool init(union subject_pool *pool, const struct subject_init *how)
     return is_accepted;
 }
 
-static void print_stats(const struct cork_mempool_stats *stats)
-{
-    const struct model_pool *known = &run.model.pools[run.pool];
-    printf("stats %u the model knows %zu live and %zu freed objects, aligned to %zu\t"
-           "stats: %zu live, %zu free; slots of %zu, blocks of %zu; %zu regions; "
-           "%zu bytes of memory, %zu reserved\n",
-           run.pool, known->live_count, known->freed_count, known->alignment, stats->live_count,
-           stats->free_count, stats->slot_size, stats->block_size, stats->region_count,
-           stats->memory_size, stats->reserved_size);
-}
-
 /* Returns: what is told of a call that has returned, if anything. */
 static const char *outcome_of(enum subject_call call, const struct subject_result *result)
 {
@@ -110,7 +111,14 @@ static void call(union subject_pool *pool, enum subject_call call, void *pointer
            call == SUBJECT_NEW && is_accepted ? (size_t)result->object : 0,
            outcome_of(call, result));
     if (call == SUBJECT_STATS && is_accepted) {
-        print_stats(&result->stats);
+        const struct model_pool *known = run_known(&run);
+        const struct cork_mempool_stats *stats = &result->stats;
+        printf("stats %u the model knows %zu live and %zu freed objects, aligned to %zu\t"
+               "stats: %zu live, %zu free; slots of %zu, blocks of %zu; %zu regions; "
+               "%zu bytes of memory, %zu reserved\n",
+               run.pool, known->live_count, known->freed_count, known->alignment, stats->live_count,
+               stats->free_count, stats->slot_size, stats->block_size, stats->region_count,
+               stats->memory_size, stats->reserved_size);
     }
 }
 
@@ -212,7 +220,7 @@ static bool encode_line(const char *line, struct operation *last)
         for (size_t i = 0; i < driver->head_size; i++) {
             input[i] = (uint8_t)(mask >> 8 * i);
         }
-    } else if (sscanf(line, " driver %63s %1s", word, rest) != 1 || driver_find(word) == NULL) {
+    } else if (sscanf(line, " driver %63s %1s", word, rest) != 1 || find_driver(word) == NULL) {
         const enum parse_result result = operation_parse(line, last, &error);
         if (result == PARSE_FAILED) {
             fail_at(error.column, error.expected);
@@ -245,7 +253,7 @@ static void encode(void)
 
 int main(int argc, char **argv)
 {
-    driver = argc == 3 ? driver_find(argv[2]) : NULL;
+    driver = argc == 3 ? find_driver(argv[2]) : NULL;
     if (driver == NULL) {
         fail("there is no driver ", argc == 3 ? argv[2] : "");
     }
