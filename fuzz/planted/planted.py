@@ -142,28 +142,25 @@ def replay(program, bug):
     return f"found by {os.path.basename(found[1])}: {reason[1] if reason else f'status {status}'}"
 
 
-def fuzz(program, seed, options):
-    """Returns the seconds until libFuzzer found the bug from an empty corpus, or None: it did not."""
-    found = program.with_name(f"found{seed}")
-    # What is slow, but ends, would be kept too.
-    command = [program, f"-seed={seed}", f"-max_total_time={options.hunt}", "-timeout=25",
-               "-report_slow_units=26", f"-exact_artifact_path={found}", *options.flags]
-    begin = time.monotonic()
-    status, output = execute(command, program.parent, options.hunt + GRACE_SECONDS)
-    seconds = time.monotonic() - begin
-    if "WARNING: unrecognized flag" in output:
-        raise Failure(re.search(r"unrecognized flag '.*?'", output)[0])
-    # What has destroyed the heap may hang while it is reported.
-    if status is not None and (status != 0) != found.exists():
-        raise Failure(f"seed {seed}: libFuzzer ended with status {status}:\n{output[-2000:]}")
-    return seconds if found.exists() and seconds <= options.hunt else None
-
-
 def hunt(program, options):
-    """Returns how soon libFuzzer finds a bug."""
-    times = [fuzz(program, seed, options) for seed in range(1, options.seeds + 1)]
-    found = sorted(seconds for seconds in times if seconds is not None)
-    return f"found by {len(found)} of {len(times)} seeds, after {', '.join(f'{each:.1f}' for each in found) or '-'} s"
+    """Returns how soon libFuzzer finds a bug from an empty corpus."""
+    times = []
+    for seed in range(1, options.seeds + 1):
+        found = program.with_name(f"found{seed}")
+        # What is slow, but ends, would be kept too.
+        command = [program, f"-seed={seed}", f"-max_total_time={options.hunt}", "-timeout=25",
+                   "-report_slow_units=26", f"-exact_artifact_path={found}", *options.flags]
+        begin = time.monotonic()
+        status, output = execute(command, program.parent, options.hunt + GRACE_SECONDS)
+        seconds = time.monotonic() - begin
+        if "WARNING: unrecognized flag" in output:
+            raise Failure(re.search(r"unrecognized flag '.*?'", output)[0])
+        # What has destroyed the heap may hang while it is reported.
+        if status is not None and (status != 0) != found.exists():
+            raise Failure(f"seed {seed}: libFuzzer ended with status {status}:\n{output[-2000:]}")
+        times += [seconds] if found.exists() and seconds <= options.hunt else []
+    told = ", ".join(f"{seconds:.1f}" for seconds in sorted(times))
+    return f"found by {len(times)} of {options.seeds} seeds" + f", after {told} s" * bool(times)
 
 
 def judge_all(bugs, builder, options, executor):

@@ -21,7 +21,7 @@ struct driver {
 };
 extern const struct driver driver_misuse, driver_model, driver_oom, driver_options, driver_profiles;
 
-/* driver_settings returns those of the index-th run of an input, which has its head. */
+/* driver_settings returns those of the index-th run of an input, of head_size bytes at least. */
 struct run_settings driver_settings(const struct driver *driver, const struct subject *subject,
                                     const uint8_t *data, size_t index);
 
