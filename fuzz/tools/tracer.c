@@ -35,7 +35,6 @@ static const struct driver *driver;
 static uint8_t input[RUN_MAX_SIZE]; /* bytes, be they read or what the text says so far */
 static size_t input_size;
 static struct run run;
-static const struct subject *inner = &TRACED_SUBJECT;
 static size_t call_count;
 
 _Noreturn static void fail(const char *reason, const char *detail)
@@ -79,7 +78,7 @@ static bool init(union subject_pool *pool, const struct subject_init *how)
     const size_t number = ++call_count;
     printf("call %zu %u 0x0 init, ", number, run.pool);
     run_print_options(stdout, &how->options);
-    const bool is_accepted = inner->init(pool, how);
+    const bool is_accepted = TRACED_SUBJECT.init(pool, how);
     printf("return %zu %u 0x0 %s\n", number, run.pool,
            is_accepted ? "" : "the options are refused");
     return is_accepted;
@@ -105,7 +104,7 @@ static void call(union subject_pool *pool, enum subject_call call, void *pointer
     static const char *const names[SUBJECT_CALL_COUNT] = {SUBJECT_CALLS(NAME_OF)};
     const size_t number = ++call_count; /* callbacks call too */
     printf("call %zu %u 0x%zx %s\n", number, run.pool, (size_t)pointer, names[call]);
-    inner->call(pool, call, pointer, result);
+    TRACED_SUBJECT.call(pool, call, pointer, result);
     const bool is_accepted = result->violation.kind == 0;
     printf("return %zu %u 0x%zx %s\n", number, run.pool,
            call == SUBJECT_NEW && is_accepted ? (size_t)result->object : 0,
@@ -155,7 +154,7 @@ static void trace(void)
     static const struct run_observer observer = {on_step, on_damage};
     const size_t head_size = driver->head_size;
     const size_t count = driver->profile_count;
-    struct subject traced = *inner;
+    struct subject traced = TRACED_SUBJECT;
     traced.init = init;
     traced.call = call;
     setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
