@@ -184,12 +184,18 @@ def judge_all(bugs, builder, options, executor):
     return failure_count
 
 
+def positive(text):
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return int(text)
+
+
 def main():
     parser = argparse.ArgumentParser(allow_abbrev=False, description=__doc__.partition("\n")[0])
     parser.add_argument("--only", metavar="GLOB", default="*", help="bugs with such names")
-    parser.add_argument("--jobs", metavar="N", type=int, default=os.cpu_count(), help="at a time")
-    parser.add_argument("--hunt", metavar="SECONDS", type=int, help="fuzz each so long, from nothing")
-    parser.add_argument("--seeds", metavar="N", type=int, default=5, help="hunt with seeds 1 to N (5)")
+    parser.add_argument("--jobs", metavar="N", type=positive, default=os.cpu_count(), help="at a time")
+    parser.add_argument("--hunt", metavar="SECONDS", type=positive, help="fuzz each so long, from nothing")
+    parser.add_argument("--seeds", metavar="N", type=positive, default=5, help="hunt with seeds 1 to N (5)")
     parser.add_argument("--flags", type=shlex.split, default=[], help="hunt with these of libFuzzer")
     options = parser.parse_args()
     compiler = os.environ.get("CC") or next(filter(shutil.which, ["clang-19", "clang"]), "clang-19")

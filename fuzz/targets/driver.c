@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -50,6 +51,9 @@ static void count(void)
         const int file = open(path != NULL ? path : "", O_RDWR | O_CLOEXEC);
         void *start = mmap(NULL, sizeof(*counter), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
         const bool is_shared = start != MAP_FAILED && lseek(file, 0, SEEK_END) >= 8;
+        if (path != NULL && !is_shared) {
+            fprintf(stderr, "FUZZ_EXECUTIONS_FILE=%s: no file of 8 bytes to be mapped\n", path);
+        }
         counter = is_shared ? start : &unshared;
     }
     atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);

@@ -37,7 +37,8 @@ static void replay_file(const char *path)
     const size_t size = (size_t)status.st_size;
     uint8_t *data = malloc(size > 0 ? size : 1);
     if (file == NULL || data == NULL || fread(data, 1, size, file) != size) {
-        fprintf(stderr, "replay: %s: %s\n", path, strerror(errno));
+        const char *reason = errno == EISDIR ? "holds no input" : strerror(errno);
+        fprintf(stderr, "replay: %s: %s\n", path, reason);
         exit(2);
     }
     fclose(file);
