@@ -63,13 +63,6 @@ static unsigned program_length;
 static uint32_t current; /* the number of that state */
 static struct world search_state;
 
-/* In the place of requests.c: all requests are the only pool's. */
-static unsigned long long call_count;
-void requests_count(struct requests *account)
-{
-    call_count += account != NULL;
-}
-
 static hash add_words(hash sum, const void *words, size_t size)
 {
     const hash factor = (hash)UINT64_C(0x9e3779b97f4a7c15) << 64 | UINT64_C(0xc2b2ae3d27d4eb4f);
@@ -374,7 +367,7 @@ static void probe(void)
 /* Makes the current state again. */
 static void make_current(void)
 {
-    const unsigned long long calls = call_count;
+    const unsigned long long calls = memory_calls;
     uint32_t state = current;
     begin_world();
     for (unsigned i = states[current].depth; i > 0; state = states[state].parent) {
@@ -383,7 +376,7 @@ static void make_current(void)
     for (program_length = 0; program_length < states[current].depth;) {
         perform(program[program_length]);
     }
-    call_count = calls;
+    memory_calls = calls;
     expect(hash_world() == states[current].sum, "the same operations lead to the same state");
     memcpy(&search_state, &world, sizeof(world));
 }
@@ -457,10 +450,10 @@ int main(int argc, char **argv)
         exhaust_group_slots = i % 3 + 1;
         if (name == NULL || strcmp(profile->name, name) == 0) {
             const clock_t begin = clock(); /* of the processor, whatever else runs */
-            call_count = 0;
+            memory_calls = 0;
             search(depth != 0 ? depth : profile->depth);
             printf("%-16s %6zu %6u %10zu %12llu %8.1f\n", profile->name, exhaust_group_slots,
-                   states[state_count - 1].depth, state_count, call_count,
+                   states[state_count - 1].depth, state_count, memory_calls,
                    (double)(clock() - begin) / CLOCKS_PER_SEC);
             fflush(stdout);
         }

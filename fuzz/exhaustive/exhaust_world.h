@@ -64,6 +64,7 @@ extern const struct profile {
 } profiles[], *profile;      /* one without a name is last; the one that is searched */
 
 extern const struct cork_mempool_source memory_source; /* a user's own; in truth the heap */
+extern unsigned long long memory_calls; /* so many have been made that count their requests */
 
 /* memory_verify fails where somebody has written to pages that nobody may. memory_committed returns
  * how many bytes of some pages may be used; memory_left, what trim has left of a slot, and of the
