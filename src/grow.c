@@ -182,19 +182,12 @@ static void use_ring(struct cork_mempool *mp)
 static void add_region(struct cork_mempool *mp, struct cork_mempool_region *region)
 {
     KNOWN(region != NULL);
-    if (mp->newest == NULL) {
+    slots_add_region(mp, region);
+    if (region == mp->oldest) {
+        mp->self = mp;
         tools_pool_begins(mp);
-        mp->oldest = region;
         use_ring(mp);
-    } else {
-        mp->newest->newer = region;
     }
-    region->first_number = reserved_count(mp);
-    region->older = mp->newest;
-    mp->newest = region;
-    mp->self = mp;
-    slots_insert(mp, region);
-    slots_set_lookup(mp);
 }
 
 /* Commits slots that were not; false where memory cannot be had. */
@@ -215,7 +208,6 @@ static bool grow(struct cork_mempool *mp)
         SLOTS_CALL call = slots_enter(mp);
         const void *site = report_call_site; /* a source may be made of other pools */
 
-        (void)call;
         region = next_region(mp, &is_misaligned);
         report_call_site = site;
     }
@@ -263,5 +255,4 @@ void grow_shrink(struct cork_mempool *mp, struct cork_mempool_region *region)
     *(older != NULL ? &older->newer : &mp->oldest) = newer;
     *(newer != NULL ? &newer->older : &mp->newest) = older;
     use_ring(mp);
-    slots_remove(mp, region);
 }

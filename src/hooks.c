@@ -158,7 +158,6 @@ ALWAYS_INLINE void *new_with(struct cork_mempool *mp, uint32_t set)
 {
     SLOTS_CALL call = slots_enter(mp);
 
-    (void)call;
     if (lends_new(set)) {
         slots_recall(mp);
     }
@@ -236,7 +235,6 @@ ALWAYS_INLINE void free_with(struct cork_mempool *mp, void *ptr, struct slot slo
     }
 
     SLOTS_CALL call = slots_enter(mp);
-    (void)call;
     if (has(set, CORK_MEMPOOL_CANARY)) {
         damage_verify_canaries(mp, slot, ptr, has(set, UNDER_VALGRIND));
     }

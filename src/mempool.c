@@ -176,10 +176,10 @@ CACHELINE_ALIGNED NOINLINE void cork_mempool_free(struct cork_mempool *mp, void 
 /* Gives all memory back; what is called for that may misuse the pool, and leave. */
 static void release_all(struct cork_mempool *mp)
 {
-    SLOTS_CHANGE change = slots_begin_change(mp);
+    slots_recall(mp);
+    SLOTS_CHANGE change = slots_enter(mp);
     struct cork_mempool_region *region;
 
-    (void)change;
     hooks_empty_quarantine(mp);
     while ((region = mp->oldest) != NULL) {
         hooks_unmake(mp, region, 0, region->extended_count);

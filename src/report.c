@@ -253,9 +253,7 @@ static bool begin_handler(const struct cork_mempool_violation *violation, uintpt
 static void end_calls(struct cork_mempool *mp)
 {
     if (mp->state == POOL_IS_BUSY || mp->state == POOL_IS_VISITED) {
-        slots_recall(mp);
-        slots_relink(mp);
-        slots_lend(mp);
+        slots_renew(mp);
         mp->state = POOL_IS_LIVE;
     }
 }

@@ -7,21 +7,6 @@
 
 #include "hooks.h"
 
-void slots_set_lookup(struct cork_mempool *mp)
-{
-    struct cork_mempool_region *newest = mp->newest;
-    struct cork_mempool_region *older = newest == NULL ? NULL : newest->older;
-    const bool is_higher = older != NULL && (uintptr_t)newest->base > (uintptr_t)older->base;
-
-    mp->lookup[is_higher] = newest;
-    mp->lookup[!is_higher] = older;
-    mp->lent.split = older != NULL ? mp->lookup[1]->base : (char *)UINTPTR_MAX;
-    for (int i = 0; i < 2 && mp->lookup[i] != NULL; i++) {
-        mp->lent.bases[i] = mp->lookup[i]->base;
-        mp->lent.groups[i] = mp->lookup[i]->groups;
-    }
-}
-
 void slots_lend(struct cork_mempool *mp)
 {
     struct cork_mempool_lent *lent = &mp->lent;
@@ -54,48 +39,26 @@ void slots_recall(struct cork_mempool *mp)
         slots_release(mp, slots_of(mp, lent->kept));
     }
     mp->cursor.bits |= lent->bits;
-    lent->owner = NULL;
-    lent->kept = NULL;
-    lent->bits = 0;
-    lent->stack_count = 0;
-    lent->counts[0] = 0;
-    lent->counts[1] = 0;
-}
-
-static void activate(struct cork_mempool *mp, struct cork_mempool_region *region, size_t group,
-                     uint64_t bits, bool is_fresh)
-{
-    mp->cursor = (struct cork_mempool_cursor){bits, group, region, is_fresh};
-}
-
-/* The active group if slots have been freed there; else its neighbour if all of that is free,
- * because what lies in order is issued and used faster. */
-static bool open_nearby(struct cork_mempool *mp)
-{
-    struct cork_mempool_region *region = mp->cursor.region;
-    const size_t group = mp->cursor.group;
-
-    if (region == NULL) {
-        return false;
-    }
-    if (region->groups[group].free != 0) {
-        activate(mp, region, group, region->groups[group].free, false);
-        return true;
-    }
-    if (group + 1 < region_group_count(region->extended_count) &&
-        region->groups[group + 1].free == GROUP_BITS) {
-        activate(mp, region, group + 1, GROUP_BITS, false);
-        return true;
-    }
-    return false;
+    memset(lent, 0, offsetof(struct cork_mempool_lent, base));
 }
 
 bool slots_open_freed(struct cork_mempool *mp)
 {
-    struct cork_mempool_region *region;
+    struct cork_mempool_region *region = mp->cursor.region;
+    size_t index = mp->cursor.group;
 
-    if (open_nearby(mp)) {
-        return true;
+    if (region != NULL) {
+        /* The neighbour if all of that is free: what lies in order is issued and used faster. */
+        if (region->groups[index].free == 0 &&
+            index + 1 < region_group_count(region->extended_count) &&
+            region->groups[index + 1].free == GROUP_BITS) {
+            index++;
+        }
+        if (region->groups[index].free != 0) {
+            mp->cursor =
+                (struct cork_mempool_cursor){region->groups[index].free, index, region, false};
+            return true;
+        }
     }
     while ((region = mp->linked) != NULL) {
         struct cork_mempool_group *group = region->free_list;
@@ -106,33 +69,12 @@ bool slots_open_freed(struct cork_mempool *mp)
             mp->linked = region->next_linked;
         }
         if (group->free != 0) {
-            activate(mp, region, (size_t)(group - region->groups), group->free, false);
+            index = (size_t)(group - region->groups);
+            mp->cursor = (struct cork_mempool_cursor){group->free, index, region, false};
             return true;
         }
     }
     return false;
-}
-
-/* The slots of a group that are guards. */
-static uint64_t guard_bits(const struct cork_mempool *mp, size_t first_slot)
-{
-    uint64_t bits = 0;
-
-    for (size_t bit = 0; bit < GROUP_SLOTS; bit++) {
-        bits |= (uint64_t)geometry_is_guard(&mp->geometry, first_slot + bit) << bit;
-    }
-    return bits;
-}
-
-/* Of more bits than count. */
-static uint64_t lowest_bits(uint64_t bits, size_t count)
-{
-    uint64_t lowest = 0;
-
-    for (; count > 0; count--, bits &= bits - 1) {
-        lowest |= bits & (~bits + 1);
-    }
-    return lowest;
 }
 
 void slots_extend(struct cork_mempool *mp)
@@ -141,34 +83,27 @@ void slots_extend(struct cork_mempool *mp)
     const size_t first = region->extended_count;
     const size_t group = first / GROUP_SLOTS;
     const size_t offset = first % GROUP_SLOTS;
-    const size_t committed = region->committed_count - group * GROUP_SLOTS;
-    size_t end = bits_smaller(committed, GROUP_SLOTS);
-    size_t count = end - offset;
-    uint64_t bits = GROUP_BITS >> (GROUP_SLOTS - end) >> offset << offset;
-    uint64_t guards = 0;
+    const size_t most = bits_smaller(region->committed_count - first, GROUP_SLOTS - offset);
+    const size_t count = bits_smaller(most, mp->objects_left);
+    uint64_t bits = GROUP_BITS >> (GROUP_SLOTS - count) << offset;
 
-    if (mp->geometry.block_pitch != 0) {
-        guards = guard_bits(mp, group * GROUP_SLOTS);
-        bits &= ~guards;
-        count = (size_t)__builtin_popcountll(bits);
-    }
-    if (count > mp->objects_left) {
-        count = mp->objects_left;
-        bits = lowest_bits(bits, count);
-        end = 64 - (size_t)__builtin_clzll(bits);
-    }
     mp->objects_left -= count;
-    region->extended_count = group * GROUP_SLOTS + end;
+    region->extended_count += count;
     /* Tables of groups begin as zeros. */
-    region->groups[group].free |= bits;
     if (region->fresh != NULL) {
-        guards &= slots_extended(region, group);
-        region->fresh[group] |= bits | guards;
-        if (region->held != NULL) {
-            region->held[group] |= guards;
+        region->fresh[group] |= bits;
+    }
+    for (size_t slot = first; mp->geometry.block_pitch != 0 && slot < first + count; slot++) {
+        if (geometry_is_guard(&mp->geometry, slot)) {
+            const uint64_t guard = slot_bit((struct slot){region, slot});
+
+            region->held[group] |= guard;
+            bits ^= guard;
+            mp->objects_left++;
         }
     }
-    activate(mp, region, group, bits, true);
+    region->groups[group].free |= bits;
+    mp->cursor = (struct cork_mempool_cursor){bits, group, region, true};
 }
 
 struct cork_mempool_region *slots_region_at(const struct cork_mempool *mp, const void *ptr)
@@ -187,28 +122,20 @@ struct cork_mempool_region *slots_region_at(const struct cork_mempool *mp, const
     return found;
 }
 
-/* Where a region is in the tree, or belongs. No two regions have the same priority. */
-static struct cork_mempool_region **place_of(struct cork_mempool *mp,
-                                             const struct cork_mempool_region *region)
+/* Adds a region to the tree. No two regions have the same priority. */
+static void plant(struct cork_mempool_region **place, struct cork_mempool_region *region)
 {
-    struct cork_mempool_region **place = &mp->root;
+    struct cork_mempool_region **lower = &region->lower;
+    struct cork_mempool_region **higher = &region->higher;
+    struct cork_mempool_region *rest;
 
     while (*place != NULL && slots_priority(*place) > slots_priority(region)) {
         const bool is_lower = (uintptr_t)region->base < (uintptr_t)(*place)->base;
         place = is_lower ? &(*place)->lower : &(*place)->higher;
     }
-    return place;
-}
-
-void slots_insert(struct cork_mempool *mp, struct cork_mempool_region *region)
-{
-    /* The tree below is split at the region's address. */
-    struct cork_mempool_region **place = place_of(mp, region);
-    struct cork_mempool_region *rest = *place;
-    struct cork_mempool_region **lower = &region->lower;
-    struct cork_mempool_region **higher = &region->higher;
-
+    rest = *place;
     *place = region;
+    /* The tree below is split at the region's address. */
     while (rest != NULL) {
         if ((uintptr_t)rest->base < (uintptr_t)region->base) {
             *lower = rest;
@@ -224,36 +151,36 @@ void slots_insert(struct cork_mempool *mp, struct cork_mempool_region *region)
     *higher = NULL;
 }
 
-void slots_remove(struct cork_mempool *mp, struct cork_mempool_region *region)
+void slots_add_region(struct cork_mempool *mp, struct cork_mempool_region *region)
 {
-    /* The trees below it become one. */
-    struct cork_mempool_region **place = place_of(mp, region);
-    struct cork_mempool_region *lower = region->lower;
-    struct cork_mempool_region *higher = region->higher;
+    struct cork_mempool_region *older = mp->newest;
+    const bool is_higher = older != NULL && (uintptr_t)region->base > (uintptr_t)older->base;
 
-    while (lower != NULL && higher != NULL) {
-        if (slots_priority(lower) > slots_priority(higher)) {
-            *place = lower;
-            place = &lower->higher;
-            lower = *place;
-        } else {
-            *place = higher;
-            place = &higher->lower;
-            higher = *place;
-        }
+    *(older != NULL ? &older->newer : &mp->oldest) = region;
+    region->older = older;
+    region->first_number = older != NULL ? older->first_number + older->reserved_count : 0;
+    mp->newest = region;
+    plant(&mp->root, region);
+    mp->lookup[is_higher] = region;
+    mp->lookup[!is_higher] = older;
+    mp->lent.split = older != NULL ? mp->lookup[1]->base : (char *)UINTPTR_MAX;
+    for (int i = 0; i < 2 && mp->lookup[i] != NULL; i++) {
+        mp->lent.bases[i] = mp->lookup[i]->base;
+        mp->lent.groups[i] = mp->lookup[i]->groups;
     }
-    *place = lower != NULL ? lower : higher;
 }
 
-void slots_relink(struct cork_mempool *mp)
+void slots_renew(struct cork_mempool *mp)
 {
-    size_t number = 0;
+    struct cork_mempool_region *region = mp->oldest;
 
-    slots_set_lookup(mp);
+    slots_recall(mp);
+    mp->newest = NULL;
+    mp->root = NULL;
     mp->linked = NULL;
-    for (struct cork_mempool_region *region = mp->oldest; region != NULL; region = region->newer) {
-        region->first_number = number;
-        number += region->reserved_count;
+    memset(mp->lookup, 0, sizeof(mp->lookup));
+    for (; region != NULL; region = region->newer) {
+        slots_add_region(mp, region);
         region->free_list = NULL;
         for (size_t i = 0; i < region_group_count(region->extended_count); i++) {
             region->groups[i].next = NULL;
@@ -262,6 +189,7 @@ void slots_relink(struct cork_mempool *mp)
             }
         }
     }
+    slots_lend(mp);
 }
 
 struct slot slots_search(const struct cork_mempool *mp, const void *ptr)

@@ -57,9 +57,6 @@ static inline bool slots_is_moved(const struct cork_mempool *mp)
 void slots_lend(struct cork_mempool *mp) INTERNAL(slots_lend);
 void slots_recall(struct cork_mempool *mp) INTERNAL(slots_recall);
 
-/* slots_set_lookup is for a pool whose regions are others than they were; nothing is lent. */
-void slots_set_lookup(struct cork_mempool *mp) INTERNAL(slots_set_lookup);
-
 /* slots_open_freed makes a group with freed slots the active one. Returns: false: there is none.
  * slots_extend makes one with fresh slots of the newest region the active one; guards may leave
  * none. Both require that nothing is lent and that the active group has no bits; slots_extend, that
@@ -86,15 +83,13 @@ static inline uint64_t slots_priority(const struct cork_mempool_region *region)
     return random_mix((uintptr_t)region->base);
 }
 
-/* slots_insert adds a region to the tree that finds it, slots_remove takes it out. */
-void slots_insert(struct cork_mempool *mp, struct cork_mempool_region *region)
-    INTERNAL(slots_insert);
-void slots_remove(struct cork_mempool *mp, struct cork_mempool_region *region)
-    INTERNAL(slots_remove);
+/* slots_add_region makes a region the newest one. Requires: nothing is lent. */
+void slots_add_region(struct cork_mempool *mp, struct cork_mempool_region *region)
+    INTERNAL(slots_add_region);
 
-/* slots_relink makes numbers and free lists anew, from the regions and groups that there are.
- * Requires: nothing is lent. */
-void slots_relink(struct cork_mempool *mp) INTERNAL(slots_relink);
+/* slots_renew makes anew, from the regions and groups that there are, whatever finds them; and
+ * lends it. */
+void slots_renew(struct cork_mempool *mp) INTERNAL(slots_renew);
 
 /* slots_live_count returns how many objects of a pool are live. */
 size_t slots_live_count(const struct cork_mempool *mp) INTERNAL(slots_live_count);
@@ -122,24 +117,16 @@ static inline void slots_leave(struct slots_call *call)
     *(volatile uint32_t *)&call->mp->state = call->state;
 }
 
-/* A call that takes regions out of a pool: it begins with a recall, and ends with what makes the
- * rest a pool again. */
-static inline struct slots_call slots_begin_change(struct cork_mempool *mp)
+/* Also makes a pool of what is left, where the call has taken regions out of it. */
+static inline void slots_leave_renewed(struct slots_call *call)
 {
-    slots_recall(mp);
-    return slots_enter(mp);
-}
-
-static inline void slots_end_change(struct slots_call *call)
-{
-    slots_relink(call->mp);
-    slots_lend(call->mp);
+    slots_renew(call->mp);
     slots_leave(call);
 }
 
-/* The types of local variables that these begin, and that end with their block. */
-#define SLOTS_CALL   __attribute__((cleanup(slots_leave))) struct slots_call
-#define SLOTS_CHANGE __attribute__((cleanup(slots_end_change))) struct slots_call
+/* The types of local variables that slots_enter begins, and that end with their block. */
+#define SLOTS_CALL   __attribute__((cleanup(slots_leave), unused)) struct slots_call
+#define SLOTS_CHANGE __attribute__((cleanup(slots_leave_renewed), unused)) struct slots_call
 
 static inline uint64_t slot_bit(struct slot slot)
 {

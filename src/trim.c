@@ -238,10 +238,10 @@ NOINLINE size_t cork_mempool_trim(struct cork_mempool *mp)
     report_require(mp, NULL, __builtin_return_address(0));
     hooks_verify(mp);
 
-    SLOTS_CHANGE change = slots_begin_change(mp);
+    slots_recall(mp);
+    SLOTS_CHANGE change = slots_enter(mp);
     struct cork_mempool_region *region, *newer;
 
-    (void)change;
     hooks_empty_quarantine(mp);
     for (region = mp->oldest; region != NULL; region = newer) {
         newer = region->newer;

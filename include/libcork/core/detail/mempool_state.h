@@ -82,14 +82,14 @@ struct cork_mempool_lent {
     const struct cork_mempool *owner; /* the pool that this is part of; a copy of it has no right */
     void *kept;                       /* an object freed last, whose group does not know; or NULL */
     uint64_t bits;                    /* of the active group: bit i: slot i is free, and next */
-    char *base;                       /* its slot 0 */
-    struct cork_mempool_group *group;
+    size_t counts[2]; /* of lookup regions: extended_count, where free may find objects; or 0 */
     uint32_t stack_count;
-    char *split; /* objects from here on lie in lookup region 1, others in 0, if in either */
-    /* Copies of what these regions say. */
-    char *bases[2];
+    /* A recall clears what stands before this. */
+    char *base; /* the active group's slot 0 */
+    struct cork_mempool_group *group;
+    char *split;    /* objects from here on lie in lookup region 1, others in 0, if in either */
+    char *bases[2]; /* copies of what these regions say; so are groups */
     struct cork_mempool_group *groups[2];
-    size_t counts[2]; /* extended_count, where free may find objects by itself; or 0 */
     /* Free slots, as their groups know: twice the index, plus the number of the lookup region. */
     uint32_t stack[CORK_MEMPOOL_STACK_SLOTS_];
 };
