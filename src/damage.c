@@ -11,7 +11,7 @@ static void set_canary(const struct cork_mempool *mp, char *address)
 {
     tools_unpoison(address, CANARY_SIZE, mp->under_valgrind);
     memcpy(address, &mp->key, CANARY_SIZE);
-    tools_repoison(address, CANARY_SIZE, mp->under_valgrind);
+    tools_poison(address, CANARY_SIZE, mp->under_valgrind);
 }
 
 static bool is_made(struct cork_mempool_region *region, size_t index)
@@ -81,7 +81,7 @@ void damage_refuse_contents(const struct cork_mempool *mp, struct slot slot)
 
     const size_t count = size - first < sizeof(found) ? size - first : sizeof(found);
     memcpy(found, contents + first, count);
-    tools_repoison(contents, size, mp->under_valgrind);
+    tools_poison(contents, size, mp->under_valgrind);
     refuse(mp, CORK_MEMPOOL_WRITE_AFTER_FREE, slot, contents + first, count, found,
            is_wiped ? zeros : NULL);
 }

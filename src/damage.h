@@ -56,7 +56,7 @@ static inline uint64_t damage_canary_at(const char *address, bool under_valgrind
 {
     tools_unpoison(address, CANARY_SIZE, under_valgrind);
     const uint64_t canary = damage_word_at(address);
-    tools_repoison(address, CANARY_SIZE, under_valgrind);
+    tools_poison(address, CANARY_SIZE, under_valgrind);
     return canary;
 }
 
@@ -112,7 +112,7 @@ static inline void damage_verify_contents(const struct cork_mempool *mp, struct 
     } else {
         is_intact = slot.region->checksums[slot.index] == damage_checksum_of(mp, contents, size);
     }
-    tools_repoison(contents, size, under_valgrind);
+    tools_poison(contents, size, under_valgrind);
     if (UNLIKELY(!is_intact)) {
         damage_refuse_contents(mp, slot);
     }

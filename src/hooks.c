@@ -129,7 +129,6 @@ ALWAYS_INLINE struct slot choose(struct cork_mempool *mp, uint32_t set)
 static NOINLINE bool begin_slot(struct cork_mempool *mp, struct slot slot)
 {
     void *object = slot_start(mp, slot);
-    const size_t size = mp->geometry.element_size;
 
     if (has(mp->protections, CORK_MEMPOOL_WIPE) && slots_was_issued(mp, slot)) {
         /* What has been purged is wiped too. */
@@ -138,10 +137,10 @@ static NOINLINE bool begin_slot(struct cork_mempool *mp, struct slot slot)
     if (has(mp->protections, CORK_MEMPOOL_CANARY)) {
         damage_set_canaries(mp, slot);
     }
-    tools_hooked_new(mp, object, size, true, mp->under_valgrind);
+    tools_new(mp, object, true, mp->under_valgrind);
     if (mp->callbacks.construct != NULL &&
         mp->callbacks.construct(mp->callbacks.data, object) != 0) {
-        tools_hooked_free(mp, object, size, mp->under_valgrind);
+        tools_free(mp, object, mp->under_valgrind);
         return false;
     }
     slot.region->fresh[slot.index / GROUP_SLOTS] &= ~slot_bit(slot);
@@ -173,7 +172,7 @@ ALWAYS_INLINE void *new_with(struct cork_mempool *mp, uint32_t set)
         }
     } else {
         verify_contents(mp, slot, set);
-        tools_hooked_new(mp, object, mp->geometry.element_size, false, has(set, UNDER_VALGRIND));
+        tools_new(mp, object, false, has(set, UNDER_VALGRIND));
     }
     if (has(set, CORK_MEMPOOL_CALLSITES)) {
         slot.region->sites[slot.index] = (struct cork_mempool_sites){report_call_site, NULL};
@@ -248,7 +247,7 @@ ALWAYS_INLINE void free_with(struct cork_mempool *mp, void *ptr, struct slot slo
     if (has(set, CORK_MEMPOOL_SEAL) && !has(set, CORK_MEMPOOL_WIPE)) {
         slot.region->checksums[slot.index] = damage_checksum_of(mp, ptr, size);
     }
-    tools_hooked_free(mp, ptr, size, has(set, UNDER_VALGRIND));
+    tools_free(mp, ptr, has(set, UNDER_VALGRIND));
     if (has(set, CORK_MEMPOOL_QUARANTINE)) {
         quarantine_push(mp, slot, ptr);
     } else if (lends_new(set) && LIKELY(mp->lent.owner == mp)) {
@@ -356,7 +355,7 @@ void hooks_unmake(struct cork_mempool *mp, struct cork_mempool_region *region, s
         if (mp->callbacks.destruct != NULL) {
             tools_unpoison(object, size, mp->under_valgrind);
             mp->callbacks.destruct(mp->callbacks.data, object);
-            tools_repoison(object, size, mp->under_valgrind);
+            tools_poison(object, size, mp->under_valgrind);
         }
     }
 }

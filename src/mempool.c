@@ -26,7 +26,7 @@ static inline void *issue(struct cork_mempool *mp, uint64_t bits)
 
     lent->bits = rest;
     lent->group->free -= bits - rest;
-    tools_new(object, mp->geometry.element_size, mp->cursor.is_fresh);
+    tools_new(mp, object, mp->cursor.is_fresh, false);
     return object;
 }
 
@@ -41,7 +41,7 @@ static inline void *pop(struct cork_mempool *mp, uint32_t count)
 
     lent->stack_count = count - 1;
     lent->groups[number][slot / GROUP_SLOTS].free &= ~(UINT64_C(1) << slot % GROUP_SLOTS);
-    tools_new(object, mp->geometry.element_size, false);
+    tools_new(mp, object, false, false);
     return object;
 }
 
@@ -78,7 +78,7 @@ CACHELINE_ALIGNED NOINLINE void *cork_mempool_new(struct cork_mempool *mp)
     void *kept = lent->kept;
     if (kept != NULL) {
         lent->kept = NULL;
-        tools_new(kept, mp->geometry.element_size, false);
+        tools_new(mp, kept, false, false);
         return kept;
     }
 
@@ -102,7 +102,7 @@ static NOINLINE void free_far(struct cork_mempool *mp, void *ptr)
     }
 
     const struct slot slot = report_require_live(mp, ptr);
-    tools_free(ptr, mp->geometry.element_size);
+    tools_free(mp, ptr, false);
     if (mp->lent.owner == mp && mp->lent.kept == NULL) {
         mp->lent.kept = ptr;
     } else {
@@ -153,7 +153,7 @@ CACHELINE_ALIGNED NOINLINE void cork_mempool_free(struct cork_mempool *mp, void 
 
     void *kept = lent->kept;
     if (kept == NULL) {
-        tools_free(ptr, mp->geometry.element_size);
+        tools_free(mp, ptr, false);
         lent->kept = ptr;
         return;
     }
@@ -161,7 +161,7 @@ CACHELINE_ALIGNED NOINLINE void cork_mempool_free(struct cork_mempool *mp, void 
         free_slow(mp, ptr, number, slot, __builtin_return_address(0));
         return;
     }
-    tools_free(ptr, mp->geometry.element_size);
+    tools_free(mp, ptr, false);
     group->free = after;
 
     const uint32_t count = lent->stack_count;

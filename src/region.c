@@ -208,7 +208,7 @@ static void use_acquired(struct cork_mempool_region *region, char *memory,
     region->memory = memory;
     region->memory_size = acquired_size(region->reserved_count, geometry, is_heap);
     region->origin = origin;
-    tools_acquired(memory, region->memory_size);
+    tools_poison(memory, region->memory_size, true);
 }
 
 struct cork_mempool_region *region_from_heap(struct cork_mempool_region *region,
@@ -317,8 +317,8 @@ struct cork_mempool_region *region_from_buffer(void *buffer, size_t buffer_size,
     region->memory = buffer;
     region->memory_size = buffer_size;
     region->origin = REGION_IS_BUFFER;
-    tools_acquired(region->base - geometry->redzone_size,
-                   geometry->redzone_size + capacity * geometry->stride);
+    tools_poison(region->base - geometry->redzone_size,
+                 geometry->redzone_size + capacity * geometry->stride, true);
     return region;
 }
 
@@ -414,7 +414,7 @@ static bool commit(struct cork_mempool_region *region, size_t count,
         !os_commit(pages.start, pages.size, region->memory_size)) {
         return false;
     }
-    tools_acquired(pages.start, pages.size);
+    tools_poison(pages.start, pages.size, true);
     region->committed_count = end;
     return true;
 }

@@ -72,27 +72,16 @@
 /* Valgrind warns of ranges of a quarter of a GiB, reservations included. */
 #define TOOLS_RANGE_MAX ((size_t)128 * 1024 * 1024)
 
-#if __has_include(<valgrind/memcheck.h>)
-static inline void tools_defined(const void *memory, size_t size)
-{
-    (void)VALGRIND_MAKE_MEM_DEFINED(memory, size);
-}
-
-/* Makes memory accessible to all, or to nobody, a part at a time. */
+/* Tells Valgrind that memory is accessible to all, or to nobody, a part at a time. */
 static inline void tools_set_access(const void *memory, size_t size, bool is_accessible)
 {
-    const char *start = (const char *)memory;
-
-    for (size_t part; size > 0; start += part, size -= part) {
-        part = size < TOOLS_RANGE_MAX ? size : TOOLS_RANGE_MAX;
-        if (is_accessible) {
-            tools_defined(start, part);
-        } else {
-            (void)VALGRIND_MAKE_MEM_NOACCESS(start, part);
-        }
+    for (size_t from = 0, part; from < size; from += part) {
+        part = size - from < TOOLS_RANGE_MAX ? size - from : TOOLS_RANGE_MAX;
+        TOOLS_VALGRIND((void)(is_accessible
+                                  ? VALGRIND_MAKE_MEM_DEFINED((const char *)memory + from, part)
+                                  : VALGRIND_MAKE_MEM_NOACCESS((const char *)memory + from, part)));
     }
 }
-#endif
 
 /* tools_pool_begins registers a pool with Valgrind, when it can no longer move; tools_pool_ends
  * unregisters it. A pool re-initialized without done is still registered; unregister it first. */
@@ -111,99 +100,69 @@ static inline void tools_pool_begins(const struct cork_mempool *mp)
 #if defined(__ELF__) && !defined(CORK_MEMPOOL_NO_OS_MEMORY)
 __attribute__((weak)) void __lsan_register_root_region(const void *memory, size_t size);
 __attribute__((weak)) void __lsan_unregister_root_region(const void *memory, size_t size);
+#define TOOLS_LSAN(statement) statement
+#else
+#define TOOLS_LSAN(statement)
+#endif
 
 /* tools_seek_leaks says whether something may read all memory that the system lets it read. */
 static inline bool tools_seek_leaks(void)
 {
-    return __lsan_register_root_region != NULL;
+    TOOLS_LSAN(return __lsan_register_root_region != NULL);
+    return false;
 }
 
 /* tools_reserved has LeakSanitizer look for pointers in a reservation, tools_unreserved no more. */
 static inline void tools_reserved(const void *memory, size_t size)
 {
-    if (tools_seek_leaks()) {
-        __lsan_register_root_region(memory, size);
-    }
+    TOOLS_LSAN(if (tools_seek_leaks()) __lsan_register_root_region(memory, size));
 }
 
 static inline void tools_unreserved(const void *memory, size_t size)
 {
-    if (tools_seek_leaks()) {
-        __lsan_unregister_root_region(memory, size);
-    }
-}
-#else
-static inline bool tools_seek_leaks(void)
-{
-    return false;
+    TOOLS_LSAN(if (tools_seek_leaks()) __lsan_unregister_root_region(memory, size));
 }
 
-static inline void tools_reserved(const void *memory, size_t size)
-{
-}
-
-static inline void tools_unreserved(const void *memory, size_t size)
-{
-}
-#endif
-
-/* tools_acquired poisons memory just acquired: it holds no live object yet. */
-static inline void tools_acquired(const void *memory, size_t size)
+/* tools_poison forbids everybody to touch memory, tools_unpoison allows it, while a hook itself
+ * does; under_valgrind: what the pool's field says, where that is known to the compiler. */
+static inline void tools_poison(const void *memory, size_t size, bool under_valgrind)
 {
     TOOLS_ASAN(__asan_poison_memory_region(memory, size));
-    TOOLS_VALGRIND(tools_set_access(memory, size, false));
+    TOOLS_VALGRIND(if (UNLIKELY(under_valgrind)) tools_set_access(memory, size, false));
+}
+
+static inline void tools_unpoison(const void *memory, size_t size, bool under_valgrind)
+{
+    TOOLS_ASAN(__asan_unpoison_memory_region(memory, size));
+    TOOLS_VALGRIND(if (UNLIKELY(under_valgrind)) tools_set_access(memory, size, true));
 }
 
 /* tools_released unpoisons memory that is given back: what is in it is not the pool's any more, and
  * as initialized as when it was the caller's. */
 static inline void tools_released(const void *memory, size_t size)
 {
-    TOOLS_ASAN(__asan_unpoison_memory_region(memory, size));
+    tools_unpoison(memory, size, true);
     TOOLS_MSAN(__msan_unpoison(memory, size));
-    TOOLS_VALGRIND(tools_set_access(memory, size, true));
 }
 
 /* tools_new says that an object is issued; is_new: for the first time from its slot. tools_free
  * says that it is freed. */
-static inline void tools_new(const void *object, size_t size, bool is_new)
+static inline void tools_new(const struct cork_mempool *mp, const void *object, bool is_new,
+                             bool under_valgrind)
 {
-    TOOLS_ASAN(__asan_unpoison_memory_region(object, size));
-    TOOLS_MSAN(if (is_new) __msan_allocated_memory(object, size));
+    TOOLS_ASAN(__asan_unpoison_memory_region(object, mp->geometry.element_size));
+    TOOLS_MSAN(if (is_new) __msan_allocated_memory(object, mp->geometry.element_size));
+    if (UNLIKELY(under_valgrind)) {
+        TOOLS_VALGRIND(VALGRIND_MEMPOOL_ALLOC(mp, object, mp->geometry.element_size));
+        tools_set_access(object, is_new ? 0 : mp->geometry.element_size, true);
+    }
 }
 
-static inline void tools_free(const void *object, size_t size)
+static inline void tools_free(const struct cork_mempool *mp, const void *object,
+                              bool under_valgrind)
 {
-    TOOLS_ASAN(__asan_poison_memory_region(object, size));
-}
-
-/* tools_hooked_new is tools_new for a pool with hooks, tools_hooked_free tools_free;
- * under_valgrind: what the pool's field says, where that is known to the compiler. */
-static inline void tools_hooked_new(const struct cork_mempool *mp, const void *object, size_t size,
-                                    bool is_new, bool under_valgrind)
-{
-    tools_new(object, size, is_new);
-    TOOLS_VALGRIND(if (UNLIKELY(under_valgrind)) VALGRIND_MEMPOOL_ALLOC(mp, object, size));
-    TOOLS_VALGRIND(if (UNLIKELY(under_valgrind) && !is_new) tools_defined(object, size));
-}
-
-static inline void tools_hooked_free(const struct cork_mempool *mp, const void *object, size_t size,
-                                     bool under_valgrind)
-{
-    tools_free(object, size);
+    TOOLS_ASAN(__asan_poison_memory_region(object, mp->geometry.element_size));
     TOOLS_VALGRIND(if (UNLIKELY(under_valgrind)) VALGRIND_MEMPOOL_FREE(mp, object));
-}
-
-/* Between tools_unpoison and tools_repoison a hook itself touches memory that nobody else may. */
-static inline void tools_unpoison(const void *memory, size_t size, bool under_valgrind)
-{
-    TOOLS_ASAN(__asan_unpoison_memory_region(memory, size));
-    TOOLS_VALGRIND(if (UNLIKELY(under_valgrind)) tools_defined(memory, size));
-}
-
-static inline void tools_repoison(const void *memory, size_t size, bool under_valgrind)
-{
-    TOOLS_ASAN(__asan_poison_memory_region(memory, size));
-    TOOLS_VALGRIND(if (UNLIKELY(under_valgrind))(void) VALGRIND_MAKE_MEM_NOACCESS(memory, size));
 }
 
 #pragma GCC diagnostic pop

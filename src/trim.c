@@ -27,7 +27,7 @@ static void clear_region(struct cork_mempool *mp, struct cork_mempool_region *re
     struct slot slot = {region, 0};
 
     for (; slots_next_live(mp, &slot) && slot.region == region; slot.index++) {
-        tools_free(slot_start(mp, slot), mp->geometry.element_size);
+        tools_free(mp, slot_start(mp, slot), false);
     }
 #endif
     for (size_t i = 0; i < region_group_count(region->extended_count); i++) {
