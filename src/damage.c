@@ -38,7 +38,7 @@ static _Noreturn void refuse(const struct cork_mempool *mp, enum cork_mempool_vi
                              struct slot slot, const void *damaged, size_t size, const void *found,
                              const void *expected)
 {
-    struct cork_mempool_violation violation = report_violation_at(mp, kind, slot);
+    struct cork_mempool_violation violation = report_violation(mp, kind, slot);
 
     violation.pointer = slot_start(mp, slot);
     violation.damaged = damaged;

@@ -212,7 +212,7 @@ static bool grow(struct cork_mempool *mp)
         report_call_site = site;
     }
     if (is_misaligned) {
-        report_refuse(report_violation(mp, CORK_MEMPOOL_BAD_SOURCE));
+        report_refuse(report_violation(mp, CORK_MEMPOOL_BAD_SOURCE, NO_SLOT));
     }
     if (region == NULL) {
         return false;

@@ -42,20 +42,27 @@ static void add_number(struct line *line, const char *before, uint64_t number, u
     add(line, digit);
 }
 
+/* A pointer, if there is one. */
 static void add_pointer(struct line *line, const char *before, const void *pointer)
 {
-    add(line, before);
-    add_number(line, "0x", (uintptr_t)pointer, 16);
+    if (pointer != NULL) {
+        add(line, before);
+        add_number(line, "0x", (uintptr_t)pointer, 16);
+    }
 }
 
-/* A call, and the function that it is in, where the program tells. The return address may be the
- * first one behind the call's line, or behind its function: the byte before it is the call's. */
+/* A call, if there is one, and the function that it is in, where the program tells. The return
+ * address may be the first one behind the call's line, or behind its function: the byte before it
+ * is the call's. */
 static void add_site(struct line *line, const char *before, const void *site)
 {
+    if (site == NULL) {
+        return;
+    }
+
     const char *call = (const char *)site - 1;
     uintptr_t start;
     const char *symbol = os_symbol(call, &start);
-
     add_pointer(line, before, call);
     if (symbol != NULL) {
         add(line, " (");
@@ -65,12 +72,14 @@ static void add_site(struct line *line, const char *before, const void *site)
     }
 }
 
-/* Sends a line, and begins the next. */
+/* Sends a line, if anything is in it, and begins the next. */
 static void send(struct line *line)
 {
-    line->text[line->length++] = '\n';
-    os_write_report(line->text, line->length);
-    line->length = 0;
+    if (line->length != 0) {
+        line->text[line->length++] = '\n';
+        os_write_report(line->text, line->length);
+        line->length = 0;
+    }
 }
 
 static void report_what(struct line *line, const struct cork_mempool_violation *violation)
@@ -83,12 +92,8 @@ static void report_what(struct line *line, const struct cork_mempool_violation *
         add(line, violation->pool_name);
         add(line, "\"");
     }
-    if (violation->moved_from != NULL) {
-        add_pointer(line, ", moved from ", violation->moved_from);
-    }
-    if (violation->pointer != NULL) {
-        add_pointer(line, ", pointer ", violation->pointer);
-    }
+    add_pointer(line, ", moved from ", violation->moved_from);
+    add_pointer(line, ", pointer ", violation->pointer);
     if (violation->slot != CORK_MEMPOOL_NO_SLOT) {
         add_number(line, ", slot ", violation->slot, 10);
     }
@@ -108,20 +113,11 @@ static void report_what(struct line *line, const struct cork_mempool_violation *
 static void report_bytes(struct line *line, const char *before, const unsigned char *bytes,
                          size_t size)
 {
-    add(line, before);
-    for (size_t i = 0; i < size; i++) {
+    for (size_t i = 0; bytes != NULL && i < size; i++) {
+        add(line, i == 0 ? before : "");
         add_number(line, bytes[i] < 16 ? " 0" : " ", bytes[i], 16);
     }
     send(line);
-}
-
-/* Whether sites of objects would be known with CORK_MEMPOOL_CALLSITES. */
-static bool could_tell_sites(const struct cork_mempool_violation *violation)
-{
-    const bool is_of_object = violation->slot != CORK_MEMPOOL_NO_SLOT || violation->live_count != 0;
-
-    return is_of_object && violation->kind != CORK_MEMPOOL_NEVER_ISSUED &&
-           (violation->protections & CORK_MEMPOOL_CALLSITES) == 0;
 }
 
 static void report(const struct cork_mempool_violation *violation)
@@ -131,32 +127,24 @@ static void report(const struct cork_mempool_violation *violation)
     report_what(&line, violation);
     add_site(&line, "cork_mempool: called at ", violation->call_site);
     send(&line);
-    if (violation->new_site != NULL) {
-        add_site(&line, "cork_mempool: issued at ", violation->new_site);
-        if (violation->free_site != NULL) {
-            add_site(&line, ", freed at ", violation->free_site);
-        }
-        send(&line);
-    }
-    if (violation->damaged != NULL) {
-        add_pointer(&line, "cork_mempool: damage at ", violation->damaged);
-        send(&line);
-        report_bytes(&line, "cork_mempool: found   ", violation->found, violation->damaged_size);
-    }
-    if (violation->expected != NULL) {
-        report_bytes(&line, "cork_mempool: expected", violation->expected, violation->damaged_size);
-    }
+    add_site(&line, "cork_mempool: issued at ", violation->new_site);
+    add_site(&line, ", freed at ", violation->free_site);
+    send(&line);
+    add_pointer(&line, "cork_mempool: damage at ", violation->damaged);
+    send(&line);
+    report_bytes(&line, "cork_mempool: found   ", violation->found, violation->damaged_size);
+    report_bytes(&line, "cork_mempool: expected", violation->expected, violation->damaged_size);
     for (size_t i = 0; i < violation->listed_count; i++) {
         const struct cork_mempool_object *object = &violation->listed[i];
 
         add_pointer(&line, "cork_mempool: live object ", object->pointer);
         add_number(&line, ", slot ", object->slot, 10);
-        if (object->new_site != NULL) {
-            add_site(&line, ", issued at ", object->new_site);
-        }
+        add_site(&line, ", issued at ", object->new_site);
         send(&line);
     }
-    if (could_tell_sites(violation)) {
+    if ((violation->slot != CORK_MEMPOOL_NO_SLOT || violation->live_count != 0) &&
+        violation->kind != CORK_MEMPOOL_NEVER_ISSUED &&
+        (violation->protections & CORK_MEMPOOL_CALLSITES) == 0) {
         add(&line,
             "cork_mempool: CORK_MEMPOOL_CALLSITES, or CORK_MEMPOOL_OPTIONS=callsites=1, tells where "
             "objects are issued and freed");
@@ -239,7 +227,7 @@ static bool begin_handler(const struct cork_mempool_violation *violation, uintpt
         handlers.first = *violation;
         handlers.first.listed_count = 0;
         handlers.first.damaged = NULL;
-        handlers.first.expected = NULL;
+        handlers.first.damaged_size = 0;
         if (violation->pool_name != NULL) {
             memcpy(handlers.name, violation->pool_name, sizeof(handlers.name));
             handlers.first.pool_name = handlers.name;
@@ -279,9 +267,10 @@ void report_refuse(struct cork_mempool_violation violation)
 }
 
 struct cork_mempool_violation report_violation(const struct cork_mempool *mp,
-                                               enum cork_mempool_violation_kind kind)
+                                               enum cork_mempool_violation_kind kind,
+                                               struct slot slot)
 {
-    return (struct cork_mempool_violation){
+    struct cork_mempool_violation violation = {
         .kind = kind,
         .pool = mp,
         .pool_name = mp->is_named ? mp->name : NULL,
@@ -292,18 +281,13 @@ struct cork_mempool_violation report_violation(const struct cork_mempool *mp,
         .is_seeded = mp->protections != 0,
         .seed = mp->seed,
     };
-}
 
-struct cork_mempool_violation report_violation_at(const struct cork_mempool *mp,
-                                                  enum cork_mempool_violation_kind kind,
-                                                  struct slot slot)
-{
-    struct cork_mempool_violation violation = report_violation(mp, kind);
-
-    violation.slot = slot_number(slot);
-    if (slot.region->sites != NULL && slots_was_issued(mp, slot)) {
-        violation.new_site = slot.region->sites[slot.index].new_site;
-        violation.free_site = slot.region->sites[slot.index].free_site;
+    if (slot.region != NULL) {
+        violation.slot = slot_number(slot);
+        if (slot.region->sites != NULL && slots_was_issued(mp, slot)) {
+            violation.new_site = slot.region->sites[slot.index].new_site;
+            violation.free_site = slot.region->sites[slot.index].free_site;
+        }
     }
     return violation;
 }
@@ -326,7 +310,7 @@ void report_refuse_state(const struct cork_mempool *mp, const void *pointer, con
         if (slots_is_moved(mp)) {
             violation.moved_from = mp->self;
         } else {
-            violation = report_violation(mp, CORK_MEMPOOL_BUSY);
+            violation = report_violation(mp, CORK_MEMPOOL_BUSY, NO_SLOT);
         }
     }
     violation.pointer = pointer;
@@ -334,42 +318,37 @@ void report_refuse_state(const struct cork_mempool *mp, const void *pointer, con
     report_refuse(violation);
 }
 
-static _Noreturn void refuse_free(const struct cork_mempool *mp, const void *ptr)
-{
-    struct cork_mempool_violation violation = report_violation(mp, CORK_MEMPOOL_FOREIGN_POINTER);
-    struct cork_mempool_region *region = slots_region_at(mp, ptr);
-
-    if (region != NULL) {
-        const uintptr_t offset = (uintptr_t)ptr - (uintptr_t)region->base;
-        const struct slot slot = {region, offset / mp->geometry.stride};
-
-        if (slot.index < region->reserved_count) {
-            violation = report_violation_at(mp, CORK_MEMPOOL_DOUBLE_FREE, slot);
-            if (offset % mp->geometry.stride != 0) {
-                violation.kind = CORK_MEMPOOL_INTERIOR_POINTER;
-            } else if (!slots_was_issued(mp, slot)) {
-                violation.kind = CORK_MEMPOOL_NEVER_ISSUED;
-            }
-        }
-    }
-    violation.pointer = ptr;
-    report_refuse(violation);
-}
-
 struct slot report_require_live(const struct cork_mempool *mp, const void *ptr)
 {
-    const struct slot slot = slots_search(mp, ptr);
+    enum cork_mempool_violation_kind kind = CORK_MEMPOOL_FOREIGN_POINTER;
+    struct slot slot = slots_search(mp, ptr);
 
-    if (!slots_is_live(mp, slot, ptr)) {
-        refuse_free(mp, ptr);
+    if (slots_is_live(mp, slot, ptr)) {
+        return slot;
     }
-    return slot;
+    if (slot.region != NULL) {
+        const uintptr_t offset = (uintptr_t)ptr - (uintptr_t)slot.region->base;
+
+        slot.index = offset / mp->geometry.stride;
+        if (slot.index >= slot.region->reserved_count) {
+            slot.region = NULL;
+        } else if (offset % mp->geometry.stride != 0) {
+            kind = CORK_MEMPOOL_INTERIOR_POINTER;
+        } else {
+            kind =
+                slots_was_issued(mp, slot) ? CORK_MEMPOOL_DOUBLE_FREE : CORK_MEMPOOL_NEVER_ISSUED;
+        }
+    }
+
+    struct cork_mempool_violation violation = report_violation(mp, kind, slot);
+    violation.pointer = ptr;
+    report_refuse(violation);
 }
 
 void report_refuse_leak(const struct cork_mempool *mp, size_t live_count)
 {
     struct cork_mempool_object listed[REPORT_LISTED_MAX];
-    struct cork_mempool_violation violation = report_violation(mp, CORK_MEMPOOL_LEAK);
+    struct cork_mempool_violation violation = report_violation(mp, CORK_MEMPOOL_LEAK, NO_SLOT);
     struct slot slot = {mp->oldest, 0};
     size_t count = 0;
 

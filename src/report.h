@@ -19,14 +19,10 @@
 /* Damaged bytes that a report shows at most. */
 #define REPORT_DUMP_MAX 16
 
-/* report_violation says what is known of any violation of a live pool; report_violation_at, also of
- * a slot. */
+/* report_violation says what is known of a violation of a live pool, and of a slot or NO_SLOT. */
 struct cork_mempool_violation report_violation(const struct cork_mempool *mp,
-                                               enum cork_mempool_violation_kind kind)
-    INTERNAL(report_violation);
-struct cork_mempool_violation report_violation_at(const struct cork_mempool *mp,
-                                                  enum cork_mempool_violation_kind kind,
-                                                  struct slot slot) INTERNAL(report_violation_at);
+                                               enum cork_mempool_violation_kind kind,
+                                               struct slot slot) INTERNAL(report_violation);
 
 /* report_refuse refuses the current call: it calls the handler, reports and aborts. It fills in
  * violation.message. */

@@ -44,6 +44,7 @@ struct slot {
     struct cork_mempool_region *region;
     size_t index;
 };
+#define NO_SLOT ((struct slot){.region = NULL})
 
 /* slots_is_moved says whether a pool is a copy, made when it was too late for one. */
 static inline bool slots_is_moved(const struct cork_mempool *mp)
