@@ -20,31 +20,28 @@
 #include "slots.h"
 #include "tools.h"
 
+/* Beside protections. */
+#define IS_READ        0x80000000u
+#define UNDER_VALGRIND 0x40000000u
+
 /* What the user of a program asks for by an environment variable, and runs it under. */
 struct environment {
-    uint32_t protections;
-    bool under_valgrind;
+    uint32_t set;  /* protections and what is beside them */
     uint64_t seed; /* 0: none */
 };
 
 #if defined(CORK_MEMPOOL_NO_OS_MEMORY)
 
+#define SYSTEM_HAS_PAGES false
+
 static struct environment environment_options(void)
 {
-    return (struct environment){.protections = 0};
-}
-
-static bool has_pages(const struct cork_mempool_options *options)
-{
-    (void)options;
-    return false;
+    return (struct environment){.set = 0};
 }
 
 #else
 
-/* Beside protections. */
-#define IS_READ        0x80000000u
-#define UNDER_VALGRIND 0x40000000u
+#define SYSTEM_HAS_PAGES true
 
 #define WORD(name, word) {#word "=", CORK_MEMPOOL_##name},
 
@@ -71,32 +68,27 @@ static bool apply_seed(struct environment *environment, const char *value, const
 
 static bool apply(struct environment *environment, const char *text, size_t length)
 {
-    static const char seed[] = "seed=";
-    const size_t seed_length = sizeof(seed) - 1;
+    const size_t seed_length = strlen("seed=");
 
-    if (length > seed_length && memcmp(text, seed, seed_length) == 0) {
+    if (length > seed_length && memcmp(text, "seed=", seed_length) == 0) {
         return apply_seed(environment, text + seed_length, text + length);
     }
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
         const size_t last = strlen(words[i].word);
 
-        if (length != last + 1 || memcmp(text, words[i].word, last) != 0 ||
-            (text[last] != '0' && text[last] != '1')) {
-            continue;
+        if (length == last + 1 && memcmp(text, words[i].word, last) == 0 &&
+            (text[last] == '0' || text[last] == '1')) {
+            environment->set |= words[i].protections;
+            environment->set ^= text[last] == '0' ? words[i].protections : 0;
+            return true;
         }
-        if (text[last] == '1') {
-            environment->protections |= words[i].protections;
-        } else {
-            environment->protections &= ~words[i].protections;
-        }
-        return true;
     }
     return false;
 }
 
 static struct environment parse(const char *text)
 {
-    struct environment environment = {.protections = 0};
+    struct environment environment = {.set = 0};
     bool is_complete = true;
 
     while (*text != '\0') {
@@ -111,7 +103,7 @@ static struct environment parse(const char *text)
         text += length;
         text += *text == ':';
     }
-    if (!is_complete && environment.protections == 0) {
+    if (!is_complete && environment.set == 0) {
         report_warning("turns no protection on", "", 0, "");
     }
     return environment;
@@ -120,30 +112,22 @@ static struct environment parse(const char *text)
 static struct environment environment_options(void)
 {
     /* Threads that come here at the same time, before any has finished, all find the same. */
-    static _Atomic(uint32_t) known_protections;
+    static _Atomic(uint32_t) known_set;
     /* In halves, which no machine needs a lock for. */
     static _Atomic(uint32_t) known_seed[2];
-    uint32_t known = atomic_load(&known_protections);
+    uint32_t known = atomic_load(&known_set);
 
     if (UNLIKELY((known & IS_READ) == 0)) {
         const char *text = os_environment("CORK_MEMPOOL_OPTIONS");
         const struct environment environment = parse(text != NULL ? text : "");
 
-        known = environment.protections | IS_READ | (RUNNING_ON_VALGRIND != 0 ? UNDER_VALGRIND : 0);
+        known = environment.set | IS_READ | (RUNNING_ON_VALGRIND != 0 ? UNDER_VALGRIND : 0);
         atomic_store(&known_seed[0], (uint32_t)environment.seed);
         atomic_store(&known_seed[1], (uint32_t)(environment.seed >> 32));
-        atomic_store(&known_protections, known);
+        atomic_store(&known_set, known);
     }
-    return (struct environment){
-        .protections = known & ~(IS_READ | UNDER_VALGRIND),
-        .under_valgrind = (known & UNDER_VALGRIND) != 0,
-        .seed = (uint64_t)atomic_load(&known_seed[1]) << 32 | atomic_load(&known_seed[0]),
-    };
-}
-
-static bool has_pages(const struct cork_mempool_options *options)
-{
-    return options->buffer == NULL && options->source == NULL;
+    return (struct environment){known & ~IS_READ, (uint64_t)atomic_load(&known_seed[1]) << 32 |
+                                                      atomic_load(&known_seed[0])};
 }
 
 #endif
@@ -156,8 +140,10 @@ static bool has_constructed(const struct cork_mempool_options *options)
 /* The protections that options cannot be combined with. Guards need the system's pages. */
 static uint32_t contradicted(const struct cork_mempool_options *options)
 {
+    const bool has_pages = SYSTEM_HAS_PAGES && options->buffer == NULL && options->source == NULL;
+
     return ~(uint32_t)(CORK_MEMPOOL_PARANOID | CORK_MEMPOOL_SEAL) |
-           (has_pages(options) ? 0 : CORK_MEMPOOL_GUARD) |
+           (has_pages ? 0 : CORK_MEMPOOL_GUARD) |
            (has_constructed(options) ? CORK_MEMPOOL_WIPE : 0);
 }
 
@@ -192,24 +178,18 @@ static void init_random(struct cork_mempool *mp, uint64_t seed)
     mp->key = random_mix(mp->random) | UINT64_C(0x0101010101010101);
 }
 
-/* Copies a name as far as there is room, because the string may not outlive the pool. */
-static void copy_name(char *copy, const char *name)
+/* Initializes a pool as valid options say, and the environment. */
+static void init(struct cork_mempool *mp, struct cork_mempool_options *options)
 {
-    const size_t most = CORK_MEMPOOL_NAME_SIZE_ - 1;
-    size_t length = 0;
+    const struct environment environment = environment_options();
+    const bool under_valgrind = (environment.set & UNDER_VALGRIND) != 0;
 
-    for (; length < most && name[length] != '\0'; length++) {
-        copy[length] = name[length];
+    if (UNLIKELY(environment.set != 0)) {
+        /* The caller has counted how many objects fit into a buffer. */
+        options->protections |=
+            environment.set & ~contradicted(options) &
+            (options->buffer != NULL ? CORK_MEMPOOL_WIPE | CORK_MEMPOOL_SHUFFLE : UINT32_MAX);
     }
-    if (name[length] != '\0') {
-        memset(copy + most - 3, '.', 3);
-    }
-}
-
-/* Everything but the pool's own later state. */
-static void init(struct cork_mempool *mp, const struct cork_mempool_options *options,
-                 bool under_valgrind)
-{
     memset(mp, 0, offsetof(struct cork_mempool, lent) + offsetof(struct cork_mempool_lent, stack));
     geometry_from(&mp->geometry, options, under_valgrind);
     mp->state = POOL_IS_LIVE;
@@ -226,32 +206,16 @@ static void init(struct cork_mempool *mp, const struct cork_mempool_options *opt
     mp->callbacks.data = options->user_data;
     mp->hooks = mp->geometry.tables != 0 ? hooks_of(options->protections, under_valgrind) : NULL;
     if (options->name != NULL) {
+        /* The string may not outlive the pool. */
         mp->is_named = true;
-        copy_name(mp->name, options->name);
+        strncat(mp->name, options->name, sizeof(mp->name) - 1);
+        if (strlen(options->name) >= sizeof(mp->name)) {
+            memset(mp->name + sizeof(mp->name) - 4, '.', 3);
+        }
     }
     if (options->protections != 0) {
-        init_random(mp, options->seed);
+        init_random(mp, options->seed != 0 ? options->seed : environment.seed);
     }
-}
-
-/* Initializes a pool as valid options say, and the environment. */
-static void init_in_environment(struct cork_mempool *mp, struct cork_mempool_options *options)
-{
-    const struct environment environment = environment_options();
-
-    if (UNLIKELY(environment.protections != 0)) {
-        uint32_t added = environment.protections & ~contradicted(options);
-
-        if (options->buffer != NULL) {
-            /* The caller has counted how many objects fit. */
-            added &= CORK_MEMPOOL_WIPE | CORK_MEMPOOL_SHUFFLE;
-        }
-        options->protections |= added;
-    }
-    if (options->seed == 0) {
-        options->seed = environment.seed;
-    }
-    init(mp, options, environment.under_valgrind);
 }
 
 void cork_mempool_init_type_(struct cork_mempool *mp, size_t type_size, size_t alignment,
@@ -264,7 +228,7 @@ void cork_mempool_init_type_(struct cork_mempool *mp, size_t type_size, size_t a
         .block_size = block_size,
     };
 
-    init_in_environment(mp, &options);
+    init(mp, &options);
 }
 
 void cork_mempool_init_size_ex(struct cork_mempool *mp, size_t element_size, size_t block_size)
@@ -285,19 +249,15 @@ static bool is_valid(const struct cork_mempool_options *options)
 
     if ((options->protections & contradicted(options)) != 0 ||
         (options->alignment & (options->alignment - 1)) != 0 ||
-        has_buffer != (options->buffer_size != 0) ||
-        (source == NULL && options->source_data != NULL)) {
+        has_buffer != (options->buffer_size != 0) || options->buffer_size > PTRDIFF_MAX ||
+        (source == NULL ? options->source_data != NULL
+                        : has_buffer || source->acquire == NULL || source->release == NULL)) {
         return false;
     }
-    if (source != NULL && (has_buffer || source->acquire == NULL || source->release == NULL)) {
-        return false;
-    }
-    geometry_from(&geometry, options, environment_options().under_valgrind);
-    if (geometry.stride == 0 || !has_buffer) {
-        return geometry.stride != 0;
-    }
-    return options->buffer_size <= PTRDIFF_MAX &&
-           region_buffer_capacity(options->buffer, options->buffer_size, &geometry) > 0;
+    geometry_from(&geometry, options, (environment_options().set & UNDER_VALGRIND) != 0);
+    return geometry.stride != 0 &&
+           (!has_buffer ||
+            region_buffer_capacity(options->buffer, options->buffer_size, &geometry) > 0);
 }
 
 bool cork_mempool_init_with(struct cork_mempool *mp, const struct cork_mempool_options *options)
@@ -311,6 +271,6 @@ bool cork_mempool_init_with(struct cork_mempool *mp, const struct cork_mempool_o
     if (complete.block_size == 0) {
         complete.block_size = CORK_MEMPOOL_DEFAULT_BLOCK_SIZE;
     }
-    init_in_environment(mp, &complete);
+    init(mp, &complete);
     return true;
 }
