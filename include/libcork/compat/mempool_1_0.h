@@ -30,9 +30,6 @@
 
 #if defined(__cplusplus)
 extern "C" {
-#endif
-
-#if defined(__cplusplus)
 #define CORK_MEMPOOL_1_0_FROM_(pointer) static_cast<struct cork_mempool_1_0_ *>(pointer)
 #else
 #define CORK_MEMPOOL_1_0_FROM_(pointer) (pointer)
@@ -62,11 +59,9 @@ static inline __attribute__((noreturn)) void cork_mempool_1_0_fail_(const char *
 
 static inline struct cork_mempool_1_0_ *cork_mempool_1_0_of_(struct cork_mempool *mp)
 {
-    if (mp->callbacks.data != mp) {
+    /* owns is false, and refuses a pool that is not live. */
+    if (mp->callbacks.data != mp || cork_mempool_owns(mp, NULL)) {
         cork_mempool_1_0_fail_("not a pool that cork_mempool_new has made");
-    }
-    if (cork_mempool_owns(mp, NULL)) { /* refuses a pool that is not live */
-        cork_mempool_1_0_fail_("NULL is no object");
     }
     return CORK_MEMPOOL_1_0_FROM_(mp->callbacks.data);
 }
