@@ -18,23 +18,19 @@
 static bool geometry_is_valid(const struct cork_mempool *mp)
 {
     const struct cork_mempool_geometry *geometry = &mp->geometry;
-    const bool has_guards = (mp->protections & CORK_MEMPOOL_GUARD) != 0;
+    const size_t stride = geometry->stride;
     const size_t pitch = geometry->block_pitch;
+    const bool has_guards = (mp->protections & CORK_MEMPOOL_GUARD) != 0;
+    const bool is_in_pages =
+        geometry->block_slots < pitch && (pitch * stride & (os_page_size() - 1)) == 0;
 
-    if (geometry->stride == 0) {
-        return true;
-    }
-    if (has_guards && (geometry->block_slots >= pitch ||
-                       (pitch * geometry->stride & (os_page_size() - 1)) != 0)) {
-        return false;
-    }
-    return (has_guards || pitch == 0) &&
-           geometry->shift == (size_t)__builtin_ctzll(geometry->stride) &&
-           (geometry->stride >> geometry->shift) * geometry->inverse == 1 &&
-           bits_lowest(geometry->alignment) == geometry->alignment &&
-           ((geometry->stride | geometry->redzone_size) & (geometry->alignment - 1)) == 0 &&
-           geometry->element_size > 0 && geometry->element_size <= geometry->stride &&
-           geometry->block_slots > 0;
+    return stride == 0 || ((has_guards ? is_in_pages : pitch == 0) &&
+                           geometry->shift == (size_t)__builtin_ctzll(stride) &&
+                           (stride >> geometry->shift) * geometry->inverse == 1 &&
+                           bits_lowest(geometry->alignment) == geometry->alignment &&
+                           ((stride | geometry->redzone_size) & (geometry->alignment - 1)) == 0 &&
+                           geometry->element_size > 0 && geometry->element_size <= stride &&
+                           geometry->block_slots > 0);
 }
 
 /* Whether hooks and tables are those of the options. */
@@ -124,67 +120,53 @@ static bool cursor_is_valid(const struct cork_mempool *mp)
             (cursor->region == mp->newest && cursor->group + 1 == group_count));
 }
 
-/* The lookup regions are the two newest, the lower one first. */
+/* The lookup regions are the two newest, the lower one first, and copied as they are; free has them
+ * where owner has. */
 static bool lookup_is_valid(const struct cork_mempool *mp)
 {
+    const struct cork_mempool_lent *lent = &mp->lent;
     const struct cork_mempool_region *newest = mp->newest;
     const struct cork_mempool_region *older = newest == NULL ? NULL : newest->older;
     const bool is_higher = older != NULL && (uintptr_t)newest->base > (uintptr_t)older->base;
+    const bool is_lent = lent->owner != NULL && mp->hooks == NULL;
 
-    return mp->lookup[is_higher] == newest && mp->lookup[!is_higher] == older &&
-           (newest == NULL ||
-            mp->lent.split == (older == NULL ? (char *)UINTPTR_MAX : mp->lookup[1]->base));
+    for (int i = 0; i < 2; i++) {
+        const struct cork_mempool_region *region = i == is_higher ? newest : older;
+        const size_t count = is_lent && region != NULL ? region->extended_count : 0;
+
+        if (mp->lookup[i] != region || lent->counts[i] != count ||
+            (region != NULL &&
+             (lent->bases[i] != region->base || lent->groups[i] != region->groups))) {
+            return false;
+        }
+    }
+    return newest == NULL ||
+           lent->split == (older == NULL ? (char *)UINTPTR_MAX : mp->lookup[1]->base);
 }
 
-/* Whether a lookup region's fields are copied as they are; free has them where owner has. */
-static bool copies_are_valid(const struct cork_mempool *mp, int number)
-{
-    const struct cork_mempool_lent *lent = &mp->lent;
-    const struct cork_mempool_region *region = mp->lookup[number];
-    const bool is_lent = lent->owner != NULL && mp->hooks == NULL && region != NULL;
-
-    return lent->counts[number] == (is_lent ? region->extended_count : 0) &&
-           (region == NULL ||
-            (lent->bases[number] == region->base && lent->groups[number] == region->groups));
-}
-
-/* Whether the kept object is one that its group takes for live. */
-static bool kept_is_valid(const struct cork_mempool *mp)
-{
-    const char *kept = mp->lent.kept;
-
-    return kept == NULL || slots_is_live(mp, slots_search(mp, kept), NULL);
-}
-
-/* What is lent is what there is; or nothing is. */
+/* What is lent is what there is; or nothing is. Its group takes the kept object for live. */
 static bool lent_is_valid(const struct cork_mempool *mp)
 {
     const struct cork_mempool_lent *lent = &mp->lent;
     const struct cork_mempool_cursor *cursor = &mp->cursor;
+    struct cork_mempool_region *region = cursor->region;
 
     if (lent->owner == NULL) {
         return lent->kept == NULL && lent->bits == 0 && lent->stack_count == 0;
     }
-    if (lent->owner != mp || cursor->region == NULL) {
+    if (lent->owner != mp || region == NULL) {
         return false;
     }
     if (mp->hooks == NULL
             ? cursor->bits != 0
-            : !mp->hooks->lends_new || (lent->bits & cursor->region->fresh[cursor->group]) != 0) {
+            : !mp->hooks->lends_new || (lent->bits & region->fresh[cursor->group]) != 0) {
         return false;
     }
-    return lent->group == &cursor->region->groups[cursor->group] &&
-           lent->base ==
-               (char *)slot_start(mp, (struct slot){cursor->region, cursor->group * GROUP_SLOTS}) &&
-           lent->stack_count <= STACK_SLOTS && kept_is_valid(mp);
+    return lent->group == &region->groups[cursor->group] &&
+           lent->base == slot_start(mp, (struct slot){region, cursor->group * GROUP_SLOTS}) &&
+           lent->stack_count <= STACK_SLOTS &&
+           (lent->kept == NULL || slots_is_live(mp, slots_search(mp, lent->kept), NULL));
 }
-
-/* What is counted on a way through all groups, and must come to what is said elsewhere. */
-struct totals {
-    size_t linked_regions; /* with groups on their free lists */
-    size_t stacked;        /* slots on the stack */
-    uint64_t quarantine;   /* a sum over held slots that are no guards, whatever their order */
-};
 
 /* The slots of a group that are on the stack. */
 static uint64_t stacked_bits(const struct cork_mempool *mp,
@@ -202,29 +184,9 @@ static uint64_t stacked_bits(const struct cork_mempool *mp,
     return bits;
 }
 
-/* Whether the slots of a group that are held are its guards, and what the quarantine is to have. */
-static bool held_is_valid(const struct cork_mempool *mp, const struct cork_mempool_region *region,
-                          size_t index, struct totals *totals)
-{
-    const size_t end = bits_smaller(region->extended_count, (index + 1) * GROUP_SLOTS);
-
-    for (size_t slot = index * GROUP_SLOTS; slot < end; slot++) {
-        const bool is_guard = geometry_is_guard(&mp->geometry, slot);
-        const bool is_held = (region->held[index] >> slot % GROUP_SLOTS & 1) != 0;
-
-        if (is_guard && !is_held) {
-            return false;
-        }
-        if (is_held && !is_guard) {
-            totals->quarantine += random_mix((uintptr_t)region->base + slot * mp->geometry.stride);
-        }
-    }
-    return true;
-}
-
-/* Whether every free slot of a group is found by a later new. */
+/* Whether every free slot of a group is found by a later new; counts those on the stack. */
 static bool group_is_valid(const struct cork_mempool *mp, const struct cork_mempool_region *region,
-                           size_t index, struct totals *totals)
+                           size_t index, size_t *stacked_count)
 {
     const struct cork_mempool_group *group = &region->groups[index];
     const uint64_t not_live = slots_not_live(region, index);
@@ -232,62 +194,63 @@ static bool group_is_valid(const struct cork_mempool *mp, const struct cork_memp
     const bool is_active = mp->cursor.region == region && mp->cursor.group == index;
     const uint64_t next = is_active ? mp->cursor.bits | mp->lent.bits : 0;
 
-    totals->stacked += (size_t)__builtin_popcountll(stacked);
+    *stacked_count += (size_t)__builtin_popcountll(stacked);
     return (not_live & ~slots_extended(region, index)) == 0 &&
            (region->fresh == NULL || (region->fresh[index] & ~not_live) == 0) &&
-           (region->held == NULL || ((region->held[index] & group->free) == 0 &&
-                                     held_is_valid(mp, region, index, totals))) &&
+           (region->held == NULL || (region->held[index] & group->free) == 0) &&
            ((next | stacked) & ~group->free) == 0 && (next & stacked) == 0 &&
            (is_active || group->next != NULL || group->free == stacked);
 }
 
-/* Verifies a region's groups and its free list. */
-static bool groups_are_valid(const struct cork_mempool *mp,
-                             const struct cork_mempool_region *region, struct totals *totals)
+/* Verifies all groups. Each that is linked is one of its region's free list, and each region with
+ * such a list one of the pool's: each list ends when as many have been seen. */
+static bool groups_are_valid(const struct cork_mempool *mp)
 {
-    const size_t group_count = region_group_count(region->extended_count);
-    const struct cork_mempool_group *group = region->free_list;
-    size_t linked_count = 0;
+    const struct cork_mempool_region *linked = mp->linked;
+    size_t stacked_count = 0;
 
-    for (size_t i = 0; i < group_count; i++) {
-        if (!group_is_valid(mp, region, i, totals)) {
+    for (const struct cork_mempool_region *region = mp->oldest; region != NULL;
+         region = region->newer) {
+        const size_t group_count = region_group_count(region->extended_count);
+        const struct cork_mempool_group *group = region->free_list;
+
+        if (group != NULL) {
+            if (linked == NULL || slots_region_at(mp, linked->base) != linked ||
+                linked->free_list == NULL) {
+                return false;
+            }
+            linked = linked->next_linked;
+        }
+        for (size_t i = 0; i < group_count; i++) {
+            const uintptr_t offset = (uintptr_t)group - (uintptr_t)region->groups;
+
+            if (!group_is_valid(mp, region, i, &stacked_count)) {
+                return false;
+            }
+            if (region->groups[i].next != NULL) {
+                if (offset / sizeof(*group) >= group_count || offset % sizeof(*group) != 0) {
+                    return false;
+                }
+                group = group->next == group ? NULL : group->next;
+            }
+        }
+        if (group != NULL) {
             return false;
         }
-        linked_count += region->groups[i].next != NULL;
     }
-    totals->linked_regions += group != NULL;
-    for (; group != NULL && linked_count > 0; linked_count--) {
-        const uintptr_t offset = (uintptr_t)group - (uintptr_t)region->groups;
-
-        if (offset / sizeof(*group) >= group_count || offset % sizeof(*group) != 0) {
-            return false;
-        }
-        group = group->next == group ? NULL : group->next;
-    }
-    return group == NULL && linked_count == 0;
+    return linked == NULL && stacked_count == mp->lent.stack_count;
 }
 
-/* Whether so many regions are on the pool's list, and all of them belong there. */
-static bool linked_regions_are_valid(const struct cork_mempool *mp, size_t count)
-{
-    const struct cork_mempool_region *region = mp->linked;
-
-    for (; region != NULL && count > 0; count--, region = region->next_linked) {
-        if (region->free_list == NULL || slots_region_at(mp, region->base) != region) {
-            return false;
-        }
-    }
-    return region == NULL && count == 0;
-}
-
-static bool quarantine_is_valid(const struct cork_mempool *mp, const struct totals *totals)
+/* Held are the guards and what is in quarantine, each slot once: so these come to the same sum as
+ * those, whatever their order. */
+static bool held_is_valid(const struct cork_mempool *mp)
 {
     const struct cork_mempool_quarantine *quarantine = &mp->quarantine;
-    const struct cork_mempool_region *oldest = mp->oldest;
-    const size_t capacity = oldest == NULL ? 0 : region_ring_capacity(oldest, &mp->geometry);
+    const struct cork_mempool_region *region = mp->oldest;
+    const size_t capacity = region == NULL ? 0 : region_ring_capacity(region, &mp->geometry);
     uint64_t sum = 0;
 
-    if (quarantine->objects != (oldest == NULL ? NULL : oldest->ring) ||
+    if (quarantine->objects != (region == NULL ? NULL : region->ring) ||
         quarantine->capacity != capacity || quarantine->count > capacity ||
         (quarantine->first >= capacity && quarantine->first != 0)) {
         return false;
@@ -295,42 +258,28 @@ static bool quarantine_is_valid(const struct cork_mempool *mp, const struct tota
     for (size_t i = 0; i < quarantine->count; i++) {
         sum += random_mix((uintptr_t)quarantine->objects[(quarantine->first + i) % capacity]);
     }
-    return sum == totals->quarantine;
+    for (; region != NULL; region = region->newer) {
+        for (size_t i = 0; i < region->extended_count && region->held != NULL; i++) {
+            const uint64_t is_held = region->held[i / GROUP_SLOTS] >> i % GROUP_SLOTS & 1;
+            const uint64_t is_guard = geometry_is_guard(&mp->geometry, i);
+
+            sum += (is_guard - is_held) *
+                   random_mix((uintptr_t)region->base + i * mp->geometry.stride);
+        }
+    }
+    return sum == 0;
 }
 
 NOINLINE bool cork_mempool_check(const struct cork_mempool *mp)
 {
-    const struct cork_mempool_region *region;
-    struct totals totals = {.stacked = 0};
-
     report_require(mp, NULL, __builtin_return_address(0));
     if (mp->name[sizeof(mp->name) - 1] != '\0' || !geometry_is_valid(mp) || !hooks_are_valid(mp) ||
         !regions_are_valid(mp) || !cursor_is_valid(mp) || !lookup_is_valid(mp) ||
-        !copies_are_valid(mp, 0) || !copies_are_valid(mp, 1) || !lent_is_valid(mp)) {
-        return false;
-    }
-    for (region = mp->oldest; region != NULL; region = region->newer) {
-        if (!groups_are_valid(mp, region, &totals)) {
-            return false;
-        }
-    }
-    if (totals.stacked != mp->lent.stack_count || !quarantine_is_valid(mp, &totals) ||
-        !linked_regions_are_valid(mp, totals.linked_regions)) {
+        !lent_is_valid(mp) || !groups_are_valid(mp) || !held_is_valid(mp)) {
         return false;
     }
     hooks_verify(mp);
     return true;
-}
-
-/* Slots of a region that are free. */
-static size_t free_count(const struct cork_mempool_region *region)
-{
-    size_t count = 0;
-
-    for (size_t i = 0; i < region_group_count(region->extended_count); i++) {
-        count += (size_t)__builtin_popcountll(region->groups[i].free);
-    }
-    return count;
 }
 
 /* How many of a region's slots below one are no guards. */
@@ -342,22 +291,10 @@ static size_t object_count(const struct cork_mempool *mp, size_t slot)
     return pitch == 0 ? slot : slot / pitch * block_slots + bits_smaller(slot % pitch, block_slots);
 }
 
-/* Objects that a pool which has memory can issue without more, besides free slots: those that it
- * can extend to; and where it may have no more, those in quarantine. */
-static size_t further_count(const struct cork_mempool *mp)
-{
-    const struct cork_mempool_region *newest = mp->newest;
-    const size_t count =
-        object_count(mp, newest->committed_count) - object_count(mp, newest->extended_count);
-
-    return count >= mp->objects_left || mp->memory.buffer != NULL
-               ? bits_smaller(count, mp->objects_left) + mp->quarantine.count
-               : count;
-}
-
 NOINLINE void cork_mempool_stats(const struct cork_mempool *mp, struct cork_mempool_stats *stats)
 {
     const struct cork_mempool_geometry *geometry = &mp->geometry;
+    size_t further = 0;
 
     report_require(mp, NULL, __builtin_return_address(0));
     *stats = (struct cork_mempool_stats){
@@ -366,14 +303,21 @@ NOINLINE void cork_mempool_stats(const struct cork_mempool *mp, struct cork_memp
         .slot_size = geometry->stride,
         .block_size = geometry->block_slots * geometry->stride,
         .live_count = slots_live_count(mp),
-        .free_count = mp->newest == NULL ? 0 : further_count(mp) + (mp->lent.kept != NULL),
     };
     for (const struct cork_mempool_region *region = mp->oldest; region != NULL;
          region = region->newer) {
-        stats->free_count += free_count(region);
+        const size_t extended = object_count(mp, region->extended_count);
+
+        further = object_count(mp, region->committed_count) - extended;
+        stats->free_count += extended + bits_smaller(further, mp->objects_left);
         stats->region_count++;
         stats->memory_size += region_memory_size(region, geometry);
         stats->reserved_size += region_head_size(region, geometry) + region->memory_size;
+    }
+    stats->free_count -= stats->live_count;
+    if (further < mp->objects_left && mp->memory.buffer == NULL) {
+        /* While there may be more memory, what is in quarantine stays there. */
+        stats->free_count -= mp->quarantine.count;
     }
 }
 
