@@ -31,13 +31,11 @@
 #define TOOLS_REDZONE_SIZE 16
 /* Address space has its price where every eighth of it is shadowed. */
 #define TOOLS_SPACE_IS_SCARCE true
-#define TOOLS_HEAR_OF_OBJECTS true
 #else
 #define TOOLS_ASAN(statement)
 #define TOOLS_ALIGNMENT       1
 #define TOOLS_REDZONE_SIZE    0
 #define TOOLS_SPACE_IS_SCARCE false
-#define TOOLS_HEAR_OF_OBJECTS false
 #endif
 
 /* Where memory has tags, those of the heap's pages would be lost with their contents. */
