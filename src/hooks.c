@@ -35,21 +35,15 @@ static inline uint32_t set_of(const struct cork_mempool *mp)
 
 unsigned hooks_tables(uint32_t protections, bool has_buffer)
 {
-    unsigned tables = 1u << REGION_FRESH;
+    const bool has_quarantine = has(protections, CORK_MEMPOOL_QUARANTINE);
+    const bool has_held = has_quarantine || has(protections, CORK_MEMPOOL_GUARD);
+    const bool has_checksums =
+        has(protections, CORK_MEMPOOL_SEAL) && !has(protections, CORK_MEMPOOL_WIPE);
 
-    if (has(protections, CORK_MEMPOOL_QUARANTINE | CORK_MEMPOOL_GUARD)) {
-        tables |= 1u << REGION_HELD;
-    }
-    if (has(protections, CORK_MEMPOOL_SEAL) && !has(protections, CORK_MEMPOOL_WIPE)) {
-        tables |= 1u << REGION_CHECKSUMS;
-    }
-    if (has(protections, CORK_MEMPOOL_CALLSITES)) {
-        tables |= 1u << REGION_SITES;
-    }
-    if (has(protections, CORK_MEMPOOL_QUARANTINE)) {
-        tables |= 1u << (has_buffer ? REGION_SHORT_RING : REGION_RING);
-    }
-    return tables;
+    return 1u << REGION_FRESH | (unsigned)has_held << REGION_HELD |
+           (unsigned)has_checksums << REGION_CHECKSUMS |
+           (unsigned)has(protections, CORK_MEMPOOL_CALLSITES) << REGION_SITES |
+           (unsigned)has_quarantine << (has_buffer ? REGION_SHORT_RING : REGION_RING);
 }
 
 ALWAYS_INLINE void verify_contents(const struct cork_mempool *mp, struct slot slot, uint32_t set)
@@ -257,18 +251,9 @@ ALWAYS_INLINE void free_with(struct cork_mempool *mp, void *ptr, struct slot slo
     }
 }
 
-ALWAYS_INLINE void verify_with(const struct cork_mempool *mp, struct slot slot, uint32_t set)
-{
-    if (has(set, CORK_MEMPOOL_CANARY)) {
-        damage_verify_canaries(mp, slot, slot_start(mp, slot), has(set, UNDER_VALGRIND));
-    }
-    if ((slots_not_live(slot.region, slot.index / GROUP_SLOTS) & slot_bit(slot)) != 0) {
-        verify_contents(mp, slot, set);
-    }
-}
-
-/* The hooks of pools with this set of protections, all of them constants. */
-#define HOOKS(name, set)                                                                           \
+/* The hooks of pools with this set of protections: a constant; or any other set, which is looked at
+ * in each call. */
+#define HOOKS(name, set, lends)                                                                    \
     static CACHELINE_ALIGNED void *new_##name(struct cork_mempool *mp)                             \
     {                                                                                              \
         return new_with(mp, (set));                                                                \
@@ -278,35 +263,13 @@ ALWAYS_INLINE void verify_with(const struct cork_mempool *mp, struct slot slot, 
     {                                                                                              \
         free_with(mp, ptr, slot, (set));                                                           \
     }                                                                                              \
-    static void verify_##name(const struct cork_mempool *mp, struct slot slot)                     \
-    {                                                                                              \
-        verify_with(mp, slot, (set));                                                              \
-    }                                                                                              \
-    static const struct cork_mempool_hooks name##_hooks = {new_##name, free_##name, verify_##name, \
-                                                           (set) == CORK_MEMPOOL_CANARY};
+    static const struct cork_mempool_hooks name##_hooks = {new_##name, free_##name, (lends)};
 
-HOOKS(canary, CORK_MEMPOOL_CANARY)
-HOOKS(seal, CORK_MEMPOOL_SEAL)
-HOOKS(wipe, CORK_MEMPOOL_WIPE)
-HOOKS(paranoid, CORK_MEMPOOL_PARANOID)
-
-/* Any other set, which is looked at in each call. */
-static void *new_any(struct cork_mempool *mp)
-{
-    return new_with(mp, set_of(mp));
-}
-
-static void free_any(struct cork_mempool *mp, void *ptr, struct slot slot)
-{
-    free_with(mp, ptr, slot, set_of(mp));
-}
-
-static void verify_any(const struct cork_mempool *mp, struct slot slot)
-{
-    verify_with(mp, slot, set_of(mp));
-}
-
-static const struct cork_mempool_hooks any_hooks = {new_any, free_any, verify_any, false};
+HOOKS(canary, CORK_MEMPOOL_CANARY, true)
+HOOKS(seal, CORK_MEMPOOL_SEAL, false)
+HOOKS(wipe, CORK_MEMPOOL_WIPE, false)
+HOOKS(paranoid, CORK_MEMPOOL_PARANOID, false)
+HOOKS(any, set_of(mp), false)
 
 const struct cork_mempool_hooks *hooks_of(uint32_t protections, bool under_valgrind)
 {
@@ -327,14 +290,20 @@ const struct cork_mempool_hooks *hooks_of(uint32_t protections, bool under_valgr
 void hooks_verify(const struct cork_mempool *mp)
 {
     const uint32_t verified = CORK_MEMPOOL_CANARY | CORK_MEMPOOL_SEAL | CORK_MEMPOOL_WIPE;
-    struct slot slot = {has(mp->protections, verified) ? mp->oldest : NULL, 0};
+    const uint32_t set = set_of(mp);
+    struct slot slot = {has(set, verified) ? mp->oldest : NULL, 0};
 
-    for (; slot.region != NULL; slot.region = slot.region->newer) {
+    for (; slot.region != NULL; slot = (struct slot){slot.region->newer, 0}) {
         const size_t end = slot.region->extended_count;
 
-        for (slot.index = slots_next(slot.region, slots_made, 0, end); slot.index < end;
-             slot.index = slots_next(slot.region, slots_made, slot.index + 1, end)) {
-            mp->hooks->verify(mp, slot);
+        for (; (slot.index = slots_next(slot.region, slots_made, slot.index, end)) < end;
+             slot.index++) {
+            if (has(set, CORK_MEMPOOL_CANARY)) {
+                damage_verify_canaries(mp, slot, slot_start(mp, slot), has(set, UNDER_VALGRIND));
+            }
+            if ((slots_not_live(slot.region, slot.index / GROUP_SLOTS) & slot_bit(slot)) != 0) {
+                verify_contents(mp, slot, set);
+            }
         }
     }
 }

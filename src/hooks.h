@@ -16,12 +16,10 @@
 #include "slots.h"
 
 /* Chosen at init. new and free are those of usable pools; slot is where ptr is, if in a lookup
- * region or known to be live. verify refuses the current call where an object, or what has been
- * freed, is damaged, in a slot that is made of something. */
+ * region or known to be live. */
 struct cork_mempool_hooks {
     void *(*new_object)(struct cork_mempool *mp);
     void (*free)(struct cork_mempool *mp, void *ptr, struct slot slot);
-    void (*verify)(const struct cork_mempool *mp, struct slot slot);
     bool lends_new; /* new needs to hear of fresh slots alone */
 };
 
