@@ -105,14 +105,6 @@ static inline uint64_t fold(uint64_t left, uint64_t right)
 #endif
 }
 
-MAY_READ_UNINITIALIZED static inline uint64_t contents_word(const char *address)
-{
-    uint64_t word;
-
-    memcpy(&word, address, sizeof(word));
-    return word;
-}
-
 /*
  * Two lanes of 16 bytes, because a step must wait for the one before it. The last 16 may overlap
  * those before, which does no harm. Only who knows the key can tell which two contents agree;
@@ -129,15 +121,15 @@ MAY_READ_UNINITIALIZED uint64_t damage_checksum_of(const struct cork_mempool *mp
     uint64_t last[2] = {0};
 
     for (; end - contents > 32; contents += 32) {
-        even = fold(contents_word(contents) ^ key, contents_word(contents + 8) ^ even);
-        odd = fold(contents_word(contents + 16) ^ other_key, contents_word(contents + 24) ^ odd);
+        even = fold(damage_word_at(contents) ^ key, damage_word_at(contents + 8) ^ even);
+        odd = fold(damage_word_at(contents + 16) ^ other_key, damage_word_at(contents + 24) ^ odd);
     }
     if (end - contents > 16) {
-        even = fold(contents_word(contents) ^ key, contents_word(contents + 8) ^ even);
+        even = fold(damage_word_at(contents) ^ key, damage_word_at(contents + 8) ^ even);
     }
     if (size >= 16) {
-        last[0] = contents_word(end - 16);
-        last[1] = contents_word(end - 8);
+        last[0] = damage_word_at(end - 16);
+        last[1] = damage_word_at(end - 8);
     } else {
         memcpy(last, contents, size);
     }

@@ -44,7 +44,7 @@ void damage_set_canaries(const struct cork_mempool *mp, struct slot slot)
 uint64_t damage_checksum_of(const struct cork_mempool *mp, const char *contents, size_t size)
     INTERNAL(damage_checksum_of);
 
-static inline uint64_t damage_word_at(const char *address)
+MAY_READ_UNINITIALIZED static inline uint64_t damage_word_at(const char *address)
 {
     uint64_t word;
 
@@ -104,14 +104,11 @@ static inline void damage_verify_contents(const struct cork_mempool *mp, struct 
 {
     const size_t size = mp->geometry.element_size;
     const char *contents = (const char *)slot_start(mp, slot);
-    bool is_intact;
 
     tools_unpoison(contents, size, under_valgrind);
-    if (is_wiped) {
-        is_intact = damage_is_wiped(contents, size);
-    } else {
-        is_intact = slot.region->checksums[slot.index] == damage_checksum_of(mp, contents, size);
-    }
+    const bool is_intact =
+        is_wiped ? damage_is_wiped(contents, size)
+                 : slot.region->checksums[slot.index] == damage_checksum_of(mp, contents, size);
     tools_poison(contents, size, under_valgrind);
     if (UNLIKELY(!is_intact)) {
         damage_refuse_contents(mp, slot);
