@@ -88,6 +88,8 @@ static size_t heap_count(const struct cork_mempool *mp)
 /* Makes a region of the heap that is small, or none. */
 static struct cork_mempool_region *from_heap(struct cork_mempool *mp)
 {
+    const bool is_first = mp->newest == NULL && mp->geometry.tables == 0;
+    struct cork_mempool_region *first = is_first ? &mp->first_region : NULL;
     const size_t count = heap_count(mp);
     bool is_misaligned;
 
@@ -96,10 +98,7 @@ static struct cork_mempool_region *from_heap(struct cork_mempool *mp)
     if (count == 0 || mp->under_valgrind || mp->geometry.block_pitch != 0) {
         return NULL;
     }
-    if (mp->newest == NULL && mp->geometry.tables == 0) {
-        return region_from_heap(&mp->first_region, mp->first_groups, count, &mp->geometry);
-    }
-    return region_acquire(count, &mp->geometry, mp->memory.source, NULL, &is_misaligned);
+    return region_acquire(first, count, &mp->geometry, &os_heap, NULL, &is_misaligned);
 }
 
 static struct cork_mempool_region *from_os(struct cork_mempool *mp)
@@ -142,7 +141,7 @@ static struct cork_mempool_region *from_source(struct cork_mempool *mp, bool *is
 
     while (capacity >= least) {
         struct cork_mempool_region *region = region_acquire(
-            capacity, &mp->geometry, mp->memory.source, mp->memory.data, is_misaligned);
+            NULL, capacity, &mp->geometry, mp->memory.source, mp->memory.data, is_misaligned);
 
         if (region != NULL || *is_misaligned || capacity == least) {
             return region;

@@ -16,7 +16,7 @@
 #include "internal.h"
 #include "libcork/core/mempool_options.h"
 
-/* os_heap is the heap. Alignments are at most that of max_align_t. */
+/* os_heap is the heap, which aligns as malloc does, whatever it is asked for. */
 extern const struct cork_mempool_source os_heap INTERNAL(os_heap);
 
 /* os_page_size returns the unit of os_commit; a power of two. */

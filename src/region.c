@@ -23,17 +23,16 @@
 /* Of tables, and of heads in memory that is not reserved. */
 #define UNIT _Alignof(max_align_t)
 
-/* Where the tables of a region stand, in bytes from the first, which begins with the region. */
-struct head {
-    size_t tables[REGION_TABLE_COUNT]; /* 0: the region has no such table, or it is the first */
-    size_t zeroed_size;                /* of the tables that begin as zeros, which come first */
-    size_t size;
-};
-
+/* What the head of a region begins with, which is all of its tables; and what a pool has of one. */
 struct first_table {
     struct cork_mempool_region region;
     struct cork_mempool_group groups[];
 };
+
+_Static_assert(offsetof(struct cork_mempool, first_groups) ==
+                   offsetof(struct cork_mempool, first_region) +
+                       offsetof(struct first_table, groups),
+               "a pool's first region is followed by its groups");
 
 /* The bytes of a table that slot_count slots use. */
 static size_t table_size(const struct cork_mempool_geometry *geometry, int table, size_t slot_count)
@@ -59,47 +58,54 @@ static size_t table_size(const struct cork_mempool_geometry *geometry, int table
     }
 }
 
-/* Each table begins at a multiple of unit. */
-static struct head head_of(const struct cork_mempool_geometry *geometry, size_t slot_count,
-                           size_t unit)
+/* The bytes of a head before a table; each table begins at a multiple of unit. */
+static size_t offset_of(int table, const struct cork_mempool_geometry *geometry, size_t slot_count,
+                        size_t unit)
 {
-    struct head head = {.size = 0};
+    size_t offset = 0;
 
-    for (unsigned left = geometry->tables | 1u << REGION_GROUPS; left != 0; left &= left - 1) {
-        const int table = __builtin_ctz(left);
-
-        head.tables[table] = head.size;
-        head.size += bits_round_up(table_size(geometry, table, slot_count), unit);
-        head.zeroed_size = table <= REGION_FRESH ? head.size : head.zeroed_size;
+    for (int earlier = 0; earlier < table; earlier++) {
+        offset += bits_round_up(table_size(geometry, earlier, slot_count), unit);
     }
-    return head;
+    return offset;
 }
 
-/* Whether a reserved region's head is in its own pages, with more of them for each table. */
-static bool has_reserved_head(const struct cork_mempool_region *region)
+static size_t head_size(const struct cork_mempool_geometry *geometry, size_t slot_count,
+                        size_t unit)
 {
-    return (uintptr_t)region - (uintptr_t)region->memory < region->memory_size;
+    return offset_of(REGION_TABLE_COUNT, geometry, slot_count, unit);
 }
 
-static void *table_at(void *memory, const struct head *head, int table)
+static void *table_at(struct first_table *first, int table,
+                      const struct cork_mempool_geometry *geometry, size_t capacity, size_t unit)
 {
-    return head->tables[table] != 0 ? (char *)memory + head->tables[table] : NULL;
+    return (geometry->tables >> table & 1) == 0
+               ? NULL
+               : (char *)first + offset_of(table, geometry, capacity, unit);
 }
 
 /* Makes a region at the begin of its head. */
-static struct cork_mempool_region *region_init(struct first_table *first, const struct head *head,
-                                               size_t capacity)
+static struct cork_mempool_region *region_init(struct first_table *first, int origin,
+                                               size_t capacity,
+                                               const struct cork_mempool_geometry *geometry,
+                                               size_t unit)
 {
-    const int ring = head->tables[REGION_RING] != 0 ? REGION_RING : REGION_SHORT_RING;
+    const bool is_short = (geometry->tables >> REGION_SHORT_RING & 1) != 0;
+    const int ring = is_short ? REGION_SHORT_RING : REGION_RING;
 
+    /* Pages of its own are zeros, and few of them are committed yet. */
+    if (unit == UNIT) {
+        memset(first, 0, offset_of(REGION_FRESH + 1, geometry, capacity, unit));
+    }
     first->region = (struct cork_mempool_region){
         .groups = first->groups,
-        .held = table_at(first, head, REGION_HELD),
-        .fresh = table_at(first, head, REGION_FRESH),
-        .checksums = table_at(first, head, REGION_CHECKSUMS),
-        .sites = table_at(first, head, REGION_SITES),
-        .ring = table_at(first, head, ring),
+        .held = table_at(first, REGION_HELD, geometry, capacity, unit),
+        .fresh = table_at(first, REGION_FRESH, geometry, capacity, unit),
+        .checksums = table_at(first, REGION_CHECKSUMS, geometry, capacity, unit),
+        .sites = table_at(first, REGION_SITES, geometry, capacity, unit),
+        .ring = table_at(first, ring, geometry, capacity, unit),
         .reserved_count = capacity,
+        .origin = origin,
     };
     return &first->region;
 }
@@ -125,156 +131,101 @@ size_t region_max_capacity(const struct cork_mempool_geometry *geometry)
     return bits_smaller(max_count(geometry), INDEX_MAX_COUNT);
 }
 
-static void release_reserved(struct cork_mempool_region *region,
-                             const struct cork_mempool_geometry *geometry)
-{
-    const bool is_of_heap = !has_reserved_head(region);
-
-    os_release(region->memory, region->memory_size);
-    if (is_of_heap) {
-        os_heap.release(NULL, region, head_of(geometry, region->reserved_count, UNIT).size);
-    }
-}
-
 struct cork_mempool_region *region_reserve(size_t capacity, size_t committed,
                                            const struct cork_mempool_geometry *geometry)
 {
     const size_t page = os_page_size();
-    struct head head = head_of(geometry, capacity, UNIT);
-    void *table = head.size > HEAP_HEAD_MAX_SIZE ? NULL : os_heap.acquire(NULL, head.size, UNIT);
+    const size_t size = head_size(geometry, capacity, UNIT);
+    void *table = size > HEAP_HEAD_MAX_SIZE ? NULL : os_heap.acquire(NULL, size, UNIT);
     const bool is_of_heap = table != NULL;
-
-    if (!is_of_heap) {
-        head = head_of(geometry, capacity, page);
-    }
 
     /* A reservation starts at a page; its first slot may have to start further on. */
     const size_t slack = geometry->alignment > page ? geometry->alignment : 0;
     const size_t slots_size = geometry->redzone_size + capacity * geometry->stride + slack;
-    const size_t head_size = is_of_heap ? 0 : head.size + page;
-    const size_t memory_size = head_size + bits_round_up(slots_size, page) + 2 * page;
+    const size_t pages_size = is_of_heap ? 0 : head_size(geometry, capacity, page) + page;
+    const size_t memory_size = pages_size + bits_round_up(slots_size, page) + 2 * page;
     char *memory = os_reserve(memory_size);
 
-    if (memory == NULL) {
-        if (is_of_heap) {
-            os_heap.release(NULL, table, head.size);
+    if (memory != NULL && (is_of_heap || os_commit(memory + page, page, memory_size))) {
+        struct cork_mempool_region *region =
+            region_init(is_of_heap ? table : memory + page, REGION_IS_RESERVED, capacity, geometry,
+                        is_of_heap ? UNIT : page);
+
+        region->base = bits_align(memory + page + pages_size, geometry->alignment);
+        region->base += geometry->redzone_size;
+        region->memory = memory;
+        region->memory_size = memory_size;
+        if (region_commit(region, committed, geometry)) {
+            tools_reserved(memory, memory_size);
+            return region;
         }
-        return NULL;
+    }
+    if (memory != NULL) {
+        os_release(memory, memory_size);
     }
     if (is_of_heap) {
-        memset(table, 0, head.zeroed_size);
-    } else if (os_commit(memory + page, page, memory_size)) {
-        table = memory + page;
-    } else {
-        os_release(memory, memory_size);
-        return NULL;
+        os_heap.release(NULL, table, size);
     }
-
-    struct cork_mempool_region *region = region_init(table, &head, capacity);
-    region->base = bits_align(memory + page + head_size, geometry->alignment);
-    region->base += geometry->redzone_size;
-    region->memory = memory;
-    region->memory_size = memory_size;
-    region->origin = REGION_IS_RESERVED;
-    if (!region_commit(region, committed, geometry)) {
-        release_reserved(region, geometry);
-        return NULL;
-    }
-    tools_reserved(memory, memory_size);
-    return region;
+    return NULL;
 }
 
-/* The heap is asked for more than it aligns, and for a lead before the first slot. */
-static size_t acquired_size(size_t capacity, const struct cork_mempool_geometry *geometry,
-                            bool is_heap)
-{
-    const size_t extra = is_heap ? HEAP_LEAD_SIZE + geometry->alignment : 0;
-
-    return extra + geometry->redzone_size + capacity * geometry->stride;
-}
-
-/* Has a region's slots stand in memory that a source has given. */
-static void use_acquired(struct cork_mempool_region *region, char *memory,
-                         const struct cork_mempool_geometry *geometry, bool is_heap, int origin)
-{
-    char *slots = memory;
-
-    if (is_heap) {
-        slots = bits_align(memory + HEAP_LEAD_SIZE, geometry->alignment);
-        memset(slots + geometry->redzone_size - HEAP_LEAD_SIZE, 0, HEAP_LEAD_SIZE);
-    }
-    region->base = slots + geometry->redzone_size;
-    region->committed_count = region->reserved_count;
-    region->memory = memory;
-    region->memory_size = acquired_size(region->reserved_count, geometry, is_heap);
-    region->origin = origin;
-    tools_poison(memory, region->memory_size, true);
-}
-
-struct cork_mempool_region *region_from_heap(struct cork_mempool_region *region,
-                                             struct cork_mempool_group *groups, size_t count,
-                                             const struct cork_mempool_geometry *geometry)
-{
-    char *memory = os_heap.acquire(NULL, acquired_size(count, geometry, true), UNIT);
-
-    if (memory == NULL) {
-        return NULL;
-    }
-    memset(groups, 0, CORK_MEMPOOL_FIRST_GROUPS_ * sizeof(*groups));
-    *region = (struct cork_mempool_region){.groups = groups, .reserved_count = count};
-    use_acquired(region, memory, geometry, true, REGION_IS_FIRST);
-    return region;
-}
-
-struct cork_mempool_region *region_acquire(size_t capacity,
+struct cork_mempool_region *region_acquire(struct cork_mempool_region *first, size_t capacity,
                                            const struct cork_mempool_geometry *geometry,
                                            const struct cork_mempool_source *source,
                                            void *source_data, bool *is_misaligned)
 {
     const bool is_heap = source == &os_heap;
-    const size_t alignment = is_heap ? UNIT : geometry->alignment;
-    const size_t size = acquired_size(capacity, geometry, is_heap);
-    const struct head head = head_of(geometry, capacity, UNIT);
-    char *memory = source->acquire(source_data, size, alignment);
+    /* The heap is asked for more than it aligns, and for a lead before the first slot. */
+    const size_t extra = is_heap ? HEAP_LEAD_SIZE + geometry->alignment : 0;
+    const size_t size = geometry->redzone_size + capacity * geometry->stride + extra;
+    char *memory = source->acquire(source_data, size, geometry->alignment);
+    struct first_table *table = (struct first_table *)first;
+    char *slots = memory;
 
     if (memory == NULL) {
         return NULL;
     }
-
-    struct first_table *table = source->acquire(source_data, head.size, UNIT);
-    *is_misaligned = !bits_is_aligned(memory, alignment) || !bits_is_aligned(table, UNIT);
-    if (table == NULL || *is_misaligned) {
-        source->release(source_data, memory, size);
-        if (table != NULL) {
-            source->release(source_data, table, head.size);
-        }
-        return NULL;
+    if (is_heap) {
+        slots = bits_align(memory + HEAP_LEAD_SIZE, geometry->alignment);
+        memset(slots + geometry->redzone_size - HEAP_LEAD_SIZE, 0, HEAP_LEAD_SIZE);
     }
-    memset(table, 0, head.zeroed_size);
-    struct cork_mempool_region *region = region_init(table, &head, capacity);
-    use_acquired(region, memory, geometry, is_heap, REGION_IS_ACQUIRED);
-    return region;
+    if (first != NULL) {
+        memset(table->groups, 0, CORK_MEMPOOL_FIRST_GROUPS_ * sizeof(*table->groups));
+        *first = (struct cork_mempool_region){
+            .groups = table->groups, .reserved_count = capacity, .origin = REGION_IS_FIRST};
+    } else {
+        const size_t tables_size = head_size(geometry, capacity, UNIT);
+
+        table = source->acquire(source_data, tables_size, UNIT);
+        *is_misaligned =
+            !bits_is_aligned(slots, geometry->alignment) || !bits_is_aligned(table, UNIT);
+        if (table == NULL || *is_misaligned) {
+            source->release(source_data, memory, size);
+            if (table != NULL) {
+                source->release(source_data, table, tables_size);
+            }
+            return NULL;
+        }
+        region_init(table, REGION_IS_ACQUIRED, capacity, geometry, UNIT);
+    }
+    table->region.base = slots + geometry->redzone_size;
+    table->region.committed_count = capacity;
+    table->region.memory = memory;
+    table->region.memory_size = size;
+    tools_poison(memory, size, true);
+    return &table->region;
 }
 
-/* There is always room for fresh slots' table, because the environment may ask for protections of
- * which the caller did not know when it counted how many objects fit. */
-static struct head buffer_head(const struct cork_mempool_geometry *geometry, size_t capacity)
+/* Where the first slot of a region of this capacity is in a buffer. There is always room for fresh
+ * slots' table, because the environment may ask for protections of which the caller did not know
+ * when it counted how many objects fit. */
+static char *buffer_base(char *buffer, size_t capacity,
+                         const struct cork_mempool_geometry *geometry)
 {
     struct cork_mempool_geometry hooked = *geometry;
 
     hooked.tables |= 1u << REGION_FRESH;
-    struct head head = head_of(&hooked, capacity, UNIT);
-    if (hooked.tables != geometry->tables) {
-        head.tables[REGION_FRESH] = 0;
-    }
-    return head;
-}
-
-/* Where the first slot of a region of this capacity is in a buffer. */
-static char *buffer_base(char *buffer, size_t capacity,
-                         const struct cork_mempool_geometry *geometry)
-{
-    char *head_end = bits_align(buffer, UNIT) + buffer_head(geometry, capacity).size;
+    char *head_end = bits_align(buffer, UNIT) + head_size(&hooked, capacity, UNIT);
 
     return bits_align(head_end, geometry->alignment) + geometry->redzone_size;
 }
@@ -307,16 +258,13 @@ struct cork_mempool_region *region_from_buffer(void *buffer, size_t buffer_size,
                                                const struct cork_mempool_geometry *geometry)
 {
     const size_t capacity = region_buffer_capacity(buffer, buffer_size, geometry);
-    const struct head head = buffer_head(geometry, capacity);
-    char *table = bits_align(buffer, UNIT);
+    struct cork_mempool_region *region =
+        region_init((void *)bits_align(buffer, UNIT), REGION_IS_BUFFER, capacity, geometry, UNIT);
 
-    memset(table, 0, head.zeroed_size);
-    struct cork_mempool_region *region = region_init((void *)table, &head, capacity);
     region->base = buffer_base(buffer, capacity, geometry);
     region->committed_count = capacity;
     region->memory = buffer;
     region->memory_size = buffer_size;
-    region->origin = REGION_IS_BUFFER;
     tools_poison(region->base - geometry->redzone_size,
                  geometry->redzone_size + capacity * geometry->stride, true);
     return region;
@@ -327,15 +275,15 @@ static bool commit_head(struct cork_mempool_region *region, size_t end,
                         const struct cork_mempool_geometry *geometry)
 {
     const size_t page = os_page_size();
-    const struct head head = head_of(geometry, region->reserved_count, page);
 
-    for (int table = 0; table < REGION_TABLE_COUNT && has_reserved_head(region); table++) {
+    for (int table = 0; table < REGION_TABLE_COUNT; table++) {
         const size_t committed = table_size(geometry, table, region->committed_count);
         const size_t used = bits_round_up(committed, page);
         const size_t needed = bits_round_up(table_size(geometry, table, end), page);
-        char *start = (char *)region + head.tables[table];
+        char *start =
+            (char *)region + offset_of(table, geometry, region->reserved_count, page) + used;
 
-        if (needed > used && !os_commit(start + used, needed - used, region->memory_size)) {
+        if (needed > used && !os_commit(start, needed - used, region->memory_size)) {
             return false;
         }
     }
@@ -374,17 +322,6 @@ static bool guard_blocks(const struct cork_mempool_region *region, size_t first,
     return true;
 }
 
-/* The bytes of slots that are committed. */
-static size_t committed_size(const struct cork_mempool_region *region,
-                             const struct cork_mempool_geometry *geometry)
-{
-    const size_t count = region->committed_count;
-    const size_t pitch = geometry->block_pitch;
-
-    return pitch != 0 ? count / pitch * region_pages(region, 0, pitch, geometry).size
-                      : region_pages(region, 0, count, geometry).size;
-}
-
 /* There is always a page to commit: the last commit ended with the last slot that its last page
  * holds as a whole. */
 static bool commit(struct cork_mempool_region *region, size_t count,
@@ -402,15 +339,14 @@ static bool commit(struct cork_mempool_region *region, size_t count,
         }
     } else {
         /* The last page may have room for more than was asked for. */
-        const size_t page = os_page_size();
-        const size_t base = (uintptr_t)region->base % page;
-        const size_t size = bits_round_up(base + (first + count) * geometry->stride, page) - base;
+        const struct region_pages all = region_pages(region, 0, first + count, geometry);
+        const size_t size = (size_t)(all.start + all.size - region->base);
 
         end = bits_smaller(size / geometry->stride, region->reserved_count);
     }
 
     const struct region_pages pages = region_pages(region, first, end, geometry);
-    if (!commit_head(region, end, geometry) ||
+    if ((region_head_size(region, geometry) == 0 && !commit_head(region, end, geometry)) ||
         !os_commit(pages.start, pages.size, region->memory_size)) {
         return false;
     }
@@ -443,54 +379,48 @@ void region_release(struct cork_mempool_region *region,
                     const struct cork_mempool_geometry *geometry,
                     const struct cork_mempool_source *source, void *source_data)
 {
-    struct region_pages pages;
+    const size_t size = region_head_size(region, geometry);
 
-    switch (region->origin) {
-    case REGION_IS_RESERVED:
-        pages = region_pages(region, 0, region->committed_count, geometry);
+    KNOWN(source != NULL);
+    if (region->origin == REGION_IS_RESERVED) {
+        const struct region_pages pages =
+            region_pages(region, 0, region->committed_count, geometry);
+
         tools_released(pages.start, pages.size);
         tools_unreserved(region->memory, region->memory_size);
-        release_reserved(region, geometry);
-        break;
-    case REGION_IS_BUFFER:
+        os_release(region->memory, region->memory_size);
+    } else {
         tools_released(region->memory, region->memory_size);
-        break;
-    default:
-        KNOWN(source != NULL);
-        tools_released(region->memory, region->memory_size);
-        source->release(source_data, region->memory, region->memory_size);
-        if (region->origin == REGION_IS_ACQUIRED) {
-            const size_t size = head_of(geometry, region->reserved_count, UNIT).size;
-
-            tools_released(region, size);
-            source->release(source_data, region, size);
+        if (region->origin != REGION_IS_BUFFER) {
+            source->release(source_data, region->memory, region->memory_size);
         }
-        break;
+    }
+    if (size != 0) {
+        tools_released(region, size);
+        source->release(source_data, region, size);
     }
 }
 
 size_t region_head_size(const struct cork_mempool_region *region,
                         const struct cork_mempool_geometry *geometry)
 {
-    const bool has_head = region->origin == REGION_IS_ACQUIRED ||
-                          (region->origin == REGION_IS_RESERVED && !has_reserved_head(region));
+    const size_t offset = (uintptr_t)region - (uintptr_t)region->memory;
+    const bool has_none = region->origin == REGION_IS_FIRST || offset < region->memory_size;
 
-    return has_head ? head_of(geometry, region->reserved_count, UNIT).size : 0;
+    return has_none ? 0 : head_size(geometry, region->reserved_count, UNIT);
 }
 
 size_t region_memory_size(const struct cork_mempool_region *region,
                           const struct cork_mempool_geometry *geometry)
 {
     const size_t size = region_head_size(region, geometry);
-    size_t tables_size = 0;
+    const size_t pitch = geometry->block_pitch;
+    const size_t count = region->committed_count;
+    const size_t block_count = pitch != 0 ? count / pitch : 1;
 
     if (region->origin != REGION_IS_RESERVED) {
         return size + region->memory_size;
     }
-    for (int table = 0; table < REGION_TABLE_COUNT && size == 0; table++) {
-        const size_t used = table_size(geometry, table, region->committed_count);
-
-        tables_size += bits_round_up(used, os_page_size());
-    }
-    return size + tables_size + committed_size(region, geometry);
+    return (size != 0 ? size : head_size(geometry, count, os_page_size())) +
+           block_count * region_pages(region, 0, pitch != 0 ? pitch : count, geometry).size;
 }

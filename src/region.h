@@ -58,16 +58,6 @@ struct region_pages {
 };
 
 /*
- * region_from_heap makes *region the first region of a pool without extra tables: count slots of
- * the heap, whose groups are the ones given; it never grows. Returns: region, or NULL where memory
- * cannot be had.
- */
-struct cork_mempool_region *region_from_heap(struct cork_mempool_region *region,
-                                             struct cork_mempool_group *groups, size_t count,
-                                             const struct cork_mempool_geometry *geometry)
-    INTERNAL(region_from_heap);
-
-/*
  * region_reserve makes a reserved region of capacity slots, with at least one block and at most
  * committed slots committed.
  * Returns: the region, or NULL.
@@ -77,13 +67,15 @@ struct cork_mempool_region *region_reserve(size_t capacity, size_t committed,
     INTERNAL(region_reserve);
 
 /*
- * region_acquire makes a region of capacity slots of a source's memory.
+ * region_acquire makes a region of capacity slots of a source's memory. If first is not NULL, the
+ * region stands there, and its groups behind it; it has no other tables.
  * Returns: the region, or NULL; *is_misaligned says whether the source broke its contract, and
  *          nothing was kept.
  */
-struct cork_mempool_region *
-region_acquire(size_t capacity, const struct cork_mempool_geometry *geometry,
-               const struct cork_mempool_source *source, void *source_data, bool *is_misaligned)
+struct cork_mempool_region *region_acquire(struct cork_mempool_region *first, size_t capacity,
+                                           const struct cork_mempool_geometry *geometry,
+                                           const struct cork_mempool_source *source,
+                                           void *source_data, bool *is_misaligned)
     INTERNAL(region_acquire);
 
 /* region_from_buffer makes a region of all of a buffer that has room for one slot at least. */
