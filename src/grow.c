@@ -40,12 +40,6 @@
  * and where the system has just refused as much, the heap would ask it in vain. */
 #define ACQUIRED_MAX_SIZE ((size_t)(UINT64_C(1) << 30))
 
-/* The slots that are made at once at least. */
-static size_t unit_count(const struct cork_mempool_geometry *geometry)
-{
-    return bits_larger(geometry->block_pitch, geometry->block_slots);
-}
-
 /* The slots that a pool's regions have room for. */
 static size_t reserved_count(const struct cork_mempool *mp)
 {
@@ -59,100 +53,82 @@ static size_t at_most(size_t count, size_t size, size_t most_size)
     return size <= most_size && count * size <= most_size ? count : most_size / size;
 }
 
-/* Slots of the next piece of the heap; 0: it would be too large. */
-static size_t heap_count(const struct cork_mempool *mp)
-{
-    const size_t stride = mp->geometry.stride;
-    const struct cork_mempool_region *newest = mp->newest;
-
-    if (newest == NULL) {
-        const size_t count = bits_smaller(mp->geometry.block_slots, GROUP_SLOTS);
-        return bits_smaller(at_most(count * HEAP_FIRST_FACTOR, stride, HEAP_FIRST_MAX_SIZE),
-                            mp->objects_left);
-    }
-
-    const size_t older = reserved_count(mp);
-    const size_t factor = newest->older == NULL ? HEAP_SECOND_FACTOR : HEAP_FACTOR;
-    size_t count = newest->reserved_count * factor;
-
-    if (older * stride > HEAP_MAX_SIZE) {
-        return 0;
-    }
-    if (older * (stride + RECORDS_MAX_SIZE) < HEAP_KEPT_SIZE / 2) {
-        count = at_most(count, stride + RECORDS_MAX_SIZE, HEAP_KEPT_SIZE);
-        count = count > GROUP_SLOTS ? count / GROUP_SLOTS * GROUP_SLOTS : count;
-    }
-    return bits_smaller(at_most(count, stride, HEAP_MAX_SIZE), mp->objects_left);
-}
-
 /* Makes a region of the heap that is small, or none. */
 static struct cork_mempool_region *from_heap(struct cork_mempool *mp)
 {
-    const bool is_first = mp->newest == NULL && mp->geometry.tables == 0;
-    struct cork_mempool_region *first = is_first ? &mp->first_region : NULL;
-    const size_t count = heap_count(mp);
+    const size_t stride = mp->geometry.stride;
+    const struct cork_mempool_region *newest = mp->newest;
+    struct cork_mempool_region *first = NULL;
     bool is_misaligned;
+    size_t count;
 
     /* Under Valgrind, objects would be taken for a part of what the heap has issued. Guards need
      * pages. */
-    if (count == 0 || mp->under_valgrind || mp->geometry.block_pitch != 0) {
+    if (mp->under_valgrind || mp->geometry.block_pitch != 0) {
         return NULL;
     }
-    return region_acquire(first, count, &mp->geometry, &os_heap, NULL, &is_misaligned);
+    if (newest == NULL) {
+        first = mp->geometry.tables == 0 ? &mp->first_region : NULL;
+        count = bits_smaller(mp->geometry.block_slots, GROUP_SLOTS) * HEAP_FIRST_FACTOR;
+        count = at_most(count, stride, HEAP_FIRST_MAX_SIZE);
+    } else {
+        const size_t older = reserved_count(mp);
+
+        if (older * stride > HEAP_MAX_SIZE) {
+            return NULL;
+        }
+        count = newest->reserved_count * (newest->older == NULL ? HEAP_SECOND_FACTOR : HEAP_FACTOR);
+        if (older * (stride + RECORDS_MAX_SIZE) < HEAP_KEPT_SIZE / 2) {
+            count = at_most(count, stride + RECORDS_MAX_SIZE, HEAP_KEPT_SIZE);
+            count = count > GROUP_SLOTS ? count / GROUP_SLOTS * GROUP_SLOTS : count;
+        }
+        count = at_most(count, stride, HEAP_MAX_SIZE);
+    }
+    count = bits_smaller(count, mp->objects_left);
+    return count == 0 ? NULL
+                      : region_acquire(first, count, &mp->geometry, &os_heap, NULL, &is_misaligned);
 }
 
-static struct cork_mempool_region *from_os(struct cork_mempool *mp)
+/* Slots of the next reservation, unless a block has more. */
+static size_t os_count(const struct cork_mempool *mp)
 {
-    const size_t least = unit_count(&mp->geometry);
-    const size_t quiet =
-        mp->under_valgrind ? bits_larger(TOOLS_RANGE_MAX / mp->geometry.stride, least) : SIZE_MAX;
-    const size_t most = bits_smaller(region_max_capacity(&mp->geometry), quiet);
+    const size_t stride = mp->geometry.stride;
+    const size_t most = mp->under_valgrind ? TOOLS_RANGE_MAX / stride : SIZE_MAX;
     const size_t older = reserved_count(mp);
-    const size_t first = RESERVED_MIN_SIZE / mp->geometry.stride;
-    const size_t factor =
-        older <= HEAP_MAX_SIZE / mp->geometry.stride / 4 || !os_is_scarce() ? RESERVED_FACTOR : 1;
-    size_t capacity = factor * bits_smaller(older, most / factor);
+    const bool is_scarce = older > HEAP_MAX_SIZE / stride / 4 && os_is_scarce();
+    const size_t factor = is_scarce ? 1 : RESERVED_FACTOR;
 
-    capacity = bits_larger(capacity, bits_larger(first, least));
-    if (least > most) {
-        return NULL;
-    }
-    for (;;) {
-        struct cork_mempool_region *region =
-            region_reserve(bits_smaller(capacity, most), older, &mp->geometry);
-
-        if (region == NULL && capacity > least) {
-            /* Whoever is refused much takes no more than it needs, and leaves others the rest. */
-            capacity = bits_larger(capacity / RESERVED_FACTOR, least);
-            continue;
-        }
-        return region;
-    }
+    return bits_larger(factor * bits_smaller(older, most / factor), RESERVED_MIN_SIZE / stride);
 }
 
-/* Makes a region of the pool's source: the caller's, or where there is no other memory the heap. */
-static struct cork_mempool_region *from_source(struct cork_mempool *mp, bool *is_misaligned)
+/* Makes a region of address space, or of the pool's source: the caller's, or where there is no
+ * other memory the heap. Whoever is refused much takes no more than it needs, a block at least, and
+ * leaves others the rest. */
+static NOINLINE struct cork_mempool_region *from_os_or_source(struct cork_mempool *mp, bool is_os,
+                                                              bool *is_misaligned)
 {
-    const size_t most =
-        bits_smaller(ACQUIRED_MAX_SIZE / mp->geometry.stride, region_max_capacity(&mp->geometry));
-    const size_t least = unit_count(&mp->geometry);
+    const struct cork_mempool_geometry *geometry = &mp->geometry;
+    const size_t least = bits_larger(geometry->block_pitch, geometry->block_slots);
+    const size_t factor = is_os ? RESERVED_FACTOR : 2;
+    const size_t most_size = is_os ? SIZE_MAX : ACQUIRED_MAX_SIZE;
+    const size_t most = bits_smaller(most_size / geometry->stride, region_max_capacity(geometry));
     const size_t newest = mp->newest == NULL ? 0 : mp->newest->committed_count;
-    size_t capacity = bits_smaller(bits_larger(2 * newest, least), most);
+    size_t count = bits_larger(is_os ? os_count(mp) : 2 * newest, least);
+    struct cork_mempool_region *region = NULL;
 
-    while (capacity >= least) {
-        struct cork_mempool_region *region = region_acquire(
-            NULL, capacity, &mp->geometry, mp->memory.source, mp->memory.data, is_misaligned);
-
-        if (region != NULL || *is_misaligned || capacity == least) {
-            return region;
-        }
-        capacity = bits_larger(capacity / 2, least);
+    count = bits_smaller(count, most);
+    while (region == NULL && !*is_misaligned && count >= least) {
+        region = is_os ? region_reserve(count, reserved_count(mp), geometry)
+                       : region_acquire(NULL, count, geometry, mp->memory.source, mp->memory.data,
+                                        is_misaligned);
+        count = count == least ? 0 : bits_larger(count / factor, least);
     }
-    return NULL;
+    return region;
 }
 
 static struct cork_mempool_region *next_region(struct cork_mempool *mp, bool *is_misaligned)
 {
+    SLOTS_CALL call = slots_enter(mp);
     struct cork_mempool_region *region = NULL;
 
     if (mp->memory.buffer != NULL) {
@@ -162,20 +138,21 @@ static struct cork_mempool_region *next_region(struct cork_mempool *mp, bool *is
     }
     if (mp->memory.source == &os_heap) {
         region = from_heap(mp);
-        region = region == NULL ? from_os(mp) : region;
+        region = region == NULL ? from_os_or_source(mp, true, is_misaligned) : region;
     }
-    return region == NULL ? from_source(mp, is_misaligned) : region;
+    return region == NULL ? from_os_or_source(mp, false, is_misaligned) : region;
 }
 
-/* The quarantine, which is empty, rests in the oldest region. */
+/* The quarantine, which is empty, rests in the oldest region, if regions have rings. */
 static void use_ring(struct cork_mempool *mp)
 {
     const struct cork_mempool_region *oldest = mp->oldest;
-    const bool has_ring = oldest != NULL && oldest->ring != NULL;
 
-    mp->quarantine = (struct cork_mempool_quarantine){
-        .objects = has_ring ? oldest->ring : NULL,
-        .capacity = has_ring ? region_ring_capacity(oldest, &mp->geometry) : 0};
+    mp->quarantine = (struct cork_mempool_quarantine){.objects = NULL};
+    if (oldest != NULL && oldest->ring != NULL) {
+        mp->quarantine.objects = oldest->ring;
+        mp->quarantine.capacity = region_ring_capacity(oldest, &mp->geometry);
+    }
 }
 
 static void add_region(struct cork_mempool *mp, struct cork_mempool_region *region)
@@ -190,10 +167,11 @@ static void add_region(struct cork_mempool *mp, struct cork_mempool_region *regi
 }
 
 /* Commits slots that were not; false where memory cannot be had. */
-static bool grow(struct cork_mempool *mp)
+static NOINLINE bool grow(struct cork_mempool *mp)
 {
     struct cork_mempool_region *newest = mp->newest;
     struct cork_mempool_region *region;
+    const void *site = report_call_site; /* a source may be made of other pools */
     bool is_misaligned = false;
 
     if (mp->geometry.stride == 0) {
@@ -203,21 +181,15 @@ static bool grow(struct cork_mempool *mp)
         region_commit(newest, newest->committed_count, &mp->geometry)) {
         return true;
     }
-    {
-        SLOTS_CALL call = slots_enter(mp);
-        const void *site = report_call_site; /* a source may be made of other pools */
-
-        region = next_region(mp, &is_misaligned);
-        report_call_site = site;
-    }
+    region = next_region(mp, &is_misaligned);
+    report_call_site = site;
     if (is_misaligned) {
         report_refuse(report_violation(mp, CORK_MEMPOOL_BAD_SOURCE, NO_SLOT));
     }
-    if (region == NULL) {
-        return false;
+    if (region != NULL) {
+        add_region(mp, region);
     }
-    add_region(mp, region);
-    return true;
+    return region != NULL;
 }
 
 bool grow_open(struct cork_mempool *mp)
