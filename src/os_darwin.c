@@ -8,33 +8,27 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+/* Much is asked that has one answer here. */
+#pragma GCC diagnostic ignored "-Wunused-parameter"
+
 /* Core dumps have all that may be read. */
 void os_set_dumped(void *pages, size_t size, bool are_dumped)
 {
-    (void)pages;
-    (void)size;
-    (void)are_dumped;
 }
 
 bool os_guard(void *pages, size_t size)
 {
-    (void)pages;
-    (void)size;
     return false;
 }
 
 /* What madvise does here leaves it open what is read afterwards. */
 bool os_purge(void *pages, size_t size)
 {
-    (void)pages;
-    (void)size;
     return false;
 }
 
 void os_no_huge_pages(void *pages, size_t size)
 {
-    (void)pages;
-    (void)size;
 }
 
 uint64_t os_random_word(void)

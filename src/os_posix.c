@@ -40,12 +40,6 @@ size_t os_page_size(void)
     return (size_t)sysconf(_SC_PAGESIZE);
 }
 
-#if TOOLS_SPACE_IS_SCARCE || SIZE_MAX <= UINT32_MAX
-bool os_is_scarce(void)
-{
-    return true;
-}
-#else
 /* Whether mappings are locked from the start, by mlockall(MCL_FUTURE). POSIX has msync tell. */
 static bool is_locked(void)
 {
@@ -71,11 +65,13 @@ bool os_is_scarce(void)
     struct rlimit space = {.rlim_cur = 0};
     struct rlimit locked = {.rlim_cur = 0};
 
+    if (TOOLS_SPACE_IS_SCARCE || SIZE_MAX <= UINT32_MAX) {
+        return true;
+    }
     getrlimit(RLIMIT_AS, &space);
     getrlimit(RLIMIT_MEMLOCK, &locked);
     return space.rlim_cur != RLIM_INFINITY || (locked.rlim_cur != RLIM_INFINITY && is_locked());
 }
-#endif
 
 void *os_reserve(size_t size)
 {
