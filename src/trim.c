@@ -7,7 +7,6 @@
 
 #include "bits.h"
 #include "damage.h"
-#include "geometry.h"
 #include "grow.h"
 #include "hooks.h"
 #include "libcork/core/mempool_inspect.h"
