@@ -79,9 +79,7 @@ void geometry_init(struct cork_mempool_geometry *geometry, size_t element_size, 
     geometry->shift = (size_t)__builtin_ctzll(geometry->stride);
     geometry->inverse = inverse_of(geometry->stride >> geometry->shift);
     geometry->redzone_size = bits_round_up(redzone, aligned);
-    if (block_size > geometry->stride) {
-        geometry->block_slots = block_size / geometry->stride;
-    }
+    geometry->block_slots = bits_larger(block_size / geometry->stride, 1);
     if (page_size != 0) {
         add_guards(geometry, page_size);
     }

@@ -174,9 +174,6 @@ static NOINLINE bool grow(struct cork_mempool *mp)
     const void *site = report_call_site; /* a source may be made of other pools */
     bool is_misaligned = false;
 
-    if (mp->geometry.stride == 0) {
-        return false;
-    }
     if (newest != NULL && newest->origin == REGION_IS_RESERVED &&
         region_commit(newest, newest->committed_count, &mp->geometry)) {
         return true;
@@ -197,7 +194,7 @@ bool grow_open(struct cork_mempool *mp)
     if (mp->newest != NULL && slots_open_freed(mp)) {
         return true;
     }
-    if (mp->objects_left == 0) {
+    if (mp->objects_left == 0 || mp->geometry.stride == 0) {
         return false;
     }
     /* Where all that is left of a group are guards, extending it opens nothing. */

@@ -366,13 +366,8 @@ bool region_commit(struct cork_mempool_region *region, size_t count,
         return false;
     }
     count = bits_larger(bits_smaller(count, left), least);
-    while (!commit(region, count, geometry)) {
-        if (count == least) {
-            return false;
-        }
-        count = bits_larger(count / 2, least);
-    }
-    return true;
+    return commit(region, count, geometry) ||
+           (count > least && region_commit(region, count / 2, geometry));
 }
 
 void region_release(struct cork_mempool_region *region,
