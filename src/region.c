@@ -58,30 +58,16 @@ static size_t table_size(const struct cork_mempool_geometry *geometry, int table
     }
 }
 
-/* The bytes of a head before a table; each table begins at a multiple of unit. */
-static size_t offset_of(int table, const struct cork_mempool_geometry *geometry, size_t slot_count,
-                        size_t unit)
-{
-    size_t offset = 0;
-
-    for (int earlier = 0; earlier < table; earlier++) {
-        offset += bits_round_up(table_size(geometry, earlier, slot_count), unit);
-    }
-    return offset;
-}
-
+/* The bytes of a head, each of whose tables begins at a multiple of unit. */
 static size_t head_size(const struct cork_mempool_geometry *geometry, size_t slot_count,
                         size_t unit)
 {
-    return offset_of(REGION_TABLE_COUNT, geometry, slot_count, unit);
-}
+    size_t size = 0;
 
-static void *table_at(struct first_table *first, int table,
-                      const struct cork_mempool_geometry *geometry, size_t capacity, size_t unit)
-{
-    return (geometry->tables >> table & 1) == 0
-               ? NULL
-               : (char *)first + offset_of(table, geometry, capacity, unit);
+    for (int table = 0; table < REGION_TABLE_COUNT; table++) {
+        size += bits_round_up(table_size(geometry, table, slot_count), unit);
+    }
+    return size;
 }
 
 /* Makes a region at the begin of its head. */
@@ -90,20 +76,26 @@ static struct cork_mempool_region *region_init(struct first_table *first, int or
                                                const struct cork_mempool_geometry *geometry,
                                                size_t unit)
 {
-    const bool is_short = (geometry->tables >> REGION_SHORT_RING & 1) != 0;
-    const int ring = is_short ? REGION_SHORT_RING : REGION_RING;
+    void *tables[REGION_TABLE_COUNT];
+    char *end = (char *)first;
 
-    /* Pages of its own are zeros, and few of them are committed yet. */
-    if (unit == UNIT) {
-        memset(first, 0, offset_of(REGION_FRESH + 1, geometry, capacity, unit));
+    for (int table = 0; table < REGION_TABLE_COUNT; table++) {
+        const size_t size = table_size(geometry, table, capacity);
+
+        tables[table] = size != 0 ? end : NULL;
+        end += bits_round_up(size, unit);
+        /* Pages of its own are zeros, and few of them are committed yet. */
+        if (table == REGION_FRESH && unit == UNIT) {
+            memset(first, 0, (size_t)(end - (char *)first));
+        }
     }
     first->region = (struct cork_mempool_region){
         .groups = first->groups,
-        .held = table_at(first, REGION_HELD, geometry, capacity, unit),
-        .fresh = table_at(first, REGION_FRESH, geometry, capacity, unit),
-        .checksums = table_at(first, REGION_CHECKSUMS, geometry, capacity, unit),
-        .sites = table_at(first, REGION_SITES, geometry, capacity, unit),
-        .ring = table_at(first, ring, geometry, capacity, unit),
+        .held = tables[REGION_HELD],
+        .fresh = tables[REGION_FRESH],
+        .checksums = tables[REGION_CHECKSUMS],
+        .sites = tables[REGION_SITES],
+        .ring = tables[tables[REGION_RING] != NULL ? REGION_RING : REGION_SHORT_RING],
         .reserved_count = capacity,
         .origin = origin,
     };
@@ -275,17 +267,17 @@ static bool commit_head(struct cork_mempool_region *region, size_t end,
                         const struct cork_mempool_geometry *geometry)
 {
     const size_t page = os_page_size();
+    char *start = (char *)region;
 
     for (int table = 0; table < REGION_TABLE_COUNT; table++) {
         const size_t committed = table_size(geometry, table, region->committed_count);
         const size_t used = bits_round_up(committed, page);
         const size_t needed = bits_round_up(table_size(geometry, table, end), page);
-        char *start =
-            (char *)region + offset_of(table, geometry, region->reserved_count, page) + used;
 
-        if (needed > used && !os_commit(start, needed - used, region->memory_size)) {
+        if (needed > used && !os_commit(start + used, needed - used, region->memory_size)) {
             return false;
         }
+        start += bits_round_up(table_size(geometry, table, region->reserved_count), page);
     }
     return true;
 }
