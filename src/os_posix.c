@@ -65,12 +65,10 @@ bool os_is_scarce(void)
     struct rlimit space = {.rlim_cur = 0};
     struct rlimit locked = {.rlim_cur = 0};
 
-    if (TOOLS_SPACE_IS_SCARCE || SIZE_MAX <= UINT32_MAX) {
-        return true;
-    }
     getrlimit(RLIMIT_AS, &space);
     getrlimit(RLIMIT_MEMLOCK, &locked);
-    return space.rlim_cur != RLIM_INFINITY || (locked.rlim_cur != RLIM_INFINITY && is_locked());
+    return TOOLS_SPACE_IS_SCARCE || SIZE_MAX <= UINT32_MAX || space.rlim_cur != RLIM_INFINITY ||
+           (locked.rlim_cur != RLIM_INFINITY && is_locked());
 }
 
 void *os_reserve(size_t size)
