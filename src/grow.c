@@ -199,7 +199,9 @@ bool grow_open(struct cork_mempool *mp)
     }
     /* Where all that is left of a group are guards, extending it opens nothing. */
     do {
-        if (!slots_has_more(mp) && !grow(mp)) {
+        const struct cork_mempool_region *newest = mp->newest;
+
+        if ((newest == NULL || newest->extended_count == newest->committed_count) && !grow(mp)) {
             return false;
         }
         slots_extend(mp);

@@ -77,7 +77,7 @@ static bool region_is_valid(const struct cork_mempool *mp, const struct cork_mem
                             (unsigned)(region->sites != NULL) << REGION_SITES |
                             (unsigned)(region->ring != NULL) << ring;
 
-    return slots_region_at(mp, region->base) == region && region->first_number == number &&
+    return slots_search(mp, region->base).region == region && region->first_number == number &&
            region->extended_count <= region->committed_count &&
            (region->extended_count == region->committed_count || region == mp->newest) &&
            region->committed_count <= region->reserved_count &&
@@ -114,7 +114,7 @@ static bool cursor_is_valid(const struct cork_mempool *mp)
     }
 
     const size_t group_count = region_group_count(cursor->region->extended_count);
-    return slots_region_at(mp, cursor->region->base) == cursor->region &&
+    return slots_search(mp, cursor->region->base).region == cursor->region &&
            cursor->group < group_count &&
            (!cursor->is_fresh ||
             (cursor->region == mp->newest && cursor->group + 1 == group_count));
@@ -215,7 +215,7 @@ static bool groups_are_valid(const struct cork_mempool *mp)
         const struct cork_mempool_group *group = region->free_list;
 
         if (group != NULL) {
-            if (linked == NULL || slots_region_at(mp, linked->base) != linked ||
+            if (linked == NULL || slots_search(mp, linked->base).region != linked ||
                 linked->free_list == NULL) {
                 return false;
             }

@@ -283,7 +283,7 @@ struct cork_mempool_violation report_violation(const struct cork_mempool *mp,
     };
 
     if (slot.region != NULL) {
-        violation.slot = slot_number(slot);
+        violation.slot = slot.region->first_number + slot.index;
         if (slot.region->sites != NULL && slots_was_issued(mp, slot)) {
             violation.new_site = slot.region->sites[slot.index].new_site;
             violation.free_site = slot.region->sites[slot.index].free_site;
@@ -354,7 +354,7 @@ void report_refuse_leak(const struct cork_mempool *mp, size_t live_count)
 
     for (; count < REPORT_LISTED_MAX && slots_next_live(mp, &slot); count++, slot.index++) {
         listed[count] = (struct cork_mempool_object){
-            slot_start(mp, slot), slot_number(slot),
+            slot_start(mp, slot), slot.region->first_number + slot.index,
             slot.region->sites != NULL ? slot.region->sites[slot.index].new_site : NULL};
     }
     violation.live_count = live_count;

@@ -106,22 +106,6 @@ void slots_extend(struct cork_mempool *mp)
     mp->cursor = (struct cork_mempool_cursor){bits, group, region, true};
 }
 
-struct cork_mempool_region *slots_region_at(const struct cork_mempool *mp, const void *ptr)
-{
-    struct cork_mempool_region *region = mp->root;
-    struct cork_mempool_region *found = NULL;
-
-    while (region != NULL) {
-        if ((uintptr_t)ptr < (uintptr_t)region->base) {
-            region = region->lower;
-        } else {
-            found = region;
-            region = region->higher;
-        }
-    }
-    return found;
-}
-
 /* Adds a region to the tree. No two regions have the same priority. */
 static void plant(struct cork_mempool_region **place, struct cork_mempool_region *region)
 {
@@ -194,8 +178,17 @@ void slots_renew(struct cork_mempool *mp)
 
 struct slot slots_search(const struct cork_mempool *mp, const void *ptr)
 {
-    struct slot slot = {slots_region_at(mp, ptr), 0};
+    struct cork_mempool_region *region = mp->root;
+    struct slot slot = NO_SLOT;
 
+    while (region != NULL) {
+        if ((uintptr_t)ptr < (uintptr_t)region->base) {
+            region = region->lower;
+        } else {
+            slot.region = region;
+            region = region->higher;
+        }
+    }
     if (slot.region != NULL) {
         const uintptr_t offset = (uintptr_t)ptr - (uintptr_t)slot.region->base;
 

@@ -61,18 +61,9 @@ void slots_recall(struct cork_mempool *mp) INTERNAL(slots_recall);
 /* slots_open_freed makes a group with freed slots the active one. Returns: false: there is none.
  * slots_extend makes one with fresh slots of the newest region the active one; guards may leave
  * none. Both require that nothing is lent and that the active group has no bits; slots_extend, that
- * slots_has_more. */
+ * not all that is committed is extended to. */
 bool slots_open_freed(struct cork_mempool *mp) INTERNAL(slots_open_freed);
 void slots_extend(struct cork_mempool *mp) INTERNAL(slots_extend);
-
-static inline bool slots_has_more(const struct cork_mempool *mp)
-{
-    return mp->newest != NULL && mp->newest->extended_count != mp->newest->committed_count;
-}
-
-/* slots_region_at returns the region with the highest base that is not above ptr, or NULL. */
-struct cork_mempool_region *slots_region_at(const struct cork_mempool *mp, const void *ptr)
-    INTERNAL(slots_region_at);
 
 /*
  * The tree is a treap (Seidel and Aragon, "Randomized Search Trees", Algorithmica 16, 1996):
@@ -139,12 +130,6 @@ static inline void *slot_start(const struct cork_mempool *mp, struct slot slot)
     return slot.region->base + slot.index * mp->geometry.stride;
 }
 
-/* slot_number returns the number of a slot, counted over the pool. */
-static inline size_t slot_number(struct slot slot)
-{
-    return slot.region->first_number + slot.index;
-}
-
 /* slots_not_live returns the slots of a group that are free or held, as far as the group knows. */
 static inline uint64_t slots_not_live(const struct cork_mempool_region *region, size_t group)
 {
@@ -188,21 +173,14 @@ static inline size_t slots_next(const struct cork_mempool_region *region,
     return end;
 }
 
-/* slots_lookup returns the region where an object is, if it is in one of the two newest; or NULL.
- */
-static inline struct cork_mempool_region *slots_lookup(const struct cork_mempool *mp,
-                                                       const void *object)
-{
-    return mp->lookup[(uintptr_t)object >= (uintptr_t)mp->lent.split];
-}
-
-/* slots_search returns the slot that starts at ptr, if there is one that belongs to a group. */
+/* slots_search returns the slot that starts at ptr, in the region with the highest base that is not
+ * above it; or an index that is too large; or NO_SLOT, where there is no such region. */
 struct slot slots_search(const struct cork_mempool *mp, const void *ptr) INTERNAL(slots_search);
 
 /* slots_of is slots_search for an object of the pool's. */
 static inline struct slot slots_of(const struct cork_mempool *mp, const void *object)
 {
-    struct cork_mempool_region *region = slots_lookup(mp, object);
+    struct cork_mempool_region *region = mp->lookup[(uintptr_t)object >= (uintptr_t)mp->lent.split];
     const uintptr_t offset = (uintptr_t)object - (uintptr_t)region->base;
     const uintptr_t index = geometry_slot_of(&mp->geometry, offset);
 
