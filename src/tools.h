@@ -106,8 +106,10 @@ __attribute__((weak)) void __lsan_unregister_root_region(const void *memory, siz
 /* tools_seek_leaks says whether something may read all memory that the system lets it read. */
 static inline bool tools_seek_leaks(void)
 {
-    TOOLS_LSAN(return __lsan_register_root_region != NULL);
-    return false;
+    bool is_told = false;
+
+    TOOLS_LSAN(is_told = __lsan_register_root_region != NULL);
+    return is_told;
 }
 
 /* tools_reserved has LeakSanitizer look for pointers in a reservation, tools_unreserved no more. */
@@ -150,10 +152,10 @@ static inline void tools_new(const struct cork_mempool *mp, const void *object, 
 {
     TOOLS_ASAN(__asan_unpoison_memory_region(object, mp->geometry.element_size));
     TOOLS_MSAN(if (is_new) __msan_allocated_memory(object, mp->geometry.element_size));
-    if (UNLIKELY(under_valgrind)) {
-        TOOLS_VALGRIND(VALGRIND_MEMPOOL_ALLOC(mp, object, mp->geometry.element_size));
-        tools_set_access(object, is_new ? 0 : mp->geometry.element_size, true);
-    }
+    TOOLS_VALGRIND(if (UNLIKELY(under_valgrind))
+                       VALGRIND_MEMPOOL_ALLOC(mp, object, mp->geometry.element_size));
+    TOOLS_VALGRIND(if (UNLIKELY(under_valgrind) && !is_new)
+                       tools_set_access(object, mp->geometry.element_size, true));
 }
 
 static inline void tools_free(const struct cork_mempool *mp, const void *object,
