@@ -206,10 +206,12 @@ static void init(struct cork_mempool *mp, struct cork_mempool_options *options)
     mp->callbacks.data = options->user_data;
     mp->hooks = mp->geometry.tables != 0 ? hooks_of(options->protections, under_valgrind) : NULL;
     if (options->name != NULL) {
+        const size_t length = strlen(options->name);
+
         /* The string may not outlive the pool. */
         mp->is_named = true;
-        strncat(mp->name, options->name, sizeof(mp->name) - 1);
-        if (strlen(options->name) >= sizeof(mp->name)) {
+        memcpy(mp->name, options->name, bits_smaller(length, sizeof(mp->name) - 1));
+        if (length >= sizeof(mp->name)) {
             memset(mp->name + sizeof(mp->name) - 4, '.', 3);
         }
     }
