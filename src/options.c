@@ -252,8 +252,10 @@ static bool is_valid(const struct cork_mempool_options *options)
     if ((options->protections & contradicted(options)) != 0 ||
         (options->alignment & (options->alignment - 1)) != 0 ||
         has_buffer != (options->buffer_size != 0) || options->buffer_size > PTRDIFF_MAX ||
-        (source == NULL && options->source_data != NULL) ||
-        (source != NULL && (has_buffer || source->acquire == NULL || source->release == NULL))) {
+        (source == NULL && options->source_data != NULL)) {
+        return false;
+    }
+    if (source != NULL && (has_buffer || source->acquire == NULL || source->release == NULL)) {
         return false;
     }
     geometry_from(&geometry, options, (environment_options().set & UNDER_VALGRIND) != 0);

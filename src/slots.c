@@ -84,9 +84,14 @@ void slots_extend(struct cork_mempool *mp)
     const size_t group = first / GROUP_SLOTS;
     const size_t offset = first % GROUP_SLOTS;
     const size_t most = bits_smaller(region->committed_count - first, GROUP_SLOTS - offset);
-    const size_t count = bits_smaller(most, mp->objects_left);
-    uint64_t bits = GROUP_BITS >> (GROUP_SLOTS - count) << offset;
+    size_t count = bits_smaller(most, mp->objects_left);
 
+    /* Guards are no objects, so those behind the last one are known too. */
+    while (count < most && geometry_is_guard(&mp->geometry, first + count)) {
+        count++;
+    }
+
+    uint64_t bits = GROUP_BITS >> (GROUP_SLOTS - count) << offset;
     mp->objects_left -= count;
     region->extended_count += count;
     /* Tables of groups begin as zeros. */
