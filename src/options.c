@@ -32,7 +32,8 @@ struct environment {
 
 #if defined(CORK_MEMPOOL_NO_OS_MEMORY)
 
-#define SYSTEM_HAS_PAGES false
+/* Of protections: guards need the system's pages. */
+#define IMPOSSIBLE CORK_MEMPOOL_GUARD
 
 static struct environment environment_options(void)
 {
@@ -41,7 +42,7 @@ static struct environment environment_options(void)
 
 #else
 
-#define SYSTEM_HAS_PAGES true
+#define IMPOSSIBLE 0u
 
 #define WORD(name, word) {#word "=", CORK_MEMPOOL_##name},
 
@@ -137,12 +138,12 @@ static bool has_constructed(const struct cork_mempool_options *options)
     return options->init_object != NULL || options->done_object != NULL;
 }
 
-/* The protections that options cannot be combined with. Guards need the system's pages. */
+/* The protections that options cannot be combined with. */
 static uint32_t contradicted(const struct cork_mempool_options *options)
 {
-    const bool has_pages = SYSTEM_HAS_PAGES && options->buffer == NULL && options->source == NULL;
+    const bool has_pages = options->buffer == NULL && options->source == NULL;
 
-    return ~(uint32_t)(CORK_MEMPOOL_PARANOID | CORK_MEMPOOL_SEAL) |
+    return ~(uint32_t)(CORK_MEMPOOL_PARANOID | CORK_MEMPOOL_SEAL) | IMPOSSIBLE |
            (has_pages ? 0 : CORK_MEMPOOL_GUARD) |
            (has_constructed(options) ? CORK_MEMPOOL_WIPE : 0);
 }

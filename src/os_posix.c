@@ -67,8 +67,9 @@ bool os_is_scarce(void)
 
     getrlimit(RLIMIT_AS, &space);
     getrlimit(RLIMIT_MEMLOCK, &locked);
-    return TOOLS_SPACE_IS_SCARCE || SIZE_MAX <= UINT32_MAX || space.rlim_cur != RLIM_INFINITY ||
-           (locked.rlim_cur != RLIM_INFINITY && is_locked());
+    return TOOLS_SPACE_IS_SCARCE ? true
+                                 : space.rlim_cur != RLIM_INFINITY ||
+                                       (locked.rlim_cur != RLIM_INFINITY && is_locked());
 }
 
 void *os_reserve(size_t size)

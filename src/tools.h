@@ -14,6 +14,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "internal.h"
 #include "libcork/core/mempool.h"
@@ -29,13 +30,13 @@
  * between them that no object may touch. */
 #define TOOLS_ALIGNMENT    8
 #define TOOLS_REDZONE_SIZE 16
-/* Address space has its price where every eighth of it is shadowed. */
+/* Address space has its price where every eighth of it is shadowed, or there are 32 bits. */
 #define TOOLS_SPACE_IS_SCARCE true
 #else
 #define TOOLS_ASAN(statement)
 #define TOOLS_ALIGNMENT       1
 #define TOOLS_REDZONE_SIZE    0
-#define TOOLS_SPACE_IS_SCARCE false
+#define TOOLS_SPACE_IS_SCARCE (SIZE_MAX <= UINT32_MAX)
 #endif
 
 /* Where memory has tags, those of the heap's pages would be lost with their contents. */

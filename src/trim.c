@@ -117,8 +117,10 @@ static size_t purge_table(struct cork_mempool *mp, struct cork_mempool_region *r
 /* Whether a region is a piece of the heap of which pages may be purged. */
 static bool is_of_heap(const struct cork_mempool *mp, const struct cork_mempool_region *region)
 {
-    return !TOOLS_HEAP_HAS_TAGS && mp->memory.source == &os_heap && mp->memory.buffer == NULL &&
-           region->origin != REGION_IS_RESERVED;
+    const bool is_heaps = mp->memory.source == &os_heap && mp->memory.buffer == NULL &&
+                          region->origin != REGION_IS_RESERVED;
+
+    return TOOLS_HEAP_HAS_TAGS ? false : is_heaps;
 }
 
 /* Gives pages of a reserved region back, or whole ones inside a piece of the heap. */
