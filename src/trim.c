@@ -78,7 +78,7 @@ static size_t purge(struct cork_mempool *mp, struct cork_mempool_region *region,
     const size_t page = os_page_size();
     char *from = bits_align(start, page);
     char *to = end - ((uintptr_t)end & (page - 1));
-    unsigned char is_resident[PAGES_ONCE];
+    unsigned char is_resident[PAGES_ONCE] = {0};
     size_t purged_size = 0, number = 0;
     bool is_known = true;
 
