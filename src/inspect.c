@@ -231,6 +231,7 @@ static bool groups_are_valid(const struct cork_mempool *mp)
                 if (offset / sizeof(*group) >= group_count || offset % sizeof(*group) != 0) {
                     return false;
                 }
+                KNOWN(group != NULL);
                 group = group->next == group ? NULL : group->next;
             }
         }
