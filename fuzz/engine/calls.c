@@ -68,8 +68,11 @@ static void expect_count(struct run *run, enum subject_call call, const void *po
     if (call == SUBJECT_STATS) {
         run_require(run, !pool->is_counted || result->stats.free_count == pool->free_count,
                     "a pool counts its free objects");
-        pool->is_counted =
-            subject->keeps_freed && !subject->is_unseen && result->stats.region_count > 0;
+        /* Where no memory could hold a block, what rests is issued, and nobody is asked. */
+        pool->is_counted = subject->keeps_freed && !subject->is_unseen &&
+                           result->stats.region_count > 0 &&
+                           (run_known(run)->memory == MODEL_NEW_SUCCEEDS ||
+                            !run_has(run, CORK_MEMPOOL_QUARANTINE));
         pool->free_count = result->stats.free_count;
     } else if (call == SUBJECT_NEW) {
         const bool must_ask = pool->free_count == 0;
