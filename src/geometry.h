@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "bits.h"
 #include "internal.h"
 #include "libcork/core/mempool.h"
 
@@ -58,6 +59,17 @@ static inline uintptr_t geometry_slot_of(const struct cork_mempool_geometry *geo
 static inline bool geometry_is_guard(const struct cork_mempool_geometry *geometry, size_t slot)
 {
     return geometry->block_pitch != 0 && slot % geometry->block_pitch >= geometry->block_slots;
+}
+
+/* geometry_object_count returns how many of a region's slots below one are no guards. */
+static inline size_t geometry_object_count(const struct cork_mempool_geometry *geometry,
+                                           size_t slot)
+{
+    const size_t pitch = geometry->block_pitch;
+
+    return pitch == 0 ? slot
+                      : slot / pitch * geometry->block_slots +
+                            bits_smaller(slot % pitch, geometry->block_slots);
 }
 
 #endif /* CORK_MEMPOOL_GEOMETRY_H */

@@ -58,7 +58,6 @@ static struct cork_mempool_region *from_heap(struct cork_mempool *mp)
 {
     const size_t stride = mp->geometry.stride;
     const struct cork_mempool_region *newest = mp->newest;
-    struct cork_mempool_region *first = NULL;
     bool is_misaligned;
     size_t count;
 
@@ -68,7 +67,6 @@ static struct cork_mempool_region *from_heap(struct cork_mempool *mp)
         return NULL;
     }
     if (newest == NULL) {
-        first = mp->geometry.tables == 0 ? &mp->first_region : NULL;
         count = bits_smaller(mp->geometry.block_slots, GROUP_SLOTS) * HEAP_FIRST_FACTOR;
         count = at_most(count, stride, HEAP_FIRST_MAX_SIZE);
     } else {
@@ -77,7 +75,7 @@ static struct cork_mempool_region *from_heap(struct cork_mempool *mp)
         if (older * stride > HEAP_MAX_SIZE) {
             return NULL;
         }
-        count = newest->reserved_count * (newest->older == NULL ? HEAP_SECOND_FACTOR : HEAP_FACTOR);
+        count = newest->reserved_count * (newest == mp->oldest ? HEAP_SECOND_FACTOR : HEAP_FACTOR);
         if (older * (stride + RECORDS_MAX_SIZE) < HEAP_KEPT_SIZE / 2) {
             count = at_most(count, stride + RECORDS_MAX_SIZE, HEAP_KEPT_SIZE);
             count = count > GROUP_SLOTS ? count / GROUP_SLOTS * GROUP_SLOTS : count;
@@ -85,8 +83,7 @@ static struct cork_mempool_region *from_heap(struct cork_mempool *mp)
         count = at_most(count, stride, HEAP_MAX_SIZE);
     }
     count = bits_smaller(count, mp->objects_left);
-    return count == 0 ? NULL
-                      : region_acquire(first, count, &mp->geometry, &os_heap, NULL, &is_misaligned);
+    return count == 0 ? NULL : region_acquire(mp, count, &is_misaligned);
 }
 
 /* Slots of the next reservation, unless a block has more. */
@@ -118,9 +115,8 @@ static NOINLINE struct cork_mempool_region *from_os_or_source(struct cork_mempoo
 
     count = bits_smaller(count, most);
     while (region == NULL && !*is_misaligned && count >= least) {
-        region = is_os ? region_reserve(count, reserved_count(mp), geometry)
-                       : region_acquire(NULL, count, geometry, mp->memory.source, mp->memory.data,
-                                        is_misaligned);
+        region = is_os ? region_reserve(mp, count, reserved_count(mp))
+                       : region_acquire(mp, count, is_misaligned);
         count = count == least ? 0 : bits_larger(count / factor, least);
     }
     return region;
@@ -132,9 +128,7 @@ static struct cork_mempool_region *next_region(struct cork_mempool *mp, bool *is
     struct cork_mempool_region *region = NULL;
 
     if (mp->memory.buffer != NULL) {
-        return mp->newest != NULL
-                   ? NULL
-                   : region_from_buffer(mp->memory.buffer, mp->memory.buffer_size, &mp->geometry);
+        return mp->newest != NULL ? NULL : region_from_buffer(mp);
     }
     if (mp->memory.source == &os_heap) {
         region = from_heap(mp);
@@ -143,50 +137,32 @@ static struct cork_mempool_region *next_region(struct cork_mempool *mp, bool *is
     return region == NULL ? from_os_or_source(mp, false, is_misaligned) : region;
 }
 
-/* The quarantine, which is empty, rests in the oldest region, if regions have rings. */
-static void use_ring(struct cork_mempool *mp)
-{
-    const struct cork_mempool_region *oldest = mp->oldest;
-
-    mp->quarantine = (struct cork_mempool_quarantine){.objects = NULL};
-    if (oldest != NULL && oldest->ring != NULL) {
-        mp->quarantine.objects = oldest->ring;
-        mp->quarantine.capacity = region_ring_capacity(oldest, &mp->geometry);
-    }
-}
-
-static void add_region(struct cork_mempool *mp, struct cork_mempool_region *region)
-{
-    KNOWN(region != NULL);
-    slots_add_region(mp, region);
-    if (region == mp->oldest) {
-        mp->self = mp;
-        tools_pool_begins(mp);
-        use_ring(mp);
-    }
-}
-
 /* Commits slots that were not; false where memory cannot be had. */
 static NOINLINE bool grow(struct cork_mempool *mp)
 {
     struct cork_mempool_region *newest = mp->newest;
-    struct cork_mempool_region *region;
     const void *site = report_call_site; /* a source may be made of other pools */
     bool is_misaligned = false;
 
-    if (newest != NULL && newest->origin == REGION_IS_RESERVED &&
-        region_commit(newest, newest->committed_count, &mp->geometry)) {
+    if (newest != NULL && newest->is_reserved &&
+        region_commit(mp, newest, newest->committed_count)) {
         return true;
     }
-    region = next_region(mp, &is_misaligned);
+
+    struct cork_mempool_region *region = next_region(mp, &is_misaligned);
     report_call_site = site;
     if (is_misaligned) {
         report_refuse(report_violation(mp, CORK_MEMPOOL_BAD_SOURCE, NO_SLOT));
     }
-    if (region != NULL) {
-        add_region(mp, region);
+    if (region == NULL) {
+        return false;
     }
-    return region != NULL;
+    slots_add_region(mp, region);
+    if (newest == NULL) {
+        mp->self = mp;
+        tools_pool_begins(mp);
+    }
+    return true;
 }
 
 bool grow_open(struct cork_mempool *mp)
@@ -209,20 +185,14 @@ bool grow_open(struct cork_mempool *mp)
     return true;
 }
 
-void grow_shrink(struct cork_mempool *mp, struct cork_mempool_region *region)
+void grow_shrink(struct cork_mempool *mp, struct cork_mempool_region **place)
 {
-    struct cork_mempool_region *older = region->older;
-    struct cork_mempool_region *newer = region->newer;
+    struct cork_mempool_region *region = *place;
 
-    for (size_t i = 0; i < region_group_count(region->extended_count); i++) {
-        const uint64_t guards = region->held != NULL ? region->held[i] : 0;
-
-        mp->objects_left += (size_t)__builtin_popcountll(slots_extended(region, i) & ~guards);
-    }
+    mp->objects_left += geometry_object_count(&mp->geometry, region->extended_count);
     if (mp->cursor.region == region) {
         mp->cursor = (struct cork_mempool_cursor){.region = NULL};
     }
-    *(older != NULL ? &older->newer : &mp->oldest) = newer;
-    *(newer != NULL ? &newer->older : &mp->newest) = older;
-    use_ring(mp);
+    *place = region->newer;
+    region_release(mp, region);
 }

@@ -83,6 +83,7 @@ void hooks_empty_quarantine(struct cork_mempool *mp)
     while (mp->quarantine.count > 0) {
         quarantine_pop(mp);
     }
+    mp->quarantine = (struct cork_mempool_quarantine){.objects = NULL};
 }
 
 /* Makes a group with free slots the active one; where there is no other memory, of quarantine. */

@@ -63,9 +63,9 @@ static bool tree_is_valid(const struct cork_mempool *mp, const struct cork_mempo
 }
 
 /* Nothing but the newest region has slots left to extend to. */
-static bool region_is_valid(const struct cork_mempool *mp, const struct cork_mempool_region *region)
+static bool region_is_valid(const struct cork_mempool *mp, const struct cork_mempool_region *region,
+                            const struct cork_mempool_region *older)
 {
-    const struct cork_mempool_region *older = region->older;
     const size_t number = older == NULL ? 0 : older->first_number + older->reserved_count;
     const uintptr_t memory = (uintptr_t)region->memory;
     const uintptr_t base = (uintptr_t)region->base;
@@ -97,7 +97,7 @@ static bool regions_are_valid(const struct cork_mempool *mp)
         return false;
     }
     for (; region != NULL; older = region, region = region->newer, count--) {
-        if (region->older != older || !region_is_valid(mp, region)) {
+        if (!region_is_valid(mp, region, older)) {
             return false;
         }
     }
@@ -126,7 +126,12 @@ static bool lookup_is_valid(const struct cork_mempool *mp)
 {
     const struct cork_mempool_lent *lent = &mp->lent;
     const struct cork_mempool_region *newest = mp->newest;
-    const struct cork_mempool_region *older = newest == NULL ? NULL : newest->older;
+    const struct cork_mempool_region *older = mp->oldest == newest ? NULL : mp->oldest;
+
+    while (older != NULL && older->newer != newest) {
+        older = older->newer;
+    }
+
     const bool is_higher = older != NULL && (uintptr_t)newest->base > (uintptr_t)older->base;
     const bool is_lent = lent->owner != NULL && mp->hooks == NULL;
 
@@ -248,7 +253,7 @@ static bool held_is_valid(const struct cork_mempool *mp)
 {
     const struct cork_mempool_quarantine *quarantine = &mp->quarantine;
     const struct cork_mempool_region *region = mp->oldest;
-    const size_t capacity = region == NULL ? 0 : region_ring_capacity(region, &mp->geometry);
+    const size_t capacity = region == NULL ? 0 : region_ring_capacity(mp, region);
     uint64_t sum = 0;
 
     if (quarantine->objects != (region == NULL ? NULL : region->ring) ||
@@ -283,15 +288,6 @@ NOINLINE bool cork_mempool_check(const struct cork_mempool *mp)
     return true;
 }
 
-/* How many of a region's slots below one are no guards. */
-static size_t object_count(const struct cork_mempool *mp, size_t slot)
-{
-    const size_t pitch = mp->geometry.block_pitch;
-    const size_t block_slots = mp->geometry.block_slots;
-
-    return pitch == 0 ? slot : slot / pitch * block_slots + bits_smaller(slot % pitch, block_slots);
-}
-
 NOINLINE void cork_mempool_stats(const struct cork_mempool *mp, struct cork_mempool_stats *stats)
 {
     const struct cork_mempool_geometry *geometry = &mp->geometry;
@@ -307,13 +303,13 @@ NOINLINE void cork_mempool_stats(const struct cork_mempool *mp, struct cork_memp
     };
     for (const struct cork_mempool_region *region = mp->oldest; region != NULL;
          region = region->newer) {
-        const size_t extended = object_count(mp, region->extended_count);
+        const size_t extended = geometry_object_count(geometry, region->extended_count);
 
-        further = object_count(mp, region->committed_count) - extended;
+        further = geometry_object_count(geometry, region->committed_count) - extended;
         stats->free_count += extended + bits_smaller(further, mp->objects_left);
         stats->region_count++;
-        stats->memory_size += region_memory_size(region, geometry);
-        stats->reserved_size += region_head_size(region, geometry) + region->memory_size;
+        stats->memory_size += region_memory_size(mp, region);
+        stats->reserved_size += region->head_size + region->memory_size;
     }
     stats->free_count -= stats->live_count;
     if (further < mp->objects_left && mp->memory.buffer == NULL) {

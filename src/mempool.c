@@ -178,13 +178,11 @@ static void release_all(struct cork_mempool *mp)
 {
     slots_recall(mp);
     SLOTS_CHANGE change = slots_enter(mp);
-    struct cork_mempool_region *region;
 
     hooks_empty_quarantine(mp);
-    while ((region = mp->oldest) != NULL) {
-        hooks_unmake(mp, region, 0, region->extended_count);
-        grow_shrink(mp, region);
-        region_release(region, &mp->geometry, mp->memory.source, mp->memory.data);
+    while (mp->oldest != NULL) {
+        hooks_unmake(mp, mp->oldest, 0, mp->oldest->extended_count);
+        grow_shrink(mp, &mp->oldest);
     }
 }
 
@@ -204,7 +202,7 @@ NOINLINE void cork_mempool_done(struct cork_mempool *mp)
     }
     for (region = mp->oldest; region != NULL; region = newer) {
         newer = region->newer;
-        region_release(region, &mp->geometry, mp->memory.source, NULL);
+        region_release(mp, region);
     }
     mp->oldest = NULL;
     mp->newest = NULL;

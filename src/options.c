@@ -252,7 +252,7 @@ static bool is_valid(const struct cork_mempool_options *options)
 
     if ((options->protections & contradicted(options)) != 0 ||
         (options->alignment & (options->alignment - 1)) != 0 ||
-        has_buffer != (options->buffer_size != 0) || options->buffer_size > PTRDIFF_MAX ||
+        has_buffer != (options->buffer_size != 0) || options->buffer_size >= PTRDIFF_MAX / 2 ||
         (source == NULL && options->source_data != NULL)) {
         return false;
     }
@@ -262,7 +262,7 @@ static bool is_valid(const struct cork_mempool_options *options)
     geometry_from(&geometry, options, (environment_options().set & UNDER_VALGRIND) != 0);
     return geometry.stride != 0 &&
            (!has_buffer ||
-            region_buffer_capacity(options->buffer, options->buffer_size, &geometry) > 0);
+            region_buffer_capacity(&geometry, options->buffer, options->buffer_size) > 0);
 }
 
 bool cork_mempool_init_with(struct cork_mempool *mp, const struct cork_mempool_options *options)

@@ -23,22 +23,11 @@
 /* Of tables, and of heads in memory that is not reserved. */
 #define UNIT _Alignof(max_align_t)
 
-/* What the head of a region begins with, which is all of its tables; and what a pool has of one. */
-struct first_table {
-    struct cork_mempool_region region;
-    struct cork_mempool_group groups[];
-};
-
-_Static_assert(offsetof(struct cork_mempool, first_groups) ==
-                   offsetof(struct cork_mempool, first_region) +
-                       offsetof(struct first_table, groups),
-               "a pool's first region is followed by its groups");
-
-/* The bytes of a table that slot_count slots use. */
+/* The bytes of a table that slot_count slots use; the first begins with the region itself. */
 static size_t table_size(const struct cork_mempool_geometry *geometry, int table, size_t slot_count)
 {
     if (table == REGION_GROUPS) {
-        return offsetof(struct first_table, groups) +
+        return sizeof(struct cork_mempool_region) +
                region_group_count(slot_count) * sizeof(struct cork_mempool_group);
     }
     if ((geometry->tables >> table & 1) == 0) {
@@ -71,13 +60,11 @@ static size_t head_size(const struct cork_mempool_geometry *geometry, size_t slo
 }
 
 /* Makes a region at the begin of its head. */
-static struct cork_mempool_region *region_init(struct first_table *first, int origin,
-                                               size_t capacity,
-                                               const struct cork_mempool_geometry *geometry,
-                                               size_t unit)
+static void region_init(struct cork_mempool_region *region, size_t capacity,
+                        const struct cork_mempool_geometry *geometry, size_t unit)
 {
     void *tables[REGION_TABLE_COUNT];
-    char *end = (char *)first;
+    char *end = (char *)region;
 
     for (int table = 0; table < REGION_TABLE_COUNT; table++) {
         const size_t size = table_size(geometry, table, capacity);
@@ -86,50 +73,45 @@ static struct cork_mempool_region *region_init(struct first_table *first, int or
         end += bits_round_up(size, unit);
         /* Pages of its own are zeros, and few of them are committed yet. */
         if (table == REGION_FRESH && unit == UNIT) {
-            memset(first, 0, (size_t)(end - (char *)first));
+            memset(region, 0, (size_t)(end - (char *)region));
         }
     }
-    first->region = (struct cork_mempool_region){
-        .groups = first->groups,
+    *region = (struct cork_mempool_region){
+        .groups = (struct cork_mempool_group *)(region + 1),
         .held = tables[REGION_HELD],
         .fresh = tables[REGION_FRESH],
         .checksums = tables[REGION_CHECKSUMS],
         .sites = tables[REGION_SITES],
         .ring = tables[tables[REGION_RING] != NULL ? REGION_RING : REGION_SHORT_RING],
         .reserved_count = capacity,
-        .origin = origin,
     };
-    return &first->region;
 }
 
-size_t region_ring_capacity(const struct cork_mempool_region *region,
-                            const struct cork_mempool_geometry *geometry)
+size_t region_ring_capacity(const struct cork_mempool *mp, const struct cork_mempool_region *region)
 {
-    const size_t size = table_size(geometry, REGION_RING, region->reserved_count) +
-                        table_size(geometry, REGION_SHORT_RING, region->reserved_count);
+    const size_t size = table_size(&mp->geometry, REGION_RING, region->reserved_count) +
+                        table_size(&mp->geometry, REGION_SHORT_RING, region->reserved_count);
 
     return size / sizeof(void *);
 }
 
 /* A slot costs its stride, than which neither the alignment nor the redzone is larger, but for
  * guards a page; and of tables less than a word more than a record. */
-static size_t max_count(const struct cork_mempool_geometry *geometry)
-{
-    return SIZE_MAX / 8 / (geometry->stride + sizeof(struct cork_mempool_sites) + 16);
-}
-
 size_t region_max_capacity(const struct cork_mempool_geometry *geometry)
 {
-    return bits_smaller(max_count(geometry), INDEX_MAX_COUNT);
+    const size_t slot_size = geometry->stride + sizeof(struct cork_mempool_sites) + 16;
+
+    return bits_smaller(SIZE_MAX / 8 / slot_size, INDEX_MAX_COUNT);
 }
 
-struct cork_mempool_region *region_reserve(size_t capacity, size_t committed,
-                                           const struct cork_mempool_geometry *geometry)
+struct cork_mempool_region *region_reserve(const struct cork_mempool *mp, size_t capacity,
+                                           size_t committed)
 {
+    const struct cork_mempool_geometry *geometry = &mp->geometry;
     const size_t page = os_page_size();
     const size_t size = head_size(geometry, capacity, UNIT);
-    void *table = size > HEAP_HEAD_MAX_SIZE ? NULL : os_heap.acquire(NULL, size, UNIT);
-    const bool is_of_heap = table != NULL;
+    void *head = size > HEAP_HEAD_MAX_SIZE ? NULL : os_heap.acquire(NULL, size, UNIT);
+    const bool is_of_heap = head != NULL;
 
     /* A reservation starts at a page; its first slot may have to start further on. */
     const size_t slack = geometry->alignment > page ? geometry->alignment : 0;
@@ -139,15 +121,16 @@ struct cork_mempool_region *region_reserve(size_t capacity, size_t committed,
     char *memory = os_reserve(memory_size);
 
     if (memory != NULL && (is_of_heap || os_commit(memory + page, page, memory_size))) {
-        struct cork_mempool_region *region =
-            region_init(is_of_heap ? table : memory + page, REGION_IS_RESERVED, capacity, geometry,
-                        is_of_heap ? UNIT : page);
+        struct cork_mempool_region *region = is_of_heap ? head : (void *)(memory + page);
 
+        region_init(region, capacity, geometry, is_of_heap ? UNIT : page);
         region->base = bits_align(memory + page + pages_size, geometry->alignment);
         region->base += geometry->redzone_size;
         region->memory = memory;
         region->memory_size = memory_size;
-        if (region_commit(region, committed, geometry)) {
+        region->head_size = is_of_heap ? size : 0;
+        region->is_reserved = true;
+        if (region_commit(mp, region, committed)) {
             tools_reserved(memory, memory_size);
             return region;
         }
@@ -156,23 +139,24 @@ struct cork_mempool_region *region_reserve(size_t capacity, size_t committed,
         os_release(memory, memory_size);
     }
     if (is_of_heap) {
-        os_heap.release(NULL, table, size);
+        os_heap.release(NULL, head, size);
     }
     return NULL;
 }
 
-struct cork_mempool_region *region_acquire(struct cork_mempool_region *first, size_t capacity,
-                                           const struct cork_mempool_geometry *geometry,
-                                           const struct cork_mempool_source *source,
-                                           void *source_data, bool *is_misaligned)
+struct cork_mempool_region *region_acquire(struct cork_mempool *mp, size_t capacity,
+                                           bool *is_misaligned)
 {
+    const struct cork_mempool_geometry *geometry = &mp->geometry;
+    const struct cork_mempool_source *source = mp->memory.source;
     const bool is_heap = source == &os_heap;
     /* The heap is asked for more than it aligns, and for a lead before the first slot. */
     const size_t extra = is_heap ? HEAP_LEAD_SIZE + geometry->alignment : 0;
     const size_t size = geometry->redzone_size + capacity * geometry->stride + extra;
-    char *memory = source->acquire(source_data, size, geometry->alignment);
-    struct first_table *table = (struct first_table *)first;
+    char *memory = source->acquire(mp->memory.data, size, geometry->alignment);
     char *slots = memory;
+    struct cork_mempool_region *region = &mp->first_region;
+    size_t tables_size = 0;
 
     if (memory == NULL) {
         return NULL;
@@ -181,31 +165,32 @@ struct cork_mempool_region *region_acquire(struct cork_mempool_region *first, si
         slots = bits_align(memory + HEAP_LEAD_SIZE, geometry->alignment);
         memset(slots + geometry->redzone_size - HEAP_LEAD_SIZE, 0, HEAP_LEAD_SIZE);
     }
-    if (first != NULL) {
-        memset(table->groups, 0, CORK_MEMPOOL_FIRST_GROUPS_ * sizeof(*table->groups));
-        *first = (struct cork_mempool_region){
-            .groups = table->groups, .reserved_count = capacity, .origin = REGION_IS_FIRST};
+    if (is_heap && mp->newest == NULL && geometry->tables == 0 &&
+        capacity <= CORK_MEMPOOL_FIRST_GROUPS_ * GROUP_SLOTS) {
+        memset(mp->first_groups, 0, sizeof(mp->first_groups));
+        *region =
+            (struct cork_mempool_region){.groups = mp->first_groups, .reserved_count = capacity};
     } else {
-        const size_t tables_size = head_size(geometry, capacity, UNIT);
-
-        table = source->acquire(source_data, tables_size, UNIT);
+        tables_size = head_size(geometry, capacity, UNIT);
+        region = source->acquire(mp->memory.data, tables_size, UNIT);
         *is_misaligned =
-            !bits_is_aligned(slots, geometry->alignment) || !bits_is_aligned(table, UNIT);
-        if (table == NULL || *is_misaligned) {
-            source->release(source_data, memory, size);
-            if (table != NULL) {
-                source->release(source_data, table, tables_size);
+            !bits_is_aligned(slots, geometry->alignment) || !bits_is_aligned(region, UNIT);
+        if (region == NULL || *is_misaligned) {
+            source->release(mp->memory.data, memory, size);
+            if (region != NULL) {
+                source->release(mp->memory.data, region, tables_size);
             }
             return NULL;
         }
-        region_init(table, REGION_IS_ACQUIRED, capacity, geometry, UNIT);
+        region_init(region, capacity, geometry, UNIT);
     }
-    table->region.base = slots + geometry->redzone_size;
-    table->region.committed_count = capacity;
-    table->region.memory = memory;
-    table->region.memory_size = size;
+    region->base = slots + geometry->redzone_size;
+    region->committed_count = capacity;
+    region->memory = memory;
+    region->memory_size = size;
+    region->head_size = tables_size;
     tools_poison(memory, size, true);
-    return &table->region;
+    return region;
 }
 
 /* Where the first slot of a region of this capacity is in a buffer. There is always room for fresh
@@ -222,15 +207,11 @@ static char *buffer_base(char *buffer, size_t capacity,
     return bits_align(head_end, geometry->alignment) + geometry->redzone_size;
 }
 
-size_t region_buffer_capacity(void *buffer, size_t buffer_size,
-                              const struct cork_mempool_geometry *geometry)
+size_t region_buffer_capacity(const struct cork_mempool_geometry *geometry, void *buffer,
+                              size_t buffer_size)
 {
-    size_t capacity = buffer_size / geometry->stride;
+    size_t capacity = bits_smaller(buffer_size / geometry->stride, region_max_capacity(geometry));
 
-    if (capacity > max_count(geometry)) {
-        return 0;
-    }
-    capacity = bits_smaller(capacity, INDEX_MAX_COUNT);
     /* Each round gives up no more slots than it takes to save what is too much: a slot saves its
      * stride, a unit of each table at most, and once the gap that aligns the slots. */
     while (capacity > 0) {
@@ -246,17 +227,18 @@ size_t region_buffer_capacity(void *buffer, size_t buffer_size,
     return capacity;
 }
 
-struct cork_mempool_region *region_from_buffer(void *buffer, size_t buffer_size,
-                                               const struct cork_mempool_geometry *geometry)
+struct cork_mempool_region *region_from_buffer(const struct cork_mempool *mp)
 {
-    const size_t capacity = region_buffer_capacity(buffer, buffer_size, geometry);
-    struct cork_mempool_region *region =
-        region_init((void *)bits_align(buffer, UNIT), REGION_IS_BUFFER, capacity, geometry, UNIT);
+    const struct cork_mempool_geometry *geometry = &mp->geometry;
+    char *buffer = mp->memory.buffer;
+    const size_t capacity = region_buffer_capacity(geometry, buffer, mp->memory.buffer_size);
+    struct cork_mempool_region *region = (void *)bits_align(buffer, UNIT);
 
+    region_init(region, capacity, geometry, UNIT);
     region->base = buffer_base(buffer, capacity, geometry);
     region->committed_count = capacity;
     region->memory = buffer;
-    region->memory_size = buffer_size;
+    region->memory_size = mp->memory.buffer_size;
     tools_poison(region->base - geometry->redzone_size,
                  geometry->redzone_size + capacity * geometry->stride, true);
     return region;
@@ -282,9 +264,10 @@ static bool commit_head(struct cork_mempool_region *region, size_t end,
     return true;
 }
 
-struct region_pages region_pages(const struct cork_mempool_region *region, size_t first, size_t end,
-                                 const struct cork_mempool_geometry *geometry)
+struct region_pages region_pages(const struct cork_mempool *mp,
+                                 const struct cork_mempool_region *region, size_t first, size_t end)
 {
+    const struct cork_mempool_geometry *geometry = &mp->geometry;
     const size_t page = os_page_size();
     const size_t pitch = geometry->block_pitch;
     const size_t last = pitch != 0 ? end - pitch + geometry->block_slots : end;
@@ -299,15 +282,15 @@ struct region_pages region_pages(const struct cork_mempool_region *region, size_
 }
 
 /* Guards the blocks of slots [first, end) from each other, before they are committed. */
-static bool guard_blocks(const struct cork_mempool_region *region, size_t first, size_t end,
-                         const struct cork_mempool_geometry *geometry)
+static bool guard_blocks(const struct cork_mempool *mp, const struct cork_mempool_region *region,
+                         size_t first, size_t end)
 {
-    const size_t pitch = geometry->block_pitch;
+    const size_t pitch = mp->geometry.block_pitch;
 
     for (; first + pitch < end; first += pitch) {
-        const struct region_pages block = region_pages(region, first, first + pitch, geometry);
+        const struct region_pages block = region_pages(mp, region, first, first + pitch);
 
-        if (!os_guard(block.start + block.size, pitch * geometry->stride - block.size)) {
+        if (!os_guard(block.start + block.size, pitch * mp->geometry.stride - block.size)) {
             return false;
         }
     }
@@ -316,29 +299,28 @@ static bool guard_blocks(const struct cork_mempool_region *region, size_t first,
 
 /* There is always a page to commit: the last commit ended with the last slot that its last page
  * holds as a whole. */
-static bool commit(struct cork_mempool_region *region, size_t count,
-                   const struct cork_mempool_geometry *geometry)
+static bool commit(const struct cork_mempool *mp, struct cork_mempool_region *region, size_t count)
 {
-    const size_t pitch = geometry->block_pitch;
+    const size_t pitch = mp->geometry.block_pitch;
     const size_t first = region->committed_count;
     size_t end;
 
     if (pitch != 0) {
         end = first + count / pitch * pitch;
-        if (!guard_blocks(region, first, end, geometry)) {
+        if (!guard_blocks(mp, region, first, end)) {
             /* What is not committed is a guard too, at the price of a mapping for each. */
             end = first + pitch;
         }
     } else {
         /* The last page may have room for more than was asked for. */
-        const struct region_pages all = region_pages(region, 0, first + count, geometry);
+        const struct region_pages all = region_pages(mp, region, 0, first + count);
         const size_t size = (size_t)(all.start + all.size - region->base);
 
-        end = bits_smaller(size / geometry->stride, region->reserved_count);
+        end = bits_smaller(size / mp->geometry.stride, region->reserved_count);
     }
 
-    const struct region_pages pages = region_pages(region, first, end, geometry);
-    if ((region_head_size(region, geometry) == 0 && !commit_head(region, end, geometry)) ||
+    const struct region_pages pages = region_pages(mp, region, first, end);
+    if ((region->head_size == 0 && !commit_head(region, end, &mp->geometry)) ||
         !os_commit(pages.start, pages.size, region->memory_size)) {
         return false;
     }
@@ -347,67 +329,52 @@ static bool commit(struct cork_mempool_region *region, size_t count,
     return true;
 }
 
-bool region_commit(struct cork_mempool_region *region, size_t count,
-                   const struct cork_mempool_geometry *geometry)
+bool region_commit(const struct cork_mempool *mp, struct cork_mempool_region *region, size_t count)
 {
+    const size_t pitch = mp->geometry.block_pitch;
     const size_t left = region->reserved_count - region->committed_count;
-    const size_t unit = bits_larger(geometry->block_pitch, geometry->block_slots);
-    const size_t least = bits_smaller(unit, left);
+    const size_t least = bits_smaller(bits_larger(pitch, mp->geometry.block_slots), left);
 
-    if (left == 0 || left < geometry->block_pitch) {
+    if (left == 0 || left < pitch) {
         return false;
     }
     count = bits_larger(bits_smaller(count, left), least);
-    return commit(region, count, geometry) ||
-           (count > least && region_commit(region, count / 2, geometry));
+    return commit(mp, region, count) || (count > least && region_commit(mp, region, count / 2));
 }
 
-void region_release(struct cork_mempool_region *region,
-                    const struct cork_mempool_geometry *geometry,
-                    const struct cork_mempool_source *source, void *source_data)
+void region_release(const struct cork_mempool *mp, struct cork_mempool_region *region)
 {
-    const size_t size = region_head_size(region, geometry);
+    const struct cork_mempool_source *source = mp->memory.source;
+    const size_t head_size = region->head_size;
 
-    KNOWN(source != NULL);
-    if (region->origin == REGION_IS_RESERVED) {
-        const struct region_pages pages =
-            region_pages(region, 0, region->committed_count, geometry);
+    if (region->is_reserved) {
+        const struct region_pages pages = region_pages(mp, region, 0, region->committed_count);
 
         tools_released(pages.start, pages.size);
         tools_unreserved(region->memory, region->memory_size);
         os_release(region->memory, region->memory_size);
     } else {
         tools_released(region->memory, region->memory_size);
-        if (region->origin != REGION_IS_BUFFER) {
-            source->release(source_data, region->memory, region->memory_size);
+        if (mp->memory.buffer == NULL) {
+            source->release(mp->memory.data, region->memory, region->memory_size);
         }
     }
-    if (size != 0) {
-        tools_released(region, size);
-        source->release(source_data, region, size);
+    if (head_size != 0) {
+        tools_released(region, head_size);
+        source->release(mp->memory.data, region, head_size);
     }
 }
 
-size_t region_head_size(const struct cork_mempool_region *region,
-                        const struct cork_mempool_geometry *geometry)
+size_t region_memory_size(const struct cork_mempool *mp, const struct cork_mempool_region *region)
 {
-    const size_t offset = (uintptr_t)region - (uintptr_t)region->memory;
-    const bool has_none = region->origin == REGION_IS_FIRST || offset < region->memory_size;
-
-    return has_none ? 0 : head_size(geometry, region->reserved_count, UNIT);
-}
-
-size_t region_memory_size(const struct cork_mempool_region *region,
-                          const struct cork_mempool_geometry *geometry)
-{
-    const size_t size = region_head_size(region, geometry);
-    const size_t pitch = geometry->block_pitch;
+    const size_t pitch = mp->geometry.block_pitch;
     const size_t count = region->committed_count;
     const size_t block_count = pitch != 0 ? count / pitch : 1;
 
-    if (region->origin != REGION_IS_RESERVED) {
-        return size + region->memory_size;
+    if (!region->is_reserved) {
+        return region->head_size + region->memory_size;
     }
-    return (size != 0 ? size : head_size(geometry, count, os_page_size())) +
-           block_count * region_pages(region, 0, pitch != 0 ? pitch : count, geometry).size;
+    return (region->head_size != 0 ? region->head_size
+                                   : head_size(&mp->geometry, count, os_page_size())) +
+           block_count * region_pages(mp, region, 0, pitch != 0 ? pitch : count).size;
 }

@@ -31,13 +31,6 @@
 /* Slots in quarantine at most. */
 #define QUARANTINE_MAX 256
 
-enum region_origin {
-    REGION_IS_FIRST = 1,
-    REGION_IS_RESERVED,
-    REGION_IS_ACQUIRED,
-    REGION_IS_BUFFER
-};
-
 /* The tables of a region; the first begins with the region's own struct, and all have it. Those of
  * groups begin as zeros; no other is read before it is written. */
 enum region_table {
@@ -62,35 +55,28 @@ struct region_pages {
  * committed slots committed.
  * Returns: the region, or NULL.
  */
-struct cork_mempool_region *region_reserve(size_t capacity, size_t committed,
-                                           const struct cork_mempool_geometry *geometry)
-    INTERNAL(region_reserve);
+struct cork_mempool_region *region_reserve(const struct cork_mempool *mp, size_t capacity,
+                                           size_t committed) INTERNAL(region_reserve);
 
 /*
- * region_acquire makes a region of capacity slots of a source's memory. If first is not NULL, the
- * region stands there, and its groups behind it; it has no other tables.
+ * region_acquire makes a region of capacity slots of the pool's source. The struct and the groups
+ * of a small first one, of the heap and without other tables, are in the pool.
  * Returns: the region, or NULL; *is_misaligned says whether the source broke its contract, and
  *          nothing was kept.
  */
-struct cork_mempool_region *region_acquire(struct cork_mempool_region *first, size_t capacity,
-                                           const struct cork_mempool_geometry *geometry,
-                                           const struct cork_mempool_source *source,
-                                           void *source_data, bool *is_misaligned)
-    INTERNAL(region_acquire);
+struct cork_mempool_region *region_acquire(struct cork_mempool *mp, size_t capacity,
+                                           bool *is_misaligned) INTERNAL(region_acquire);
 
-/* region_from_buffer makes a region of all of a buffer that has room for one slot at least. */
-struct cork_mempool_region *region_from_buffer(void *buffer, size_t buffer_size,
-                                               const struct cork_mempool_geometry *geometry)
+/* region_from_buffer makes a region of all of the pool's buffer. */
+struct cork_mempool_region *region_from_buffer(const struct cork_mempool *mp)
     INTERNAL(region_from_buffer);
 
 /* region_buffer_capacity returns how many slots a buffer has room for. */
-size_t region_buffer_capacity(void *buffer, size_t buffer_size,
-                              const struct cork_mempool_geometry *geometry)
-    INTERNAL(region_buffer_capacity);
+size_t region_buffer_capacity(const struct cork_mempool_geometry *geometry, void *buffer,
+                              size_t buffer_size) INTERNAL(region_buffer_capacity);
 
 /* region_ring_capacity returns how many objects the ring of an oldest region has room for. */
-size_t region_ring_capacity(const struct cork_mempool_region *region,
-                            const struct cork_mempool_geometry *geometry)
+size_t region_ring_capacity(const struct cork_mempool *mp, const struct cork_mempool_region *region)
     INTERNAL(region_ring_capacity);
 
 /* region_max_capacity returns an upper bound on capacity: no size computed from it, even doubled,
@@ -103,28 +89,22 @@ size_t region_max_capacity(const struct cork_mempool_geometry *geometry)
  * one (with guards, at least a block).
  * Returns: false, with nothing changed, where the region is full or memory cannot be had.
  */
-bool region_commit(struct cork_mempool_region *region, size_t count,
-                   const struct cork_mempool_geometry *geometry) INTERNAL(region_commit);
+bool region_commit(const struct cork_mempool *mp, struct cork_mempool_region *region, size_t count)
+    INTERNAL(region_commit);
 
 /* region_pages returns the pages that slots [first, end) of a reserved region are the first to
  * need, with the redzone before them. Slots of guarded pools are those of whole blocks, each with
  * its guard; a redzone and a block fill pages, and the last guard is left out. */
-struct region_pages region_pages(const struct cork_mempool_region *region, size_t first, size_t end,
-                                 const struct cork_mempool_geometry *geometry)
+struct region_pages region_pages(const struct cork_mempool *mp,
+                                 const struct cork_mempool_region *region, size_t first, size_t end)
     INTERNAL(region_pages);
 
 /* region_release gives a region's memory back; all but a first region cease to exist. */
-void region_release(struct cork_mempool_region *region,
-                    const struct cork_mempool_geometry *geometry,
-                    const struct cork_mempool_source *source, void *source_data)
+void region_release(const struct cork_mempool *mp, struct cork_mempool_region *region)
     INTERNAL(region_release);
 
-/* region_head_size returns the bytes that a region's tables take outside of its memory;
- * region_memory_size, all of its bytes that may be read and written. */
-size_t region_head_size(const struct cork_mempool_region *region,
-                        const struct cork_mempool_geometry *geometry) INTERNAL(region_head_size);
-size_t region_memory_size(const struct cork_mempool_region *region,
-                          const struct cork_mempool_geometry *geometry)
+/* region_memory_size returns the bytes of a region that may be read and written. */
+size_t region_memory_size(const struct cork_mempool *mp, const struct cork_mempool_region *region)
     INTERNAL(region_memory_size);
 
 /* region_group_count returns how many groups slot_count slots make. */

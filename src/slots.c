@@ -47,34 +47,28 @@ bool slots_open_freed(struct cork_mempool *mp)
     struct cork_mempool_region *region = mp->cursor.region;
     size_t index = mp->cursor.group;
 
-    if (region != NULL) {
-        /* The neighbour if all of that is free: what lies in order is issued and used faster. */
-        if (region->groups[index].free == 0 &&
-            index + 1 < region_group_count(region->extended_count) &&
-            region->groups[index + 1].free == GROUP_BITS) {
-            index++;
-        }
-        if (region->groups[index].free != 0) {
-            mp->cursor =
-                (struct cork_mempool_cursor){region->groups[index].free, index, region, false};
-            return true;
-        }
+    /* The neighbour if all of that is free: what lies in order is issued and used faster. */
+    if (region != NULL && region->groups[index].free == 0 &&
+        index + 1 < region_group_count(region->extended_count) &&
+        region->groups[index + 1].free == GROUP_BITS) {
+        index++;
     }
-    while ((region = mp->linked) != NULL) {
-        struct cork_mempool_group *group = region->free_list;
+    while (region == NULL || region->groups[index].free == 0) {
+        region = mp->linked;
+        if (region == NULL) {
+            return false;
+        }
 
+        struct cork_mempool_group *group = region->free_list;
+        index = (size_t)(group - region->groups);
         region->free_list = group->next == group ? NULL : group->next;
         group->next = NULL;
         if (region->free_list == NULL) {
             mp->linked = region->next_linked;
         }
-        if (group->free != 0) {
-            index = (size_t)(group - region->groups);
-            mp->cursor = (struct cork_mempool_cursor){group->free, index, region, false};
-            return true;
-        }
     }
-    return false;
+    mp->cursor = (struct cork_mempool_cursor){region->groups[index].free, index, region, false};
+    return true;
 }
 
 void slots_extend(struct cork_mempool *mp)
@@ -146,8 +140,11 @@ void slots_add_region(struct cork_mempool *mp, struct cork_mempool_region *regio
     const bool is_higher = older != NULL && (uintptr_t)region->base > (uintptr_t)older->base;
 
     *(older != NULL ? &older->newer : &mp->oldest) = region;
-    region->older = older;
     region->first_number = older != NULL ? older->first_number + older->reserved_count : 0;
+    if (older == NULL && region->ring != NULL) {
+        mp->quarantine.objects = region->ring;
+        mp->quarantine.capacity = region_ring_capacity(mp, region);
+    }
     mp->newest = region;
     plant(&mp->root, region);
     mp->lookup[is_higher] = region;

@@ -117,8 +117,8 @@ static size_t purge_table(struct cork_mempool *mp, struct cork_mempool_region *r
 /* Whether a region is a piece of the heap of which pages may be purged. */
 static bool is_of_heap(const struct cork_mempool *mp, const struct cork_mempool_region *region)
 {
-    const bool is_heaps = mp->memory.source == &os_heap && mp->memory.buffer == NULL &&
-                          region->origin != REGION_IS_RESERVED;
+    const bool is_heaps =
+        mp->memory.source == &os_heap && mp->memory.buffer == NULL && !region->is_reserved;
 
     return TOOLS_HEAP_HAS_TAGS ? false : is_heaps;
 }
@@ -131,9 +131,8 @@ static size_t purge_region(struct cork_mempool *mp, struct cork_mempool_region *
     char *end = region->base + region->committed_count * mp->geometry.stride;
     size_t size;
 
-    if (region->origin == REGION_IS_RESERVED) {
-        const struct region_pages pages =
-            region_pages(region, 0, region->committed_count, &mp->geometry);
+    if (region->is_reserved) {
+        const struct region_pages pages = region_pages(mp, region, 0, region->committed_count);
 
         size = purge(mp, region, &slots, pages.start, pages.start + pages.size);
         if (size != 0) {
@@ -153,18 +152,16 @@ static size_t purge_region(struct cork_mempool *mp, struct cork_mempool_region *
  * heap, what has been used. */
 static size_t release_size(struct cork_mempool *mp, struct cork_mempool_region *region)
 {
-    const struct cork_mempool_geometry *geometry = &mp->geometry;
     const size_t unused_count = region->reserved_count - region->extended_count;
 
-    if (region->origin == REGION_IS_RESERVED) {
-        const struct region_pages slots =
-            region_pages(region, 0, region->committed_count, geometry);
+    if (region->is_reserved) {
+        const struct region_pages slots = region_pages(mp, region, 0, region->committed_count);
 
-        return region_head_size(region, geometry) +
+        return region->head_size +
                purge(mp, region, NULL, region->memory, slots.start + slots.size);
     }
-    return region_memory_size(region, geometry) -
-           (is_of_heap(mp, region) ? unused_count * geometry->stride : 0);
+    return region_memory_size(mp, region) -
+           (is_of_heap(mp, region) ? unused_count * mp->geometry.stride : 0);
 }
 
 NOINLINE size_t cork_mempool_trim(struct cork_mempool *mp)
@@ -177,13 +174,12 @@ NOINLINE size_t cork_mempool_trim(struct cork_mempool *mp)
 
     slots_recall(mp);
     SLOTS_CHANGE change = slots_enter(mp);
-    struct cork_mempool_region *region, *newer;
+    struct cork_mempool_region **place = &mp->oldest, *region;
 
     hooks_empty_quarantine(mp);
-    for (region = mp->oldest; region != NULL; region = newer) {
+    while ((region = *place) != NULL) {
         const size_t end = region->extended_count;
 
-        newer = region->newer;
         if (slots_next(region, slots_live, 0, end) == end) {
             hooks_unmake(mp, region, 0, end);
             size += release_size(mp, region);
@@ -191,10 +187,10 @@ NOINLINE size_t cork_mempool_trim(struct cork_mempool *mp)
                 /* The C library may keep the memory, but without its pages. */
                 purge_region(mp, region);
             }
-            grow_shrink(mp, region);
-            region_release(region, &mp->geometry, mp->memory.source, mp->memory.data);
+            grow_shrink(mp, place);
         } else {
             size += purge_region(mp, region);
+            place = &region->newer;
         }
     }
     errno = saved_errno;

@@ -121,8 +121,8 @@ static size_t compare_memory(struct cork_mempool_options options, size_t count, 
         finish(&mp, objects, count);
         return stats.region_count;
     }
-    for (const struct cork_mempool_region *region = mp.newest; region != NULL;
-         region = region->older) {
+    for (const struct cork_mempool_region *region = mp.oldest; region != NULL;
+         region = region->newer) {
         const bool is_heap = !is_reserved(region);
         const size_t tables = measure_heap_tables(&mp, region);
 
@@ -370,8 +370,8 @@ static void expect_marks(const struct cork_mempool *mp)
 {
     const struct cork_mempool_geometry *geometry = &mp->geometry;
 
-    for (const struct cork_mempool_region *region = mp->newest; region != NULL;
-         region = region->older) {
+    for (const struct cork_mempool_region *region = mp->oldest; region != NULL;
+         region = region->newer) {
         for (size_t i = 1; i <= geometry->redzone_size; i++) {
             CHECK(__asan_address_is_poisoned(region->base - i));
         }

@@ -197,7 +197,7 @@ static size_t heap_unused_size(void)
     size_t size = 0;
     for (const struct cork_mempool_region *region = world_pool->oldest; region != NULL;
          region = region->newer) {
-        if (region->origin != REGION_IS_RESERVED && !profile->has_source) {
+        if (!region->is_reserved && !profile->has_source) {
             size += (region->reserved_count - region->extended_count) * world_pool->geometry.stride;
         }
     }

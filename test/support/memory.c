@@ -84,7 +84,7 @@ void finish(struct cork_mempool *mp, void **objects, size_t count)
 
 bool is_reserved(const struct cork_mempool_region *region)
 {
-    return region->origin == 2;
+    return region->is_reserved;
 }
 
 bool has_heap_tables(const struct cork_mempool_region *region)

@@ -21,7 +21,6 @@ GROUP_SLOTS = 64  # as in src/geometry.h
 STATES = {0: "before init", 0x506F6F6C: "live", 0x56697369: "live, visited by foreach",
           0x42757379: "live, in a call", 0x446F6E65: "after done"}
 PROTECTIONS = ["CANARY", "SEAL", "WIPE", "SHUFFLE", "QUARANTINE", "GUARD", "CALLSITES"]
-ORIGINS = {1: "first", 2: "reserved", 3: "acquired", 4: "buffer"}  # enum region_origin
 POINTER_MASK = (1 << 64) - 1
 
 
@@ -278,7 +277,7 @@ class Show(Command):
         for region in regions:
             live, free, held = region.counts()
             held_text = f", {held} held" if held else ""
-            print(f"region {region.base:#x}: {ORIGINS.get(int(region.value['origin']), '?')}, "
+            print(f"region {region.base:#x}: {'reserved, ' if region.value['is_reserved'] else ''}"
                   f"slots from {region.first}, {live} live, {free} free{held_text}, "
                   f"{region.reserved - region.extended} never used")
         for slot in (slot for region in regions for slot in region.live_slots()):

@@ -62,15 +62,15 @@ struct cork_mempool_region {
     size_t committed_count;               /* slots below this may be read and written */
     size_t reserved_count;                /* slots in the region's address space */
     size_t first_number;                  /* of slot 0, counted over the pool */
-    struct cork_mempool_region *older;    /* the region made before this one, or NULL */
-    struct cork_mempool_region *newer;    /* and after it */
+    struct cork_mempool_region *newer;    /* the region made after this one, or NULL */
     struct cork_mempool_region *lower;    /* in the tree of regions: those at lower addresses */
     struct cork_mempool_region *higher;   /* and at higher ones */
     struct cork_mempool_group *free_list; /* groups with free slots, and perhaps some without */
     struct cork_mempool_region *next_linked; /* the next on the pool's list of those with such */
-    void *memory;                            /* what the source gave, to be given back */
+    void *memory;                            /* the reservation, the buffer, or of the source */
     size_t memory_size;                      /* of memory, in bytes */
-    int origin;                              /* an enum region_origin: how to give it back */
+    size_t head_size; /* bytes of this struct and all tables, if they are the source's; else 0 */
+    bool is_reserved; /* memory is a reservation */
 };
 
 /*
