@@ -206,8 +206,9 @@ size_t slots_live_count(const struct cork_mempool *mp)
 
     for (; region != NULL; region = region->newer) {
         for (size_t i = 0; i < region_group_count(region->extended_count); i++) {
-            const uint64_t live = slots_live(region, i);
-            count += live == 0 ? 0 : (size_t)__builtin_popcountll(live);
+            for (uint64_t live = slots_live(region, i); live != 0; live &= live - 1) {
+                count++;
+            }
         }
     }
     return count - (mp->lent.kept != NULL);
