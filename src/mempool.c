@@ -173,19 +173,6 @@ CACHELINE_ALIGNED NOINLINE void cork_mempool_free(struct cork_mempool *mp, void 
     }
 }
 
-/* Gives all memory back; what is called for that may misuse the pool, and leave. */
-static void release_all(struct cork_mempool *mp)
-{
-    slots_recall(mp);
-    SLOTS_CHANGE change = slots_enter(mp);
-
-    hooks_empty_quarantine(mp);
-    while (mp->oldest != NULL) {
-        hooks_unmake(mp, mp->oldest, 0, mp->oldest->extended_count);
-        grow_shrink(mp, &mp->oldest);
-    }
-}
-
 NOINLINE void cork_mempool_done(struct cork_mempool *mp)
 {
     struct cork_mempool_region *region, *newer;
@@ -197,8 +184,16 @@ NOINLINE void cork_mempool_done(struct cork_mempool *mp)
         report_refuse_leak(mp, live_count);
     }
     if (mp->hooks != NULL || mp->memory.source != &os_heap) {
+        /* What is called for each region may misuse the pool, and leave. */
         hooks_verify(mp);
-        release_all(mp);
+        slots_recall(mp);
+        SLOTS_CHANGE change = slots_enter(mp);
+
+        hooks_empty_quarantine(mp);
+        while (mp->oldest != NULL) {
+            hooks_unmake(mp, mp->oldest, 0, mp->oldest->extended_count);
+            grow_shrink(mp, &mp->oldest);
+        }
     }
     for (region = mp->oldest; region != NULL; region = newer) {
         newer = region->newer;

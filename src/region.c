@@ -214,17 +214,16 @@ size_t region_buffer_capacity(const struct cork_mempool_geometry *geometry, void
 
     /* Each round gives up no more slots than it takes to save what is too much: a slot saves its
      * stride, a unit of each table at most, and once the gap that aligns the slots. */
-    while (capacity > 0) {
+    for (;;) {
         const char *base = buffer_base(buffer, capacity, geometry);
         const size_t used = (size_t)(base - (char *)buffer) + capacity * geometry->stride;
         const size_t slot_size = 2 * geometry->stride + REGION_TABLE_COUNT * UNIT;
 
-        if (used <= buffer_size) {
-            break;
+        if (capacity == 0 || used <= buffer_size) {
+            return capacity;
         }
         capacity -= bits_smaller((used - buffer_size) / slot_size + 1, capacity);
     }
-    return capacity;
 }
 
 struct cork_mempool_region *region_from_buffer(const struct cork_mempool *mp)
