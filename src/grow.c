@@ -165,9 +165,74 @@ static NOINLINE bool grow(struct cork_mempool *mp)
     return true;
 }
 
+/* Makes a group with freed slots the active one; false where there is none. */
+static bool open_freed(struct cork_mempool *mp)
+{
+    struct cork_mempool_region *region = mp->cursor.region;
+    size_t index = mp->cursor.group;
+
+    /* The neighbour if all of that is free: what lies in order is issued and used faster. */
+    if (region != NULL && region->groups[index].free == 0 &&
+        index + 1 < region_group_count(region->extended_count) &&
+        region->groups[index + 1].free == GROUP_BITS) {
+        index++;
+    }
+    while (region == NULL || region->groups[index].free == 0) {
+        region = mp->linked;
+        if (region == NULL) {
+            return false;
+        }
+
+        struct cork_mempool_group *group = region->free_list;
+        index = (size_t)(group - region->groups);
+        region->free_list = group->next == group ? NULL : group->next;
+        group->next = NULL;
+        if (region->free_list == NULL) {
+            mp->linked = region->next_linked;
+        }
+    }
+    mp->cursor = (struct cork_mempool_cursor){region->groups[index].free, index, region, false};
+    return true;
+}
+
+/* Makes a group with fresh slots of the newest region the active one; guards may leave none. */
+static void extend(struct cork_mempool *mp)
+{
+    struct cork_mempool_region *region = mp->newest;
+    const size_t first = region->extended_count;
+    const size_t group = first / GROUP_SLOTS;
+    const size_t offset = first % GROUP_SLOTS;
+    const size_t most = bits_smaller(region->committed_count - first, GROUP_SLOTS - offset);
+    size_t count = bits_smaller(most, mp->objects_left);
+
+    /* Guards are no objects, so those behind the last one are known too. */
+    while (count < most && geometry_is_guard(&mp->geometry, first + count)) {
+        count++;
+    }
+
+    uint64_t bits = GROUP_BITS >> (GROUP_SLOTS - count) << offset;
+    mp->objects_left -= count;
+    region->extended_count += count;
+    /* Tables of groups begin as zeros. */
+    if (region->fresh != NULL) {
+        region->fresh[group] |= bits;
+    }
+    for (size_t slot = first; mp->geometry.block_pitch != 0 && slot < first + count; slot++) {
+        if (geometry_is_guard(&mp->geometry, slot)) {
+            const uint64_t guard = slot_bit((struct slot){region, slot});
+
+            region->held[group] |= guard;
+            bits ^= guard;
+            mp->objects_left++;
+        }
+    }
+    region->groups[group].free |= bits;
+    mp->cursor = (struct cork_mempool_cursor){bits, group, region, true};
+}
+
 bool grow_open(struct cork_mempool *mp)
 {
-    if (mp->newest != NULL && slots_open_freed(mp)) {
+    if (mp->newest != NULL && open_freed(mp)) {
         return true;
     }
     if (mp->objects_left == 0 || mp->geometry.stride == 0) {
@@ -180,7 +245,7 @@ bool grow_open(struct cork_mempool *mp)
         if ((newest == NULL || newest->extended_count == newest->committed_count) && !grow(mp)) {
             return false;
         }
-        slots_extend(mp);
+        extend(mp);
     } while (mp->cursor.bits == 0);
     return true;
 }

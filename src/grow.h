@@ -3,9 +3,9 @@
 #define CORK_MEMPOOL_GROW_H
 
 /*
- * Grow: which memory a pool takes next. Of the heap first, in a few pieces each several times as
- * large as the last, so that a small pool costs no more than its objects; then of address space,
- * whose pages are committed as they are needed.
+ * Grow: which slots are issued next, and which memory a pool takes for more. Of the heap first, in
+ * a few pieces each several times as large as the last, so that a small pool costs no more than its
+ * objects; then of address space, whose pages are committed as they are needed.
  */
 
 #include <stdbool.h>

@@ -58,13 +58,6 @@ static inline bool slots_is_moved(const struct cork_mempool *mp)
 void slots_lend(struct cork_mempool *mp) INTERNAL(slots_lend);
 void slots_recall(struct cork_mempool *mp) INTERNAL(slots_recall);
 
-/* slots_open_freed makes a group with freed slots the active one. Returns: false: there is none.
- * slots_extend makes one with fresh slots of the newest region the active one; guards may leave
- * none. Both require that nothing is lent and that the active group has no bits; slots_extend, that
- * not all that is committed is extended to. */
-bool slots_open_freed(struct cork_mempool *mp) INTERNAL(slots_open_freed);
-void slots_extend(struct cork_mempool *mp) INTERNAL(slots_extend);
-
 /*
  * The tree is a treap (Seidel and Aragon, "Randomized Search Trees", Algorithmica 16, 1996):
  * ordered by addresses from side to side, and from top to bottom by a number that addresses are
