@@ -4,9 +4,8 @@
 
 /*
  * OS: all that the library asks the system for. Address space, with pages committed one by one;
- * pieces of the heap; and what reports, seeds and options need. os_posix.c is what systems have in
- * common, os_linux.c and os_darwin.c what they have not; os_none.c, for CORK_MEMPOOL_NO_OS_MEMORY,
- * is no system: it refuses every request.
+ * pieces of the heap; and what reports, seeds and options need. os_posix.c is Linux and macOS;
+ * os_none.c, for CORK_MEMPOOL_NO_OS_MEMORY, is no system: it refuses every request.
  */
 
 #include <stdbool.h>
@@ -34,23 +33,20 @@ void *os_reserve(size_t size) INTERNAL(os_reserve);
  * are stay so. */
 bool os_commit(void *pages, size_t size, size_t memory_size) INTERNAL(os_commit);
 
-/* os_guard makes whole pages of a reservation inaccessible for good, though they are committed
- * together with others later. Returns: false where the system has no such guards. */
-bool os_guard(void *pages, size_t size) INTERNAL(os_guard);
+/* os_advise tells the system about whole pages. Returns: false where it does not listen. errno
+ * stays as it was. */
+enum os_advice {
+    OS_PURGE,         /* give their memory back; what is committed reads as zeros from then on */
+    OS_GUARD,         /* let nobody touch them, though they are committed with others later */
+    OS_NO_HUGE_PAGES, /* make no huge pages of them */
+    OS_NO_DUMP,
+    OS_DUMP, /* leave them out of core dumps, or not */
+};
+bool os_advise(void *pages, size_t size, enum os_advice advice) INTERNAL(os_advise);
 
-/* os_purge gives the memory of whole pages back, of which those that are committed read as zeros
- * from then on. Returns: false where the system refuses. */
-bool os_purge(void *pages, size_t size) INTERNAL(os_purge);
-
-/* os_set_dumped says whether whole pages are in core dumps. For os_posix.c. */
-void os_set_dumped(void *pages, size_t size, bool are_dumped) INTERNAL(os_set_dumped);
-
-/* os_resident tells of each of so many pages whether it is in memory: 1, or 0. Returns: false where
- * the system does not tell. */
+/* os_resident tells of each of so many pages, by bit 0, whether it is in memory. Returns: false
+ * where the system does not tell. */
 bool os_resident(const void *pages, size_t count, unsigned char *is_resident) INTERNAL(os_resident);
-
-/* os_no_huge_pages keeps the system from making huge pages of committed ones. */
-void os_no_huge_pages(void *pages, size_t size) INTERNAL(os_no_huge_pages);
 
 /* os_release gives a whole reservation back. */
 void os_release(void *memory, size_t size) INTERNAL(os_release);

@@ -1,8 +1,4 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
 #include "libcork/core/mempool_violation.h"
 #include "os.h"
 
@@ -22,10 +18,8 @@ ANSWERS(size_t os_page_size(void), 1)
 ANSWERS(bool os_is_scarce(void), true)
 ANSWERS(void *os_reserve(size_t size), NULL)
 ANSWERS(bool os_commit(void *pages, size_t size, size_t memory_size), false)
-ANSWERS(bool os_guard(void *pages, size_t size), false)
-ANSWERS(bool os_purge(void *pages, size_t size), false)
+ANSWERS(bool os_advise(void *pages, size_t size, enum os_advice advice), false)
 ANSWERS(bool os_resident(const void *pages, size_t count, unsigned char *is_resident), false)
-ANSWERS(void os_no_huge_pages(void *pages, size_t size), )
 ANSWERS(void os_release(void *memory, size_t size), )
 ANSWERS(uint64_t os_random_word(void), 0)
 ANSWERS(const char *os_symbol(const void *address, uintptr_t *start), NULL)

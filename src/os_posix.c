@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#define _GNU_SOURCE      1 /* MAP_ANONYMOUS, mincore, dladdr; and the same elsewhere */
+#define _GNU_SOURCE      1 /* MADV_..., mincore, dladdr, secure_getenv; and the like elsewhere */
 #define _DARWIN_C_SOURCE 1
 
 #include "os.h"
@@ -10,26 +10,31 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
+#if defined(__linux__)
+#include <sys/auxv.h>
+#endif
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "random.h"
 #include "tools.h"
+
+/* The heap is told more than it asks; so is macOS. */
+#pragma GCC diagnostic ignored "-Wunused-parameter"
 
 /* Reservations up to this may be in core dumps: to keep them out takes two calls of the system. */
 #define DUMPED_MAX_SIZE ((size_t)256 * 1024)
 
 static void *heap_acquire(void *source_data, size_t size, size_t alignment)
 {
-    (void)source_data;
-    (void)alignment;
     return malloc(size);
 }
 
 static void heap_release(void *source_data, void *memory, size_t size)
 {
-    (void)source_data;
-    (void)size;
     free(memory);
 }
 
@@ -77,24 +82,20 @@ void *os_reserve(size_t size)
     const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
     void *memory = mmap(NULL, size, PROT_NONE, flags, -1, 0);
 
-    if (memory == MAP_FAILED) {
-        return NULL;
+    if (memory != MAP_FAILED && size > DUMPED_MAX_SIZE) {
+        os_advise(memory, size, OS_NO_DUMP);
     }
-    if (size > DUMPED_MAX_SIZE) {
-        os_set_dumped(memory, size, false);
-    }
-    return memory;
+    return memory != MAP_FAILED ? memory : NULL;
 }
 
 bool os_commit(void *pages, size_t size, size_t memory_size)
 {
-    if (mprotect(pages, size, PROT_READ | PROT_WRITE) != 0) {
-        return false;
+    const bool is_committed = mprotect(pages, size, PROT_READ | PROT_WRITE) == 0;
+
+    if (is_committed && memory_size > DUMPED_MAX_SIZE) {
+        os_advise(pages, size, OS_DUMP);
     }
-    if (memory_size > DUMPED_MAX_SIZE) {
-        os_set_dumped(pages, size, true);
-    }
-    return true;
+    return is_committed;
 }
 
 void os_release(void *memory, size_t size)
@@ -104,23 +105,17 @@ void os_release(void *memory, size_t size)
 
 bool os_resident(const void *pages, size_t count, unsigned char *is_resident)
 {
-    if (mincore((void *)(uintptr_t)pages, count * os_page_size(), (void *)is_resident) != 0) {
-        return false;
-    }
-    for (size_t i = 0; i < count; i++) {
-        is_resident[i] &= 1;
-    }
-    return true;
+    return mincore((void *)(uintptr_t)pages, count * os_page_size(), (void *)is_resident) == 0;
 }
 
 static void write_all(const char *text, size_t size)
 {
-    size_t sent = 0;
+    while (size > 0) {
+        const ssize_t written = write(STDERR_FILENO, text, size);
 
-    while (sent < size) {
-        const ssize_t written = write(STDERR_FILENO, text + sent, size - sent);
         if (written > 0) {
-            sent += (size_t)written;
+            text += written;
+            size -= (size_t)written;
         } else if (written == 0 || errno != EINTR) {
             return; /* There is nobody left to tell. */
         }
@@ -158,4 +153,66 @@ const char *os_symbol(const void *address, uintptr_t *start)
     return info.dli_sname != NULL ? info.dli_sname : info.dli_fname;
 }
 
+#if defined(__linux__)
+
+#define ADVICE_GUARD 102    /* MADV_GUARD_INSTALL of Linux 6.13, younger than most C libraries */
+#define NO_ADVICE    0x7fff /* which no kernel knows */
+
+bool os_advise(void *pages, size_t size, enum os_advice advice)
+{
+    static const int advices[] = {[OS_PURGE] = MADV_DONTNEED,
+                                  [OS_GUARD] = ADVICE_GUARD,
+                                  [OS_NO_HUGE_PAGES] = MADV_NOHUGEPAGE,
+                                  [OS_NO_DUMP] = MADV_DONTDUMP,
+                                  [OS_DUMP] = MADV_DODUMP};
+    const int saved_errno = errno;
+    /* Who looks for leaks reads what the system's list of mappings says is readable. qemu-user
+     * accepts every advice and ignores it: one that no kernel knows tells. */
+    const bool is_in_vain =
+        advice == OS_GUARD && (tools_seek_leaks() || madvise(NULL, 0, NO_ADVICE) == 0);
+    const bool is_taken = !is_in_vain && madvise(pages, size, advices[advice]) == 0;
+
+    errno = saved_errno;
+    return is_taken;
+}
+
+uint64_t os_random_word(void)
+{
+    const void *bytes = (const void *)getauxval(AT_RANDOM);
+    struct timespec now = {.tv_nsec = 0};
+    uint64_t word = 0;
+
+    if (bytes != NULL) {
+        memcpy(&word, bytes, sizeof(word));
+    }
+    /* Children of one process have the same bytes. */
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    word ^= random_mix((uint64_t)now.tv_sec << 32 ^ (uint64_t)now.tv_nsec);
+    return random_mix(word) ^ (uint64_t)getpid();
+}
+
+const char *os_environment(const char *name)
+{
+    return secure_getenv(name);
+}
+
+#else /* macOS */
+
+/* What madvise does here leaves it open what is read afterwards; core dumps have all. */
+bool os_advise(void *pages, size_t size, enum os_advice advice)
+{
+    return false;
+}
+
+uint64_t os_random_word(void)
+{
+    return (uint64_t)arc4random() << 32 | arc4random();
+}
+
+const char *os_environment(const char *name)
+{
+    return issetugid() ? NULL : getenv(name);
+}
+
+#endif
 #endif

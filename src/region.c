@@ -289,7 +289,8 @@ static bool guard_blocks(const struct cork_mempool *mp, const struct cork_mempoo
     for (; first + pitch < end; first += pitch) {
         const struct region_pages block = region_pages(mp, region, first, first + pitch);
 
-        if (!os_guard(block.start + block.size, pitch * mp->geometry.stride - block.size)) {
+        if (!os_advise(block.start + block.size, pitch * mp->geometry.stride - block.size,
+                       OS_GUARD)) {
             return false;
         }
     }

@@ -89,13 +89,13 @@ static size_t purge(struct cork_mempool *mp, struct cork_mempool_region *region,
             memset(is_resident, 1, count);
             is_known = false;
         }
-        if (next < to && is_resident[number] != 0 &&
+        if (next < to && (is_resident[number] & 1) != 0 &&
             (records == NULL || give_up(mp, region, records, next))) {
             continue;
         }
 
         const size_t size = (size_t)(next - from);
-        if (size != 0 && (records == NULL || os_purge(from, size))) {
+        if (size != 0 && (records == NULL || os_advise(from, size, OS_PURGE))) {
             purged_size += size;
         }
         from = next + page;
@@ -137,7 +137,7 @@ static size_t purge_region(struct cork_mempool *mp, struct cork_mempool_region *
         size = purge(mp, region, &slots, pages.start, pages.start + pages.size);
         if (size != 0) {
             /* The system would fill the holes again. */
-            os_no_huge_pages(pages.start, pages.size);
+            os_advise(pages.start, pages.size, OS_NO_HUGE_PAGES);
         }
     } else if (is_of_heap(mp, region)) {
         size = purge(mp, region, &slots, region->base, end);

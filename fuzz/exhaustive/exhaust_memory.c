@@ -194,21 +194,21 @@ bool os_commit(void *pages, size_t size, size_t reserved_size)
     return true;
 }
 
-bool os_guard(void *pages, size_t size)
+bool os_advise(void *pages, size_t size, enum os_advice advice)
 {
-    const bool is_made = !is_refused(true);
-    expect((pages_at(pages, size) & world.memory.usable) == 0, "what is usable is made no guard");
-    world.memory.guards |= is_made ? pages_at(pages, size) : 0;
-    return is_made;
-}
-
-bool os_purge(void *pages, size_t size)
-{
-    const uint64_t purged = pages_at(pages, size) & world.memory.usable;
-    expect((pages_at(pages, size) & ~world.memory.reserved & ~world.memory.usable) == 0,
-           "only what is the pool's is purged");
-    fill(purged, 0);
-    world.memory.purged |= purged;
+    const uint64_t advised = pages_at(pages, size);
+    const uint64_t of_heap = advice == OS_PURGE ? world.memory.usable : 0;
+    expect((advised & ~world.memory.reserved & ~of_heap) == 0, "what is advised upon is the pool's");
+    if (advice == OS_GUARD) {
+        expect((advised & world.memory.usable) == 0, "what is usable is made no guard");
+        if (is_refused(true)) {
+            return false;
+        }
+        world.memory.guards |= advised;
+    } else if (advice == OS_PURGE) {
+        fill(advised & world.memory.usable, 0);
+        world.memory.purged |= advised & world.memory.usable;
+    }
     return true;
 }
 
@@ -219,12 +219,6 @@ bool os_resident(const void *pages, size_t count, unsigned char *is_resident)
         is_resident[i] = memory_committed(pages_at(page, PAGE_SIZE)) != 0;
     }
     return true;
-}
-
-void os_no_huge_pages(void *pages, size_t size)
-{
-    expect((pages_at(pages, size) & ~world.memory.reserved) == 0,
-           "only what is reserved is advised upon");
 }
 
 /* The rest of a system has one answer each: there is no chance, no environment, no report. */
