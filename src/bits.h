@@ -4,6 +4,10 @@
 
 /*
  * Bits: arithmetic that every room needs. A unit and an alignment are powers of two.
+ *
+ * Random numbers follow from a pool's seed alone, by SplitMix64 (Steele, Lea and Flood, "Fast
+ * Splittable Pseudorandom Number Generators", OOPSLA 2014). They decide what an attacker is not to
+ * foresee; they are no cryptography.
  */
 
 #include <stdbool.h>
@@ -50,6 +54,21 @@ static inline bool bits_is_aligned(const void *memory, size_t alignment)
 static inline char *bits_align(char *address, size_t alignment)
 {
     return address + ((~(uintptr_t)address + 1) & (alignment - 1));
+}
+
+/* bits_mix permutes the words and leaves no bit where it was. Of a state of the generator it makes
+ * a random number. */
+static inline uint64_t bits_mix(uint64_t word)
+{
+    word = (word ^ word >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    word = (word ^ word >> 27) * UINT64_C(0x94d049bb133111eb);
+    return word ^ word >> 31;
+}
+
+/* bits_next returns the generator's next state; the first one is a seed. */
+static inline uint64_t bits_next(uint64_t state)
+{
+    return state + UINT64_C(0x9e3779b97f4a7c15);
 }
 
 #endif /* CORK_MEMPOOL_BITS_H */

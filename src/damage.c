@@ -4,7 +4,6 @@
 #include "geometry.h"
 #include "libcork/core/mempool_options.h"
 #include "libcork/core/mempool_violation.h"
-#include "random.h"
 #include "report.h"
 
 static void set_canary(const struct cork_mempool *mp, char *address)
@@ -113,8 +112,8 @@ static inline uint64_t fold(uint64_t left, uint64_t right)
 MAY_READ_UNINITIALIZED uint64_t damage_checksum_of(const struct cork_mempool *mp,
                                                    const char *contents, size_t size)
 {
-    const uint64_t key = random_next(mp->key); /* the key itself stands in old canaries */
-    const uint64_t other_key = random_next(key);
+    const uint64_t key = bits_next(mp->key); /* the key itself stands in old canaries */
+    const uint64_t other_key = bits_next(key);
     const char *end = contents + size;
     uint64_t even = key ^ (uintptr_t)contents;
     uint64_t odd = other_key;

@@ -8,7 +8,6 @@
 #include "bits.h"
 #include "damage.h"
 #include "grow.h"
-#include "random.h"
 #include "region.h"
 #include "report.h"
 #include "tools.h"
@@ -113,7 +112,7 @@ ALWAYS_INLINE struct slot choose(struct cork_mempool *mp, uint32_t set)
     unsigned skip = 0;
 
     if (has(set, CORK_MEMPOOL_SHUFFLE)) {
-        skip = random_mix(mp->random) & 63;
+        skip = bits_mix(mp->random) & 63;
         bits = bits >> skip | bits << (-skip & 63);
     }
     return (struct slot){mp->cursor.region, mp->cursor.group * GROUP_SLOTS +
@@ -173,7 +172,7 @@ ALWAYS_INLINE void *new_with(struct cork_mempool *mp, uint32_t set)
         slot.region->sites[slot.index] = (struct cork_mempool_sites){report_call_site, NULL};
     }
     if (has(set, CORK_MEMPOOL_SHUFFLE)) {
-        mp->random = random_next(mp->random);
+        mp->random = bits_next(mp->random);
     }
     mp->cursor.bits ^= slot_bit(slot);
     slot.region->groups[mp->cursor.group].free ^= slot_bit(slot);

@@ -10,7 +10,6 @@
 #include "hooks.h"
 #include "libcork/core/mempool_options.h"
 #include "os.h"
-#include "random.h"
 #include "region.h"
 #include "report.h"
 #include "slots.h"
@@ -262,15 +261,15 @@ static bool held_is_valid(const struct cork_mempool *mp)
         return false;
     }
     for (size_t i = 0; i < quarantine->count; i++) {
-        sum += random_mix((uintptr_t)quarantine->objects[(quarantine->first + i) % capacity]);
+        sum += bits_mix((uintptr_t)quarantine->objects[(quarantine->first + i) % capacity]);
     }
     for (; region != NULL; region = region->newer) {
         for (size_t i = 0; i < region->extended_count && region->held != NULL; i++) {
             const uint64_t is_held = region->held[i / GROUP_SLOTS] >> i % GROUP_SLOTS & 1;
             const uint64_t is_guard = geometry_is_guard(&mp->geometry, i);
 
-            sum += (is_guard - is_held) *
-                   random_mix((uintptr_t)region->base + i * mp->geometry.stride);
+            sum +=
+                (is_guard - is_held) * bits_mix((uintptr_t)region->base + i * mp->geometry.stride);
         }
     }
     return sum == 0;

@@ -14,7 +14,6 @@
 #include "libcork/core/mempool.h"
 #include "libcork/core/mempool_options.h"
 #include "os.h"
-#include "random.h"
 #include "region.h"
 #include "report.h"
 #include "slots.h"
@@ -170,13 +169,13 @@ static void init_random(struct cork_mempool *mp, uint64_t seed)
 
     if (seed == 0) {
         /* One that differs from process to process, from place to place, and from time to time. */
-        seed = random_mix((uintptr_t)mp) + atomic_fetch_add(&made_count, 1);
-        seed = random_mix(random_mix(seed) ^ os_random_word()) | 1;
+        seed = bits_mix((uintptr_t)mp) + atomic_fetch_add(&made_count, 1);
+        seed = bits_mix(bits_mix(seed) ^ os_random_word()) | 1;
     }
     mp->seed = seed;
-    mp->random = random_next(seed);
+    mp->random = bits_next(seed);
     /* A string that is one byte too long ends in a zero, which must be seen as damage. */
-    mp->key = random_mix(mp->random) | UINT64_C(0x0101010101010101);
+    mp->key = bits_mix(mp->random) | UINT64_C(0x0101010101010101);
 }
 
 /* Initializes a pool as valid options say, and the environment. */

@@ -19,7 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "random.h"
+#include "bits.h"
 #include "tools.h"
 
 /* The heap is told more than it asks; so is macOS. */
@@ -187,8 +187,8 @@ uint64_t os_random_word(void)
     }
     /* Children of one process have the same bytes. */
     clock_gettime(CLOCK_MONOTONIC, &now);
-    word ^= random_mix((uint64_t)now.tv_sec << 32 ^ (uint64_t)now.tv_nsec);
-    return random_mix(word) ^ (uint64_t)getpid();
+    word ^= bits_mix((uint64_t)now.tv_sec << 32 ^ (uint64_t)now.tv_nsec);
+    return bits_mix(word) ^ (uint64_t)getpid();
 }
 
 const char *os_environment(const char *name)

@@ -26,7 +26,6 @@
 #include "geometry.h"
 #include "internal.h"
 #include "libcork/core/mempool.h"
-#include "random.h"
 #include "region.h"
 
 /* The marks of a pool's field state; numbers that stray writes are unlikely to leave. */
@@ -65,7 +64,7 @@ void slots_recall(struct cork_mempool *mp) INTERNAL(slots_recall);
  */
 static inline uint64_t slots_priority(const struct cork_mempool_region *region)
 {
-    return random_mix((uintptr_t)region->base);
+    return bits_mix((uintptr_t)region->base);
 }
 
 /* slots_add_region makes a region the newest one. Requires: nothing is lent. */

@@ -18,10 +18,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bits.h"
 #include "exhaust_world.h"
 #include "fuzz/engine/calls.h"
 #include "fuzz/engine/misuse.h"
-#include "random.h"
 #include "region.h"
 
 #define STATE_MAX ((size_t)1 << 21)
@@ -176,7 +176,7 @@ static void perform_new(unsigned argument)
     const size_t refused_count = pool_requests->refused_count;
     const size_t free_count = calls_stats(run)->free_count;
     while (run_has(run, CORK_MEMPOOL_SHUFFLE) &&
-           (random_mix(world_pool->random) & 63) != argument >> REFUSED_BITS) {
+           (bits_mix(world_pool->random) & 63) != argument >> REFUSED_BITS) {
         world_pool->random++;
     }
     pool_requests->mask = argument % (1 << REFUSED_BITS);
