@@ -66,11 +66,11 @@ void damage_refuse_canaries(const struct cork_mempool *mp, struct slot slot)
 /* Shows the first bytes; where they should be zero, from the first one on that is not. */
 void damage_refuse_contents(const struct cork_mempool *mp, struct slot slot)
 {
-    static const char zeros[REPORT_DUMP_MAX];
+    static const char zeros[REPORT_SHOWN_MAX];
     const bool is_wiped = (mp->protections & CORK_MEMPOOL_WIPE) != 0;
     const size_t size = mp->geometry.element_size;
     const char *contents = slot_start(mp, slot);
-    char found[REPORT_DUMP_MAX];
+    char found[REPORT_SHOWN_MAX];
     size_t first = 0;
 
     tools_unpoison(contents, size, mp->under_valgrind);

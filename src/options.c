@@ -98,13 +98,13 @@ static struct environment parse(const char *text)
             is_complete = false;
             report_warning("left out \"", text, length,
                            "\"; the words are canary, seal, wipe, shuffle, quarantine, guard, "
-                           "callsites and paranoid, each with =1 or =0, and seed=NUMBER");
+                           "callsites and paranoid, each with =1 or =0, and seed=NUMBER\n");
         }
         text += length;
         text += *text == ':';
     }
     if (!is_complete && environment.set == 0) {
-        report_warning("turns no protection on", "", 0, "");
+        report_warning("turns no protection on\n", "", 0, "");
     }
     return environment;
 }

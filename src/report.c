@@ -21,10 +21,17 @@ struct line {
     size_t length;
 };
 
+/* A newline sends what is in the line, and begins the next. */
 static void add(struct line *line, const char *string)
 {
-    while (*string != '\0' && line->length < sizeof(line->text) - 1) {
-        line->text[line->length++] = *string++;
+    for (; *string != '\0'; string++) {
+        if (line->length < sizeof(line->text) - 1 || *string == '\n') {
+            line->text[line->length++] = *string;
+        }
+        if (*string == '\n') {
+            os_write_report(line->text, line->length);
+            line->length = 0;
+        }
     }
 }
 
@@ -72,17 +79,16 @@ static void add_site(struct line *line, const char *before, const void *site)
     }
 }
 
-/* Sends a line, if anything is in it, and begins the next. */
-static void send(struct line *line)
+static void add_bytes(struct line *line, const char *before, const unsigned char *bytes,
+                      size_t size)
 {
-    if (line->length != 0) {
-        line->text[line->length++] = '\n';
-        os_write_report(line->text, line->length);
-        line->length = 0;
+    for (size_t i = 0; bytes != NULL && i < size; i++) {
+        add(line, i == 0 ? before : "");
+        add_number(line, bytes[i] < 16 ? " 0" : " ", bytes[i], 16);
     }
 }
 
-static void report_what(struct line *line, const struct cork_mempool_violation *violation)
+static void add_what(struct line *line, const struct cork_mempool_violation *violation)
 {
     add(line, "cork_mempool: ");
     add(line, violation->message);
@@ -97,7 +103,7 @@ static void report_what(struct line *line, const struct cork_mempool_violation *
     if (violation->slot != CORK_MEMPOOL_NO_SLOT) {
         add_number(line, ", slot ", violation->slot, 10);
     }
-    if (violation->kind == CORK_MEMPOOL_LEAK) {
+    if (violation->live_count != 0) {
         add_number(line, ", ", violation->live_count, 10);
         add(line, violation->live_count == 1 ? " live object" : " live objects");
     }
@@ -107,49 +113,31 @@ static void report_what(struct line *line, const struct cork_mempool_violation *
     if (violation->is_seeded) {
         add_number(line, ", seed 0x", violation->seed, 16);
     }
-    send(line);
-}
-
-static void report_bytes(struct line *line, const char *before, const unsigned char *bytes,
-                         size_t size)
-{
-    for (size_t i = 0; bytes != NULL && i < size; i++) {
-        add(line, i == 0 ? before : "");
-        add_number(line, bytes[i] < 16 ? " 0" : " ", bytes[i], 16);
-    }
-    send(line);
 }
 
 static void report(const struct cork_mempool_violation *violation)
 {
     struct line line = {.length = 0};
 
-    report_what(&line, violation);
-    add_site(&line, "cork_mempool: called at ", violation->call_site);
-    send(&line);
-    add_site(&line, "cork_mempool: issued at ", violation->new_site);
+    add_what(&line, violation);
+    add_site(&line, "\ncork_mempool: called at ", violation->call_site);
+    add_site(&line, "\ncork_mempool: issued at ", violation->new_site);
     add_site(&line, ", freed at ", violation->free_site);
-    send(&line);
-    add_pointer(&line, "cork_mempool: damage at ", violation->damaged);
-    send(&line);
-    report_bytes(&line, "cork_mempool: found   ", violation->found, violation->damaged_size);
-    report_bytes(&line, "cork_mempool: expected", violation->expected, violation->damaged_size);
+    add_pointer(&line, "\ncork_mempool: damage at ", violation->damaged);
+    add_bytes(&line, "\ncork_mempool: found   ", violation->found, violation->damaged_size);
+    add_bytes(&line, "\ncork_mempool: expected", violation->expected, violation->damaged_size);
     for (size_t i = 0; i < violation->listed_count; i++) {
-        const struct cork_mempool_object *object = &violation->listed[i];
-
-        add_pointer(&line, "cork_mempool: live object ", object->pointer);
-        add_number(&line, ", slot ", object->slot, 10);
-        add_site(&line, ", issued at ", object->new_site);
-        send(&line);
+        add_pointer(&line, "\ncork_mempool: live object ", violation->listed[i].pointer);
+        add_number(&line, ", slot ", violation->listed[i].slot, 10);
+        add_site(&line, ", issued at ", violation->listed[i].new_site);
     }
     if ((violation->slot != CORK_MEMPOOL_NO_SLOT || violation->live_count != 0) &&
         violation->kind != CORK_MEMPOOL_NEVER_ISSUED &&
         (violation->protections & CORK_MEMPOOL_CALLSITES) == 0) {
-        add(&line,
-            "cork_mempool: CORK_MEMPOOL_CALLSITES, or CORK_MEMPOOL_OPTIONS=callsites=1, tells where "
-            "objects are issued and freed");
-        send(&line);
+        add(&line, "\ncork_mempool: CORK_MEMPOOL_CALLSITES, or CORK_MEMPOOL_OPTIONS=callsites=1, "
+                   "tells where objects are issued and freed");
     }
+    add(&line, "\n");
 }
 
 void report_warning(const char *what, const char *word, size_t length, const char *rest)
@@ -162,7 +150,6 @@ void report_warning(const char *what, const char *word, size_t length, const cha
         line.text[line.length++] = *word++;
     }
     add(&line, rest);
-    send(&line);
 }
 
 static const char *const messages[] = {
@@ -212,11 +199,10 @@ static THREAD_LOCAL struct {
 /* Whether the handler may be called for a violation. */
 static bool begin_handler(const struct cork_mempool_violation *violation, uintptr_t frame)
 {
-    if (handlers.outermost - frame > HANDLERS_MAX_SIZE) {
-        handlers.count = 0;
-    }
+    const uintptr_t depth = handlers.outermost - frame;
+
     while (handlers.count > 0 &&
-           handlers.outermost - handlers.depths[handlers.count - 1] <= frame) {
+           (depth > HANDLERS_MAX_SIZE || handlers.depths[handlers.count - 1] >= depth)) {
         handlers.count--;
     }
     if (handlers.count == HANDLERS_MAX) {
@@ -237,24 +223,18 @@ static bool begin_handler(const struct cork_mempool_violation *violation, uintpt
     return true;
 }
 
-/* The call that is refused has ended, and with it any in which it was made. */
-static void end_calls(struct cork_mempool *mp)
-{
-    if (mp->state == POOL_IS_BUSY || mp->state == POOL_IS_VISITED) {
-        slots_renew(mp);
-        mp->state = POOL_IS_LIVE;
-    }
-}
-
 void report_refuse(struct cork_mempool_violation violation)
 {
     cork_mempool_violation_handler *handler = atomic_load(&installed_handler);
+    /* Pools are const where a call changes nothing else. */
+    struct cork_mempool *mp = (struct cork_mempool *)(uintptr_t)violation.pool;
 
     violation.message = cork_mempool_violation_message(violation.kind);
     if (handler != NULL) {
-        if (!slots_is_moved(violation.pool)) {
-            /* Pools are const where a call changes nothing else. */
-            end_calls((struct cork_mempool *)(uintptr_t)violation.pool);
+        if (!slots_is_moved(mp) && (mp->state == POOL_IS_BUSY || mp->state == POOL_IS_VISITED)) {
+            /* The refused call has ended, and with it any in which it was made. */
+            slots_renew(mp);
+            mp->state = POOL_IS_LIVE;
         }
         if (begin_handler(&violation, (uintptr_t)__builtin_frame_address(0))) {
             handler(&violation);
@@ -294,24 +274,21 @@ struct cork_mempool_violation report_violation(const struct cork_mempool *mp,
 
 void report_refuse_state(const struct cork_mempool *mp, const void *pointer, const void *site)
 {
+    const bool is_done = mp->state == POOL_IS_DONE;
+    const bool is_made =
+        mp->state == POOL_IS_BUSY || mp->state == POOL_IS_VISITED || mp->state == POOL_IS_LIVE;
     struct cork_mempool_violation violation = {
-        .kind = CORK_MEMPOOL_NOT_A_POOL,
+        .kind = is_done          ? CORK_MEMPOOL_USE_AFTER_DONE
+                : mp->state == 0 ? CORK_MEMPOOL_USE_BEFORE_INIT
+                                 : CORK_MEMPOOL_NOT_A_POOL,
         .pool = mp,
+        .pool_name = is_done && mp->is_named ? mp->name : NULL,
         .slot = CORK_MEMPOOL_NO_SLOT,
+        .moved_from = is_made ? mp->self : NULL,
     };
 
-    if (mp->state == POOL_IS_DONE) {
-        violation.kind = CORK_MEMPOOL_USE_AFTER_DONE;
-        violation.pool_name = mp->is_named ? mp->name : NULL;
-    } else if (mp->state == 0) {
-        violation.kind = CORK_MEMPOOL_USE_BEFORE_INIT;
-    } else if (mp->state == POOL_IS_BUSY || mp->state == POOL_IS_VISITED ||
-               mp->state == POOL_IS_LIVE) {
-        if (slots_is_moved(mp)) {
-            violation.moved_from = mp->self;
-        } else {
-            violation = report_violation(mp, CORK_MEMPOOL_BUSY, NO_SLOT);
-        }
+    if (is_made && !slots_is_moved(mp)) {
+        violation = report_violation(mp, CORK_MEMPOOL_BUSY, NO_SLOT);
     }
     violation.pointer = pointer;
     violation.call_site = site;
@@ -347,12 +324,12 @@ struct slot report_require_live(const struct cork_mempool *mp, const void *ptr)
 
 void report_refuse_leak(const struct cork_mempool *mp, size_t live_count)
 {
-    struct cork_mempool_object listed[REPORT_LISTED_MAX];
+    struct cork_mempool_object listed[REPORT_SHOWN_MAX];
     struct cork_mempool_violation violation = report_violation(mp, CORK_MEMPOOL_LEAK, NO_SLOT);
     struct slot slot = {mp->oldest, 0};
     size_t count = 0;
 
-    for (; count < REPORT_LISTED_MAX && slots_next_live(mp, &slot); count++, slot.index++) {
+    for (; count < REPORT_SHOWN_MAX && slots_next_live(mp, &slot); count++, slot.index++) {
         listed[count] = (struct cork_mempool_object){
             slot_start(mp, slot), slot.region->first_number + slot.index,
             slot.region->sites != NULL ? slot.region->sites[slot.index].new_site : NULL};

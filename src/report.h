@@ -13,11 +13,8 @@
 #include "libcork/core/mempool_violation.h"
 #include "slots.h"
 
-/* Live objects that a leak report lists at most. */
-#define REPORT_LISTED_MAX 16
-
-/* Damaged bytes that a report shows at most. */
-#define REPORT_DUMP_MAX 16
+/* Live objects, or damaged bytes, that a report shows at most. */
+#define REPORT_SHOWN_MAX 16
 
 /* report_violation says what is known of a violation of a live pool, and of a slot or NO_SLOT. */
 struct cork_mempool_violation report_violation(const struct cork_mempool *mp,
@@ -42,8 +39,8 @@ struct slot report_require_live(const struct cork_mempool *mp, const void *ptr)
 _Noreturn void report_refuse_leak(const struct cork_mempool *mp, size_t live_count)
     INTERNAL(report_refuse_leak);
 
-/* report_warning says something about CORK_MEMPOOL_OPTIONS, and returns: what, perhaps a word of it
- * in quotes, and what else. */
+/* report_warning says something about CORK_MEMPOOL_OPTIONS, and returns: what, perhaps a word of
+ * it, and the rest of the line. */
 void report_warning(const char *what, const char *word, size_t length, const char *rest)
     INTERNAL(report_warning);
 
