@@ -23,67 +23,57 @@
 #define IS_READ        0x80000000u
 #define UNDER_VALGRIND 0x40000000u
 
-/* What the user of a program asks for by an environment variable, and runs it under. */
+/* What the user of a program asks for by CORK_MEMPOOL_OPTIONS. */
 struct environment {
-    uint32_t set;  /* protections and what is beside them */
+    uint32_t set;  /* protections */
     uint64_t seed; /* 0: none */
 };
+
+/* The environment's seed, in halves, which no machine needs a lock for. */
+static _Atomic(uint32_t) known_seed[2];
 
 #if defined(CORK_MEMPOOL_NO_OS_MEMORY)
 
 /* Of protections: guards need the system's pages. */
 #define IMPOSSIBLE CORK_MEMPOOL_GUARD
 
-static struct environment environment_options(void)
+static uint32_t environment_set(void)
 {
-    return (struct environment){.set = 0};
+    return IS_READ;
 }
 
 #else
 
 #define IMPOSSIBLE 0u
 
-#define WORD(name, word) {#word "=", CORK_MEMPOOL_##name},
+#define WORD(name, word) {#word "=0", 0, CORK_MEMPOOL_##name}, {#word "=1", CORK_MEMPOOL_##name, 0},
 
 static const struct {
     const char *word;
-    uint32_t protections;
-} words[] = {CORK_MEMPOOL_PROTECTIONS_(WORD){"paranoid=", CORK_MEMPOOL_PARANOID}};
+    uint32_t on, off;
+} words[] = {CORK_MEMPOOL_PROTECTIONS_(WORD) WORD(PARANOID, paranoid)};
 
-static bool apply_seed(struct environment *environment, const char *value, const char *end)
-{
-    const int saved_errno = errno;
-    const bool is_hexadecimal = value[0] == '0' && value[1] == 'x';
-    char *rest;
-
-    errno = 0;
-    const uint64_t seed = strtoull(value, &rest, is_hexadecimal ? 16 : 10);
-    const bool is_seed = *value >= '0' && rest == end && errno == 0;
-    errno = saved_errno;
-    if (is_seed) {
-        environment->seed = seed;
-    }
-    return is_seed;
-}
-
+/* Applies a word, which ends with the text or at a colon. Returns: false: it is not known. */
 static bool apply(struct environment *environment, const char *text, size_t length)
 {
-    const size_t seed_length = strlen("seed=");
-
-    if (length > seed_length && memcmp(text, "seed=", seed_length) == 0) {
-        return apply_seed(environment, text + seed_length, text + length);
-    }
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-        const size_t last = strlen(words[i].word);
-
-        if (length == last + 1 && memcmp(text, words[i].word, last) == 0 &&
-            (text[last] == '0' || text[last] == '1')) {
-            environment->set |= words[i].protections;
-            environment->set ^= text[last] == '0' ? words[i].protections : 0;
+        if (length == strlen(words[i].word) && memcmp(text, words[i].word, length) == 0) {
+            environment->set = (environment->set | words[i].on) & ~words[i].off;
             return true;
         }
     }
-    return false;
+    if (length < 6 || memcmp(text, "seed=", 5) != 0 || text[5] < '0' || text[5] > '9') {
+        return false;
+    }
+
+    char *end;
+    errno = 0;
+    const uint64_t seed = strtoull(text + 5, &end, text[5] == '0' && text[6] == 'x' ? 16 : 10);
+    if (end != text + length || errno != 0) {
+        return false;
+    }
+    environment->seed = seed;
+    return true;
 }
 
 static struct environment parse(const char *text)
@@ -91,17 +81,14 @@ static struct environment parse(const char *text)
     struct environment environment = {.set = 0};
     bool is_complete = true;
 
-    while (*text != '\0') {
-        const size_t length = strcspn(text, ":");
-
+    for (size_t length; *text != '\0'; text += length + (text[length] == ':')) {
+        length = strcspn(text, ":");
         if (length > 0 && !apply(&environment, text, length)) {
             is_complete = false;
             report_warning("left out \"", text, length,
                            "\"; the words are canary, seal, wipe, shuffle, quarantine, guard, "
                            "callsites and paranoid, each with =1 or =0, and seed=NUMBER\n");
         }
-        text += length;
-        text += *text == ':';
     }
     if (!is_complete && environment.set == 0) {
         report_warning("turns no protection on\n", "", 0, "");
@@ -109,25 +96,24 @@ static struct environment parse(const char *text)
     return environment;
 }
 
-static struct environment environment_options(void)
+static uint32_t environment_set(void)
 {
     /* Threads that come here at the same time, before any has finished, all find the same. */
     static _Atomic(uint32_t) known_set;
-    /* In halves, which no machine needs a lock for. */
-    static _Atomic(uint32_t) known_seed[2];
-    uint32_t known = atomic_load(&known_set);
+    uint32_t set = known_set;
 
-    if (UNLIKELY((known & IS_READ) == 0)) {
+    if (UNLIKELY(set == 0)) {
+        const int saved_errno = errno;
         const char *text = os_environment("CORK_MEMPOOL_OPTIONS");
         const struct environment environment = parse(text != NULL ? text : "");
 
-        known = environment.set | IS_READ | (RUNNING_ON_VALGRIND != 0 ? UNDER_VALGRIND : 0);
-        atomic_store(&known_seed[0], (uint32_t)environment.seed);
-        atomic_store(&known_seed[1], (uint32_t)(environment.seed >> 32));
-        atomic_store(&known_set, known);
+        set = environment.set | IS_READ | (RUNNING_ON_VALGRIND != 0 ? UNDER_VALGRIND : 0);
+        known_seed[0] = (uint32_t)environment.seed;
+        known_seed[1] = (uint32_t)(environment.seed >> 32);
+        known_set = set;
+        errno = saved_errno;
     }
-    return (struct environment){known & ~IS_READ, (uint64_t)atomic_load(&known_seed[1]) << 32 |
-                                                      atomic_load(&known_seed[0])};
+    return set;
 }
 
 #endif
@@ -168,6 +154,9 @@ static void init_random(struct cork_mempool *mp, uint64_t seed)
     static _Atomic(uintptr_t) made_count;
 
     if (seed == 0) {
+        seed = (uint64_t)known_seed[1] << 32 | known_seed[0];
+    }
+    if (seed == 0) {
         /* One that differs from process to process, from place to place, and from time to time. */
         seed = bits_mix((uintptr_t)mp) + atomic_fetch_add(&made_count, 1);
         seed = bits_mix(bits_mix(seed) ^ os_random_word()) | 1;
@@ -181,13 +170,13 @@ static void init_random(struct cork_mempool *mp, uint64_t seed)
 /* Initializes a pool as valid options say, and the environment. */
 static void init(struct cork_mempool *mp, struct cork_mempool_options *options)
 {
-    const struct environment environment = environment_options();
-    const bool under_valgrind = (environment.set & UNDER_VALGRIND) != 0;
+    const uint32_t set = environment_set();
+    const bool under_valgrind = (set & UNDER_VALGRIND) != 0;
 
-    if (UNLIKELY(environment.set != 0)) {
+    if (UNLIKELY(set != IS_READ)) {
         /* The caller has counted how many objects fit into a buffer. */
         options->protections |=
-            environment.set & ~contradicted(options) &
+            set & ~contradicted(options) &
             (options->buffer != NULL ? CORK_MEMPOOL_WIPE | CORK_MEMPOOL_SHUFFLE : UINT32_MAX);
     }
     memset(mp, 0, offsetof(struct cork_mempool, lent) + offsetof(struct cork_mempool_lent, stack));
@@ -216,7 +205,7 @@ static void init(struct cork_mempool *mp, struct cork_mempool_options *options)
         }
     }
     if (options->protections != 0) {
-        init_random(mp, options->seed != 0 ? options->seed : environment.seed);
+        init_random(mp, options->seed);
     }
 }
 
@@ -258,7 +247,7 @@ static bool is_valid(const struct cork_mempool_options *options)
     if (source != NULL && (has_buffer || source->acquire == NULL || source->release == NULL)) {
         return false;
     }
-    geometry_from(&geometry, options, (environment_options().set & UNDER_VALGRIND) != 0);
+    geometry_from(&geometry, options, (environment_set() & UNDER_VALGRIND) != 0);
     return geometry.stride != 0 &&
            (!has_buffer ||
             region_buffer_capacity(&geometry, options->buffer, options->buffer_size) > 0);
