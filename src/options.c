@@ -212,14 +212,10 @@ static void init(struct cork_mempool *mp, struct cork_mempool_options *options)
 void cork_mempool_init_type_(struct cork_mempool *mp, size_t type_size, size_t alignment,
                              size_t block_size, const char *name)
 {
-    struct cork_mempool_options options = {
-        .name = name,
-        .element_size = type_size,
-        .alignment = alignment,
-        .block_size = block_size,
-    };
-
-    init(mp, &options);
+    init(mp, &(struct cork_mempool_options){.name = name,
+                                            .element_size = type_size,
+                                            .alignment = alignment,
+                                            .block_size = block_size});
 }
 
 void cork_mempool_init_size_ex(struct cork_mempool *mp, size_t element_size, size_t block_size)

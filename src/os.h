@@ -5,7 +5,8 @@
 /*
  * OS: all that the library asks the system for. Address space, with pages committed one by one;
  * pieces of the heap; and what reports, seeds and options need. os_posix.c is Linux and macOS;
- * os_none.c, for CORK_MEMPOOL_NO_OS_MEMORY, is no system: it refuses every request.
+ * os_none.c, for CORK_MEMPOOL_NO_OS_MEMORY, is no system: it refuses every request. errno is the
+ * caller's to keep.
  */
 
 #include <stdbool.h>
@@ -33,14 +34,13 @@ void *os_reserve(size_t size) INTERNAL(os_reserve);
  * are stay so. */
 bool os_commit(void *pages, size_t size, size_t memory_size) INTERNAL(os_commit);
 
-/* os_advise tells the system about whole pages. Returns: false where it does not listen. errno
- * stays as it was. */
+/* os_advise tells the system about whole pages. Returns: false where it does not listen. */
 enum os_advice {
     OS_PURGE,         /* give their memory back; what is committed reads as zeros from then on */
     OS_GUARD,         /* let nobody touch them, though they are committed with others later */
     OS_NO_HUGE_PAGES, /* make no huge pages of them */
-    OS_NO_DUMP,
-    OS_DUMP, /* leave them out of core dumps, or not */
+    OS_NO_DUMP,       /* leave them out of core dumps; for os_posix.c, as is the next */
+    OS_DUMP,          /* or not */
 };
 bool os_advise(void *pages, size_t size, enum os_advice advice) INTERNAL(os_advise);
 

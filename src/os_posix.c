@@ -48,7 +48,6 @@ size_t os_page_size(void)
 /* Whether mappings are locked from the start, by mlockall(MCL_FUTURE). POSIX has msync tell. */
 static bool is_locked(void)
 {
-    const int saved_errno = errno;
     const size_t size = os_page_size();
     /* Valgrind would complain of a page that nobody may read. */
     void *page = mmap(NULL, size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -60,7 +59,6 @@ static bool is_locked(void)
         is_locked = errno == EBUSY;
         os_release(page, size);
     }
-    errno = saved_errno;
     return is_locked;
 }
 
@@ -165,15 +163,12 @@ bool os_advise(void *pages, size_t size, enum os_advice advice)
                                   [OS_NO_HUGE_PAGES] = MADV_NOHUGEPAGE,
                                   [OS_NO_DUMP] = MADV_DONTDUMP,
                                   [OS_DUMP] = MADV_DODUMP};
-    const int saved_errno = errno;
     /* Who looks for leaks reads what the system's list of mappings says is readable. qemu-user
      * accepts every advice and ignores it: one that no kernel knows tells. */
     const bool is_in_vain =
         advice == OS_GUARD && (tools_seek_leaks() || madvise(NULL, 0, NO_ADVICE) == 0);
-    const bool is_taken = !is_in_vain && madvise(pages, size, advices[advice]) == 0;
 
-    errno = saved_errno;
-    return is_taken;
+    return !is_in_vain && madvise(pages, size, advices[advice]) == 0;
 }
 
 uint64_t os_random_word(void)

@@ -37,15 +37,13 @@ static void add(struct line *line, const char *string)
 
 static void add_number(struct line *line, const char *before, uint64_t number, unsigned base)
 {
-    char digits[sizeof(number) * 8 + 1];
-    char *digit = &digits[sizeof(digits) - 1];
+    const char digit[] = {"0123456789abcdef"[number % base], '\0'};
 
-    *digit = '\0';
-    do {
-        *--digit = "0123456789abcdef"[number % base];
-        number /= base;
-    } while (number != 0);
-    add(line, before);
+    if (number < base) {
+        add(line, before);
+    } else {
+        add_number(line, before, number / base, base);
+    }
     add(line, digit);
 }
 

@@ -198,7 +198,8 @@ bool os_advise(void *pages, size_t size, enum os_advice advice)
 {
     const uint64_t advised = pages_at(pages, size);
     const uint64_t of_heap = advice == OS_PURGE ? world.memory.usable : 0;
-    expect((advised & ~world.memory.reserved & ~of_heap) == 0, "what is advised upon is the pool's");
+    expect((advised & ~world.memory.reserved & ~of_heap) == 0,
+           "what is advised upon is the pool's");
     if (advice == OS_GUARD) {
         expect((advised & world.memory.usable) == 0, "what is usable is made no guard");
         if (is_refused(true)) {
