@@ -23,24 +23,16 @@
 #define IS_READ        0x80000000u
 #define UNDER_VALGRIND 0x40000000u
 
-/* What the user of a program asks for by CORK_MEMPOOL_OPTIONS. */
-struct environment {
-    uint32_t set;  /* protections */
-    uint64_t seed; /* 0: none */
-};
-
-/* The environment's seed, in halves, which no machine needs a lock for. */
-static _Atomic(uint32_t) known_seed[2];
+/* What the user of a program asks for by CORK_MEMPOOL_OPTIONS, and runs it under: a set, once it is
+ * known; and a seed, or 0, in halves, which no machine needs a lock for. */
+static _Atomic(uint32_t) known_set, known_seed[2];
 
 #if defined(CORK_MEMPOOL_NO_OS_MEMORY)
 
 /* Of protections: guards need the system's pages. */
 #define IMPOSSIBLE CORK_MEMPOOL_GUARD
 
-static uint32_t environment_set(void)
-{
-    return IS_READ;
-}
+#define read_environment() IS_READ
 
 #else
 
@@ -54,11 +46,11 @@ static const struct {
 } words[] = {CORK_MEMPOOL_PROTECTIONS_(WORD) WORD(PARANOID, paranoid)};
 
 /* Applies a word, which ends with the text or at a colon. Returns: false: it is not known. */
-static bool apply(struct environment *environment, const char *text, size_t length)
+static bool apply(const char *text, size_t length, uint32_t *set, uint64_t *seed)
 {
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
         if (length == strlen(words[i].word) && memcmp(text, words[i].word, length) == 0) {
-            environment->set = (environment->set | words[i].on) & ~words[i].off;
+            *set = (*set | words[i].on) & ~words[i].off;
             return true;
         }
     }
@@ -68,55 +60,51 @@ static bool apply(struct environment *environment, const char *text, size_t leng
 
     char *end;
     errno = 0;
-    const uint64_t seed = strtoull(text + 5, &end, text[5] == '0' && text[6] == 'x' ? 16 : 10);
+    const uint64_t number = strtoull(text + 5, &end, text[5] == '0' && text[6] == 'x' ? 16 : 10);
     if (end != text + length || errno != 0) {
         return false;
     }
-    environment->seed = seed;
+    *seed = number;
     return true;
 }
 
-static struct environment parse(const char *text)
+/* Threads that come here at the same time, before any has finished, all find the same. */
+static uint32_t read_environment(void)
 {
-    struct environment environment = {.set = 0};
+    const int saved_errno = errno;
+    const char *text = os_environment("CORK_MEMPOOL_OPTIONS");
     bool is_complete = true;
+    uint32_t set = 0;
+    uint64_t seed = 0;
 
-    for (size_t length; *text != '\0'; text += length + (text[length] == ':')) {
+    for (size_t length; text != NULL && *text != '\0'; text += length + (text[length] == ':')) {
         length = strcspn(text, ":");
-        if (length > 0 && !apply(&environment, text, length)) {
+        if (length > 0 && !apply(text, length, &set, &seed)) {
             is_complete = false;
             report_warning("left out \"", text, length,
                            "\"; the words are canary, seal, wipe, shuffle, quarantine, guard, "
                            "callsites and paranoid, each with =1 or =0, and seed=NUMBER\n");
         }
     }
-    if (!is_complete && environment.set == 0) {
+    if (!is_complete && set == 0) {
         report_warning("turns no protection on\n", "", 0, "");
     }
-    return environment;
-}
-
-static uint32_t environment_set(void)
-{
-    /* Threads that come here at the same time, before any has finished, all find the same. */
-    static _Atomic(uint32_t) known_set;
-    uint32_t set = known_set;
-
-    if (UNLIKELY(set == 0)) {
-        const int saved_errno = errno;
-        const char *text = os_environment("CORK_MEMPOOL_OPTIONS");
-        const struct environment environment = parse(text != NULL ? text : "");
-
-        set = environment.set | IS_READ | (RUNNING_ON_VALGRIND != 0 ? UNDER_VALGRIND : 0);
-        known_seed[0] = (uint32_t)environment.seed;
-        known_seed[1] = (uint32_t)(environment.seed >> 32);
-        known_set = set;
-        errno = saved_errno;
-    }
+    set |= IS_READ | (RUNNING_ON_VALGRIND != 0 ? UNDER_VALGRIND : 0);
+    known_seed[0] = (uint32_t)seed;
+    known_seed[1] = (uint32_t)(seed >> 32);
+    known_set = set;
+    errno = saved_errno;
     return set;
 }
 
 #endif
+
+static uint32_t environment_set(void)
+{
+    const uint32_t set = known_set;
+
+    return LIKELY(set != 0) ? set : read_environment();
+}
 
 static bool has_constructed(const struct cork_mempool_options *options)
 {
