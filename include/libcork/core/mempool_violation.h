@@ -26,11 +26,9 @@
  * Addresses of code are those of the calls, as addr2line wants them; where no symbol is known, the
  * file stands in its place, and the offset in it.
  *
- * A library built with CORK_MEMPOOL_NO_OS_MEMORY, for machines without an operating system, has no
- * standard error; cork_mempool_write_report, below, is given its reports.
- *
- * The report is made on the stack and sent by write(2): nothing is allocated, and no lock is taken
- * but that of the dynamic linker, which knows the names of call sites.
+ * The report is made on the stack and sent by write(2), or without an operating system by
+ * cork_mempool_write_report: nothing is allocated, and no lock is taken but that of the dynamic
+ * linker, which knows the names of call sites.
  *
  * "use during another call" refuses a call of a pool that is busy with another one:
  *
@@ -38,10 +36,6 @@
  *   - any call but cork_mempool_new and cork_mempool_free from a visitor of cork_mempool_foreach;
  *   - in a pool with protections or constructed objects, also a call from a second thread or from a
  *     signal handler, as far as a plain flag shows it; never in a program that locks correctly.
- *
- * When the handler is called, calls that were in progress have ended: it may call
- * cork_mempool_check, cork_mempool_stats, cork_mempool_owns and cork_mempool_foreach on a pool that
- * is live, and where it leaves by longjmp, the pool is open for use.
  */
 
 #include <stdbool.h>
@@ -124,26 +118,24 @@ typedef void cork_mempool_violation_handler(const struct cork_mempool_violation 
 
 /*
  * cork_mempool_on_violation installs the handler of all pools of the process; NULL, the default,
- * stands for none. A handler may leave by longjmp: the refused call has then changed nothing.
- * One that misuses a pool is called for that too, up to 64 calls deep in a MiB of the stack; the
- * violation after that is reported behind the first one, and the process aborts.
- * It may be installed from any thread at any time; it runs on the thread that misused a pool.
+ * stands for none. It may be installed from any thread at any time; it runs on the thread that
+ * misused a pool. Calls that were in progress have ended then: a handler may call
+ * cork_mempool_check, cork_mempool_stats, cork_mempool_owns and cork_mempool_foreach on a pool that
+ * is live, and may leave by longjmp: the refused call has then changed nothing, and the pool is
+ * open for use. One that misuses a pool is called for that too, up to 64 calls deep in a MiB of the
+ * stack; the violation after that is reported behind the first one, and the process aborts.
  * Returns: the handler that was installed before, or NULL.
  */
 cork_mempool_violation_handler *cork_mempool_on_violation(cork_mempool_violation_handler *handler);
 
-/*
- * cork_mempool_violation_message returns the fixed message of a kind.
- * Returns: a constant string, or NULL where kind is not a kind.
- */
+/* cork_mempool_violation_message returns the fixed message of a kind, a constant string; or NULL
+ * where kind is not a kind. */
 const char *cork_mempool_violation_message(enum cork_mempool_violation_kind kind);
 
 #if defined(CORK_MEMPOOL_NO_OS_MEMORY)
-/*
- * cork_mempool_write_report is what a library built with CORK_MEMPOOL_NO_OS_MEMORY calls with each
+/* cork_mempool_write_report is what a library built with CORK_MEMPOOL_NO_OS_MEMORY calls with each
  * line of a report, where others call write(2): size bytes, the last of which is a newline. The
- * program may define it; the library's own, which is weak, writes nothing.
- */
+ * program may define it; the library's own, which is weak, writes nothing. */
 void cork_mempool_write_report(const char *text, size_t size);
 #endif
 
