@@ -51,18 +51,19 @@ struct cork_mempool_1_0_ {
     cork_done_f done_object;
 };
 
-static inline __attribute__((noreturn)) void cork_mempool_1_0_fail_(const char *message)
+static inline void cork_mempool_1_0_demand_(bool is_met, const char *message)
 {
-    fprintf(stderr, "cork_mempool: %s\n", message);
-    abort();
+    if (!is_met) {
+        fprintf(stderr, "cork_mempool: %s\n", message);
+        abort();
+    }
 }
 
 static inline struct cork_mempool_1_0_ *cork_mempool_1_0_of_(struct cork_mempool *mp)
 {
     /* owns is false, and refuses a pool that is not live. */
-    if (mp->callbacks.data != mp || cork_mempool_owns(mp, NULL)) {
-        cork_mempool_1_0_fail_("not a pool that cork_mempool_new has made");
-    }
+    cork_mempool_1_0_demand_(mp->callbacks.data == mp && !cork_mempool_owns(mp, NULL),
+                             "not a pool that cork_mempool_new has made");
     return CORK_MEMPOOL_1_0_FROM_(mp->callbacks.data);
 }
 
@@ -95,9 +96,8 @@ static inline struct cork_mempool_1_0_ *cork_mempool_1_0_construct_(struct cork_
         cork_mempool_done(mp);
         made->options.init_object = cork_mempool_1_0_init_object_;
         made->options.done_object = cork_mempool_1_0_done_object_;
-        if (!cork_mempool_init_with(mp, &made->options)) {
-            cork_mempool_1_0_fail_("not a pool that cork_mempool_new has made");
-        }
+        cork_mempool_1_0_demand_(cork_mempool_init_with(mp, &made->options),
+                                 "not a pool that cork_mempool_new has made");
     }
     return made;
 }
@@ -109,17 +109,13 @@ static inline struct cork_mempool *cork_mempool_1_0_new_(size_t element_size, si
     struct cork_mempool_1_0_ *made =
         CORK_MEMPOOL_1_0_FROM_(calloc(1, sizeof(struct cork_mempool_1_0_)));
 
-    if (made == NULL) {
-        cork_mempool_1_0_fail_("out of memory");
-    }
+    cork_mempool_1_0_demand_(made != NULL, "out of memory");
     made->options.name = type;
     made->options.element_size = element_size;
     made->options.alignment = alignment;
     made->options.block_size = block_size;
     made->options.user_data = made;
-    if (!cork_mempool_init_with(&made->pool, &made->options)) {
-        cork_mempool_1_0_fail_("out of memory");
-    }
+    cork_mempool_1_0_demand_(cork_mempool_init_with(&made->pool, &made->options), "out of memory");
     return &made->pool;
 }
 
@@ -157,9 +153,7 @@ static inline void *cork_mempool_new_object(struct cork_mempool *mp)
 {
     void *object = cork_mempool_new(mp);
 
-    if (object == NULL) {
-        cork_mempool_1_0_fail_("out of memory");
-    }
+    cork_mempool_1_0_demand_(object != NULL, "out of memory");
     return object;
 }
 
