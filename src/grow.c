@@ -4,7 +4,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "bits.h"
 #include "libcork/core/mempool_options.h"
 #include "os.h"
 #include "region.h"

@@ -5,7 +5,6 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "bits.h"
 #include "damage.h"
 #include "grow.h"
 #include "region.h"

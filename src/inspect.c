@@ -5,7 +5,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "bits.h"
 #include "geometry.h"
 #include "hooks.h"
 #include "libcork/core/mempool_options.h"

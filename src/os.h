@@ -9,10 +9,6 @@
  * caller's to keep.
  */
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
 #include "internal.h"
 #include "libcork/core/mempool_options.h"
 

@@ -19,7 +19,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "bits.h"
 #include "tools.h"
 
 /* The heap is told more than it asks; so is macOS. */

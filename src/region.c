@@ -5,7 +5,6 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "bits.h"
 #include "os.h"
 #include "tools.h"
 

@@ -7,8 +7,6 @@
  * by longjmp; calls that were in progress have ended then.
  */
 
-#include <stddef.h>
-
 #include "internal.h"
 #include "libcork/core/mempool_violation.h"
 #include "slots.h"

@@ -22,7 +22,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "bits.h"
 #include "geometry.h"
 #include "internal.h"
 #include "libcork/core/mempool.h"

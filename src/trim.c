@@ -5,7 +5,6 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "bits.h"
 #include "damage.h"
 #include "grow.h"
 #include "hooks.h"

@@ -18,7 +18,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "bits.h"
 #include "exhaust_world.h"
 #include "fuzz/engine/calls.h"
 #include "fuzz/engine/misuse.h"
