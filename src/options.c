@@ -110,10 +110,8 @@ static bool has_constructed(const struct cork_mempool_options *options)
 /* The protections that options cannot be combined with. */
 static uint32_t contradicted(const struct cork_mempool_options *options)
 {
-    const bool has_pages = options->buffer == NULL && options->source == NULL;
-
     return ~(uint32_t)(CORK_MEMPOOL_PARANOID | CORK_MEMPOOL_SEAL) | IMPOSSIBLE |
-           (has_pages ? 0 : CORK_MEMPOOL_GUARD) |
+           (options->buffer != NULL || options->source != NULL ? CORK_MEMPOOL_GUARD : 0) |
            (has_constructed(options) ? CORK_MEMPOOL_WIPE : 0);
 }
 

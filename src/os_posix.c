@@ -11,9 +11,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#if defined(__linux__)
-#include <sys/auxv.h>
-#endif
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -151,6 +148,7 @@ const char *os_symbol(const void *address, uintptr_t *start)
 }
 
 #if defined(__linux__)
+#include <sys/auxv.h>
 
 #define ADVICE_GUARD 102    /* MADV_GUARD_INSTALL of Linux 6.13, younger than most C libraries */
 #define NO_ADVICE    0x7fff /* which no kernel knows */
