@@ -71,16 +71,6 @@ static inline size_t bits_round_up(size_t size, size_t unit)
     return (size + unit - 1) & ~(unit - 1);
 }
 
-static inline size_t bits_round_down(size_t size, size_t unit)
-{
-    return size & ~(unit - 1);
-}
-
-static inline bool bits_is_aligned(const void *memory, size_t alignment)
-{
-    return ((uintptr_t)memory & (alignment - 1)) == 0;
-}
-
 /* bits_align returns the first address from this one on that is a multiple of alignment. */
 static inline char *bits_align(char *address, size_t alignment)
 {

@@ -173,7 +173,7 @@ struct cork_mempool_region *region_acquire(struct cork_mempool *mp, size_t capac
         tables_size = head_size(geometry, capacity, UNIT);
         region = source->acquire(mp->memory.data, tables_size, UNIT);
         *is_misaligned =
-            !bits_is_aligned(slots, geometry->alignment) || !bits_is_aligned(region, UNIT);
+            (uintptr_t)slots % geometry->alignment != 0 || (uintptr_t)region % UNIT != 0;
         if (region == NULL || *is_misaligned) {
             source->release(mp->memory.data, memory, size);
             if (region != NULL) {
@@ -271,9 +271,8 @@ struct region_pages region_pages(const struct cork_mempool *mp,
     const size_t last = pitch != 0 ? end - pitch + geometry->block_slots : end;
     const uintptr_t base = (uintptr_t)region->base;
     const uintptr_t start = base + first * geometry->stride;
-    const uintptr_t from = first == 0 || pitch != 0
-                               ? bits_round_down(start - geometry->redzone_size, page)
-                               : bits_round_up(start, page);
+    const size_t before = first == 0 || pitch != 0 ? geometry->redzone_size + page - 1 : 0;
+    const uintptr_t from = bits_round_up(start - before, page);
     const uintptr_t to = bits_round_up(base + last * geometry->stride, page);
 
     return (struct region_pages){region->base + (ptrdiff_t)(from - base), to - from};
