@@ -15,9 +15,6 @@
  * under_valgrind is what the pool's field says, where the compiler may know it.
  */
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <string.h>
 
 #include "internal.h"

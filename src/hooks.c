@@ -2,7 +2,6 @@
 #include "hooks.h"
 
 #include <errno.h>
-#include <stddef.h>
 #include <string.h>
 
 #include "damage.h"

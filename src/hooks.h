@@ -7,9 +7,6 @@
  * Valgrind. Everything is verified before anything is changed.
  */
 
-#include <stdbool.h>
-#include <stdint.h>
-
 #include "internal.h"
 #include "libcork/core/mempool.h"
 #include "libcork/core/mempool_options.h"

@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "libcork/core/mempool_inspect.h"
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
 #include "geometry.h"
 #include "hooks.h"
 #include "libcork/core/mempool_options.h"

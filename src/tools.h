@@ -12,10 +12,6 @@
  * them: only a slot's first object is uninitialized.
  */
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
 #include "internal.h"
 #include "libcork/core/mempool.h"
 
