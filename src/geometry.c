@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "geometry.h"
 
-#include <stddef.h>
-#include <stdint.h>
-
 #include "tools.h"
 
 /*

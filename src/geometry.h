@@ -13,10 +13,6 @@
  *     page    base                page    page      base + block_pitch * stride
  */
 
-#include <stddef.h>
-#include <stdint.h>
-
-#include "bits.h"
 #include "internal.h"
 #include "libcork/core/mempool.h"
 

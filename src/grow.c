@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "grow.h"
 
-#include <stddef.h>
-#include <stdint.h>
-
 #include "libcork/core/mempool_options.h"
 #include "os.h"
 #include "region.h"

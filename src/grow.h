@@ -8,8 +8,6 @@
  * objects; then of address space, whose pages are committed as they are needed.
  */
 
-#include <stdbool.h>
-
 #include "internal.h"
 #include "libcork/core/mempool.h"
 

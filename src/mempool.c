@@ -2,9 +2,6 @@
 #include "libcork/core/mempool.h"
 
 #include <errno.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <string.h>
 
 #include "geometry.h"

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "region.h"
 
-#include <stddef.h>
-#include <stdint.h>
 #include <string.h>
 
 #include "os.h"

@@ -20,9 +20,6 @@
  * buffer is a region of its own kind.
  */
 
-#include <stdbool.h>
-#include <stddef.h>
-
 #include "geometry.h"
 #include "internal.h"
 #include "libcork/core/mempool.h"

@@ -18,10 +18,6 @@
  * its pool ends on a slow path, and is refused there.
  */
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
 #include "geometry.h"
 #include "internal.h"
 #include "libcork/core/mempool.h"
