@@ -22,7 +22,6 @@
 #error "libcork's own libcork/core/mempool.h was found before this library's"
 #endif
 
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 

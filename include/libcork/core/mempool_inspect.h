@@ -9,9 +9,6 @@
  * constructed objects, to slots. That of cork_mempool_owns is logarithmic in the regions.
  */
 
-#include <stdbool.h>
-#include <stddef.h>
-
 #include <libcork/core/mempool.h>
 
 #if defined(__cplusplus)

@@ -13,10 +13,6 @@
  * is not known is reported once, with those that are, and left out.
  */
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
 #include <libcork/core/mempool.h>
 
 #if defined(__cplusplus)

@@ -38,10 +38,6 @@
  *     signal handler, as far as a plain flag shows it; never in a program that locks correctly.
  */
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
 #include <libcork/core/mempool.h>
 
 #if defined(__cplusplus)
