@@ -50,7 +50,7 @@ static bool apply(const char *text, size_t length, uint32_t *set, uint64_t *seed
             return true;
         }
     }
-    if (length < 6 || memcmp(text, "seed=", 5) != 0 || text[5] < '0' || text[5] > '9') {
+    if (length < 6 || memcmp(text, "seed=", 5) != 0 || text[5] < '0') {
         return false;
     }
 
