@@ -269,7 +269,8 @@ struct region_pages region_pages(const struct cork_mempool *mp,
     const size_t last = pitch != 0 ? end - pitch + geometry->block_slots : end;
     const uintptr_t base = (uintptr_t)region->base;
     const uintptr_t start = base + first * geometry->stride;
-    const size_t before = first == 0 || pitch != 0 ? geometry->redzone_size + page - 1 : 0;
+    /* A region, and a block between guards, begins at a page, with its redzone. */
+    const size_t before = first == 0 || pitch != 0 ? geometry->redzone_size : 0;
     const uintptr_t from = bits_round_up(start - before, page);
     const uintptr_t to = bits_round_up(base + last * geometry->stride, page);
 
