@@ -13,7 +13,7 @@
  *     page    base                page    page      base + block_pitch * stride
  */
 
-#include "internal.h"
+#include "bits.h"
 #include "libcork/core/mempool.h"
 
 /* Slots of a group: the bits of its word. */

@@ -3,10 +3,10 @@
 #define CORK_MEMPOOL_INTERNAL_H
 
 /*
- * What every room of src/ needs: the usual types, names for the linker, hints for compilers, and
- * arithmetic. INTERNAL ends the declaration of what rooms share, and keeps it from everybody else:
- * a shared library does not export it; a static one cannot hide it, so the linker knows it by a
- * name that no program has.
+ * What every room of src/ needs: the usual types, names for the linker, and hints for compilers.
+ * INTERNAL ends the declaration of what rooms share, and keeps it from everybody else: a shared
+ * library does not export it; a static one cannot hide it, so the linker knows it by a name that no
+ * program has.
  */
 
 #include <stdbool.h>
@@ -43,57 +43,5 @@
 /* NOINLINE keeps a slow path's registers and stack out of the fast path that calls it, and gives a
  * function that asks where it was called from a call of its own, whatever the linker may inline. */
 #define NOINLINE __attribute__((noinline))
-
-/* Arithmetic: a unit and an alignment are powers of two. */
-static inline size_t bits_larger(size_t one, size_t other)
-{
-    return one > other ? one : other;
-}
-
-static inline size_t bits_smaller(size_t one, size_t other)
-{
-    return one < other ? one : other;
-}
-
-static inline size_t bits_lowest(size_t size)
-{
-    return size & (~size + 1);
-}
-
-/* size is not 0. */
-static inline size_t bits_highest(size_t size)
-{
-    return (size_t)(UINT64_C(1) << (63 - __builtin_clzll(size)));
-}
-
-static inline size_t bits_round_up(size_t size, size_t unit)
-{
-    return (size + unit - 1) & ~(unit - 1);
-}
-
-/* bits_align returns the first address from this one on that is a multiple of alignment. */
-static inline char *bits_align(char *address, size_t alignment)
-{
-    return address + ((~(uintptr_t)address + 1) & (alignment - 1));
-}
-
-/*
- * Random numbers follow from a pool's seed alone, by SplitMix64 (Steele, Lea and Flood, "Fast
- * Splittable Pseudorandom Number Generators", OOPSLA 2014). They decide what an attacker is not to
- * foresee; they are no cryptography. bits_mix permutes the words and leaves no bit where it was: of
- * a state of the generator it makes a number. bits_next returns the next state; the first one is a
- * seed.
- */
-static inline uint64_t bits_mix(uint64_t word)
-{
-    word = (word ^ word >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    word = (word ^ word >> 27) * UINT64_C(0x94d049bb133111eb);
-    return word ^ word >> 31;
-}
-
-static inline uint64_t bits_next(uint64_t state)
-{
-    return state + UINT64_C(0x9e3779b97f4a7c15);
-}
 
 #endif /* CORK_MEMPOOL_INTERNAL_H */

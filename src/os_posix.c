@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bits.h"
 #include "tools.h"
 
 /* The heap is told more than it asks; so is macOS. */
