@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "damage.h"
 
-#include "geometry.h"
-#include "libcork/core/mempool_options.h"
+#include "bits.h"
 #include "libcork/core/mempool_violation.h"
 #include "report.h"
 
@@ -13,6 +12,7 @@ static void set_canary(const struct cork_mempool *mp, char *address)
     tools_poison(address, CANARY_SIZE, mp->under_valgrind);
 }
 
+/* Whether a slot is made; that before slot 0, whose index wraps around, is not. */
 static bool is_made(struct cork_mempool_region *region, size_t index)
 {
     return index < region->extended_count &&
@@ -23,7 +23,7 @@ void damage_set_canaries(const struct cork_mempool *mp, struct slot slot)
 {
     char *object = slot_start(mp, slot);
 
-    if (slot.index == 0 || !is_made(slot.region, slot.index - 1)) {
+    if (!is_made(slot.region, slot.index - 1)) {
         set_canary(mp, object - CANARY_SIZE);
     }
     set_canary(mp, object + mp->geometry.element_size);
@@ -32,57 +32,29 @@ void damage_set_canaries(const struct cork_mempool *mp, struct slot slot)
     }
 }
 
-/* Refuses the current call because bytes at an address are not what they should be. */
-static _Noreturn void refuse(const struct cork_mempool *mp, enum cork_mempool_violation_kind kind,
-                             struct slot slot, const void *damaged, size_t size, const void *found,
-                             const void *expected)
-{
-    struct cork_mempool_violation violation = report_violation(mp, kind, slot);
-
-    violation.pointer = slot_start(mp, slot);
-    violation.damaged = damaged;
-    violation.damaged_size = size;
-    violation.found = found;
-    violation.expected = expected;
-    report_refuse(violation);
-}
-
-void damage_refuse_canaries(const struct cork_mempool *mp, struct slot slot)
-{
-    const char *object = slot_start(mp, slot);
-    const char *canary = object + mp->geometry.element_size;
-
-    if (damage_canary_at(canary, mp->under_valgrind) == mp->key) {
-        canary = object + mp->geometry.stride - CANARY_SIZE;
-    }
-    if (damage_canary_at(canary, mp->under_valgrind) == mp->key) {
-        canary = object - CANARY_SIZE;
-    }
-
-    const uint64_t found = damage_canary_at(canary, mp->under_valgrind);
-    refuse(mp, CORK_MEMPOOL_CANARY_DAMAGED, slot, canary, CANARY_SIZE, &found, &mp->key);
-}
-
-/* Shows the first bytes; where they should be zero, from the first one on that is not. */
-void damage_refuse_contents(const struct cork_mempool *mp, struct slot slot)
+void damage_refuse(const struct cork_mempool *mp, struct slot slot, const char *canary)
 {
     static const char zeros[REPORT_SHOWN_MAX];
-    const bool is_wiped = (mp->protections & CORK_MEMPOOL_WIPE) != 0;
-    const size_t size = mp->geometry.element_size;
-    const char *contents = slot_start(mp, slot);
+    const bool is_canary = canary != NULL;
+    const bool is_wiped = !is_canary && (mp->protections & CORK_MEMPOOL_WIPE) != 0;
+    const char *bytes = is_canary ? canary : slot_start(mp, slot);
+    const size_t size = is_canary ? CANARY_SIZE : mp->geometry.element_size;
+    struct cork_mempool_violation violation = report_violation(
+        mp, is_canary ? CORK_MEMPOOL_CANARY_DAMAGED : CORK_MEMPOOL_WRITE_AFTER_FREE, slot);
     char found[REPORT_SHOWN_MAX];
     size_t first = 0;
 
-    tools_unpoison(contents, size, mp->under_valgrind);
-    while (is_wiped && contents[first] == 0) {
+    tools_unpoison(bytes, size, mp->under_valgrind);
+    while (is_wiped && bytes[first] == 0) {
         first++;
     }
-
-    const size_t count = size - first < sizeof(found) ? size - first : sizeof(found);
-    memcpy(found, contents + first, count);
-    tools_poison(contents, size, mp->under_valgrind);
-    refuse(mp, CORK_MEMPOOL_WRITE_AFTER_FREE, slot, contents + first, count, found,
-           is_wiped ? zeros : NULL);
+    violation.pointer = slot_start(mp, slot);
+    violation.damaged = bytes + first;
+    violation.damaged_size = bits_smaller(size - first, sizeof(found));
+    violation.found = memcpy(found, violation.damaged, violation.damaged_size);
+    violation.expected = is_canary ? (const void *)&mp->key : is_wiped ? zeros : NULL;
+    tools_poison(bytes, size, mp->under_valgrind);
+    report_refuse(violation);
 }
 
 /* The two halves of a product, one upon the other: wyhash's way to mix two words in one step (Wang
@@ -90,17 +62,12 @@ void damage_refuse_contents(const struct cork_mempool *mp, struct slot slot)
 static inline uint64_t fold(uint64_t left, uint64_t right)
 {
 #if defined(__SIZEOF_INT128__)
-    __extension__ typedef unsigned __int128 uint128;
-    const uint128 product = (uint128)left * right;
+    __extension__ const unsigned __int128 product = (unsigned __int128)left * right;
 
     return (uint64_t)product ^ (uint64_t)(product >> 64);
 #else
-    const uint64_t left_high = left >> 32, left_low = (uint32_t)left;
-    const uint64_t right_high = right >> 32, right_low = (uint32_t)right;
-    const uint64_t middle = left_high * right_low + (left_low * right_low >> 32);
-    const uint64_t carry = (uint32_t)middle + left_low * right_high;
-
-    return left * right ^ (left_high * right_high + (middle >> 32) + (carry >> 32));
+    /* What the upper half would tell, two more products of lower halves do (aHash's way). */
+    return left * __builtin_bswap64(right) ^ __builtin_bswap64(__builtin_bswap64(left) * right);
 #endif
 }
 

@@ -12,25 +12,26 @@
  *
  * Contents: what has been freed is all zero, or has a keyed checksum.
  *
- * under_valgrind is what the pool's field says, where the compiler may know it.
+ * A set is of protections, with UNDER_VALGRIND beside them; the compiler may know it.
  */
 
 #include <string.h>
 
 #include "internal.h"
-#include "libcork/core/mempool.h"
+#include "libcork/core/mempool_options.h"
 #include "slots.h"
 #include "tools.h"
+
+#define UNDER_VALGRIND (UINT32_C(1) << 30)
 
 #define CANARY_SIZE         8
 #define CANARY_REDZONE_SIZE (2 * CANARY_SIZE)
 
-/* damage_refuse_canaries and damage_refuse_contents refuse the current call, and show what is
- * wrong with a slot whose damage has been seen. */
-_Noreturn void damage_refuse_canaries(const struct cork_mempool *mp, struct slot slot)
-    INTERNAL(damage_refuse_canaries);
-_Noreturn void damage_refuse_contents(const struct cork_mempool *mp, struct slot slot)
-    INTERNAL(damage_refuse_contents);
+/* damage_refuse refuses the current call for the damage of a slot: of a canary beside its object,
+ * or where that is NULL of its contents. It shows the first bytes; where they should be zero, from
+ * the first one on that is not. */
+_Noreturn void damage_refuse(const struct cork_mempool *mp, struct slot slot, const char *canary)
+    INTERNAL(damage_refuse);
 
 /* damage_set_canaries writes the canaries around a fresh slot's object, but for those that it
  * shares with a neighbour that has canaries, which may be damaged. */
@@ -49,25 +50,28 @@ MAY_READ_UNINITIALIZED static inline uint64_t damage_word_at(const char *address
     return word;
 }
 
-static inline uint64_t damage_canary_at(const char *address, bool under_valgrind)
+static inline void damage_verify_canary(const struct cork_mempool *mp, struct slot slot,
+                                        const char *canary, uint32_t set)
 {
-    tools_unpoison(address, CANARY_SIZE, under_valgrind);
-    const uint64_t canary = damage_word_at(address);
-    tools_poison(address, CANARY_SIZE, under_valgrind);
-    return canary;
+    tools_unpoison(canary, CANARY_SIZE, (set & UNDER_VALGRIND) != 0);
+    const bool is_intact = damage_word_at(canary) == mp->key;
+    tools_poison(canary, CANARY_SIZE, (set & UNDER_VALGRIND) != 0);
+    if (UNLIKELY(!is_intact)) {
+        damage_refuse(mp, slot, canary);
+    }
 }
 
-/* damage_verify_canaries refuses the current call where a canary around an object has changed. */
+/* damage_verify_canaries refuses the current call where a canary around an object has changed, with
+ * CANARY. */
 static inline void damage_verify_canaries(const struct cork_mempool *mp, struct slot slot,
-                                          const char *object, bool under_valgrind)
+                                          const char *object, uint32_t set)
 {
     const char *end = object + mp->geometry.stride;
-    const uint64_t own = damage_canary_at(object + mp->geometry.element_size, under_valgrind);
-    const uint64_t shared = damage_canary_at(end - CANARY_SIZE, under_valgrind);
-    const uint64_t before = damage_canary_at(object - CANARY_SIZE, under_valgrind);
 
-    if (UNLIKELY(((own ^ mp->key) | (shared ^ mp->key) | (before ^ mp->key)) != 0)) {
-        damage_refuse_canaries(mp, slot);
+    if ((set & CORK_MEMPOOL_CANARY) != 0) {
+        damage_verify_canary(mp, slot, object + mp->geometry.element_size, set);
+        damage_verify_canary(mp, slot, end - CANARY_SIZE, set);
+        damage_verify_canary(mp, slot, object - CANARY_SIZE, set);
     }
 }
 
@@ -95,20 +99,23 @@ static inline bool damage_is_wiped(const char *contents, size_t size)
 }
 
 /* damage_verify_contents refuses the current call where a slot, which is free or in quarantine and
- * not fresh, does not hold what it held after its free. */
+ * not fresh, does not hold what it held after its free, with WIPE or SEAL. */
 static inline void damage_verify_contents(const struct cork_mempool *mp, struct slot slot,
-                                          bool is_wiped, bool under_valgrind)
+                                          uint32_t set)
 {
     const size_t size = mp->geometry.element_size;
     const char *contents = (const char *)slot_start(mp, slot);
+    bool is_intact = true;
 
-    tools_unpoison(contents, size, under_valgrind);
-    const bool is_intact =
-        is_wiped ? damage_is_wiped(contents, size)
-                 : slot.region->checksums[slot.index] == damage_checksum_of(mp, contents, size);
-    tools_poison(contents, size, under_valgrind);
+    tools_unpoison(contents, size, (set & UNDER_VALGRIND) != 0);
+    if ((set & CORK_MEMPOOL_WIPE) != 0) {
+        is_intact = damage_is_wiped(contents, size);
+    } else if ((set & CORK_MEMPOOL_SEAL) != 0) {
+        is_intact = slot.region->checksums[slot.index] == damage_checksum_of(mp, contents, size);
+    }
+    tools_poison(contents, size, (set & UNDER_VALGRIND) != 0);
     if (UNLIKELY(!is_intact)) {
-        damage_refuse_contents(mp, slot);
+        damage_refuse(mp, slot, NULL);
     }
 }
 

@@ -57,15 +57,15 @@ static inline bool geometry_is_guard(const struct cork_mempool_geometry *geometr
     return geometry->block_pitch != 0 && slot % geometry->block_pitch >= geometry->block_slots;
 }
 
-/* geometry_object_count returns how many of a region's slots below one are no guards. */
+/* geometry_object_count returns how many of a region's first slots are no guards. */
 static inline size_t geometry_object_count(const struct cork_mempool_geometry *geometry,
-                                           size_t slot)
+                                           size_t slot_count)
 {
     const size_t pitch = geometry->block_pitch;
 
-    return pitch == 0 ? slot
-                      : slot / pitch * geometry->block_slots +
-                            bits_smaller(slot % pitch, geometry->block_slots);
+    return pitch == 0 ? slot_count
+                      : slot_count / pitch * geometry->block_slots +
+                            bits_smaller(slot_count % pitch, geometry->block_slots);
 }
 
 #endif /* CORK_MEMPOOL_GEOMETRY_H */

@@ -245,15 +245,3 @@ bool grow_open(struct cork_mempool *mp)
     } while (mp->cursor.bits == 0);
     return true;
 }
-
-void grow_shrink(struct cork_mempool *mp, struct cork_mempool_region **place)
-{
-    struct cork_mempool_region *region = *place;
-
-    mp->objects_left += geometry_object_count(&mp->geometry, region->extended_count);
-    if (mp->cursor.region == region) {
-        mp->cursor = (struct cork_mempool_cursor){.region = NULL};
-    }
-    *place = region->newer;
-    region_release(mp, region);
-}

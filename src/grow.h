@@ -18,9 +18,4 @@
  */
 bool grow_open(struct cork_mempool *mp) INTERNAL(grow_open);
 
-/* grow_shrink gives the memory of a region back, which the pool knows no more of when it does;
- * place is where it is found. Requires: all of its slots are free or guards; slots_renew follows.
- */
-void grow_shrink(struct cork_mempool *mp, struct cork_mempool_region **place) INTERNAL(grow_shrink);
-
 #endif /* CORK_MEMPOOL_GROW_H */

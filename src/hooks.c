@@ -17,10 +17,8 @@
  */
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
-/* In a set, beside the protections. */
-#define UNDER_VALGRIND (UINT32_C(1) << 31)
-
-static inline bool has(uint32_t set, uint32_t members)
+/* 1 where a set has any of these members, else 0. */
+static inline unsigned has(uint32_t set, uint32_t members)
 {
     return (set & members) != 0;
 }
@@ -32,25 +30,16 @@ static inline uint32_t set_of(const struct cork_mempool *mp)
 
 unsigned hooks_tables(uint32_t protections, bool has_buffer)
 {
-    const bool has_quarantine = has(protections, CORK_MEMPOOL_QUARANTINE);
-    const bool has_held = has_quarantine || has(protections, CORK_MEMPOOL_GUARD);
-    const bool has_checksums =
-        has(protections, CORK_MEMPOOL_SEAL) && !has(protections, CORK_MEMPOOL_WIPE);
+    const uint32_t contents = protections & (CORK_MEMPOOL_SEAL | CORK_MEMPOOL_WIPE);
+    const int ring = has_buffer ? REGION_SHORT_RING : REGION_RING;
 
-    return 1u << REGION_FRESH | (unsigned)has_held << REGION_HELD |
-           (unsigned)has_checksums << REGION_CHECKSUMS |
-           (unsigned)has(protections, CORK_MEMPOOL_CALLSITES) << REGION_SITES |
-           (unsigned)has_quarantine << (has_buffer ? REGION_SHORT_RING : REGION_RING);
+    return 1u << REGION_FRESH | has(protections, CORK_MEMPOOL_CALLSITES) << REGION_SITES |
+           has(protections, CORK_MEMPOOL_QUARANTINE | CORK_MEMPOOL_GUARD) << REGION_HELD |
+           has(protections, CORK_MEMPOOL_QUARANTINE) << ring |
+           (unsigned)(contents == CORK_MEMPOOL_SEAL) << REGION_CHECKSUMS;
 }
 
-ALWAYS_INLINE void verify_contents(const struct cork_mempool *mp, struct slot slot, uint32_t set)
-{
-    if (has(set, CORK_MEMPOOL_WIPE | CORK_MEMPOOL_SEAL)) {
-        damage_verify_contents(mp, slot, has(set, CORK_MEMPOOL_WIPE), has(set, UNDER_VALGRIND));
-    }
-}
-
-static void quarantine_pop(struct cork_mempool *mp)
+void hooks_pop_quarantine(struct cork_mempool *mp)
 {
     struct cork_mempool_quarantine *quarantine = &mp->quarantine;
     const struct slot slot = slots_of(mp, quarantine->objects[quarantine->first]);
@@ -66,21 +55,13 @@ ALWAYS_INLINE void quarantine_push(struct cork_mempool *mp, struct slot slot, vo
     struct cork_mempool_quarantine *quarantine = &mp->quarantine;
 
     if (quarantine->count == quarantine->capacity) {
-        quarantine_pop(mp);
+        hooks_pop_quarantine(mp);
     }
 
     const size_t last = quarantine->first + quarantine->count;
     quarantine->objects[last < quarantine->capacity ? last : last - quarantine->capacity] = object;
     quarantine->count++;
     slot.region->held[slot.index / GROUP_SLOTS] |= slot_bit(slot);
-}
-
-void hooks_empty_quarantine(struct cork_mempool *mp)
-{
-    while (mp->quarantine.count > 0) {
-        quarantine_pop(mp);
-    }
-    mp->quarantine = (struct cork_mempool_quarantine){.objects = NULL};
 }
 
 /* Makes a group with free slots the active one; where there is no other memory, of quarantine. */
@@ -96,8 +77,9 @@ static NOINLINE bool open_next(struct cork_mempool *mp)
             return false;
         }
         /* This will be issued next. What is wrong with it must be found while it still rests. */
-        verify_contents(mp, slots_of(mp, quarantine->objects[quarantine->first]), set_of(mp));
-        quarantine_pop(mp);
+        damage_verify_contents(mp, slots_of(mp, quarantine->objects[quarantine->first]),
+                               set_of(mp));
+        hooks_pop_quarantine(mp);
     }
     errno = saved_errno;
     return true;
@@ -124,7 +106,7 @@ static NOINLINE bool begin_slot(struct cork_mempool *mp, struct slot slot)
 
     if (has(mp->protections, CORK_MEMPOOL_WIPE) && slots_was_issued(mp, slot)) {
         /* What has been purged is wiped too. */
-        verify_contents(mp, slot, set_of(mp));
+        damage_verify_contents(mp, slot, set_of(mp));
     }
     if (has(mp->protections, CORK_MEMPOOL_CANARY)) {
         damage_set_canaries(mp, slot);
@@ -163,7 +145,7 @@ ALWAYS_INLINE void *new_with(struct cork_mempool *mp, uint32_t set)
             return NULL;
         }
     } else {
-        verify_contents(mp, slot, set);
+        damage_verify_contents(mp, slot, set);
         tools_new(mp, object, false, has(set, UNDER_VALGRIND));
     }
     if (has(set, CORK_MEMPOOL_CALLSITES)) {
@@ -195,24 +177,6 @@ ALWAYS_INLINE bool is_live(const struct cork_mempool *mp, const void *ptr, struc
     return (not_live & slot_bit(slot)) == 0 && (!lends_new(set) || ptr != mp->lent.kept);
 }
 
-/* Makes a slot free, and lends it to new where that is cheap. */
-ALWAYS_INLINE void release_lent(struct cork_mempool *mp, struct slot slot, void *object)
-{
-    struct cork_mempool_lent *lent = &mp->lent;
-    struct cork_mempool_group *group = &slot.region->groups[slot.index / GROUP_SLOTS];
-
-    if (lent->kept == NULL) {
-        lent->kept = object;
-        return;
-    }
-    group->free |= slot_bit(slot);
-    if (group == lent->group && !mp->cursor.is_fresh) {
-        lent->bits |= slot_bit(slot);
-    } else {
-        slots_link(mp, slot.region, slot.index / GROUP_SLOTS);
-    }
-}
-
 ALWAYS_INLINE void free_with(struct cork_mempool *mp, void *ptr, struct slot slot, uint32_t set)
 {
     const size_t size = mp->geometry.element_size;
@@ -226,9 +190,7 @@ ALWAYS_INLINE void free_with(struct cork_mempool *mp, void *ptr, struct slot slo
     }
 
     SLOTS_CALL call = slots_enter(mp);
-    if (has(set, CORK_MEMPOOL_CANARY)) {
-        damage_verify_canaries(mp, slot, ptr, has(set, UNDER_VALGRIND));
-    }
+    damage_verify_canaries(mp, slot, ptr, set);
     tools_unpoison(ptr, size, has(set, UNDER_VALGRIND));
     if (has(set, CORK_MEMPOOL_WIPE)) {
         memset(ptr, 0, size);
@@ -240,10 +202,17 @@ ALWAYS_INLINE void free_with(struct cork_mempool *mp, void *ptr, struct slot slo
         slot.region->checksums[slot.index] = damage_checksum_of(mp, ptr, size);
     }
     tools_free(mp, ptr, has(set, UNDER_VALGRIND));
+
+    struct cork_mempool_lent *lent = &mp->lent;
+    const bool is_lent = lends_new(set) && LIKELY(lent->owner == mp);
     if (has(set, CORK_MEMPOOL_QUARANTINE)) {
         quarantine_push(mp, slot, ptr);
-    } else if (lends_new(set) && LIKELY(mp->lent.owner == mp)) {
-        release_lent(mp, slot, ptr);
+    } else if (is_lent && lent->kept == NULL) {
+        lent->kept = ptr;
+    } else if (is_lent && !mp->cursor.is_fresh &&
+               lent->group == &slot.region->groups[slot.index / GROUP_SLOTS]) {
+        lent->group->free |= slot_bit(slot);
+        lent->bits |= slot_bit(slot);
     } else {
         slots_release(mp, slot);
     }
@@ -287,20 +256,19 @@ const struct cork_mempool_hooks *hooks_of(uint32_t protections, bool under_valgr
 
 void hooks_verify(const struct cork_mempool *mp)
 {
-    const uint32_t verified = CORK_MEMPOOL_CANARY | CORK_MEMPOOL_SEAL | CORK_MEMPOOL_WIPE;
     const uint32_t set = set_of(mp);
-    struct slot slot = {has(set, verified) ? mp->oldest : NULL, 0};
+    const bool has_contents = has(set, CORK_MEMPOOL_SEAL | CORK_MEMPOOL_WIPE);
+    struct slot slot = {has_contents || has(set, CORK_MEMPOOL_CANARY) ? mp->oldest : NULL, 0};
 
     for (; slot.region != NULL; slot = (struct slot){slot.region->newer, 0}) {
         const size_t end = slot.region->extended_count;
 
         for (; (slot.index = slots_next(slot.region, slots_made, slot.index, end)) < end;
              slot.index++) {
-            if (has(set, CORK_MEMPOOL_CANARY)) {
-                damage_verify_canaries(mp, slot, slot_start(mp, slot), has(set, UNDER_VALGRIND));
-            }
-            if ((slots_not_live(slot.region, slot.index / GROUP_SLOTS) & slot_bit(slot)) != 0) {
-                verify_contents(mp, slot, set);
+            damage_verify_canaries(mp, slot, slot_start(mp, slot), set);
+            if (has_contents &&
+                (slots_not_live(slot.region, slot.index / GROUP_SLOTS) & slot_bit(slot)) != 0) {
+                damage_verify_contents(mp, slot, set);
             }
         }
     }

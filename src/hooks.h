@@ -31,8 +31,8 @@ unsigned hooks_tables(uint32_t protections, bool has_buffer) INTERNAL(hooks_tabl
 /* hooks_verify refuses the current call where any object or freed slot of a pool is damaged. */
 void hooks_verify(const struct cork_mempool *mp) INTERNAL(hooks_verify);
 
-/* hooks_empty_quarantine makes all slots in quarantine free. */
-void hooks_empty_quarantine(struct cork_mempool *mp) INTERNAL(hooks_empty_quarantine);
+/* hooks_pop_quarantine makes the slot free that has been in quarantine longest. */
+void hooks_pop_quarantine(struct cork_mempool *mp) INTERNAL(hooks_pop_quarantine);
 
 /* hooks_unmake is for slots [first, end) of a region whose memory is about to be lost: it makes
  * them fresh, and runs the destructor on every object that is constructed there. Should it throw,

@@ -9,33 +9,28 @@
 #include "report.h"
 #include "slots.h"
 
-static bool geometry_is_valid(const struct cork_mempool *mp)
+/* Whether hooks and tables are those of the options, and what a geometry says fits together. */
+static bool options_are_valid(const struct cork_mempool *mp)
 {
     const struct cork_mempool_geometry *geometry = &mp->geometry;
     const size_t stride = geometry->stride;
     const size_t pitch = geometry->block_pitch;
-    const bool has_guards = (mp->protections & CORK_MEMPOOL_GUARD) != 0;
     const bool is_in_pages =
         geometry->block_slots < pitch && (pitch * stride & (os_page_size() - 1)) == 0;
-
-    return stride == 0 || ((has_guards ? is_in_pages : pitch == 0) &&
-                           geometry->shift == (size_t)__builtin_ctzll(stride) &&
-                           (stride >> geometry->shift) * geometry->inverse == 1 &&
-                           bits_lowest(geometry->alignment) == geometry->alignment &&
-                           ((stride | geometry->redzone_size) & (geometry->alignment - 1)) == 0 &&
-                           geometry->element_size > 0 && geometry->element_size <= stride &&
-                           geometry->block_slots > 0);
-}
-
-/* Whether hooks and tables are those of the options. */
-static bool hooks_are_valid(const struct cork_mempool *mp)
-{
-    const bool has_buffer = mp->memory.buffer != NULL;
     const bool is_hooked = mp->protections != 0 || mp->under_valgrind ||
                            mp->callbacks.construct != NULL || mp->callbacks.destruct != NULL;
+    const unsigned tables = hooks_tables(mp->protections, mp->memory.buffer != NULL);
 
-    return mp->hooks == (is_hooked ? hooks_of(mp->protections, mp->under_valgrind) : NULL) &&
-           mp->geometry.tables == (is_hooked ? hooks_tables(mp->protections, has_buffer) : 0);
+    return geometry->tables == (is_hooked ? tables : 0) &&
+           mp->hooks == (is_hooked ? hooks_of(mp->protections, mp->under_valgrind) : NULL) &&
+           (stride == 0 ||
+            (((mp->protections & CORK_MEMPOOL_GUARD) != 0 ? is_in_pages : pitch == 0) &&
+             geometry->shift == (size_t)__builtin_ctzll(stride) &&
+             (stride >> geometry->shift) * geometry->inverse == 1 &&
+             bits_lowest(geometry->alignment) == geometry->alignment &&
+             ((stride | geometry->redzone_size) & (geometry->alignment - 1)) == 0 &&
+             geometry->element_size > 0 && geometry->element_size <= stride &&
+             geometry->block_slots > 0));
 }
 
 /* Whether the regions of a subtree are between two addresses, and below a priority; counts them. */
@@ -80,38 +75,31 @@ static bool region_is_valid(const struct cork_mempool *mp, const struct cork_mem
            tables == mp->geometry.tables;
 }
 
-/* The regions of the tree are those from the oldest to the newest. */
-static bool regions_are_valid(const struct cork_mempool *mp)
-{
-    const struct cork_mempool_region *region = mp->oldest;
-    const struct cork_mempool_region *older = NULL;
-    size_t count = 0;
-
-    if (!tree_is_valid(mp, mp->root, 0, UINTPTR_MAX, UINT64_MAX, &count)) {
-        return false;
-    }
-    for (; region != NULL; older = region, region = region->newer, count--) {
-        if (!region_is_valid(mp, region, older)) {
-            return false;
-        }
-    }
-    return older == mp->newest && count == 0;
-}
-
-/* Fresh slots that no table tells of are those of the group that was extended last. */
+/* What is lent is the active group; or nothing is. Fresh slots that no table tells of are those of
+ * the group that was extended last. */
 static bool cursor_is_valid(const struct cork_mempool *mp)
 {
+    const struct cork_mempool_lent *lent = &mp->lent;
     const struct cork_mempool_cursor *cursor = &mp->cursor;
+    const struct slot first = {cursor->region, cursor->group * GROUP_SLOTS};
 
-    if (cursor->region == NULL) {
+    if (lent->owner == NULL
+            ? lent->kept != NULL || lent->bits != 0 || lent->stack_count != 0
+            : lent->owner != mp || lent->stack_count > STACK_SLOTS || first.region == NULL) {
+        return false;
+    }
+    if (first.region == NULL) {
         return cursor->bits == 0;
     }
 
-    const size_t group_count = region_group_count(cursor->region->extended_count);
-    return slots_search(mp, cursor->region->base).region == cursor->region &&
-           cursor->group < group_count &&
-           (!cursor->is_fresh ||
-            (cursor->region == mp->newest && cursor->group + 1 == group_count));
+    const size_t group_count = region_group_count(first.region->extended_count);
+    const bool is_last = first.region == mp->newest && cursor->group + 1 == group_count;
+    return slots_search(mp, first.region->base).region == first.region &&
+           cursor->group < group_count && (is_last || !cursor->is_fresh) &&
+           (lent->owner == NULL ||
+            (lent->group == &first.region->groups[cursor->group] &&
+             lent->base == slot_start(mp, first) &&
+             (mp->hooks == NULL ? cursor->bits == 0 : mp->hooks->lends_new)));
 }
 
 /* The lookup regions are the two newest, the lower one first, and copied as they are; free has them
@@ -143,76 +131,86 @@ static bool lookup_is_valid(const struct cork_mempool *mp)
            lent->split == (older == NULL ? (char *)UINTPTR_MAX : mp->lookup[1]->base);
 }
 
-/* What is lent is what there is; or nothing is. Its group takes the kept object for live. */
-static bool lent_is_valid(const struct cork_mempool *mp)
+/* The ring is the oldest region's. */
+static bool quarantine_is_valid(const struct cork_mempool *mp)
 {
-    const struct cork_mempool_lent *lent = &mp->lent;
-    const struct cork_mempool_cursor *cursor = &mp->cursor;
-    struct cork_mempool_region *region = cursor->region;
+    const struct cork_mempool_quarantine *quarantine = &mp->quarantine;
+    const struct cork_mempool_region *oldest = mp->oldest;
+    const size_t capacity = oldest == NULL ? 0 : region_ring_capacity(mp, oldest);
 
-    if (lent->owner == NULL) {
-        return lent->kept == NULL && lent->bits == 0 && lent->stack_count == 0;
-    }
-    if (lent->owner != mp || region == NULL) {
-        return false;
-    }
-    if (mp->hooks == NULL
-            ? cursor->bits != 0
-            : !mp->hooks->lends_new || (lent->bits & region->fresh[cursor->group]) != 0) {
-        return false;
-    }
-    return lent->group == &region->groups[cursor->group] &&
-           lent->base == slot_start(mp, (struct slot){region, cursor->group * GROUP_SLOTS}) &&
-           lent->stack_count <= STACK_SLOTS &&
-           (lent->kept == NULL || slots_is_live(mp, slots_search(mp, lent->kept), NULL));
+    return quarantine->objects == (oldest == NULL ? NULL : oldest->ring) &&
+           quarantine->capacity == capacity && quarantine->count <= capacity &&
+           (quarantine->first < capacity || quarantine->first == 0);
 }
 
-/* The slots of a group that are on the stack. */
-static uint64_t stacked_bits(const struct cork_mempool *mp,
-                             const struct cork_mempool_region *region, size_t group)
+/* The bit of the slot that starts at ptr, if that is one of a group's. */
+static uint64_t bit_at(const struct cork_mempool *mp, const struct cork_mempool_region *region,
+                       size_t group, const void *ptr)
 {
-    uint64_t bits = 0;
+    const uintptr_t offset = (uintptr_t)ptr - (uintptr_t)region->base;
+    const struct slot slot = {NULL, geometry_slot_of(&mp->geometry, offset)};
+
+    return slot.index / GROUP_SLOTS == group ? slots_extended(region, group) & slot_bit(slot) : 0;
+}
+
+/* Whether every free slot of a group is found by a later new, and all others are live, guards or in
+ * quarantine; counts those on the stack, in quarantine and kept. */
+static bool group_is_valid(const struct cork_mempool *mp, const struct cork_mempool_region *region,
+                           size_t index, size_t *listed_count)
+{
+    const struct cork_mempool_quarantine *quarantine = &mp->quarantine;
+    const struct cork_mempool_group *group = &region->groups[index];
+    const uint64_t extended = slots_extended(region, index);
+    const uint64_t not_live = slots_not_live(region, index);
+    const uint64_t held = region->held != NULL ? region->held[index] : 0;
+    const bool is_active = mp->cursor.region == region && mp->cursor.group == index;
+    const uint64_t lent = is_active ? mp->lent.bits : 0;
+    const uint64_t next = is_active ? mp->cursor.bits | lent : 0;
+    const uint64_t kept = bit_at(mp, region, index, mp->lent.kept);
+    uint64_t stacked = 0, quarantined = 0, guards = 0;
 
     for (size_t i = 0; i < mp->lent.stack_count; i++) {
         const uint32_t entry = mp->lent.stack[i];
 
-        if (mp->lookup[entry & 1] == region && entry / 2 / GROUP_SLOTS == group) {
-            bits |= UINT64_C(1) << entry / 2 % GROUP_SLOTS;
+        if (mp->lookup[entry & 1] == region && entry / 2 / GROUP_SLOTS == index) {
+            stacked |= UINT64_C(1) << entry / 2 % GROUP_SLOTS;
         }
     }
-    return bits;
+    for (size_t i = 0; i < quarantine->count; i++) {
+        const size_t place = (quarantine->first + i) % quarantine->capacity;
+
+        quarantined |= bit_at(mp, region, index, quarantine->objects[place]);
+    }
+    for (size_t i = 0; i < GROUP_SLOTS && region->held != NULL; i++) {
+        guards |= (uint64_t)geometry_is_guard(&mp->geometry, index * GROUP_SLOTS + i) << i;
+    }
+    *listed_count += (size_t)(__builtin_popcountll(stacked) + __builtin_popcountll(quarantined) +
+                              __builtin_popcountll(kept));
+
+    const uint64_t wrong = (not_live & ~extended) | (held & group->free) | (kept & not_live) |
+                           (held ^ ((guards & extended) | quarantined)) | (guards & quarantined) |
+                           (region->fresh != NULL ? region->fresh[index] & (~not_live | lent) : 0) |
+                           ((next | stacked) & ~group->free) | (next & stacked);
+    return wrong == 0 && (is_active || group->next != NULL || group->free == stacked);
 }
 
-/* Whether every free slot of a group is found by a later new; counts those on the stack. */
-static bool group_is_valid(const struct cork_mempool *mp, const struct cork_mempool_region *region,
-                           size_t index, size_t *stacked_count)
-{
-    const struct cork_mempool_group *group = &region->groups[index];
-    const uint64_t not_live = slots_not_live(region, index);
-    const uint64_t stacked = stacked_bits(mp, region, index);
-    const bool is_active = mp->cursor.region == region && mp->cursor.group == index;
-    const uint64_t next = is_active ? mp->cursor.bits | mp->lent.bits : 0;
-
-    *stacked_count += (size_t)__builtin_popcountll(stacked);
-    return (not_live & ~slots_extended(region, index)) == 0 &&
-           (region->fresh == NULL || (region->fresh[index] & ~not_live) == 0) &&
-           (region->held == NULL || (region->held[index] & group->free) == 0) &&
-           ((next | stacked) & ~group->free) == 0 && (next & stacked) == 0 &&
-           (is_active || group->next != NULL || group->free == stacked);
-}
-
-/* Verifies all groups. Each that is linked is one of its region's free list, and each region with
- * such a list one of the pool's: each list ends when as many have been seen. */
-static bool groups_are_valid(const struct cork_mempool *mp)
+/* Verifies all regions, which are as many as the tree's, and their groups. Each group that is
+ * linked is one of its region's free list, and each region with such a list one of the pool's: each
+ * list ends when as many have been seen. */
+static bool regions_are_valid(const struct cork_mempool *mp, size_t region_count)
 {
     const struct cork_mempool_region *linked = mp->linked;
-    size_t stacked_count = 0;
+    const struct cork_mempool_region *region = mp->oldest;
+    const struct cork_mempool_region *older = NULL;
+    size_t listed_count = 0;
 
-    for (const struct cork_mempool_region *region = mp->oldest; region != NULL;
-         region = region->newer) {
+    for (; region != NULL; older = region, region = region->newer, region_count--) {
         const size_t group_count = region_group_count(region->extended_count);
         const struct cork_mempool_group *group = region->free_list;
 
+        if (!region_is_valid(mp, region, older)) {
+            return false;
+        }
         if (group != NULL) {
             if (linked == NULL || slots_search(mp, linked->base).region != linked ||
                 linked->free_list == NULL) {
@@ -223,7 +221,7 @@ static bool groups_are_valid(const struct cork_mempool *mp)
         for (size_t i = 0; i < group_count; i++) {
             const uintptr_t offset = (uintptr_t)group - (uintptr_t)region->groups;
 
-            if (!group_is_valid(mp, region, i, &stacked_count)) {
+            if (!group_is_valid(mp, region, i, &listed_count)) {
                 return false;
             }
             if (region->groups[i].next != NULL) {
@@ -238,44 +236,19 @@ static bool groups_are_valid(const struct cork_mempool *mp)
             return false;
         }
     }
-    return linked == NULL && stacked_count == mp->lent.stack_count;
-}
-
-/* Held are the guards and what is in quarantine, each slot once: so these come to the same sum as
- * those, whatever their order. */
-static bool held_is_valid(const struct cork_mempool *mp)
-{
-    const struct cork_mempool_quarantine *quarantine = &mp->quarantine;
-    const struct cork_mempool_region *region = mp->oldest;
-    const size_t capacity = region == NULL ? 0 : region_ring_capacity(mp, region);
-    uint64_t sum = 0;
-
-    if (quarantine->objects != (region == NULL ? NULL : region->ring) ||
-        quarantine->capacity != capacity || quarantine->count > capacity ||
-        (quarantine->first >= capacity && quarantine->first != 0)) {
-        return false;
-    }
-    for (size_t i = 0; i < quarantine->count; i++) {
-        sum += bits_mix((uintptr_t)quarantine->objects[(quarantine->first + i) % capacity]);
-    }
-    for (; region != NULL; region = region->newer) {
-        for (size_t i = 0; i < region->extended_count && region->held != NULL; i++) {
-            const uint64_t is_held = region->held[i / GROUP_SLOTS] >> i % GROUP_SLOTS & 1;
-            const uint64_t is_guard = geometry_is_guard(&mp->geometry, i);
-
-            sum +=
-                (is_guard - is_held) * bits_mix((uintptr_t)region->base + i * mp->geometry.stride);
-        }
-    }
-    return sum == 0;
+    return older == mp->newest && region_count == 0 && linked == NULL &&
+           listed_count == mp->lent.stack_count + mp->quarantine.count + (mp->lent.kept != NULL);
 }
 
 NOINLINE bool cork_mempool_check(const struct cork_mempool *mp)
 {
+    size_t region_count = 0;
+
     report_require(mp, NULL, __builtin_return_address(0));
-    if (mp->name[sizeof(mp->name) - 1] != '\0' || !geometry_is_valid(mp) || !hooks_are_valid(mp) ||
-        !regions_are_valid(mp) || !cursor_is_valid(mp) || !lookup_is_valid(mp) ||
-        !lent_is_valid(mp) || !groups_are_valid(mp) || !held_is_valid(mp)) {
+    if (mp->name[sizeof(mp->name) - 1] != '\0' || !options_are_valid(mp) ||
+        !tree_is_valid(mp, mp->root, 0, UINTPTR_MAX, UINT64_MAX, &region_count) ||
+        !cursor_is_valid(mp) || !quarantine_is_valid(mp) || !regions_are_valid(mp, region_count) ||
+        !lookup_is_valid(mp)) {
         return false;
     }
     hooks_verify(mp);

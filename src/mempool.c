@@ -2,14 +2,11 @@
 #include "libcork/core/mempool.h"
 
 #include <errno.h>
-#include <string.h>
 
 #include "geometry.h"
 #include "grow.h"
 #include "hooks.h"
 #include "internal.h"
-#include "os.h"
-#include "region.h"
 #include "report.h"
 #include "slots.h"
 #include "tools.h"
@@ -168,37 +165,4 @@ CACHELINE_ALIGNED NOINLINE void cork_mempool_free(struct cork_mempool *mp, void 
     } else if (group->next == NULL && group != lent->group) {
         link(mp, group, number);
     }
-}
-
-NOINLINE void cork_mempool_done(struct cork_mempool *mp)
-{
-    struct cork_mempool_region *region, *newer;
-
-    report_require(mp, NULL, __builtin_return_address(0));
-
-    const size_t live_count = slots_live_count(mp);
-    if (live_count != 0) {
-        report_refuse_leak(mp, live_count);
-    }
-    if (mp->hooks != NULL || mp->memory.source != &os_heap) {
-        /* What is called for each region may misuse the pool, and leave. */
-        hooks_verify(mp);
-        slots_recall(mp);
-        SLOTS_CHANGE change = slots_enter(mp);
-
-        hooks_empty_quarantine(mp);
-        while (mp->oldest != NULL) {
-            hooks_unmake(mp, mp->oldest, 0, mp->oldest->extended_count);
-            grow_shrink(mp, &mp->oldest);
-        }
-    }
-    for (region = mp->oldest; region != NULL; region = newer) {
-        newer = region->newer;
-        region_release(mp, region);
-    }
-    mp->oldest = NULL;
-    mp->newest = NULL;
-    memset(&mp->lent, 0, offsetof(struct cork_mempool_lent, stack));
-    tools_pool_ends(mp);
-    mp->state = POOL_IS_DONE;
 }

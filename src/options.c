@@ -16,8 +16,7 @@
 #include "tools.h"
 
 /* Beside protections. */
-#define IS_READ        0x80000000u
-#define UNDER_VALGRIND 0x40000000u
+#define IS_READ 0x80000000u
 
 /* What the user of a program asks for by CORK_MEMPOOL_OPTIONS, and runs it under: a set, once it is
  * known; and a seed, or 0, in halves, which no machine needs a lock for. */

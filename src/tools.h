@@ -147,12 +147,10 @@ static inline void tools_released(const void *memory, size_t size)
 static inline void tools_new(const struct cork_mempool *mp, const void *object, bool is_new,
                              bool under_valgrind)
 {
-    TOOLS_ASAN(__asan_unpoison_memory_region(object, mp->geometry.element_size));
-    TOOLS_MSAN(if (is_new) __msan_allocated_memory(object, mp->geometry.element_size));
     TOOLS_VALGRIND(if (UNLIKELY(under_valgrind))
                        VALGRIND_MEMPOOL_ALLOC(mp, object, mp->geometry.element_size));
-    TOOLS_VALGRIND(if (UNLIKELY(under_valgrind) && !is_new)
-                       tools_set_access(object, mp->geometry.element_size, true));
+    tools_unpoison(object, mp->geometry.element_size, is_new ? false : under_valgrind);
+    TOOLS_MSAN(if (is_new) __msan_allocated_memory(object, mp->geometry.element_size));
 }
 
 static inline void tools_free(const struct cork_mempool *mp, const void *object,

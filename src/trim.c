@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "damage.h"
-#include "grow.h"
 #include "hooks.h"
 #include "libcork/core/mempool_inspect.h"
 #include "os.h"
@@ -38,38 +37,31 @@ NOINLINE void cork_mempool_clear(struct cork_mempool *mp)
     slots_lend(mp);
 }
 
-/* Some bytes of each slot of a region. */
-struct records {
-    char *start;   /* of slot 0's */
-    size_t size;   /* from slot to slot */
-    size_t before; /* bytes before a slot's that belong to it too */
-    uint64_t (*needed)(const struct cork_mempool_region *region, size_t group); /* by such slots */
-};
-
-/* Whether a page has no byte of a slot that is needed; what has been made of its slots is lost. */
-static bool give_up(struct cork_mempool *mp, struct cork_mempool_region *region,
-                    const struct records *records, const char *page)
+/* Whether a page has no byte that is needed: in a table, a made slot's record; among the slots, a
+ * live one's, or of the canary before it. What has been made of the page's slots is lost. */
+static bool give_up(struct cork_mempool *mp, struct cork_mempool_region *region, const char *table,
+                    size_t size, const char *page)
 {
-    const uintptr_t from = (uintptr_t)page - (uintptr_t)records->start;
-    const uintptr_t to = from + os_page_size() + records->before + records->size - 1;
+    const bool is_table = table != region->base;
+    const size_t before = is_table ? 0 : bits_smaller(mp->geometry.redzone_size, CANARY_SIZE);
+    const uintptr_t from = (uintptr_t)page - (uintptr_t)table;
+    const uintptr_t to = from + os_page_size() + before + size - 1;
     /* The redzone before the first slot is at negative offsets. */
-    const size_t first = (intptr_t)from < 0 ? 0 : from / records->size;
-    const size_t end = bits_smaller(to / records->size, region->extended_count);
+    const size_t first = (intptr_t)from < 0 ? 0 : from / size;
+    const size_t end = bits_smaller(to / size, region->extended_count);
 
-    if (slots_next(region, records->needed, first, end) < end) {
+    if (slots_next(region, is_table ? slots_made : slots_live, first, end) < end) {
         return false;
     }
-    if (records->needed == slots_live) {
-        hooks_unmake(mp, region, first, end);
-    }
+    hooks_unmake(mp, region, first, end);
     return true;
 }
 
 /* Gives those of the whole pages between two addresses back that the system has and no slot needs;
- * without records, only says how much the system has. Where it does not tell, all may be there, and
+ * without a table, only says how much the system has. Where it does not tell, all may be there, and
  * how much that is is unknown. */
-static size_t purge(struct cork_mempool *mp, struct cork_mempool_region *region,
-                    const struct records *records, char *start, char *end)
+static size_t purge(struct cork_mempool *mp, struct cork_mempool_region *region, const char *table,
+                    size_t size, char *start, char *end)
 {
     const size_t page = os_page_size();
     char *from = bits_align(start, page);
@@ -86,28 +78,24 @@ static size_t purge(struct cork_mempool *mp, struct cork_mempool_region *region,
             is_known = false;
         }
         if (next < to && (is_resident[number] & 1) != 0 &&
-            (records == NULL || give_up(mp, region, records, next))) {
+            (table == NULL || give_up(mp, region, table, size, next))) {
             continue;
         }
-
-        const size_t size = (size_t)(next - from);
-        if (size != 0 && (records == NULL || os_advise(from, size, OS_PURGE))) {
-            purged_size += size;
+        if (from < next && (table == NULL || os_advise(from, (size_t)(next - from), OS_PURGE))) {
+            purged_size += (size_t)(next - from);
         }
         from = next + page;
     }
     return is_known ? purged_size : 0;
 }
 
-/* Gives those of a table's pages back where no slot is made of anything. */
-static size_t purge_table(struct cork_mempool *mp, struct cork_mempool_region *region, void *table,
-                          size_t record_size)
+/* Likewise of a table, if the region has it. */
+static size_t purge_table(struct cork_mempool *mp, struct cork_mempool_region *region, char *table,
+                          size_t size)
 {
-    const struct records records = {table, record_size, 0, slots_made};
-
-    return table == NULL ? 0
-                         : purge(mp, region, &records, table,
-                                 (char *)table + region->extended_count * record_size);
+    return table == NULL
+               ? 0
+               : purge(mp, region, table, size, table, table + region->extended_count * size);
 }
 
 /* Whether a region is a piece of the heap of which pages may be purged. */
@@ -122,26 +110,24 @@ static bool is_of_heap(const struct cork_mempool *mp, const struct cork_mempool_
 /* Gives pages of a reserved region back, or whole ones inside a piece of the heap. */
 static size_t purge_region(struct cork_mempool *mp, struct cork_mempool_region *region)
 {
-    const struct records slots = {region->base, mp->geometry.stride,
-                                  bits_smaller(mp->geometry.redzone_size, CANARY_SIZE), slots_live};
-    char *end = region->base + region->committed_count * mp->geometry.stride;
-    size_t size;
+    const size_t stride = mp->geometry.stride;
+    struct region_pages pages = {region->base, region->committed_count * stride};
 
-    if (region->is_reserved) {
-        const struct region_pages pages = region_pages(mp, region, 0, region->committed_count);
-
-        size = purge(mp, region, &slots, pages.start, pages.start + pages.size);
-        if (size != 0) {
-            /* The system would fill the holes again. */
-            os_advise(pages.start, pages.size, OS_NO_HUGE_PAGES);
-        }
-    } else if (is_of_heap(mp, region)) {
-        size = purge(mp, region, &slots, region->base, end);
-    } else {
+    if (!region->is_reserved && !is_of_heap(mp, region)) {
         return 0;
     }
-    return size + purge_table(mp, region, region->checksums, sizeof(*region->checksums)) +
-           purge_table(mp, region, region->sites, sizeof(*region->sites));
+    if (region->is_reserved) {
+        pages = region_pages(mp, region, 0, region->committed_count);
+    }
+
+    const size_t size =
+        purge(mp, region, region->base, stride, pages.start, pages.start + pages.size);
+    if (region->is_reserved && size != 0) {
+        /* The system would fill the holes again. */
+        os_advise(pages.start, pages.size, OS_NO_HUGE_PAGES);
+    }
+    return size + purge_table(mp, region, (char *)region->checksums, sizeof(*region->checksums)) +
+           purge_table(mp, region, (char *)region->sites, sizeof(*region->sites));
 }
 
 /* The bytes that the release of a region gives back: of reservations, what is in memory; of the
@@ -154,41 +140,83 @@ static size_t release_size(struct cork_mempool *mp, struct cork_mempool_region *
         const struct region_pages slots = region_pages(mp, region, 0, region->committed_count);
 
         return region->head_size +
-               purge(mp, region, NULL, region->memory, slots.start + slots.size);
+               purge(mp, region, NULL, 0, region->memory, slots.start + slots.size);
     }
     return region_memory_size(mp, region) -
            (is_of_heap(mp, region) ? unused_count * mp->geometry.stride : 0);
 }
 
+/* Releases regions without live objects, and purges others. A trim counts the bytes that it gives
+ * back, and purges before it releases, because the C library may keep memory, but without its
+ * pages. What is called for a release may misuse the pool, and leave. */
+static size_t give_back(struct cork_mempool *mp, bool is_trim)
+{
+    slots_recall(mp);
+    SLOTS_CHANGE change = slots_enter(mp);
+    struct cork_mempool_region **place = &mp->oldest, *region;
+    size_t size = 0;
+
+    while (mp->quarantine.count > 0) {
+        hooks_pop_quarantine(mp);
+    }
+    mp->quarantine = (struct cork_mempool_quarantine){.objects = NULL};
+    while ((region = *place) != NULL) {
+        const size_t end = region->extended_count;
+
+        if (slots_next(region, slots_live, 0, end) < end) {
+            size += purge_region(mp, region);
+            place = &region->newer;
+            continue;
+        }
+        hooks_unmake(mp, region, 0, end);
+        size += is_trim ? release_size(mp, region) : 0;
+        if (is_trim && is_of_heap(mp, region)) {
+            purge_region(mp, region);
+        }
+        /* When its memory is given back, the pool knows of it no more. */
+        mp->objects_left += geometry_object_count(&mp->geometry, end);
+        if (mp->cursor.region == region) {
+            mp->cursor = (struct cork_mempool_cursor){.region = NULL};
+        }
+        *place = region->newer;
+        region_release(mp, region);
+    }
+    return size;
+}
+
 NOINLINE size_t cork_mempool_trim(struct cork_mempool *mp)
 {
     const int saved_errno = errno;
-    size_t size = 0;
 
     report_require(mp, NULL, __builtin_return_address(0));
     hooks_verify(mp);
 
-    slots_recall(mp);
-    SLOTS_CHANGE change = slots_enter(mp);
-    struct cork_mempool_region **place = &mp->oldest, *region;
-
-    hooks_empty_quarantine(mp);
-    while ((region = *place) != NULL) {
-        const size_t end = region->extended_count;
-
-        if (slots_next(region, slots_live, 0, end) == end) {
-            hooks_unmake(mp, region, 0, end);
-            size += release_size(mp, region);
-            if (is_of_heap(mp, region)) {
-                /* The C library may keep the memory, but without its pages. */
-                purge_region(mp, region);
-            }
-            grow_shrink(mp, place);
-        } else {
-            size += purge_region(mp, region);
-            place = &region->newer;
-        }
-    }
+    const size_t size = give_back(mp, true);
     errno = saved_errno;
     return size;
+}
+
+NOINLINE void cork_mempool_done(struct cork_mempool *mp)
+{
+    struct cork_mempool_region *region, *newer;
+
+    report_require(mp, NULL, __builtin_return_address(0));
+
+    const size_t live_count = slots_live_count(mp);
+    if (live_count != 0) {
+        report_refuse_leak(mp, live_count);
+    }
+    if (mp->hooks != NULL || mp->memory.source != &os_heap) {
+        hooks_verify(mp);
+        give_back(mp, false);
+    }
+    for (region = mp->oldest; region != NULL; region = newer) {
+        newer = region->newer;
+        region_release(mp, region);
+    }
+    mp->oldest = NULL;
+    mp->newest = NULL;
+    memset(&mp->lent, 0, offsetof(struct cork_mempool_lent, stack));
+    tools_pool_ends(mp);
+    mp->state = POOL_IS_DONE;
 }

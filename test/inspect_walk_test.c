@@ -70,12 +70,10 @@ static void expect_live(void)
         }
         CHECK_EQUAL(cork_mempool_owns(&mp, object), is_live[i]);
         CHECK(!cork_mempool_owns(&mp, object + 1));
-        CHECK(!cork_mempool_owns(&mp, object + SIZE / 2));
         CHECK(!cork_mempool_owns(&mp, object + SIZE - 1));
     }
     CHECK_EQUAL(visit_count, live_count);
     CHECK(!cork_mempool_owns(&mp, NULL));
-    CHECK(!cork_mempool_owns(&mp, &live_count));
     CHECK(!cork_mempool_owns(&mp, &mp));
 }
 

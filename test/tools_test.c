@@ -48,7 +48,6 @@ static void use(size_t count)
         CHECK(cork_mempool_check(&mp));
     }
     cork_mempool_trim(&mp);
-    CHECK(cork_mempool_check(&mp));
     take_objects(&mp, objects, 1);
     give_objects(&mp, objects, 1);
 }
@@ -87,7 +86,6 @@ TEST(a_pool_is_where_another_was_that_has_not_ended)
     for (size_t round = 0; round < 2; round++) {
         init(&mp, CORK_MEMPOOL_SEAL);
         use(200);
-        cork_mempool_clear(&mp);
         cork_mempool_trim(&mp);
     }
     cork_mempool_done(&mp);

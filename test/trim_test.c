@@ -13,6 +13,11 @@
 #include "test/support/reports.h"
 
 #define MILLION ((size_t)1000000)
+#if defined(__aarch64__)
+#define HEAP_HAS_TAGS true /* so trim leaves its pages alone */
+#else
+#define HEAP_HAS_TAGS false
+#endif
 
 static struct cork_mempool mp;
 static void *objects[MILLION];
@@ -58,7 +63,6 @@ static void expect_trimmed(size_t count, const size_t *kept, size_t kept_count, 
 
     const size_t used = mp.newest->committed_count * mp.geometry.stride, page = page_size();
 
-    CHECK_EQUAL(stats_of(&mp).region_count, 1);
     CHECK(mp.newest->extended_count < mp.newest->committed_count);
     free_all_but(count, kept, kept_count);
     CHECK_EQUAL(requests.discard_size + requests.small_size, 0);
@@ -119,9 +123,12 @@ static void trim_all_but(size_t count, size_t step, size_t first)
 {
     static size_t kept[20000];
     const size_t size = stats_of(&mp).element_size;
-    /* A reserved region keeps the pages of live objects; the heap, what its pieces share. */
+    const size_t record = (mp.geometry.tables >> 5 & 1) * 8 + (mp.geometry.tables >> 6 & 1) * 16;
+    /* Live objects keep their pages and their records'; regions, what they share with others. */
+    const size_t kept_size = size + (record == 0 ? 2 : 4) * page_size() + 64;
     const bool is_bounded =
-        step == 0 ? !TEST_UNDER_QEMU : requests.lacks == NO_HEAP && !regions_are_small();
+        step == 0 ? !TEST_UNDER_QEMU
+                  : (requests.lacks == NO_HEAP || !HEAP_HAS_TAGS) && !regions_are_small();
     size_t kept_count = 0, memory_size, trimmed_size;
 
     for (size_t i = first; step != 0 && i < count; i += step) {
@@ -132,15 +139,15 @@ static void trim_all_but(size_t count, size_t step, size_t first)
     memory_size = stats_of(&mp).memory_size;
     trimmed_size = cork_mempool_trim(&mp);
     CHECK(trimmed_size <= memory_size);
-    CHECK(!is_bounded || trimmed_size + kept_count * (size + 2 * page_size() + 64) >= count * size);
+    CHECK(!is_bounded || trimmed_size + (kept_count + stats_of(&mp).region_count) * kept_size >=
+                             count * (size + record));
     CHECK(cork_mempool_check(&mp));
     CHECK_EQUAL(cork_mempool_trim(&mp), 0);
     CHECK(free_again(count) > 0 || step < 2 || size > page_size());
     if (kept_count == 0) {
         CHECK_EQUAL(stats_of(&mp).region_count + stats_of(&mp).free_count, 0);
         CHECK_EQUAL(stats_of(&mp).memory_size + stats_of(&mp).reserved_size, 0);
-        CHECK_EQUAL(requests.mapped_size, 0);
-        CHECK_EQUAL(requests.heap_count, 0);
+        CHECK_EQUAL(requests.mapped_size + requests.heap_count, 0);
     }
     take_objects(&mp, objects + count, count);
     give_objects(&mp, objects + count, count);

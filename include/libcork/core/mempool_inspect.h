@@ -45,9 +45,7 @@ struct cork_mempool_stats {
 #pragma GCC diagnostic ignored "-Wshadow" /* the function has the name of the struct, as in C */
 #endif
 
-/*
- * cork_mempool_stats fills *stats with the figures of a pool.
- */
+/* cork_mempool_stats fills *stats with the figures of a pool. */
 CORK_MEMPOOL_NONNULL_(1, 2)
 void cork_mempool_stats(const struct cork_mempool *mp, struct cork_mempool_stats *stats);
 
@@ -55,9 +53,7 @@ void cork_mempool_stats(const struct cork_mempool *mp, struct cork_mempool_stats
 #pragma GCC diagnostic pop
 #endif
 
-/*
- * cork_mempool_owns says whether ptr is a live object of a pool. ptr is never read.
- */
+/* cork_mempool_owns says whether ptr is a live object of a pool. ptr is never read. */
 CORK_MEMPOOL_NONNULL_(1)
 CORK_MEMPOOL_NEEDED_ bool cork_mempool_owns(const struct cork_mempool *mp, const void *ptr);
 
