@@ -7,9 +7,9 @@
 
 static void set_canary(const struct cork_mempool *mp, char *address)
 {
-    tools_unpoison(address, CANARY_SIZE, mp->under_valgrind);
+    tools_unpoison(address, CANARY_SIZE, mp->protections);
     memcpy(address, &mp->key, CANARY_SIZE);
-    tools_poison(address, CANARY_SIZE, mp->under_valgrind);
+    tools_poison(address, CANARY_SIZE, mp->protections);
 }
 
 /* Whether a slot is made; that before slot 0, whose index wraps around, is not. */
@@ -44,7 +44,7 @@ void damage_refuse(const struct cork_mempool *mp, struct slot slot, const char *
     char found[REPORT_SHOWN_MAX];
     size_t first = 0;
 
-    tools_unpoison(bytes, size, mp->under_valgrind);
+    tools_unpoison(bytes, size, mp->protections);
     while (is_wiped && bytes[first] == 0) {
         first++;
     }
@@ -53,7 +53,7 @@ void damage_refuse(const struct cork_mempool *mp, struct slot slot, const char *
     violation.damaged_size = bits_smaller(size - first, sizeof(found));
     violation.found = memcpy(found, violation.damaged, violation.damaged_size);
     violation.expected = is_canary ? (const void *)&mp->key : is_wiped ? zeros : NULL;
-    tools_poison(bytes, size, mp->under_valgrind);
+    tools_poison(bytes, size, mp->protections);
     report_refuse(violation);
 }
 

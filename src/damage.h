@@ -12,7 +12,7 @@
  *
  * Contents: what has been freed is all zero, or has a keyed checksum.
  *
- * A set is of protections, with UNDER_VALGRIND beside them; the compiler may know it.
+ * A set is of protections, and UNDER_VALGRIND, as in the pool's; the compiler may know it.
  */
 
 #include <string.h>
@@ -21,8 +21,6 @@
 #include "libcork/core/mempool_options.h"
 #include "slots.h"
 #include "tools.h"
-
-#define UNDER_VALGRIND (UINT32_C(1) << 30)
 
 #define CANARY_SIZE         8
 #define CANARY_REDZONE_SIZE (2 * CANARY_SIZE)
@@ -53,9 +51,9 @@ MAY_READ_UNINITIALIZED static inline uint64_t damage_word_at(const char *address
 static inline void damage_verify_canary(const struct cork_mempool *mp, struct slot slot,
                                         const char *canary, uint32_t set)
 {
-    tools_unpoison(canary, CANARY_SIZE, (set & UNDER_VALGRIND) != 0);
+    tools_unpoison(canary, CANARY_SIZE, set);
     const bool is_intact = damage_word_at(canary) == mp->key;
-    tools_poison(canary, CANARY_SIZE, (set & UNDER_VALGRIND) != 0);
+    tools_poison(canary, CANARY_SIZE, set);
     if (UNLIKELY(!is_intact)) {
         damage_refuse(mp, slot, canary);
     }
@@ -107,13 +105,13 @@ static inline void damage_verify_contents(const struct cork_mempool *mp, struct 
     const char *contents = (const char *)slot_start(mp, slot);
     bool is_intact = true;
 
-    tools_unpoison(contents, size, (set & UNDER_VALGRIND) != 0);
+    tools_unpoison(contents, size, set);
     if ((set & CORK_MEMPOOL_WIPE) != 0) {
         is_intact = damage_is_wiped(contents, size);
     } else if ((set & CORK_MEMPOOL_SEAL) != 0) {
         is_intact = slot.region->checksums[slot.index] == damage_checksum_of(mp, contents, size);
     }
-    tools_poison(contents, size, (set & UNDER_VALGRIND) != 0);
+    tools_poison(contents, size, set);
     if (UNLIKELY(!is_intact)) {
         damage_refuse(mp, slot, NULL);
     }

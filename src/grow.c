@@ -59,7 +59,7 @@ static struct cork_mempool_region *from_heap(struct cork_mempool *mp)
 
     /* Under Valgrind, objects would be taken for a part of what the heap has issued. Guards need
      * pages. */
-    if (mp->under_valgrind || mp->geometry.block_pitch != 0) {
+    if ((mp->protections & UNDER_VALGRIND) != 0 || mp->geometry.block_pitch != 0) {
         return NULL;
     }
     if (newest == NULL) {
@@ -86,7 +86,8 @@ static struct cork_mempool_region *from_heap(struct cork_mempool *mp)
 static size_t os_count(const struct cork_mempool *mp)
 {
     const size_t stride = mp->geometry.stride;
-    const size_t most = mp->under_valgrind ? TOOLS_RANGE_MAX / stride : SIZE_MAX;
+    const size_t most =
+        (mp->protections & UNDER_VALGRIND) != 0 ? TOOLS_RANGE_MAX / stride : SIZE_MAX;
     const size_t older = reserved_count(mp);
     const bool is_scarce = older > HEAP_MAX_SIZE / stride / 4 && os_is_scarce();
     const size_t factor = is_scarce ? 1 : RESERVED_FACTOR;

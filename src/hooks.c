@@ -23,11 +23,6 @@ static inline unsigned has(uint32_t set, uint32_t members)
     return (set & members) != 0;
 }
 
-static inline uint32_t set_of(const struct cork_mempool *mp)
-{
-    return mp->protections | (mp->under_valgrind ? UNDER_VALGRIND : 0);
-}
-
 unsigned hooks_tables(uint32_t protections, bool has_buffer)
 {
     const uint32_t contents = protections & (CORK_MEMPOOL_SEAL | CORK_MEMPOOL_WIPE);
@@ -78,7 +73,7 @@ static NOINLINE bool open_next(struct cork_mempool *mp)
         }
         /* This will be issued next. What is wrong with it must be found while it still rests. */
         damage_verify_contents(mp, slots_of(mp, quarantine->objects[quarantine->first]),
-                               set_of(mp));
+                               mp->protections);
         hooks_pop_quarantine(mp);
     }
     errno = saved_errno;
@@ -106,15 +101,15 @@ static NOINLINE bool begin_slot(struct cork_mempool *mp, struct slot slot)
 
     if (has(mp->protections, CORK_MEMPOOL_WIPE) && slots_was_issued(mp, slot)) {
         /* What has been purged is wiped too. */
-        damage_verify_contents(mp, slot, set_of(mp));
+        damage_verify_contents(mp, slot, mp->protections);
     }
     if (has(mp->protections, CORK_MEMPOOL_CANARY)) {
         damage_set_canaries(mp, slot);
     }
-    tools_new(mp, object, true, mp->under_valgrind);
+    tools_new(mp, object, true, mp->protections);
     if (mp->callbacks.construct != NULL &&
         mp->callbacks.construct(mp->callbacks.data, object) != 0) {
-        tools_free(mp, object, mp->under_valgrind);
+        tools_free(mp, object, mp->protections);
         return false;
     }
     slot.region->fresh[slot.index / GROUP_SLOTS] &= ~slot_bit(slot);
@@ -146,7 +141,7 @@ ALWAYS_INLINE void *new_with(struct cork_mempool *mp, uint32_t set)
         }
     } else {
         damage_verify_contents(mp, slot, set);
-        tools_new(mp, object, false, has(set, UNDER_VALGRIND));
+        tools_new(mp, object, false, set);
     }
     if (has(set, CORK_MEMPOOL_CALLSITES)) {
         slot.region->sites[slot.index] = (struct cork_mempool_sites){report_call_site, NULL};
@@ -191,7 +186,7 @@ ALWAYS_INLINE void free_with(struct cork_mempool *mp, void *ptr, struct slot slo
 
     SLOTS_CALL call = slots_enter(mp);
     damage_verify_canaries(mp, slot, ptr, set);
-    tools_unpoison(ptr, size, has(set, UNDER_VALGRIND));
+    tools_unpoison(ptr, size, set);
     if (has(set, CORK_MEMPOOL_WIPE)) {
         memset(ptr, 0, size);
     }
@@ -201,7 +196,7 @@ ALWAYS_INLINE void free_with(struct cork_mempool *mp, void *ptr, struct slot slo
     if (has(set, CORK_MEMPOOL_SEAL) && !has(set, CORK_MEMPOOL_WIPE)) {
         slot.region->checksums[slot.index] = damage_checksum_of(mp, ptr, size);
     }
-    tools_free(mp, ptr, has(set, UNDER_VALGRIND));
+    tools_free(mp, ptr, set);
 
     struct cork_mempool_lent *lent = &mp->lent;
     const bool is_lent = lends_new(set) && LIKELY(lent->owner == mp);
@@ -236,11 +231,11 @@ HOOKS(canary, CORK_MEMPOOL_CANARY, true)
 HOOKS(seal, CORK_MEMPOOL_SEAL, false)
 HOOKS(wipe, CORK_MEMPOOL_WIPE, false)
 HOOKS(paranoid, CORK_MEMPOOL_PARANOID, false)
-HOOKS(any, set_of(mp), false)
+HOOKS(any, mp->protections, false)
 
-const struct cork_mempool_hooks *hooks_of(uint32_t protections, bool under_valgrind)
+const struct cork_mempool_hooks *hooks_of(uint32_t set)
 {
-    switch (under_valgrind ? UNDER_VALGRIND : protections) {
+    switch (set) {
     case CORK_MEMPOOL_CANARY:
         return &canary_hooks;
     case CORK_MEMPOOL_SEAL:
@@ -256,7 +251,7 @@ const struct cork_mempool_hooks *hooks_of(uint32_t protections, bool under_valgr
 
 void hooks_verify(const struct cork_mempool *mp)
 {
-    const uint32_t set = set_of(mp);
+    const uint32_t set = mp->protections;
     const bool has_contents = has(set, CORK_MEMPOOL_SEAL | CORK_MEMPOOL_WIPE);
     struct slot slot = {has_contents || has(set, CORK_MEMPOOL_CANARY) ? mp->oldest : NULL, 0};
 
@@ -288,9 +283,9 @@ void hooks_unmake(struct cork_mempool *mp, struct cork_mempool_region *region, s
 
         region->fresh[slot.index / GROUP_SLOTS] |= slot_bit(slot);
         if (mp->callbacks.destruct != NULL) {
-            tools_unpoison(object, size, mp->under_valgrind);
+            tools_unpoison(object, size, mp->protections);
             mp->callbacks.destruct(mp->callbacks.data, object);
-            tools_poison(object, size, mp->under_valgrind);
+            tools_poison(object, size, mp->protections);
         }
     }
 }

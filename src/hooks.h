@@ -21,8 +21,7 @@ struct cork_mempool_hooks {
 };
 
 /* hooks_of returns the hooks of a pool that needs some. */
-const struct cork_mempool_hooks *hooks_of(uint32_t protections, bool under_valgrind)
-    INTERNAL(hooks_of);
+const struct cork_mempool_hooks *hooks_of(uint32_t set) INTERNAL(hooks_of);
 
 /* hooks_tables returns which tables the regions of such a pool have, never none, as in struct
  * cork_mempool_geometry. */

@@ -17,12 +17,12 @@ static bool options_are_valid(const struct cork_mempool *mp)
     const size_t pitch = geometry->block_pitch;
     const bool is_in_pages =
         geometry->block_slots < pitch && (pitch * stride & (os_page_size() - 1)) == 0;
-    const bool is_hooked = mp->protections != 0 || mp->under_valgrind ||
-                           mp->callbacks.construct != NULL || mp->callbacks.destruct != NULL;
+    const bool is_hooked =
+        mp->protections != 0 || mp->callbacks.construct != NULL || mp->callbacks.destruct != NULL;
     const unsigned tables = hooks_tables(mp->protections, mp->memory.buffer != NULL);
 
     return geometry->tables == (is_hooked ? tables : 0) &&
-           mp->hooks == (is_hooked ? hooks_of(mp->protections, mp->under_valgrind) : NULL) &&
+           mp->hooks == (is_hooked ? hooks_of(mp->protections) : NULL) &&
            (stride == 0 ||
             (((mp->protections & CORK_MEMPOOL_GUARD) != 0 ? is_in_pages : pitch == 0) &&
              geometry->shift == (size_t)__builtin_ctzll(stride) &&

@@ -20,7 +20,7 @@ static inline void *issue(struct cork_mempool *mp, uint64_t bits)
 
     lent->bits = rest;
     lent->group->free -= bits - rest;
-    tools_new(mp, object, mp->cursor.is_fresh, false);
+    tools_new(mp, object, mp->cursor.is_fresh, 0);
     return object;
 }
 
@@ -35,7 +35,7 @@ static inline void *pop(struct cork_mempool *mp, uint32_t count)
 
     lent->stack_count = count - 1;
     lent->groups[number][slot / GROUP_SLOTS].free &= ~(UINT64_C(1) << slot % GROUP_SLOTS);
-    tools_new(mp, object, false, false);
+    tools_new(mp, object, false, 0);
     return object;
 }
 
@@ -72,7 +72,7 @@ CACHELINE_ALIGNED NOINLINE void *cork_mempool_new(struct cork_mempool *mp)
     void *kept = lent->kept;
     if (kept != NULL) {
         lent->kept = NULL;
-        tools_new(mp, kept, false, false);
+        tools_new(mp, kept, false, 0);
         return kept;
     }
 
@@ -96,7 +96,7 @@ static NOINLINE void free_far(struct cork_mempool *mp, void *ptr)
     }
 
     const struct slot slot = report_require_live(mp, ptr);
-    tools_free(mp, ptr, false);
+    tools_free(mp, ptr, 0);
     if (mp->lent.owner == mp && mp->lent.kept == NULL) {
         mp->lent.kept = ptr;
     } else {
@@ -147,7 +147,7 @@ CACHELINE_ALIGNED NOINLINE void cork_mempool_free(struct cork_mempool *mp, void 
 
     void *kept = lent->kept;
     if (kept == NULL) {
-        tools_free(mp, ptr, false);
+        tools_free(mp, ptr, 0);
         lent->kept = ptr;
         return;
     }
@@ -155,7 +155,7 @@ CACHELINE_ALIGNED NOINLINE void cork_mempool_free(struct cork_mempool *mp, void 
         free_slow(mp, ptr, number, slot, __builtin_return_address(0));
         return;
     }
-    tools_free(mp, ptr, false);
+    tools_free(mp, ptr, 0);
     group->free = after;
 
     const uint32_t count = lent->stack_count;

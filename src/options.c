@@ -117,15 +117,13 @@ static uint32_t contradicted(const struct cork_mempool_options *options)
 /* Canaries need a redzone; and Valgrind sees a run over an object's end only where there is one. Of
  * a buffer the caller has counted how many objects fit. */
 static void geometry_from(struct cork_mempool_geometry *geometry,
-                          const struct cork_mempool_options *options, bool under_valgrind)
+                          const struct cork_mempool_options *options, uint32_t protections)
 {
-    const uint32_t protections = options->protections;
-    const bool has_redzone =
-        (protections & CORK_MEMPOOL_CANARY) != 0 || (under_valgrind && options->buffer == NULL);
-    const bool is_hooked = protections != 0 || under_valgrind || has_constructed(options);
+    const uint32_t redzoned = CORK_MEMPOOL_CANARY | (options->buffer == NULL ? UNDER_VALGRIND : 0);
+    const bool is_hooked = protections != 0 || has_constructed(options);
 
     geometry_init(geometry, options->element_size, options->alignment, options->block_size,
-                  has_redzone ? CANARY_REDZONE_SIZE : 0,
+                  (protections & redzoned) != 0 ? CANARY_REDZONE_SIZE : 0,
                   (protections & CORK_MEMPOOL_GUARD) != 0 ? os_page_size() : 0);
     geometry->tables = is_hooked ? hooks_tables(protections, options->buffer != NULL) : 0;
 }
@@ -152,7 +150,6 @@ static void init_random(struct cork_mempool *mp, uint64_t seed)
 static void init(struct cork_mempool *mp, struct cork_mempool_options *options)
 {
     const uint32_t set = environment_set();
-    const bool under_valgrind = (set & UNDER_VALGRIND) != 0;
 
     if (UNLIKELY(set != IS_READ)) {
         /* The caller has counted how many objects fit into a buffer. */
@@ -161,10 +158,9 @@ static void init(struct cork_mempool *mp, struct cork_mempool_options *options)
             (options->buffer != NULL ? CORK_MEMPOOL_WIPE | CORK_MEMPOOL_SHUFFLE : UINT32_MAX);
     }
     memset(mp, 0, offsetof(struct cork_mempool, lent) + offsetof(struct cork_mempool_lent, stack));
-    geometry_from(&mp->geometry, options, under_valgrind);
     mp->state = POOL_IS_LIVE;
-    mp->protections = options->protections;
-    mp->under_valgrind = under_valgrind;
+    mp->protections = options->protections | (set & UNDER_VALGRIND);
+    geometry_from(&mp->geometry, options, mp->protections);
     mp->objects_left = options->max_objects != 0 ? options->max_objects : SIZE_MAX;
     mp->geometry.block_slots = bits_smaller(mp->geometry.block_slots, mp->objects_left);
     mp->memory.source = options->source != NULL ? options->source : &os_heap;
@@ -174,7 +170,7 @@ static void init(struct cork_mempool *mp, struct cork_mempool_options *options)
     mp->callbacks.construct = options->init_object;
     mp->callbacks.destruct = options->done_object;
     mp->callbacks.data = options->user_data;
-    mp->hooks = mp->geometry.tables != 0 ? hooks_of(options->protections, under_valgrind) : NULL;
+    mp->hooks = mp->geometry.tables != 0 ? hooks_of(mp->protections) : NULL;
     if (options->name != NULL) {
         const size_t length = strlen(options->name);
 
@@ -224,7 +220,7 @@ static bool is_valid(const struct cork_mempool_options *options)
     if (source != NULL && (has_buffer || source->acquire == NULL || source->release == NULL)) {
         return false;
     }
-    geometry_from(&geometry, options, (environment_set() & UNDER_VALGRIND) != 0);
+    geometry_from(&geometry, options, options->protections | (environment_set() & UNDER_VALGRIND));
     return geometry.stride != 0 &&
            (!has_buffer ||
             region_buffer_capacity(&geometry, options->buffer, options->buffer_size) > 0);

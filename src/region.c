@@ -186,7 +186,7 @@ struct cork_mempool_region *region_acquire(struct cork_mempool *mp, size_t capac
     region->memory = memory;
     region->memory_size = size;
     region->head_size = tables_size;
-    tools_poison(memory, size, true);
+    tools_poison(memory, size, UNDER_VALGRIND);
     return region;
 }
 
@@ -236,7 +236,7 @@ struct cork_mempool_region *region_from_buffer(const struct cork_mempool *mp)
     region->memory = buffer;
     region->memory_size = mp->memory.buffer_size;
     tools_poison(region->base - geometry->redzone_size,
-                 geometry->redzone_size + capacity * geometry->stride, true);
+                 geometry->redzone_size + capacity * geometry->stride, UNDER_VALGRIND);
     return region;
 }
 
@@ -321,7 +321,7 @@ static bool commit(const struct cork_mempool *mp, struct cork_mempool_region *re
         !os_commit(pages.start, pages.size, region->memory_size)) {
         return false;
     }
-    tools_poison(pages.start, pages.size, true);
+    tools_poison(pages.start, pages.size, UNDER_VALGRIND);
     region->committed_count = end;
     return true;
 }

@@ -8,6 +8,7 @@
 #include "libcork/core/mempool_options.h"
 #include "os.h"
 #include "slots.h"
+#include "tools.h"
 
 static _Atomic(cork_mempool_violation_handler *) installed_handler;
 
@@ -253,8 +254,8 @@ struct cork_mempool_violation report_violation(const struct cork_mempool *mp,
         .slot = CORK_MEMPOOL_NO_SLOT,
         .call_site = report_call_site,
         .element_size = mp->geometry.element_size,
-        .protections = mp->protections,
-        .is_seeded = mp->protections != 0,
+        .protections = mp->protections & ~UNDER_VALGRIND,
+        .is_seeded = (mp->protections & ~UNDER_VALGRIND) != 0,
         .seed = mp->seed,
     };
 

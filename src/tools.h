@@ -52,11 +52,17 @@
 #define MAY_READ_UNINITIALIZED
 #endif
 
+/* Beside a pool's protections: Valgrind must be told of each object. */
+#define UNDER_VALGRIND (UINT32_C(1) << 30)
+
 #if __has_include(<valgrind/memcheck.h>)
 #include <valgrind/memcheck.h>
-#define TOOLS_VALGRIND(statement) statement
+#define TOOLS_VALGRIND(set, statement)                                                             \
+    if (UNLIKELY(((set) & UNDER_VALGRIND) != 0)) {                                                 \
+        statement;                                                                                 \
+    }
 #else
-#define TOOLS_VALGRIND(statement)
+#define TOOLS_VALGRIND(set, statement)
 #define RUNNING_ON_VALGRIND 0
 #endif
 
@@ -72,7 +78,8 @@ static inline void tools_set_access(const void *memory, size_t size, bool is_acc
 {
     for (size_t from = 0, part; from < size; from += part) {
         part = size - from < TOOLS_RANGE_MAX ? size - from : TOOLS_RANGE_MAX;
-        TOOLS_VALGRIND((void)(is_accessible
+        TOOLS_VALGRIND(UNDER_VALGRIND,
+                       (void)(is_accessible
                                   ? VALGRIND_MAKE_MEM_DEFINED((const char *)memory + from, part)
                                   : VALGRIND_MAKE_MEM_NOACCESS((const char *)memory + from, part)));
     }
@@ -82,14 +89,13 @@ static inline void tools_set_access(const void *memory, size_t size, bool is_acc
  * unregisters it. A pool re-initialized without done is still registered; unregister it first. */
 static inline void tools_pool_ends(const struct cork_mempool *mp)
 {
-    TOOLS_VALGRIND(if (UNLIKELY(mp->under_valgrind) && VALGRIND_MEMPOOL_EXISTS(mp))
-                       VALGRIND_DESTROY_MEMPOOL(mp));
+    TOOLS_VALGRIND(mp->protections, if (VALGRIND_MEMPOOL_EXISTS(mp)) VALGRIND_DESTROY_MEMPOOL(mp));
 }
 
 static inline void tools_pool_begins(const struct cork_mempool *mp)
 {
     tools_pool_ends(mp);
-    TOOLS_VALGRIND(if (UNLIKELY(mp->under_valgrind)) VALGRIND_CREATE_MEMPOOL(mp, 0, 0));
+    TOOLS_VALGRIND(mp->protections, VALGRIND_CREATE_MEMPOOL(mp, 0, 0));
 }
 
 #if defined(__ELF__) && !defined(CORK_MEMPOOL_NO_OS_MEMORY)
@@ -121,43 +127,41 @@ static inline void tools_unreserved(const void *memory, size_t size)
 }
 
 /* tools_poison forbids everybody to touch memory, tools_unpoison allows it, while a hook itself
- * does; under_valgrind: what the pool's field says, where that is known to the compiler. */
-static inline void tools_poison(const void *memory, size_t size, bool under_valgrind)
+ * does; set: the pool's protections, as far as they are known to the compiler. */
+static inline void tools_poison(const void *memory, size_t size, uint32_t set)
 {
     TOOLS_ASAN(__asan_poison_memory_region(memory, size));
-    TOOLS_VALGRIND(if (UNLIKELY(under_valgrind)) tools_set_access(memory, size, false));
+    TOOLS_VALGRIND(set, tools_set_access(memory, size, false));
 }
 
-static inline void tools_unpoison(const void *memory, size_t size, bool under_valgrind)
+static inline void tools_unpoison(const void *memory, size_t size, uint32_t set)
 {
     TOOLS_ASAN(__asan_unpoison_memory_region(memory, size));
-    TOOLS_VALGRIND(if (UNLIKELY(under_valgrind)) tools_set_access(memory, size, true));
+    TOOLS_VALGRIND(set, tools_set_access(memory, size, true));
 }
 
 /* tools_released unpoisons memory that is given back: what is in it is not the pool's any more, and
  * as initialized as when it was the caller's. */
 static inline void tools_released(const void *memory, size_t size)
 {
-    tools_unpoison(memory, size, true);
+    tools_unpoison(memory, size, UNDER_VALGRIND);
     TOOLS_MSAN(__msan_unpoison(memory, size));
 }
 
 /* tools_new says that an object is issued; is_new: for the first time from its slot. tools_free
  * says that it is freed. */
 static inline void tools_new(const struct cork_mempool *mp, const void *object, bool is_new,
-                             bool under_valgrind)
+                             uint32_t set)
 {
-    TOOLS_VALGRIND(if (UNLIKELY(under_valgrind))
-                       VALGRIND_MEMPOOL_ALLOC(mp, object, mp->geometry.element_size));
-    tools_unpoison(object, mp->geometry.element_size, is_new ? false : under_valgrind);
+    TOOLS_VALGRIND(set, VALGRIND_MEMPOOL_ALLOC(mp, object, mp->geometry.element_size));
+    tools_unpoison(object, mp->geometry.element_size, is_new ? 0 : set);
     TOOLS_MSAN(if (is_new) __msan_allocated_memory(object, mp->geometry.element_size));
 }
 
-static inline void tools_free(const struct cork_mempool *mp, const void *object,
-                              bool under_valgrind)
+static inline void tools_free(const struct cork_mempool *mp, const void *object, uint32_t set)
 {
     TOOLS_ASAN(__asan_poison_memory_region(object, mp->geometry.element_size));
-    TOOLS_VALGRIND(if (UNLIKELY(under_valgrind)) VALGRIND_MEMPOOL_FREE(mp, object));
+    TOOLS_VALGRIND(set, VALGRIND_MEMPOOL_FREE(mp, object));
 }
 
 #pragma GCC diagnostic pop

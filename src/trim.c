@@ -28,7 +28,7 @@ NOINLINE void cork_mempool_clear(struct cork_mempool *mp)
     }
     slots_recall(mp);
     for (struct cork_mempool_region *region = mp->oldest; region != NULL; region = region->newer) {
-        tools_poison(region->base, region->extended_count * mp->geometry.stride, false);
+        tools_poison(region->base, region->extended_count * mp->geometry.stride, 0);
         for (size_t i = 0; i < region_group_count(region->extended_count); i++) {
             region->groups[i].free = slots_extended(region, i);
             slots_link(mp, region, i);

@@ -113,10 +113,9 @@ struct cork_mempool_quarantine {
 /* A memory pool. Below it, in the order of use: what every call needs stands first and last. */
 struct cork_mempool {
     struct cork_mempool_geometry geometry;
-    uint32_t state;                         /* 0: never initialized; else a mark of src/slots.h */
-    uint32_t protections;                   /* CORK_MEMPOOL_CANARY | ... */
-    bool under_valgrind;                    /* Valgrind must be told of each object */
-    bool is_named;                          /* name is there for reports; else it has none */
+    uint32_t state;       /* 0: never initialized; else a mark of src/slots.h */
+    uint32_t protections; /* CORK_MEMPOOL_CANARY | ..., and a bit of src/tools.h */
+    bool is_named;        /* name is there for reports; else it has none */
     const struct cork_mempool_hooks *hooks; /* of protections, src/hooks.h; NULL: there are none */
     const struct cork_mempool *self;        /* where the pool was at its first new */
     struct cork_mempool_cursor cursor;
