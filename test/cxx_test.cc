@@ -13,7 +13,6 @@
 #include <new>
 #include <vector>
 
-#include "test/support/harness.h"
 #include "test/support/pools.h"
 
 namespace

@@ -7,12 +7,9 @@
 
 #include <string.h>
 
-#include "test/support/harness.h"
 #include "test/support/memory.h"
-#include "test/support/pools.h"
 #include "test/support/refusals.h"
 #include "test/support/reports.h"
-#include "test/support/requests.h"
 
 /* Where there is a tool that can say so, nobody may touch a byte. */
 #if TEST_UNDER_ASAN
@@ -38,13 +35,6 @@ static void give(size_t first, size_t end)
     }
 }
 
-static void clear_and_end(void)
-{
-    cork_mempool_clear(&mp);
-    CHECK_FORBIDDEN(objects[0]);
-    cork_mempool_done(&mp);
-}
-
 /* Makes a pool and takes all objects that it may have. Blocks are small, so that there are regions
  * where free does not look first, and guards behind single slots. */
 static void begin(unsigned protections, size_t size)
@@ -59,7 +49,9 @@ static void end(void)
 {
     CHECK(cork_mempool_check(&mp));
     take_objects(&mp, objects, OBJECT_COUNT);
-    clear_and_end();
+    cork_mempool_clear(&mp);
+    CHECK_FORBIDDEN(objects[0]);
+    cork_mempool_done(&mp);
 }
 
 enum call { FREE, NEW, VERIFY, CLEAR, TRIM, DONE };
@@ -234,7 +226,7 @@ static void damage_is_not_mended(unsigned set, bool are_free)
         is_found(FREE, CORK_MEMPOOL_CANARY_DAMAGED, object, canary, CANARY_SIZE,
                  (const unsigned char *)&mp.key);
         flip(canary + 7);
-        clear_and_end();
+        clear_and_end(&mp);
     }
 }
 
@@ -256,7 +248,7 @@ TEST(no_byte_of_a_canary_is_0_whatever_the_seed)
         for (size_t i = 0; i < CANARY_SIZE; i++) {
             CHECK(peek(canary_of(objects[0], 1) + i) != 0);
         }
-        clear_and_end();
+        clear_and_end(&mp);
     }
 }
 
@@ -276,7 +268,7 @@ TEST(canaries_are_written_when_an_object_of_a_slot_is_issued_and_not_before)
         }
         CHECK(peek(canary_of(objects[0], 1)) != 0xa5 || peek(canary_of(objects[0], 1) + 1) != 0xa5);
     }
-    clear_and_end();
+    clear_and_end(&mp);
 }
 
 /* Of zeros, too, all are shown. */
@@ -325,7 +317,7 @@ TEST(a_write_after_free_is_found_in_what_a_trim_did_not_give_back)
     give(0, 64);
     CHECK_EQUAL(cork_mempool_trim(&mp), 0);
     writes_are_found(VERIFY, objects[3]);
-    clear_and_end();
+    clear_and_end(&mp);
 
     /* 64 objects fill a page of the system's, for there is no heap. */
     requests_start_lacking(NO_HEAP);
@@ -336,5 +328,5 @@ TEST(a_write_after_free_is_found_in_what_a_trim_did_not_give_back)
     give(0, 65);
     CHECK(cork_mempool_trim(&mp) > 0);
     writes_are_found(VERIFY, objects[64]);
-    clear_and_end();
+    clear_and_end(&mp);
 }

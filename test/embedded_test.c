@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "test/support/harness.h"
 #include "test/support/pools.h"
 #include "test/support/refusals.h"
 #include "test/support/reports.h"
@@ -81,8 +80,7 @@ TEST(a_source_of_the_callers_serves)
     struct cork_mempool mp;
 
     requests_start();
-    CHECK(cork_mempool_init_with(
-        &mp, OPTIONS(.element_size = 64, .block_size = 1024, .source = &plain_source)));
+    INIT(&mp, .element_size = 64, .block_size = 1024, .source = &plain_source);
     exercise(&mp, 1000);
     CHECK_EQUAL(requests.system_count, 0);
     CHECK_EQUAL(requests.heap_count, 0);

@@ -16,13 +16,6 @@
 static struct cork_mempool mp;
 static void *objects[1000];
 
-/* Ends the pool, whatever is live. */
-static void end(void)
-{
-    cork_mempool_clear(&mp);
-    cork_mempool_done(&mp);
-}
-
 /* What check refuses where a byte has been changed; 0: nothing. */
 static int kind_found(char *byte)
 {
@@ -53,7 +46,7 @@ TEST(a_pool_does_what_its_protections_say_and_nothing_else)
                     (set & CORK_MEMPOOL_CANARY) != 0 ? CORK_MEMPOOL_CANARY_DAMAGED : 0);
         cork_mempool_free(&mp, object);
         CHECK_EQUAL(kind_found(object + 9), verifies_contents ? CORK_MEMPOOL_WRITE_AFTER_FREE : 0);
-        end();
+        clear_and_end(&mp);
     }
 }
 
@@ -80,7 +73,7 @@ TEST(contents_are_kept_from_free_to_new_or_cleared_with_wipe)
             CHECK((set & CORK_MEMPOOL_WIPE) != 0 ? memcmp(object, zeros, size) == 0
                                                  : is_filled(object, size, (uintptr_t)object));
         }
-        end();
+        clear_and_end(&mp);
     }
 }
 
@@ -106,7 +99,7 @@ TEST(a_new_that_succeeds_leaves_errno_as_it_was)
         }
         CHECK(requests_reached());
         requests_stop();
-        end();
+        clear_and_end(&mp);
     }
 }
 
@@ -128,7 +121,7 @@ static void order_of(unsigned set, uint64_t seed, size_t *order, size_t count)
             cork_mempool_free(&mp, objects[i - 1]);
         }
     }
-    end();
+    clear_and_end(&mp);
 }
 
 TEST(the_order_of_a_shuffled_pool_follows_from_its_seed)
@@ -201,7 +194,7 @@ static size_t shortest_rest(unsigned set, size_t size, size_t most)
     CHECK(cork_mempool_check(&mp));
     /* It is a delay, not a leak. */
     CHECK(slot_count < most + QUARANTINE_COUNT + 2 * 128);
-    end();
+    clear_and_end(&mp);
     return shortest;
 }
 

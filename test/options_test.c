@@ -14,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "test/support/harness.h"
 #include "test/support/pools.h"
 #include "test/support/refusals.h"
 #include "test/support/reports.h"
@@ -37,8 +36,7 @@ TEST(objects_have_the_size_and_the_alignment_that_were_asked_for)
             const size_t slot_size = type_slot_needed(size, needed);
 
             test_row("size %zu, alignment %zu, protections %#x", size, alignment, protections);
-            CHECK(cork_mempool_init_with(&mp, OPTIONS(.element_size = size, .alignment = alignment,
-                                                      .protections = protections)));
+            INIT(&mp, .element_size = size, .alignment = alignment, .protections = protections);
             const struct cork_mempool_stats stats = stats_of(&mp);
             CHECK_EQUAL(stats.element_size, size);
             CHECK_EQUAL(stats.alignment, TEST_UNDER_ASAN && needed < 8 ? 8 : needed);

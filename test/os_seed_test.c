@@ -6,7 +6,6 @@
 
 #include <stdint.h>
 
-#include "test/support/harness.h"
 #include "test/support/pools.h"
 
 /* What the system has for a process, or NULL: link with -Wl,--wrap=getauxval. */
@@ -30,7 +29,7 @@ TEST(a_pool_without_a_seed_gets_one_of_its_own_wherever_it_stands_whatever_rando
         struct cork_mempool *const mp = &pools[i % COUNT_OF(pools)];
 
         random_bytes = i < 2 * COUNT_OF(pools) ? NULL : &i;
-        CHECK(cork_mempool_init_with(mp, OPTIONS(.protections = CORK_MEMPOOL_SHUFFLE)));
+        INIT(mp, .protections = CORK_MEMPOOL_SHUFFLE);
         cork_mempool_done(mp);
         seeds[i] = mp->seed;
         CHECK(seeds[i] % 2 != 0);

@@ -7,7 +7,6 @@
 
 #include <stdint.h>
 
-#include "test/support/harness.h"
 #include "test/support/pools.h"
 #include "test/support/refusals.h"
 #include "test/support/reports.h"
@@ -39,8 +38,8 @@ static void every_pointer_is_refused(size_t element_size, unsigned protections, 
     struct cork_mempool mp;
     void *objects[200];
 
-    CHECK(cork_mempool_init_with(&mp, OPTIONS(.element_size = element_size, .max_objects = count,
-                                              .protections = protections, .seed = test_seed())));
+    INIT(&mp, .element_size = element_size, .max_objects = count, .protections = protections,
+         .seed = test_seed());
     take_objects(&mp, objects, count);
     for (size_t i = 0; i < count; i++) {
         const size_t slot_size = stats_of(&mp).slot_size;

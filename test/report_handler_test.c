@@ -9,9 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "test/support/harness.h"
 #include "test/support/memory.h"
-#include "test/support/pools.h"
 #include "test/support/refusals.h"
 #include "test/support/reports.h"
 
@@ -168,6 +166,5 @@ TEST(a_handler_that_does_not_leave_is_called_64_times_at_most_and_then_the_proce
                       leak_report(&mp, "long long", 19, objects, 1, 1));
     CHECK(cork_mempool_on_violation(NULL) == say_kind_and_misuse);
     CHECK_ABORTS(double_free, call_free());
-    cork_mempool_clear(&mp);
-    cork_mempool_done(&mp);
+    clear_and_end(&mp);
 }

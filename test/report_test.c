@@ -16,12 +16,9 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-#include "test/support/harness.h"
 #include "test/support/memory.h"
-#include "test/support/pools.h"
 #include "test/support/refusals.h"
 #include "test/support/reports.h"
-#include "test/support/requests.h"
 
 static struct cork_mempool mp;
 static void *objects[20];
@@ -32,12 +29,6 @@ static const char *prepare_leak(void)
     cork_mempool_init(&mp, long long);
     take_objects(&mp, objects, COUNT_OF(objects));
     return leak_report(&mp, "long long", COUNT_OF(objects), objects, 0, 1);
-}
-
-static void clean_up(void)
-{
-    cork_mempool_clear(&mp);
-    cork_mempool_done(&mp);
 }
 
 /* What becomes of the library's calls of write: link with -Wl,--wrap=write. */
@@ -107,7 +98,7 @@ TEST(a_refused_call_ends_in_abort_whatever_becomes_of_its_report)
     CHECK_ABORTS("", (close(0), close(1), close(2), cork_mempool_done(&mp)));
     CHECK_ABORTS("", (lose_the_reader(), cork_mempool_done(&mp)));
     CHECK_ABORTS("", (lose_the_reader(), block(SIGPIPE), raise(SIGPIPE), cork_mempool_done(&mp)));
-    clean_up();
+    clear_and_end(&mp);
 }
 
 /* What a report does about signals is over when the process goes on; here, behind a warning. */
@@ -145,7 +136,7 @@ TEST(a_report_takes_no_memory)
     report = slot_report("free of a foreign pointer", &mp, "long long", &mp, CORK_MEMPOOL_NO_SLOT);
     CHECK_ABORTS(report, cork_mempool_free(&mp, &mp));
     requests_stop();
-    clean_up();
+    clear_and_end(&mp);
 }
 
 TEST(a_finalized_pool_is_reported_without_a_name_if_it_had_none)
@@ -234,5 +225,5 @@ TEST(sites_are_those_of_the_last_calls)
     RUN_UNTIL_REFUSED(cork_mempool_free(&mp, object + 1));
     CHECK(seen.violation.new_site != NULL && seen.violation.new_site != first_site);
     CHECK_POINTER(seen.violation.free_site, NULL);
-    clean_up();
+    clear_and_end(&mp);
 }

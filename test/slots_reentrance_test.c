@@ -64,8 +64,7 @@ static void use_another(void)
     for (enum call what = NEW; what < DONE; what++) {
         make_call(what, &another, cork_mempool_new(&another));
     }
-    cork_mempool_clear(&another);
-    cork_mempool_done(&another);
+    clear_and_end(&another);
 }
 
 /* What a callback does besides its duty. */
@@ -123,12 +122,10 @@ static void begin(unsigned protections, bool has_constructor, size_t count, size
     static const struct cork_mempool_source source = {acquire, release};
 
     arena_used = 0;
-    CHECK(cork_mempool_init_with(&mp, OPTIONS(.name = NAME, .element_size = SIZE,
-                                              .protections = protections, .seed = 7,
-                                              .source = &source, .source_data = arena,
-                                              .init_object = has_constructor ? construct : NULL,
-                                              .done_object = has_constructor ? destruct : NULL,
-                                              .user_data = has_constructor ? &mp : NULL)));
+    INIT(&mp, .name = NAME, .element_size = SIZE, .protections = protections, .seed = 7,
+         .source = &source, .source_data = arena, .init_object = has_constructor ? construct : NULL,
+         .done_object = has_constructor ? destruct : NULL,
+         .user_data = has_constructor ? &mp : NULL);
     take_objects(&mp, objects, count);
     free_objects(&mp, objects, live_count, count);
 }
@@ -198,8 +195,7 @@ static void call_is_refused(const struct way *way, unsigned protections, bool ha
     CHECK_EQUAL(stats_of(&mp).live_count, way->live_count + issued_count);
     take_objects(&mp, objects, COUNT_OF(objects));
     cork_mempool_foreach(&mp, visit, NULL);
-    cork_mempool_clear(&mp);
-    cork_mempool_done(&mp);
+    clear_and_end(&mp);
     CHECK_EQUAL(constructed_count, 0);
 }
 
@@ -239,8 +235,7 @@ static int construct_in_a_copy(void *user_data, void *object)
 /* That it was moved is the graver mistake, and its regions are not those of the copy. */
 TEST(a_pool_that_was_moved_during_a_call_is_no_pool)
 {
-    CHECK(cork_mempool_init_with(
-        &mp, OPTIONS(.element_size = SIZE, .init_object = construct_in_a_copy)));
+    INIT(&mp, .element_size = SIZE, .init_object = construct_in_a_copy);
     CHECK_ABORTS(report_of(&(struct cork_mempool_violation){.kind = CORK_MEMPOOL_NOT_A_POOL,
                                                             .pool = &moved,
                                                             .moved_from = &mp,
@@ -275,8 +270,8 @@ TEST(a_signal_handler_that_enters_a_pool_with_protections_during_a_call_is_refus
     }
     busy.element_size = (size_t)1 << 21;
     busy.is_seeded = true;
-    CHECK(cork_mempool_init_with(&mp, OPTIONS(.name = NAME, .element_size = busy.element_size,
-                                              .protections = CORK_MEMPOOL_WIPE, .seed = 7)));
+    INIT(&mp, .name = NAME, .element_size = busy.element_size, .protections = CORK_MEMPOOL_WIPE,
+         .seed = 7);
     CHECK_ABORTS(report_of(&busy), use_until_interrupted());
     cork_mempool_done(&mp);
 }

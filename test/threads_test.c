@@ -9,7 +9,6 @@
 #include <setjmp.h>
 #include <stdint.h>
 
-#include "test/support/harness.h"
 #include "test/support/pools.h"
 
 #define THREAD_COUNT 8

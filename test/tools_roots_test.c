@@ -4,7 +4,6 @@
  * What LeakSanitizer is told of reservations, where it is there; here the test stands in for it.
  */
 
-#include "test/support/harness.h"
 #include "test/support/pools.h"
 #include "test/support/requests.h"
 
@@ -37,8 +36,7 @@ TEST(all_reservations_are_known_to_who_looks_for_leaks)
     for (size_t i = 0; i < COUNT_OF(all_protections); i++) {
         struct cork_mempool mp;
 
-        CHECK(cork_mempool_init_with(
-            &mp, OPTIONS(.element_size = 64, .protections = all_protections[i])));
+        INIT(&mp, .element_size = 64, .protections = all_protections[i]);
         requests_start();
         take_objects(&mp, objects, COUNT_OF(objects));
         CHECK(registered_size > 0);

@@ -5,10 +5,8 @@
 #include <string.h>
 
 #include "misuse.h"
-#include "test/support/harness.h"
 #include "test/support/memory.h"
 #include "test/support/refusals.h"
-#include "test/support/requests.h"
 
 /* More than a group of 64 slots, so that all slots of the first are live, whatever their order. */
 #define RESERVED_COUNT 70

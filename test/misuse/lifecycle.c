@@ -236,8 +236,7 @@ static void take_one_too_many_and_end(void)
     errno = 0;
     const void *issued = call_new(&other_pool);
     note_effect(issued != NULL || errno != ENOMEM);
-    cork_mempool_clear(&other_pool);
-    cork_mempool_done(&other_pool);
+    clear_and_end(&other_pool);
 }
 
 MISUSE(more_objects_are_asked_for_than_the_limit)
@@ -286,8 +285,7 @@ MISUSE(objects_of_no_size_are_asked_for)
     write_byte(one, 1);
     write_byte(other, 2);
     note_effect(one == other || read_byte(one) != 1);
-    cork_mempool_clear(&other_pool);
-    cork_mempool_done(&other_pool);
+    clear_and_end(&other_pool);
 }
 
 /* The pool that is not initialized is live: that it goes on shows that it was not touched. */

@@ -17,9 +17,6 @@
 /* Sanitizers with memory and mappings of their own. */
 #define UNDER_SANITIZER (TEST_UNDER_ASAN || TEST_UNDER_MSAN || TEST_UNDER_TSAN)
 
-/* INIT initializes a pool with options: INIT(&mp, .element_size = 24, .alignment = 8). */
-#define INIT(mp, ...) CHECK(cork_mempool_init_with((mp), OPTIONS(__VA_ARGS__)))
-
 /* One of all_protections, less the guards that memory of the caller's cannot have. */
 unsigned without_guards(size_t number);
 

@@ -7,8 +7,6 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "harness.h"
-
 #define ALONE(name, word) CORK_MEMPOOL_##name,
 
 const unsigned all_protections[PROTECTIONS_COUNT] = {
@@ -131,6 +129,12 @@ void give_objects(struct cork_mempool *mp, void **objects, size_t count)
     }
     CHECK_EQUAL(stats_of(mp).live_count, before.live_count - count);
     CHECK(cork_mempool_check(mp));
+}
+
+void clear_and_end(struct cork_mempool *mp)
+{
+    cork_mempool_clear(mp);
+    cork_mempool_done(mp);
 }
 
 void exercise(struct cork_mempool *mp, size_t count)

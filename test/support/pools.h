@@ -24,6 +24,9 @@ extern "C" {
 #define COUNT_OF(array) (sizeof(array) / sizeof(*(array)))
 #define OPTIONS(...)    (&(const struct cork_mempool_options){__VA_ARGS__})
 
+/* INIT initializes a pool with options: INIT(&mp, .element_size = 24, .alignment = 8). */
+#define INIT(mp, ...) CHECK(cork_mempool_init_with((mp), OPTIONS(__VA_ARGS__)))
+
 /* No protection, each one alone, and sets whose members work together. */
 #define ONE_MORE(name, word) +1
 #define PROTECTIONS_COUNT    (4 CORK_MEMPOOL_PROTECTIONS_(ONE_MORE))
@@ -67,6 +70,9 @@ void take_objects(struct cork_mempool *mp, void **objects, size_t count);
 
 /* Checks that objects still hold what take_objects filled them with, and frees them in order. */
 void give_objects(struct cork_mempool *mp, void **objects, size_t count);
+
+/* Frees whatever is live, and finalizes the pool. */
+void clear_and_end(struct cork_mempool *mp);
 
 /* Takes count objects from a pool that has none live, gives them back, and finalizes the pool. */
 void exercise(struct cork_mempool *mp, size_t count);

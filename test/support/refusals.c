@@ -3,7 +3,6 @@
 
 #include <string.h>
 
-#include "harness.h"
 #include "pools.h"
 #include "reports.h"
 
