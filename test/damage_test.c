@@ -54,32 +54,6 @@ static void end(void)
     cork_mempool_done(&mp);
 }
 
-enum call { FREE, NEW, VERIFY, CLEAR, TRIM, DONE };
-
-static void make(enum call call, void *object)
-{
-    switch (call) {
-    case FREE:
-        cork_mempool_free(&mp, object);
-        break;
-    case NEW:
-        (void)!cork_mempool_new(&mp);
-        break;
-    case VERIFY:
-        (void)!cork_mempool_check(&mp);
-        break;
-    case CLEAR:
-        cork_mempool_clear(&mp);
-        break;
-    case TRIM:
-        cork_mempool_trim(&mp);
-        break;
-    case DONE:
-        cork_mempool_done(&mp);
-        break;
-    }
-}
-
 /* Demands that a call is refused for the damage of an object, which is shown from start on. */
 static void is_found(enum call call, enum cork_mempool_violation_kind kind, char *object,
                      const char *start, size_t size, const unsigned char *expected)
@@ -89,7 +63,7 @@ static void is_found(enum call call, enum cork_mempool_violation_kind kind, char
     for (size_t i = 0; i < size; i++) {
         found[i] = peek(start + i);
     }
-    CHECK_REFUSED(&mp, make(call, object), .kind = kind, .pointer = object,
+    CHECK_REFUSED(&mp, make_call(call, &mp, object), .kind = kind, .pointer = object,
                   .slot = slot_number_at(&mp, object), .damaged = start, .damaged_size = size,
                   .found = found, .expected = expected);
 }

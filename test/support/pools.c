@@ -137,6 +137,29 @@ void clear_and_end(struct cork_mempool *mp)
     cork_mempool_done(mp);
 }
 
+void make_call(enum call call, struct cork_mempool *mp, void *object)
+{
+    if (call == NEW) {
+        CHECK(cork_mempool_new(mp) != NULL);
+    } else if (call == FREE || call == FREE_NULL) {
+        cork_mempool_free(mp, call == FREE ? object : NULL);
+    } else if (call == STATS) {
+        stats_of(mp);
+    } else if (call == OWNS) {
+        CHECK(cork_mempool_owns(mp, object));
+    } else if (call == FOREACH) {
+        cork_mempool_foreach(mp, destruct_nothing, NULL);
+    } else if (call == VERIFY) {
+        CHECK(cork_mempool_check(mp));
+    } else if (call == CLEAR) {
+        cork_mempool_clear(mp);
+    } else if (call == TRIM) {
+        cork_mempool_trim(mp);
+    } else {
+        cork_mempool_done(mp);
+    }
+}
+
 void exercise(struct cork_mempool *mp, size_t count)
 {
     void **objects = malloc(count * sizeof(*objects));

@@ -74,6 +74,11 @@ void give_objects(struct cork_mempool *mp, void **objects, size_t count);
 /* Frees whatever is live, and finalizes the pool. */
 void clear_and_end(struct cork_mempool *mp);
 
+/* The calls of a pool that is initialized. make_call makes one, about an object where it takes one,
+ * and demands what it returns in a pool that has the object. */
+enum call { NEW, FREE, FREE_NULL, STATS, OWNS, FOREACH, VERIFY, CLEAR, TRIM, DONE, CALL_COUNT };
+void make_call(enum call call, struct cork_mempool *mp, void *object);
+
 /* Takes count objects from a pool that has none live, gives them back, and finalizes the pool. */
 void exercise(struct cork_mempool *mp, size_t count);
 
