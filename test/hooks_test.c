@@ -6,7 +6,6 @@
  * region_guard_test.c's.
  */
 
-#include <errno.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -73,32 +72,6 @@ TEST(contents_are_kept_from_free_to_new_or_cleared_with_wipe)
             CHECK((set & CORK_MEMPOOL_WIPE) != 0 ? memcmp(object, zeros, size) == 0
                                                  : is_filled(object, size, (uintptr_t)object));
         }
-        clear_and_end(&mp);
-    }
-}
-
-/* A request that is refused on the way leaves another errno, which is not the caller's concern. Of
- * the heap it is the second: the first may be for the quarantine, for which nothing else will do.
- */
-TEST(a_new_that_succeeds_leaves_errno_as_it_was)
-{
-    static const int kinds[] = {MAPPINGS, COMMITS, HEAP};
-
-    for (size_t i = 0; i < COUNT_OF(all_protections) * COUNT_OF(kinds); i++) {
-        const unsigned set = all_protections[i / COUNT_OF(kinds)];
-        const int kind = kinds[i % COUNT_OF(kinds)];
-
-        if (kind == HEAP && (set & CORK_MEMPOOL_GUARD) != 0) {
-            continue;
-        }
-        INIT(&mp, .element_size = 4096, .protections = set);
-        requests_start();
-        requests_refuse(kind, REFUSE_NUMBER, kind == HEAP ? 2 : 1);
-        for (size_t j = 0; j < 400; j++) {
-            CHECK(try_new(&mp) != NULL);
-        }
-        CHECK(requests_reached());
-        requests_stop();
         clear_and_end(&mp);
     }
 }
