@@ -30,22 +30,6 @@ static size_t in_units(size_t size, size_t unit)
     return (size + unit - 1) / unit * unit;
 }
 
-/* The tables of so many slots, each in whole units; no pool has one that it does not use. */
-static size_t tables_size(const struct cork_mempool_region *region, size_t slot_count, size_t unit)
-{
-    const size_t group_count = (slot_count + 63) / 64;
-    const size_t groups_size = sizeof(*region) + group_count * sizeof(*region->groups);
-    const size_t words_size = in_units(group_count * sizeof(uint64_t), unit);
-    size_t size = in_units(groups_size, unit);
-
-    size += region->held != NULL ? words_size : 0;
-    size += region->fresh != NULL ? words_size : 0;
-    size += region->checksums != NULL ? in_units(slot_count * sizeof(uint64_t), unit) : 0;
-    size += region->ring != NULL ? in_units(256 * sizeof(void *), unit) : 0;
-    size += region->sites != NULL ? in_units(slot_count * sizeof(*region->sites), unit) : 0;
-    return size;
-}
-
 /* Says how much of a reserved region may be touched, which is its tables, if these are not of the
  * heap, and behind a guard its slots: without guards between them, whole pages, as full as they can
  * be. */
@@ -57,15 +41,12 @@ static size_t measure_reserved(const struct cork_mempool_geometry *geometry,
     const char *const end = start + region->memory_size;
     const char *const first = region->base - geometry->redzone_size;
     const char *const slots = first - (uintptr_t)first % page;
-    const size_t tables =
-        has_heap_tables(region) ? 0 : tables_size(region, region->committed_count, page);
-    const size_t used = usable_size(slots, end);
 
-    CHECK_EQUAL(usable_size(start, slots), tables);
     CHECK_EQUAL(usable_size(start, start + page), 0);
     CHECK_EQUAL(usable_size(slots - page, slots), 0);
     CHECK_EQUAL(usable_size(end - page, end), 0);
     if (geometry->block_pitch == 0) {
+        const size_t used = usable_size(slots, end);
         const size_t needed =
             (size_t)(region->base - slots) + region->committed_count * geometry->stride;
 
@@ -73,38 +54,24 @@ static size_t measure_reserved(const struct cork_mempool_geometry *geometry,
         CHECK(region->committed_count == region->reserved_count ||
               used - needed < geometry->stride);
     }
-    return tables + used;
+    return usable_size(start, end);
 }
 
-static size_t measure_heap(const struct cork_mempool_geometry *geometry,
-                           const struct cork_mempool_region *region)
+/* A piece of the heap may be touched as a whole, and its slots lie in it. */
+static void expect_inside(const struct cork_mempool_geometry *geometry,
+                          const struct cork_mempool_region *region)
 {
     const char *const start = region->memory;
 
     CHECK_EQUAL(region->committed_count, region->reserved_count);
     CHECK(region->base >= start + geometry->redzone_size + 16);
     CHECK(region->base + region->reserved_count * geometry->stride <= start + region->memory_size);
-    CHECK(malloc_usable_size(region->memory) >= region->memory_size);
-    return region->memory_size;
-}
-
-/* Says how large a piece of the heap a region's tables are, if they are one. */
-static size_t measure_heap_tables(const struct cork_mempool *mp,
-                                  const struct cork_mempool_region *region)
-{
-    const size_t size = tables_size(region, region->reserved_count, _Alignof(max_align_t));
-
-    if (region == &mp->first_region || (is_reserved(region) && !has_heap_tables(region))) {
-        return 0;
-    }
-    CHECK(malloc_usable_size((void *)(uintptr_t)region) >= size);
-    return size;
 }
 
 /* Takes objects, and says how many regions they are in. No access may be outside of its region. */
 static size_t compare_memory(struct cork_mempool_options options, size_t count, int lacks)
 {
-    size_t memory_size = 0, reserved_size = 0, region_count = 0;
+    size_t mapped_size = 0, region_count = 0;
     struct cork_mempool mp;
 
     test_row("element size %zu, alignment %zu, block size %zu, protections %#x, without %d",
@@ -123,16 +90,16 @@ static size_t compare_memory(struct cork_mempool_options options, size_t count, 
     }
     for (const struct cork_mempool_region *region = mp.oldest; region != NULL;
          region = region->newer) {
-        const bool is_heap = !is_reserved(region);
-        const size_t tables = measure_heap_tables(&mp, region);
-
-        CHECK(!is_heap || (lacks != NO_HEAP && mp.geometry.block_pitch == 0));
-        memory_size += tables + (is_heap ? measure_heap : measure_reserved)(&mp.geometry, region);
-        reserved_size += tables + region->memory_size;
+        if (is_reserved(region)) {
+            mapped_size += measure_reserved(&mp.geometry, region);
+        } else {
+            CHECK(lacks != NO_HEAP && mp.geometry.block_pitch == 0);
+            expect_inside(&mp.geometry, region);
+        }
         region_count++;
     }
-    CHECK_EQUAL(stats.memory_size, memory_size - requests.guard_size);
-    CHECK_EQUAL(stats.reserved_size, reserved_size);
+    CHECK_EQUAL(stats.memory_size, requests.heap_size + mapped_size - requests.guard_size);
+    CHECK_EQUAL(stats.reserved_size, requests.heap_size + requests.mapped_size);
     CHECK_EQUAL(stats.region_count, region_count);
     give_objects(&mp, objects, count);
 

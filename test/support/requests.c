@@ -98,10 +98,11 @@ static bool is_refused(int kind, size_t size, int odd_errno)
     return is_refused;
 }
 
-static void *taken(void *memory)
+static void *taken(void *memory, size_t size)
 {
     if (current != NULL) {
         current->heap_count += memory != NULL;
+        current->heap_size += memory != NULL ? size : 0;
         current->refused_count += memory == NULL;
     }
     return memory;
@@ -131,19 +132,20 @@ WRAP(int, getrlimit, (int resource, struct rlimit *found))
 
 WRAP(void *, malloc, (size_t size))
 {
-    return is_refused(HEAP, size, EAGAIN) ? NULL : taken(__real_malloc(size));
+    return is_refused(HEAP, size, EAGAIN) ? NULL : taken(__real_malloc(size), size);
 }
 
 WRAP(void *, calloc, (size_t count, size_t size))
 {
-    return is_refused(HEAP, count * size, EAGAIN) ? NULL : taken(__real_calloc(count, size));
+    return is_refused(HEAP, count * size, EAGAIN) ? NULL
+                                                  : taken(__real_calloc(count, size), count * size);
 }
 
 WRAP(void *, aligned_alloc, (size_t alignment, size_t size))
 {
     return is_refused(HEAP, size > alignment ? size : alignment, EAGAIN)
                ? NULL
-               : taken(__real_aligned_alloc(alignment, size));
+               : taken(__real_aligned_alloc(alignment, size), size);
 }
 
 WRAP(void, free, (void *memory))

@@ -52,6 +52,7 @@ struct requests {
     size_t refused_count; /* those that were refused, as said above or in earnest */
     size_t advice_count;  /* calls of madvise */
     size_t heap_count;    /* pieces of the heap taken and not given back */
+    size_t heap_size;     /* bytes of the heap taken, given back or not */
     size_t mapped_size;   /* bytes mapped and not unmapped */
     size_t undumped_size; /* bytes that madvise was asked to keep out of core dumps, and still is */
     size_t small_size;    /* bytes that madvise was asked not to make huge pages of */
