@@ -12,7 +12,6 @@
 
 #include <errno.h>
 #include <stdalign.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -93,16 +92,9 @@ TEST(elements_are_aligned_as_malloc_would_and_blocks_hold_as_many_as_fit_but_one
     CHECK_EQUAL(CORK_MEMPOOL_DEFAULT_BLOCK_SIZE, 4096);
     for (size_t i = 0; i <= 300 + COUNT_OF(larger); i++) {
         const size_t size = i <= 300 ? i : larger[i - 301];
-        const size_t slot_size = slot_needed(size == 0 ? 1 : size);
-        const size_t block_sizes[] = {0,
-                                      1000,
-                                      4096,
-                                      65536,
-                                      1 << 20,
-                                      slot_size - 1,
-                                      slot_size,
-                                      4 * slot_size - 1,
-                                      4 * slot_size};
+        const size_t slot = slot_needed(size == 0 ? 1 : size);
+        const size_t block_sizes[] = {0,        1000, 4096,         65536,   1 << 20,
+                                      slot - 1, slot, 4 * slot - 1, 4 * slot};
 
         for (size_t j = 0; j < COUNT_OF(block_sizes); j++) {
             expect_sizes(size, block_sizes[j]);

@@ -4,7 +4,6 @@
  * After fork, parent and child have a pool each, with the same objects.
  */
 
-#include <stdint.h>
 #include <unistd.h>
 
 #include "test/support/pools.h"

@@ -5,7 +5,6 @@
  * of a source that breaks its contract. One that refuses is grow_refusal_test.c's.
  */
 
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -6,7 +6,6 @@
  * region_guard_test.c's.
  */
 
-#include <stdint.h>
 #include <string.h>
 
 #include "test/support/memory.h"

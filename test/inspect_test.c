@@ -7,7 +7,6 @@
  * here that no other condition notices.
  */
 
-#include <stdint.h>
 #include <string.h>
 
 #include "test/support/pools.h"

@@ -6,7 +6,6 @@
  * foreach may do.
  */
 
-#include <stdint.h>
 #include <string.h>
 
 #include "test/support/memory.h"

@@ -8,8 +8,6 @@
 #define _GNU_SOURCE /* setenv, secure_getenv */
 
 #include <errno.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

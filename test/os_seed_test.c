@@ -4,8 +4,6 @@
  * The seeds that pools get of their own, whatever the system adds to them.
  */
 
-#include <stdint.h>
-
 #include "test/support/pools.h"
 
 /* What the system has for a process, or NULL: link with -Wl,--wrap=getauxval. */

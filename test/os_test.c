@@ -6,7 +6,6 @@
 
 #define _DEFAULT_SOURCE 1 /* getpagesize */
 
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>

@@ -5,8 +5,6 @@
  * has changed. test/misuse/ has each misuse once, as a program; this goes through many of a kind.
  */
 
-#include <stdint.h>
-
 #include "test/support/pools.h"
 #include "test/support/refusals.h"
 #include "test/support/reports.h"

@@ -4,8 +4,6 @@
  * Regions of a buffer: how many objects a buffer holds, and that its pool has no other memory.
  */
 
-#include <stdint.h>
-
 #include "test/support/memory.h"
 #include "test/support/refusals.h"
 

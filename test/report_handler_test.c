@@ -5,7 +5,6 @@
  * returns, leaves, or misuses its pool in its turn.
  */
 
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 

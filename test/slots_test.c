@@ -5,7 +5,6 @@
  * does.
  */
 
-#include <stdint.h>
 #include <string.h>
 
 #include "test/support/memory.h"

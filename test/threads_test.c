@@ -7,7 +7,6 @@
 
 #include <pthread.h>
 #include <setjmp.h>
-#include <stdint.h>
 
 #include "test/support/pools.h"
 

@@ -3,7 +3,6 @@
  * Pools in every state, and what gdb must say of them: expect.py compares at stop().
  */
 #include <libcork/core.h>
-#include <stddef.h>
 #include <stdlib.h>
 
 #define OBJECT_COUNT 450

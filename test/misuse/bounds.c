@@ -4,7 +4,6 @@
  * Writes and reads beyond the bounds of objects.
  */
 
-#include <stdint.h>
 #include <string.h>
 
 #include "misuse.h"

@@ -4,7 +4,6 @@
  * Uses of objects that are freed, or not written yet.
  */
 
-#include <stdint.h>
 #include <string.h>
 
 #include "misuse.h"

@@ -10,8 +10,6 @@
  * At the end of a misuse, whatever the misuse has not written itself must be as it was.
  */
 
-#include <libcork/core.h>
-
 #include "test/support/pools.h"
 
 extern struct cork_mempool pool;

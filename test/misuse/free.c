@@ -5,7 +5,6 @@
  * Frees of what is no live object.
  */
 
-#include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 

@@ -5,7 +5,6 @@
  */
 
 #include <errno.h>
-#include <stdint.h>
 #include <string.h>
 
 #include "misuse.h"

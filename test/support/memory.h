@@ -7,10 +7,6 @@
  * whether it all goes back.
  */
 
-#include <stdbool.h>
-#include <stddef.h>
-
-#include "harness.h"
 #include "pools.h"
 #include "requests.h"
 

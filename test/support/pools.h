@@ -6,10 +6,6 @@
  * What the tests of pools share.
  */
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
 #include <libcork/core.h>
 
 #include "harness.h"

@@ -7,7 +7,6 @@
  */
 
 #include <setjmp.h>
-#include <stddef.h>
 
 #include <libcork/core.h>
 

@@ -7,9 +7,6 @@
  * of NULL is for a pool that has none.
  */
 
-#include <stdbool.h>
-#include <stddef.h>
-
 #include <libcork/core.h>
 
 #define NO_NAME NULL
