@@ -12,10 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "test/support/pools.h"
+#include "test/support/memory.h"
 #include "test/support/refusals.h"
 #include "test/support/reports.h"
-#include "test/support/requests.h"
 
 static struct cork_mempool mp;
 
@@ -135,7 +134,7 @@ TEST(an_alignment_that_is_not_a_power_of_two_is_refused)
 
 static _Alignas(64) char room[4096];
 
-TEST(memory_of_the_callers_that_is_incomplete_or_too_large_is_refused)
+TEST(memory_of_the_callers_that_is_incomplete_too_small_or_too_large_is_refused)
 {
     const struct cork_mempool_source sources[] = {
         {NULL, NULL}, {plain_source.acquire, NULL}, {NULL, plain_source.release}};
@@ -148,6 +147,8 @@ TEST(memory_of_the_callers_that_is_incomplete_or_too_large_is_refused)
         REFUSED(.element_size = 16, .protections = CORK_MEMPOOL_SEAL, .buffer = room,
                 .buffer_size = SIZE_MAX >> i);
     }
+    REFUSED(.element_size = sizeof(room), .buffer = room, .buffer_size = sizeof(room));
+    REFUSED(.element_size = 8, .alignment = 2 * sizeof(room), .buffer = room, .buffer_size = 64);
     ACCEPTED(.source = &plain_source);
     ACCEPTED(.source = &plain_source, .source_data = room);
     REFUSED(.source_data = room);
@@ -156,30 +157,6 @@ TEST(memory_of_the_callers_that_is_incomplete_or_too_large_is_refused)
     for (size_t i = 0; i < COUNT_OF(sources); i++) {
         REFUSED(.source = &sources[i]);
     }
-}
-
-/* From some size on a buffer is accepted, and no larger one is refused. */
-TEST(a_buffer_too_small_for_one_object_is_refused)
-{
-    static const size_t sizes[] = {1, 8, 24, 64, 500};
-
-    for (size_t i = 0; i < PROTECTIONS_COUNT * COUNT_OF(sizes); i++) {
-        struct cork_mempool_options options = {.element_size = sizes[i % COUNT_OF(sizes)],
-                                               .protections = all_protections[i / COUNT_OF(sizes)] &
-                                                              ~CORK_MEMPOOL_GUARD,
-                                               .buffer = room};
-        size_t least = sizeof(room);
-
-        while (++options.buffer_size < sizeof(room)) {
-            if (least == sizeof(room) && cork_mempool_init_with(&mp, &options)) {
-                least = options.buffer_size;
-            }
-            init_answers(options.buffer_size >= least, &options);
-        }
-        CHECK(least > options.element_size && least < sizeof(room));
-    }
-    REFUSED(.element_size = sizeof(room), .buffer = room, .buffer_size = sizeof(room));
-    REFUSED(.element_size = 8, .alignment = 2 * sizeof(room), .buffer = room, .buffer_size = 64);
 }
 
 static int construct_nothing(void *user_data, void *object)
@@ -442,9 +419,7 @@ TEST(an_element_that_no_memory_could_hold_gives_null_whatever_the_environment_as
         CHECK_PASSES({
             setenv(VARIABLE, words[i / 2].on, 1);
             cork_mempool_init_size(&mp, SIZE_MAX >> i % 2);
-            CHECK_POINTER(cork_mempool_new(&mp), NULL);
-            CHECK_EQUAL(errno, ENOMEM);
-            CHECK(cork_mempool_check(&mp));
+            CHECK_POINTER(try_new(&mp), NULL);
             cork_mempool_done(&mp);
         });
     }

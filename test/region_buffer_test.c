@@ -76,6 +76,12 @@ static size_t capacity_of(size_t element_size, size_t alignment, unsigned protec
     return capacity;
 }
 
+/* What a canary takes of a slot, besides what the pool itself puts there. */
+static size_t canary_size(unsigned protections)
+{
+    return (protections & CORK_MEMPOOL_CANARY) != 0 ? 16 - GAP_SIZE : 0;
+}
+
 /* Of each capacity, the smallest buffer ends with the last slot. A caller has counted how many fit,
  * so there are as many with what the environment may ask for. */
 TEST(a_buffer_that_grows_holds_one_object_more_when_there_is_room_and_never_less)
@@ -84,19 +90,27 @@ TEST(a_buffer_that_grows_holds_one_object_more_when_there_is_room_and_never_less
     static const struct {
         size_t element_size, alignment, step, limit, offset;
         unsigned protections;
-    } cases[] = {{1, 0, 1, 500, 0, 0},         {8, 0, 1, 1500, 0, 0},
-                 {24, 0, 1, 1500, 0, 0},       {24, 8, 5, 1500, 0, 0},
-                 {100, 4, 3, 1500, 0, 0},      {64, 64, 1, 1500, 0, 0},
-                 {64, 64, 8, 40000, 8, 0},     {256, 256, 8, 40000, 8, 0},
-                 {1024, 1024, 8, 40000, 8, 0}, {1 << 14, 16, 512, 65024, 0, 0},
-                 {2, 1, 1, 5000, 0, RING},     {2, 1, 1, 5000, 0, SUMS}};
+    } cases[] = {{1, 0, 1, 500, 0, 0},
+                 {8, 0, 1, 1500, 0, 0},
+                 {24, 0, 1, 1500, 0, 0},
+                 {24, 8, 5, 1500, 0, 0},
+                 {100, 4, 3, 1500, 0, 0},
+                 {64, 64, 1, 1500, 0, 0},
+                 {64, 64, 8, 40000, 8, 0},
+                 {256, 256, 8, 40000, 8, 0},
+                 {1024, 1024, 8, 40000, 8, 0},
+                 {1 << 14, 16, 512, 65024, 0, 0},
+                 {2, 1, 1, 5000, 0, RING},
+                 {2, 1, 1, 5000, 0, SUMS},
+                 {24, 8, 1, 1500, 0, CORK_MEMPOOL_CANARY}};
 
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         const size_t element_size = cases[i].element_size;
         const size_t alignment = cases[i].alignment;
         const size_t offset = cases[i].offset;
-        const size_t slot_size = type_slot_needed(
-            element_size, alignment != 0 ? alignment : alignment_needed(element_size));
+        const size_t slot_size =
+            type_slot_needed(element_size + canary_size(cases[i].protections),
+                             alignment != 0 ? alignment : alignment_needed(element_size));
         size_t before = 0, last_size = 0;
 
         for (size_t size = 1; size < cases[i].limit; size += cases[i].step) {
@@ -149,9 +163,9 @@ TEST(a_buffer_of_any_size_at_any_address_holds_all_that_fits_with_any_alignment)
         const unsigned protections = without_guards(i / COUNT_OF(cases));
         const size_t element_size = cases[i % COUNT_OF(cases)][0];
         const size_t alignment = cases[i % COUNT_OF(cases)][1];
-        const size_t canary_size = (protections & CORK_MEMPOOL_CANARY) != 0 ? 16 - GAP_SIZE : 0;
         const size_t group_size =
-            64 * type_slot_needed(element_size + canary_size, alignment) + tables_size(protections);
+            64 * type_slot_needed(element_size + canary_size(protections), alignment) +
+            tables_size(protections);
         const size_t ring_count = (protections & CORK_MEMPOOL_QUARANTINE) != 0 ? 256 : 0;
 
         for (size_t offset = 0; offset < 20; offset += offset < 10 ? 1 : 3) {
