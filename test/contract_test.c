@@ -102,20 +102,6 @@ TEST(elements_are_aligned_as_malloc_would_and_blocks_hold_as_many_as_fit_but_one
     }
 }
 
-TEST(slots_are_no_larger_than_elements_and_their_alignment_need)
-{
-    static const size_t sizes[][2] = {{1, 1},   {16, 16}, {20, 32},     {24, 32},
-                                      {33, 48}, {64, 64}, {4096, 4096}, {4097, 4112}};
-
-    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
-        struct cork_mempool mp;
-
-        cork_mempool_init_size(&mp, sizes[i][0]);
-        CHECK(TEST_UNDER_ASAN || alignof(max_align_t) != 16 ||
-              stats_of(&mp).slot_size == sizes[i][1]);
-    }
-}
-
 /* Sizes that no memory can hold; none of them may wrap into one that memory can. They are a little
  * less than SIZE_MAX, about a half of it, and parts that narrow words have no room to multiply. */
 #define WIDE(size) (SIZE_MAX > UINT32_MAX ? (size) : SIZE_MAX)
@@ -308,26 +294,9 @@ TEST(stats_agree_with_what_was_done_and_calls_that_succeed_say_nothing_and_leave
     CHECK_EQUAL(errno, ODD_ERRNO);
 }
 
-TEST(messages_are_fixed)
+/* Those of the kinds are what test/misuse/ demands of each misuse, to the letter. */
+TEST(what_is_no_kind_has_no_message)
 {
-    static const char *const messages[] = {
-        [CORK_MEMPOOL_DOUBLE_FREE] = "double free",
-        [CORK_MEMPOOL_INTERIOR_POINTER] = "free of an interior pointer",
-        [CORK_MEMPOOL_FOREIGN_POINTER] = "free of a foreign pointer",
-        [CORK_MEMPOOL_NEVER_ISSUED] = "free of a slot never issued",
-        [CORK_MEMPOOL_LEAK] = "leak at done",
-        [CORK_MEMPOOL_USE_AFTER_DONE] = "use after done",
-        [CORK_MEMPOOL_USE_BEFORE_INIT] = "use before init",
-        [CORK_MEMPOOL_NOT_A_POOL] = "not a pool",
-        [CORK_MEMPOOL_CANARY_DAMAGED] = "canary damaged",
-        [CORK_MEMPOOL_WRITE_AFTER_FREE] = "write after free",
-        [CORK_MEMPOOL_BUSY] = "use during another call",
-        [CORK_MEMPOOL_BAD_SOURCE] = "misaligned memory from a source",
-        [13] = NULL,
-    };
-
-    for (size_t i = 0; i < COUNT_OF(messages); i++) {
-        CHECK_STRING(cork_mempool_violation_message((enum cork_mempool_violation_kind)i),
-                     messages[i]);
-    }
+    CHECK_STRING(cork_mempool_violation_message((enum cork_mempool_violation_kind)0), NULL);
+    CHECK_STRING(cork_mempool_violation_message((enum cork_mempool_violation_kind)13), NULL);
 }
