@@ -12,7 +12,7 @@
 #include "test/support/refusals.h"
 
 /* On both sides of a piece is what only this side writes; it begins with the piece's size. */
-#define UNUSED 0xa5
+#define UNUSED 0 /* what fill fills it with */
 #define MARGIN ((size_t)8192)
 
 static void *objects[20000];
@@ -34,16 +34,11 @@ static void *acquire(void *source_data, size_t size, size_t alignment)
     CHECK(size > 0 && size % alignment == 0);
     CHECK((alignment & (alignment - 1)) == 0 && alignment <= MARGIN);
     memory += MARGIN + (++account->given_count == account->misaligned ? alignment / 2 : 0);
-    memset(memory - MARGIN, UNUSED, MARGIN + size + MARGIN);
+    fill(memory - MARGIN, MARGIN + size + MARGIN, UNUSED);
     memcpy(memory - MARGIN, &size, sizeof(size));
     account->count++;
     account->size += size;
     return memory;
-}
-
-static bool is_unused(const unsigned char *start, size_t size)
-{
-    return *start == UNUSED && memcmp(start, start + 1, size - 1) == 0;
 }
 
 static void release(void *source_data, void *memory, size_t size)
@@ -52,8 +47,8 @@ static void release(void *source_data, void *memory, size_t size)
     unsigned char *const margin = (unsigned char *)memory - MARGIN;
 
     CHECK(memcmp(margin, &size, sizeof(size)) == 0);
-    CHECK(is_unused(margin + sizeof(size), MARGIN - sizeof(size)));
-    CHECK(is_unused(margin + MARGIN + size, MARGIN));
+    CHECK(is_filled(margin + sizeof(size), MARGIN - sizeof(size), UNUSED));
+    CHECK(is_filled(margin + MARGIN + size, MARGIN, UNUSED));
     /* The pool has nothing more to do with it: all of it can be written. */
     memset(memory, 0, size);
     free(margin - (uintptr_t)margin % MARGIN);

@@ -86,12 +86,6 @@ bool is_reserved(const struct cork_mempool_region *region)
     return region->is_reserved;
 }
 
-bool has_heap_tables(const struct cork_mempool_region *region)
-{
-    return is_reserved(region) &&
-           (uintptr_t)region - (uintptr_t)region->memory >= region->memory_size;
-}
-
 const char *read_file(const char *name)
 {
     static char text[1 << 20];

@@ -37,9 +37,8 @@ void requests_finish(void);
  * which are first checked and freed; or with a count of 0 any, which are cleared. */
 void finish(struct cork_mempool *mp, void **objects, size_t count);
 
-/* Says whether a region is address space of the system's; and if so, with tables of the heap. */
+/* Says whether a region is address space of the system's. */
 bool is_reserved(const struct cork_mempool_region *region);
-bool has_heap_tables(const struct cork_mempool_region *region);
 
 /* What a file holds, read without asking for memory; of those that the kernel makes up. */
 const char *read_file(const char *name);
