@@ -84,9 +84,7 @@ static void order_of(unsigned set, uint64_t seed, size_t *order, size_t count)
     INIT(&mp, .element_size = 64, .block_size = 8192, .seed = seed, .max_objects = 64,
          .protections = set);
     for (size_t i = 0; i < count; i++) {
-        objects[i] = cork_mempool_new(&mp);
-        CHECK(objects[i] != NULL);
-        memset(objects[i], 1, 64);
+        take_objects(&mp, &objects[i], 1);
         order[i] = (size_t)((char *)objects[i] - mp.newest->base) / mp.geometry.stride;
         CHECK(order[i] < 64);
         if (i % 3 == 2) {

@@ -66,11 +66,9 @@ void write_byte(char *address, char value);
 char read_byte(const char *address);
 
 /* Changes bytes that are not the program's to change, each to another than it was; or one, to a
- * value. keep_bytes: others are about to be changed. mend_damage, or the end of the misuse, sets
- * all of them right. */
+ * value. mend_damage, or the end of the misuse, sets all of them right. */
 void damage(char *address, size_t size);
 void damage_with(char *address, char value);
-void keep_bytes(char *address, size_t size);
 void mend_damage(void);
 
 /* The misuse takes effect if this is so. Without any, it is absorbed. */
