@@ -54,30 +54,6 @@ TEST(a_limit_of_the_address_space_gives_null_and_a_valid_pool)
     CHECK(counts[2] > counts[0] / 100 * 99);
 }
 
-TEST(small_pools_leave_a_small_address_space_to_others)
-{
-    static struct cork_mempool pools[300];
-    const struct {
-        size_t limit, pool_count, count;
-    } cases[] = {{(size_t)16 << 20, 1, 1000}, {page_size() * 16384, COUNT_OF(pools), 100}};
-
-    for (size_t i = 0; i < COUNT_OF(cases); i++) {
-        const size_t count = cases[i].count;
-
-        limit_address_space(cases[i].limit);
-        for (size_t j = 0; j < cases[i].pool_count; j++) {
-            cork_mempool_init_size(&pools[j], 64);
-            take_objects(&pools[j], objects + count * j, count);
-        }
-        void *const quarter = calloc(1, cases[i].limit / 4);
-        CHECK(quarter != NULL);
-        free(quarter);
-        for (size_t j = 0; j < cases[i].pool_count; j++) {
-            finish(&pools[j], objects + count * j, count);
-        }
-    }
-}
-
 #define MANY ((size_t)25000)
 
 /* What a pool with many small objects has. */

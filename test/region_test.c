@@ -282,22 +282,6 @@ TEST(blocks_end_where_their_guards_begin_whatever_the_size_and_the_alignment)
     }
 }
 
-/* A region has room for one block and its guard alone then. */
-TEST(guarded_blocks_larger_than_a_small_region_are_guarded)
-{
-    const size_t scale = page_size() / 4096;
-    struct cork_mempool mp;
-
-    INIT(&mp, .element_size = 30000 * scale, .block_size = 120064 * scale,
-         .protections = CORK_MEMPOOL_GUARD);
-    requests_start();
-    take_objects(&mp, objects, 1);
-    CHECK(is_reserved(mp.newest));
-    CHECK_EQUAL(mp.newest->reserved_count, mp.geometry.block_pitch);
-    CHECK(stats_of(&mp).block_size > 120064 * scale - stats_of(&mp).slot_size);
-    finish(&mp, objects, 1);
-}
-
 TEST(guards_between_blocks_are_inaccessible_before_and_after_trim)
 {
     static const int lacks[] = {0, NO_GUARDS, NO_EFFECT};
