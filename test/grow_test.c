@@ -139,8 +139,8 @@ TEST(a_first_reservation_is_small)
     finish(&mp, NULL, 0);
 }
 
-/* What is refused is asked for by a 32nd. */
-TEST(a_region_is_no_smaller_than_a_32nd_of_what_can_be_had)
+/* What is refused is asked for by a 32nd: the third request for a region is granted. */
+TEST(a_region_is_no_smaller_than_a_32nd_of_what_can_be_had_and_takes_few_requests)
 {
     if (regions_are_small()) {
         test_skip("regions begin small where address space is scarce");
@@ -153,6 +153,8 @@ TEST(a_region_is_no_smaller_than_a_32nd_of_what_can_be_had)
         requests_refuse(MAPPINGS, REFUSE_LARGER, limit);
         take_objects(&mp, objects, 20000);
         CHECK(requests.refused_count > 0);
+        /* The first four regions are of the heap. */
+        CHECK(requests.refused_count <= 2 * (stats_of(&mp).region_count - 4));
         CHECK(requests.mapped_size > limit / 32);
         finish(&mp, NULL, 0);
     }
