@@ -5,14 +5,11 @@
  * that cannot be had in grow_refusal_test.c.
  */
 
-#define _DEFAULT_SOURCE 1 /* setenv */
-
 /* The umbrella header comes first, and alone: it must be enough. */
 #include <libcork/core.h>
 
 #include <errno.h>
 #include <stdalign.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "test/support/memory.h"
@@ -241,17 +238,6 @@ TEST(init_macros_take_any_expression)
         CHECK(false);
     has_sizes(pools, sizeof(short), _Alignof(short), TYPE_SLOT(short), 100);
     has_sizes(mp, sizeof(short), _Alignof(short), TYPE_SLOT(short), 4096);
-}
-
-/* It is asked for what its type needs, not for the 64 that its size could mean. */
-TEST(a_type_of_64_bytes_that_needs_8_takes_80_with_canaries)
-{
-    struct cork_mempool mp;
-
-    CHECK_EQUAL(setenv("CORK_MEMPOOL_OPTIONS", "canary=1", 1), 0);
-    cork_mempool_init(&mp, struct words);
-    CHECK_EQUAL(stats_of(&mp).slot_size, 80);
-    exercise(&mp, 200);
 }
 
 TEST(stats_agree_with_what_was_done_and_calls_that_succeed_say_nothing_and_leave_errno)
