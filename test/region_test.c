@@ -24,11 +24,6 @@
 
 static void *objects[200000]; /* six blocks of a page of 64 KiB, of the smallest objects, fit in */
 
-static size_t in_units(size_t size, size_t unit)
-{
-    return (size + unit - 1) / unit * unit;
-}
-
 /* Says how much of a reserved region may be touched, which is its tables, if these are not of the
  * heap, and behind a guard its slots: without guards between them, whole pages, as full as they can
  * be. */
@@ -49,22 +44,11 @@ static size_t measure_reserved(const struct cork_mempool_geometry *geometry,
         const size_t needed =
             (size_t)(region->base - slots) + region->committed_count * geometry->stride;
 
-        CHECK_EQUAL(used, in_units(needed, page));
+        CHECK_EQUAL(used, (needed + page - 1) / page * page);
         CHECK(region->committed_count == region->reserved_count ||
               used - needed < geometry->stride);
     }
     return usable_size(start, end);
-}
-
-/* A piece of the heap may be touched as a whole, and its slots lie in it. */
-static void expect_inside(const struct cork_mempool_geometry *geometry,
-                          const struct cork_mempool_region *region)
-{
-    const char *const start = region->memory;
-
-    CHECK_EQUAL(region->committed_count, region->reserved_count);
-    CHECK(region->base >= start + geometry->redzone_size + 16);
-    CHECK(region->base + region->reserved_count * geometry->stride <= start + region->memory_size);
 }
 
 /* Takes objects, and says how many regions they are in. No access may be outside of its region. */
@@ -92,8 +76,13 @@ static size_t compare_memory(struct cork_mempool_options options, size_t count, 
         if (is_reserved(region)) {
             mapped_size += measure_reserved(&mp.geometry, region);
         } else {
+            const char *const start = region->memory;
+
             CHECK(lacks != NO_HEAP && mp.geometry.block_pitch == 0);
-            expect_inside(&mp.geometry, region);
+            CHECK_EQUAL(region->committed_count, region->reserved_count);
+            CHECK(region->base >= start + mp.geometry.redzone_size + 16);
+            CHECK(region->base + region->reserved_count * mp.geometry.stride <=
+                  start + region->memory_size);
         }
         region_count++;
     }
