@@ -34,6 +34,13 @@ extern void (*refusal_inspects)(const struct cork_mempool_violation *violation);
         refusal_ends();                                                                            \
     } while (0)
 
+/* Demands that a statement is refused with a violation of this kind. */
+#define CHECK_KIND(statement, expected_kind)                                                       \
+    do {                                                                                           \
+        RUN_UNTIL_REFUSED(statement);                                                              \
+        CHECK_EQUAL(seen.violation.kind, expected_kind);                                           \
+    } while (0)
+
 /*
  * Demands that a statement is refused, once, with a violation of which the fields follow, but for
  * those that are about the pool, which is as it was before, and live, if it is a pool.
