@@ -11,14 +11,6 @@
 #include "test/support/refusals.h"
 #include "test/support/reports.h"
 
-/* Where there is a tool that can say so, nobody may touch a byte. */
-#if TEST_UNDER_ASAN
-#include <sanitizer/asan_interface.h>
-#define CHECK_FORBIDDEN(address) CHECK(__asan_address_is_poisoned(address) != 0)
-#else
-#define CHECK_FORBIDDEN(address) ((void)(address))
-#endif
-
 #define CANARY_SIZE  8
 #define SHOWN_MAX    16
 #define OBJECT_COUNT 32 /* as many as the pool may have */

@@ -18,9 +18,6 @@
 
 #include "test/support/memory.h"
 #include "test/support/refusals.h"
-#if TEST_UNDER_ASAN
-#include <sanitizer/asan_interface.h>
-#endif
 
 static void *objects[200000]; /* six blocks of a page of 64 KiB, of the smallest objects, fit in */
 

@@ -10,6 +10,8 @@
 
 #include <libcork/core.h>
 
+#include "harness.h"
+
 /* The violation of the last refusal. Its pointers point to the copies here. */
 struct seen {
     struct cork_mempool_violation violation;
@@ -51,6 +53,14 @@ extern void (*refusal_inspects)(const struct cork_mempool_violation *violation);
         RUN_UNTIL_REFUSED(statement);                                                              \
         refusal_is_checked(__FILE__, __LINE__, #statement);                                        \
     } while (0)
+
+/* Checks that nobody may touch a byte, where there is a tool that can say so. */
+#if TEST_UNDER_ASAN
+#include <sanitizer/asan_interface.h>
+#define CHECK_FORBIDDEN(address) CHECK(__asan_address_is_poisoned(address))
+#else
+#define CHECK_FORBIDDEN(address) ((void)(address))
+#endif
 
 /* Bytes that nobody may touch, touched behind a sanitizer's back. */
 unsigned char peek(const void *address);
