@@ -290,7 +290,7 @@ TEST(calls_of_a_moved_pool_change_nothing)
         take_objects(&mp, objects, 64);
         give_objects(&mp, objects, freed < 4 ? freed : 30);
         moved = mp;
-        for (enum call call = NEW; call < CALL_COUNT; call++) {
+        for (volatile enum call call = NEW; call < CALL_COUNT; call++) {
             test_row("%zu freed, call %d", freed, (int)call);
             CHECK_REFUSED(&moved, make_call(call, &moved, objects), .kind = CORK_MEMPOOL_NOT_A_POOL,
                           .moved_from = &mp, .slot = NO_SLOT,
