@@ -4,8 +4,6 @@
  * After fork, parent and child have a pool each, with the same objects.
  */
 
-#include <unistd.h>
-
 #include "test/support/pools.h"
 
 /* More than the heap's pieces hold. */
@@ -38,32 +36,4 @@ TEST(parent_child_and_grandchild_go_on_independently)
         use_on(100);
     });
     use_on(1000);
-}
-
-static uint64_t draw_seed(void)
-{
-    uint64_t seed;
-
-    INIT(&mp, .element_size = 16, .protections = CORK_MEMPOOL_SHUFFLE);
-    seed = mp.seed;
-    cork_mempool_done(&mp);
-    return seed;
-}
-
-TEST(children_draw_seeds_of_their_own)
-{
-    uint64_t seeds[9] = {draw_seed()};
-    int ends[2];
-
-    CHECK(pipe(ends) == 0);
-    for (size_t i = 1; i < COUNT_OF(seeds); i++) {
-        CHECK_PASSES({
-            const uint64_t drawn = draw_seed();
-            CHECK(write(ends[1], &drawn, sizeof(drawn)) == sizeof(drawn));
-        });
-        CHECK_EQUAL(read(ends[0], &seeds[i], sizeof(seeds[i])), sizeof(seeds[i]));
-        for (size_t j = 0; j < i; j++) {
-            CHECK(seeds[i] != seeds[j]);
-        }
-    }
 }

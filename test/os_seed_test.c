@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * The seeds that pools get of their own, whatever the system adds to them.
+ * The seeds that pools get of their own, whatever the system adds to them, and in every process.
  */
+
+#include <unistd.h>
 
 #include "test/support/pools.h"
 
@@ -18,21 +20,44 @@ unsigned long __wrap_getauxval(unsigned long type)
 }
 
 /* The field is private; it is what a report tells. A seed of 0 would stand for none. */
+static uint64_t draw_seed(struct cork_mempool *mp)
+{
+    INIT(mp, .protections = CORK_MEMPOOL_SHUFFLE);
+    cork_mempool_done(mp);
+    CHECK(mp->seed % 2 != 0);
+    return mp->seed;
+}
+
 TEST(a_pool_without_a_seed_gets_one_of_its_own_wherever_it_stands_whatever_random_bytes_there_are)
 {
     static struct cork_mempool pools[25];
     uint64_t seeds[4 * COUNT_OF(pools)];
 
     for (uint64_t i = 0; i < COUNT_OF(seeds); i++) {
-        struct cork_mempool *const mp = &pools[i % COUNT_OF(pools)];
-
         random_bytes = i < 2 * COUNT_OF(pools) ? NULL : &i;
-        INIT(mp, .protections = CORK_MEMPOOL_SHUFFLE);
-        cork_mempool_done(mp);
-        seeds[i] = mp->seed;
-        CHECK(seeds[i] % 2 != 0);
+        seeds[i] = draw_seed(&pools[i % COUNT_OF(pools)]);
         for (size_t j = 0; j < i; j++) {
             CHECK(seeds[j] != seeds[i]);
+        }
+    }
+}
+
+/* Children of one process have the same bytes from the system, and pools in the same places. */
+TEST(children_draw_seeds_of_their_own)
+{
+    static struct cork_mempool mp;
+    uint64_t seeds[9] = {draw_seed(&mp)};
+    int ends[2];
+
+    CHECK(pipe(ends) == 0);
+    for (size_t i = 1; i < COUNT_OF(seeds); i++) {
+        CHECK_PASSES({
+            const uint64_t drawn = draw_seed(&mp);
+            CHECK(write(ends[1], &drawn, sizeof(drawn)) == sizeof(drawn));
+        });
+        CHECK_EQUAL(read(ends[0], &seeds[i], sizeof(seeds[i])), sizeof(seeds[i]));
+        for (size_t j = 0; j < i; j++) {
+            CHECK(seeds[i] != seeds[j]);
         }
     }
 }
