@@ -18,9 +18,11 @@
 
 static void *objects[LIMIT / 64];
 
-static void limit_address_space(size_t more)
+/* Doubled regions would leave much unused if they were not halved again where memory is short. */
+TEST(a_limit_of_the_address_space_gives_null_and_a_valid_pool)
 {
     struct rlimit limit;
+    size_t counts[3];
 
     if (UNDER_SANITIZER || TEST_UNDER_QEMU) {
         test_skip("this sanitizer needs much address space, or the emulator does not obey a limit");
@@ -29,16 +31,8 @@ static void limit_address_space(size_t more)
     /* Never of simulated pages. */
     const size_t page_count = (size_t)strtoull(read_file("/proc/self/statm"), NULL, 10);
 
-    limit.rlim_cur = page_count * (size_t)getpagesize() + more;
+    limit.rlim_cur = page_count * (size_t)getpagesize() + LIMIT;
     CHECK_EQUAL(setrlimit(RLIMIT_AS, &limit), 0);
-}
-
-/* Doubled regions would leave much unused if they were not halved again where memory is short. */
-TEST(a_limit_of_the_address_space_gives_null_and_a_valid_pool)
-{
-    size_t counts[3];
-
-    limit_address_space(LIMIT);
     for (size_t round = 0; round < 3; round++) {
         struct cork_mempool mp;
 

@@ -143,16 +143,6 @@ const char *test_child_text(void)
     return child_text;
 }
 
-/* Removes what an emulator adds to a process's standard error when a signal ends it. */
-static void omit_emulator(char *text)
-{
-    char *added = TEST_UNDER_QEMU ? strstr(text, "qemu: uncaught target signal ") : NULL;
-
-    if (added != NULL) {
-        *added = '\0';
-    }
-}
-
 /* Removes the second line of each report, which says where the refused call was made. Returns:
  * false where there is none. */
 static bool omit_call(char *text)
@@ -178,13 +168,17 @@ static int child_wait(void)
 {
     size_t size = 0;
     ssize_t got;
+    char *added;
     int status;
 
     while ((got = read(child_stderr, child_text + size, sizeof(child_text) - 1 - size)) > 0) {
         size += (size_t)got;
     }
     child_text[size] = '\0';
-    omit_emulator(child_text);
+    /* An emulator adds this where a signal ends a process. */
+    if (TEST_UNDER_QEMU && (added = strstr(child_text, "qemu: uncaught target signal ")) != NULL) {
+        *added = '\0';
+    }
     close(child_stderr);
     CHECK(waitpid(child, &status, 0) == child);
     return status;
