@@ -10,7 +10,7 @@
 
 /* What gdb must say, among other things, of an address; NULL: that no pool owns it. And how many
  * objects of the pool are live. */
-static struct {
+static struct expected {
     const void *address;
     const struct cork_mempool *pool;
     const char *text;
@@ -44,9 +44,7 @@ __attribute__((noinline)) void stop(void)
 static void expect(const struct cork_mempool *pool, const void *address, const char *text)
 {
     require(expected_count < sizeof(expected) / sizeof(*expected));
-    expected[expected_count].address = address;
-    expected[expected_count].pool = pool;
-    expected[expected_count++].text = text;
+    expected[expected_count++] = (struct expected){address, pool, text, 0};
 }
 
 static void init(struct cork_mempool *pool, unsigned protections)
