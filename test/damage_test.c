@@ -36,16 +36,6 @@ static void begin(unsigned protections, size_t size)
     take_objects(&mp, objects, OBJECT_COUNT);
 }
 
-/* Uses all slots anew, of which none is live, and ends. */
-static void end(void)
-{
-    CHECK(cork_mempool_check(&mp));
-    take_objects(&mp, objects, OBJECT_COUNT);
-    cork_mempool_clear(&mp);
-    CHECK_FORBIDDEN(objects[0]);
-    cork_mempool_done(&mp);
-}
-
 /* Demands that a call is refused for the damage of an object, which is shown from start on. */
 static void is_found(enum call call, enum cork_mempool_violation_kind kind, char *object,
                      const char *start, size_t size, const unsigned char *expected)
@@ -151,7 +141,7 @@ TEST(damage_is_found_by_every_call_that_verifies_with_every_set_of_protections)
             test_row("protections %#x, size %zu", set, sizes[i]);
             begin(set, sizes[i]);
             damage_is_found_by_every_call();
-            end();
+            exercise(&mp, OBJECT_COUNT);
         }
     }
 }
@@ -164,7 +154,7 @@ TEST(every_canary_of_a_pool_is_verified_by_check)
         canary_is_verified(VERIFY, objects[i], canary_of(objects[i], 2));
     }
     give(0, OBJECT_COUNT);
-    end();
+    exercise(&mp, OBJECT_COUNT);
 }
 
 /* Changes a byte, or changes it back. */
@@ -251,7 +241,7 @@ TEST(no_byte_of_freed_contents_may_be_written)
             give(1, OBJECT_COUNT);
             writes_are_found(VERIFY, objects[0]);
             writes_are_found(VERIFY, objects[size % OBJECT_COUNT]);
-            end();
+            exercise(&mp, OBJECT_COUNT);
         }
     }
 }
@@ -268,7 +258,7 @@ TEST(equal_contents_have_other_checksums_in_other_slots)
             CHECK(mp.oldest->checksums[j] != mp.oldest->checksums[i]);
         }
     }
-    end();
+    exercise(&mp, OBJECT_COUNT);
 }
 
 /* What trim gives back may be anything; what it leaves is verified as before: all of a buffer, and
