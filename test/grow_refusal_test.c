@@ -157,16 +157,6 @@ TEST(each_request_may_be_refused_where_regions_are_large)
     refuse_each(&cases[3], 0, EVERYTHING, REFUSE_FROM, 10);
 }
 
-/* A block and its alignment, each in pages; descriptors; three guards. */
-static size_t least_request(const struct scenario *scenario)
-{
-    const size_t page = page_size();
-    const size_t slot = slot_needed(scenario->options.element_size);
-    const size_t block = scenario->options.block_size > slot ? scenario->options.block_size : slot;
-
-    return (block + page - 1) / page * page * 2 + 4 * page;
-}
-
 TEST(a_pool_does_without_mappings_without_the_heap_and_without_large_pieces_of_either)
 {
     static const int kinds[] = {MAPPINGS, COMMITS, HEAP};
@@ -175,13 +165,14 @@ TEST(a_pool_does_without_mappings_without_the_heap_and_without_large_pieces_of_e
 
     for (size_t i = 0; i < COUNT_OF(scenarios); i++) {
         const struct scenario *const scenario = &scenarios[i];
-        const size_t most = least_request(scenario);
+        const size_t slot = slot_needed(scenario->options.element_size);
+        const size_t size = scenario->options.block_size;
+        const size_t page_count = ((size > slot ? size : slot) + page_size() - 1) / page_size();
+        /* A block and its alignment; descriptors; three guards. */
+        const size_t most = (page_count * 2 + 4) * page_size();
 
-        for (size_t number = 0; number < 30; number++) {
-            const size_t null_count =
-                use_refused(scenario, 0, kinds[number % 3], REFUSE_FROM, 1 + number / 3);
-
-            CHECK_EQUAL(null_count, 0);
+        for (size_t n = 0; n < 30; n++) {
+            CHECK_EQUAL(use_refused(scenario, 0, kinds[n % 3], REFUSE_FROM, 1 + n / 3), 0);
         }
         for (size_t j = 0; j < COUNT_OF(large); j++) {
             CHECK_EQUAL(use_refused(scenario, large[j][0], large[j][1], REFUSE_LARGER, most), 0);

@@ -9,7 +9,6 @@
 #define _DEFAULT_SOURCE /* close, madvise, syscall */
 
 #include <errno.h>
-#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -145,26 +144,22 @@ TEST(zeros_before_the_first_slot_of_a_piece_keep_free_of_the_c_library_from_taki
         INIT(&mp, .element_size = 16, .alignment = alignment, .block_size = 64 * alignment,
              .protections = protections[i / 3]);
         for (size_t round = 0; round < 2; round++) {
-            size_t first = 0;
-
             take_objects(&mp, objects, 400);
             CHECK(stats_of(&mp).region_count > 2);
             for (struct cork_mempool_region *region = mp.oldest; region != NULL;
                  region = region->newer) {
                 char *dirty = malloc(region->memory_size);
 
-                CHECK_POINTER(region->base, objects[first]);
                 for (size_t j = 1; j <= 16; j++) {
                     CHECK_EQUAL(peek(region->base - j), 0);
                 }
 #if defined(__GLIBC__)
                 if (!UNDER_SANITIZER) {
-                    CHECK_ABORTS("", (close(STDERR_FILENO), free(objects[first])));
+                    CHECK_ABORTS("", (close(STDERR_FILENO), free(region->base)));
                 }
 #endif
                 memset(dirty, 0xff, region->memory_size);
                 free(dirty);
-                first += region->reserved_count;
             }
             give_objects(&mp, objects, 400);
             cork_mempool_trim(&mp);

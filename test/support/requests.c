@@ -62,18 +62,10 @@ static bool lacks(int what)
     return current != NULL && (current->lacks & what) != 0;
 }
 
-static void report_request(void)
-{
-    static const char line[] = "a request for memory\n";
-
-    if (write(STDERR_FILENO, line, sizeof(line) - 1) < 0) {
-        _exit(1);
-    }
-}
-
 /* Counts a request and says whether to refuse it, with an errno that is not the pool's. */
 static bool is_refused(int kind, size_t size, int odd_errno)
 {
+    static const char line[] = "a request for memory\n";
     bool is_refused;
 
     if (current == NULL) {
@@ -87,8 +79,8 @@ static bool is_refused(int kind, size_t size, int odd_errno)
 
         is_refused = is_refused || (number >= current->first && number <= current->last) ||
                      (current->mask >> number % 64 & 1) != 0;
-        if (current->are_told) {
-            report_request();
+        if (current->are_told && write(STDERR_FILENO, line, sizeof(line) - 1) < 0) {
+            _exit(1);
         }
     }
     if (is_refused) {
