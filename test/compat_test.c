@@ -94,11 +94,11 @@ TEST(functions_come_before_objects_and_may_be_taken_away_again)
     struct cork_mempool *pool = cork_mempool_new(struct node);
     void *node = cork_mempool_new_object(pool);
 
-    changes_are_refused(pool, leak_report(pool, "struct node", 1, &node, 0, 1));
+    changes_are_refused(pool, leak_report(pool, "struct node", 1, &node, 0));
     cork_mempool_set_user_data(pool, &tally, NULL);
     cork_mempool_free_object(pool, NULL);
     cork_mempool_free_object(pool, node);
-    CHECK_ABORTS(slot_report("double free", pool, "struct node", node, 0),
+    CHECK_ABORTS(slot_report(CORK_MEMPOOL_DOUBLE_FREE, pool, "struct node", node, 0),
                  cork_mempool_free_object(pool, node));
     cork_mempool_set_init_object(pool, count_init);
     cork_mempool_set_done_object(pool, count_done);
@@ -115,7 +115,7 @@ TEST(pools_that_were_not_made_here_or_were_finalized_are_not_changed_or_freed)
 {
     const char *not_made_here = "cork_mempool: not a pool that cork_mempool_new has made\n";
     struct cork_mempool *finalized = cork_mempool_new(struct node);
-    const char *use_after_done = pool_report("use after done", finalized, "struct node");
+    const char *use_after_done = pool_report(CORK_MEMPOOL_USE_AFTER_DONE, finalized, "struct node");
     struct cork_mempool other;
 
     cork_mempool_done(finalized);

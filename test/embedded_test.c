@@ -100,7 +100,8 @@ TEST(a_report_goes_to_the_program_and_is_followed_by_abort)
     struct cork_mempool mp = {.state = 0};
     char report[200];
 
-    snprintf(report, sizeof(report), "board: %s", pool_report("use before init", &mp, NO_NAME));
+    snprintf(report, sizeof(report), "board: %s",
+             pool_report(CORK_MEMPOOL_USE_BEFORE_INIT, &mp, NO_NAME));
     CHECK_ABORTS(report, cork_mempool_done(&mp));
     CHECK_KIND(cork_mempool_done(&mp), CORK_MEMPOOL_USE_BEFORE_INIT); /* a handler comes first */
 }

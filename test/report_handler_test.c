@@ -103,7 +103,7 @@ TEST(a_handler_is_called_each_time_from_wherever_on_the_stack_it_was_left)
     for (size_t i = 0; i < 100; i++) {
         is_refused_below(i, (size_t)32 * 1024);
     }
-    CHECK_ABORTS(slot_report("free of a foreign pointer", &mp, NO_NAME, &mp, CORK_MEMPOOL_NO_SLOT),
+    CHECK_ABORTS(slot_report(CORK_MEMPOOL_FOREIGN_POINTER, &mp, NO_NAME, &mp, CORK_MEMPOOL_NO_SLOT),
                  cork_mempool_free(&mp, &mp));
     cork_mempool_done(&mp);
 }
@@ -151,14 +151,14 @@ TEST(a_handler_that_does_not_leave_is_called_64_times_at_most_and_then_the_proce
     cork_mempool_init(&mp, long long);
     take_objects(&mp, objects, 20);
     call_free();
-    strcpy(double_free, slot_report("double free", &mp, "long long", objects[0], 0));
+    strcpy(double_free, slot_report(CORK_MEMPOOL_DOUBLE_FREE, &mp, "long long", objects[0], 0));
     CHECK(cork_mempool_on_violation(say_kind_and_misuse) == NULL);
     handler_is_called(1, 0, "", double_free);
     misuse_again = call_free;
     handler_is_called(64, CORK_MEMPOOL_DOUBLE_FREE, double_free, double_free);
     misuse_again = call_done;
     handler_is_called(64, CORK_MEMPOOL_LEAK, double_free,
-                      leak_report(&mp, "long long", 19, objects, 1, 1));
+                      leak_report(&mp, "long long", 19, objects, 1));
     CHECK(cork_mempool_on_violation(NULL) == say_kind_and_misuse);
     CHECK_ABORTS(double_free, call_free());
     clear_and_end(&mp);

@@ -28,7 +28,7 @@ static const char *prepare_leak(void)
 {
     cork_mempool_init(&mp, long long);
     take_objects(&mp, objects, COUNT_OF(objects));
-    return leak_report(&mp, "long long", COUNT_OF(objects), objects, 0, 1);
+    return leak_report(&mp, "long long", COUNT_OF(objects), objects, 0);
 }
 
 /* What becomes of the library's calls of write: link with -Wl,--wrap=write. */
@@ -126,9 +126,9 @@ TEST(a_report_takes_no_memory)
     CHECK(requests.count > 0);
     requests_refuse(EVERYTHING, REPORT_ALL, 0);
     CHECK_ABORTS(report, cork_mempool_done(&mp));
-    report = slot_report("free of an interior pointer", &mp, "long long", inside, 0);
+    report = slot_report(CORK_MEMPOOL_INTERIOR_POINTER, &mp, "long long", inside, 0);
     CHECK_ABORTS(report, cork_mempool_free(&mp, inside));
-    report = slot_report("free of a foreign pointer", &mp, "long long", &mp, CORK_MEMPOOL_NO_SLOT);
+    report = slot_report(CORK_MEMPOOL_FOREIGN_POINTER, &mp, "long long", &mp, CORK_MEMPOOL_NO_SLOT);
     CHECK_ABORTS(report, cork_mempool_free(&mp, &mp));
     requests_stop();
     clear_and_end(&mp);
@@ -138,7 +138,7 @@ TEST(a_finalized_pool_is_reported_without_a_name_if_it_had_none)
 {
     cork_mempool_init_size(&mp, 24);
     cork_mempool_done(&mp);
-    CHECK_ABORTS(pool_report("use after done", &mp, NO_NAME), cork_mempool_done(&mp));
+    CHECK_ABORTS(pool_report(CORK_MEMPOOL_USE_AFTER_DONE, &mp, NO_NAME), cork_mempool_done(&mp));
 }
 
 /* What the dynamic linker says of an address: what it knows, or this, which may be nothing. Link

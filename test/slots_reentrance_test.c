@@ -139,6 +139,7 @@ static struct cork_mempool_violation busy = {
     .kind = CORK_MEMPOOL_BUSY,
     .pool = &mp,
     .pool_name = NAME,
+    .element_size = SIZE,
     .slot = CORK_MEMPOOL_NO_SLOT,
     .seed = 7,
 };
@@ -164,7 +165,6 @@ static void call_is_refused(const struct way *way, unsigned protections, bool ha
 {
     begin(protections, has_constructor, way->count, way->live_count);
     busy.pointer = call == FREE || call == OWNS ? objects[0] : NULL;
-    busy.element_size = SIZE;
     busy.protections = protections;
     busy.is_seeded = protections != 0;
     issued_count = 0;

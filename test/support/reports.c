@@ -129,48 +129,45 @@ const char *report_of(const struct cork_mempool_violation *violation)
     return text;
 }
 
-static const char *plain_report(const char *message, const struct cork_mempool *mp,
-                                const char *name, struct cork_mempool_violation violation)
+static const char *plain_report(const struct cork_mempool *mp, const char *name,
+                                struct cork_mempool_violation violation)
 {
-    violation.kind = CORK_MEMPOOL_DOUBLE_FREE;
-    while (strcmp(cork_mempool_violation_message(violation.kind), message) != 0) {
-        violation.kind++;
-    }
     violation.pool = mp;
     violation.pool_name = name;
     return report_of(&violation);
 }
 
-const char *pool_report(const char *message, const struct cork_mempool *mp, const char *name)
+const char *pool_report(enum cork_mempool_violation_kind kind, const struct cork_mempool *mp,
+                        const char *name)
 {
-    return plain_report(message, mp, name,
-                        (struct cork_mempool_violation){.slot = CORK_MEMPOOL_NO_SLOT});
+    return plain_report(
+        mp, name, (struct cork_mempool_violation){.kind = kind, .slot = CORK_MEMPOOL_NO_SLOT});
 }
 
-const char *slot_report(const char *message, const struct cork_mempool *mp, const char *name,
-                        const void *pointer, size_t slot)
+const char *slot_report(enum cork_mempool_violation_kind kind, const struct cork_mempool *mp,
+                        const char *name, const void *pointer, size_t slot)
 {
-    return plain_report(message, mp, name,
-                        (struct cork_mempool_violation){.pointer = pointer,
-                                                        .slot = slot,
-                                                        .element_size = stats_of(mp).element_size});
+    const size_t size = stats_of(mp).element_size;
+
+    return plain_report(mp, name,
+                        (struct cork_mempool_violation){
+                            .kind = kind, .pointer = pointer, .slot = slot, .element_size = size});
 }
 
 const char *leak_report(const struct cork_mempool *mp, const char *name, size_t live_count,
-                        void *const *objects, size_t first, size_t step)
+                        void *const *objects, size_t first)
 {
     struct cork_mempool_object listed[16];
-    const size_t count = live_count < COUNT_OF(listed) ? live_count : COUNT_OF(listed);
+    struct cork_mempool_violation violation = {.kind = CORK_MEMPOOL_LEAK,
+                                               .slot = CORK_MEMPOOL_NO_SLOT,
+                                               .element_size = stats_of(mp).element_size,
+                                               .live_count = live_count,
+                                               .listed = listed};
 
-    for (size_t i = 0; i < count; i++) {
-        listed[i] = (struct cork_mempool_object){objects[first + i * step], first + i * step, NULL};
+    for (size_t i = 0; i < live_count && i < COUNT_OF(listed); i++, violation.listed_count++) {
+        listed[i] = (struct cork_mempool_object){objects[first + i], first + i, NULL};
     }
-    return plain_report("leak at done", mp, name,
-                        (struct cork_mempool_violation){.slot = CORK_MEMPOOL_NO_SLOT,
-                                                        .element_size = stats_of(mp).element_size,
-                                                        .live_count = live_count,
-                                                        .listed_count = count,
-                                                        .listed = listed});
+    return plain_report(mp, name, violation);
 }
 
 /* Writes the report of a violation, less its call sites. */

@@ -21,13 +21,13 @@ const char *violation_difference(const struct cork_mempool_violation *seen,
                                  const struct cork_mempool_violation *expected);
 
 /* The reports of pools without protections: of a refused call, of which no more is known than the
- * pool; of one with a pointer into a slot; and of a leak, where the objects that are listed are
- * objects[first], objects[first + step] and so on. */
-const char *pool_report(const char *message, const struct cork_mempool *mp, const char *name);
-const char *slot_report(const char *message, const struct cork_mempool *mp, const char *name,
-                        const void *pointer, size_t slot);
+ * pool; of one with a pointer into a slot; and of a leak of objects[first] and those behind it. */
+const char *pool_report(enum cork_mempool_violation_kind kind, const struct cork_mempool *mp,
+                        const char *name);
+const char *slot_report(enum cork_mempool_violation_kind kind, const struct cork_mempool *mp,
+                        const char *name, const void *pointer, size_t slot);
 const char *leak_report(const struct cork_mempool *mp, const char *name, size_t live_count,
-                        void *const *objects, size_t first, size_t step);
+                        void *const *objects, size_t first);
 
 /* The number of the slot that a pointer lies in, or CORK_MEMPOOL_NO_SLOT. */
 size_t slot_number_at(const struct cork_mempool *mp, const void *pointer);
