@@ -74,6 +74,8 @@ static void expect_pieces(size_t size, size_t block_size, unsigned protections)
     take_regions(&mp, 1);
     CHECK(requests.heap_count <= heap_count + 1); /* small tables are of the heap */
     CHECK(requests.mapped_size > 0);
+    CHECK(piece_count > 0 || mp.newest->reserved_count <=
+                                 mp.geometry.block_slots + 16 * page_size() / mp.geometry.stride);
     region = mp.oldest;
     for (size_t i = 0; i < piece_count; i++) {
         CHECK_EQUAL(region->reserved_count, counts[i]);
