@@ -129,6 +129,9 @@ static void expect_cleared(void)
     cork_mempool_clear(&mp);
     memset(is_live, false, sizeof(is_live));
     expect_live();
+    for (size_t i = 0; i < OBJECT_COUNT; i++) {
+        CHECK_FORBIDDEN(objects[i]);
+    }
     CHECK(is_held || stats_of(&mp).free_count == before.free_count + before.live_count);
     CHECK_EQUAL(stats_of(&mp).memory_size, before.memory_size);
     take_objects(&mp, objects, OBJECT_COUNT);
