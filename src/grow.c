@@ -207,6 +207,7 @@ static void extend(struct cork_mempool *mp)
         count++;
     }
 
+    KNOWN(count > 0);
     uint64_t bits = GROUP_BITS >> (GROUP_SLOTS - count) << offset;
     mp->objects_left -= count;
     region->extended_count += count;
