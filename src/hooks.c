@@ -204,12 +204,15 @@ ALWAYS_INLINE void free_with(struct cork_mempool *mp, void *ptr, struct slot slo
         quarantine_push(mp, slot, ptr);
     } else if (is_lent && lent->kept == NULL) {
         lent->kept = ptr;
-    } else if (is_lent && !mp->cursor.is_fresh &&
-               lent->group == &slot.region->groups[slot.index / GROUP_SLOTS]) {
-        lent->group->free |= slot_bit(slot);
-        lent->bits |= slot_bit(slot);
     } else {
-        slots_release(mp, slot);
+        struct cork_mempool_group *group = &slot.region->groups[slot.index / GROUP_SLOTS];
+
+        group->free |= slot_bit(slot);
+        if (is_lent && lent->group == group && !mp->cursor.is_fresh) {
+            lent->bits |= slot_bit(slot);
+        } else {
+            slots_link(mp, slot.region, slot.index / GROUP_SLOTS);
+        }
     }
 }
 
