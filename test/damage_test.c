@@ -116,6 +116,7 @@ static void damage_is_found_by_every_call(void)
     }
     give(0, 1);
     writes_are_found(NEW, objects[0]);
+    CHECK_EQUAL(mp.quarantine.count, (mp.protections & CORK_MEMPOOL_QUARANTINE) != 0);
     give(1, 6);
     canaries_are_verified(FREE, objects[6]);
     writes_are_found(VERIFY, objects[1]);
