@@ -22,8 +22,7 @@ void calls_new(struct run *run);
 void calls_free_at(struct run *run, size_t index);
 void calls_owns(struct run *run, size_t index);
 void calls_clear(struct run *run);
-/* uncounted_size: bytes that the pool may have besides those in its stats. */
-void calls_trim(struct run *run, size_t uncounted_size);
+void calls_trim(struct run *run);
 
 /* calls_free_many frees objects in an order; or frees one and issues one, so many times. */
 void calls_free_many(struct run *run, size_t count, size_t order, bool are_replaced);

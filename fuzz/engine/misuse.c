@@ -245,7 +245,7 @@ void misuse_misbehave(struct run *run, size_t choice)
     if (choice % 4 == 0) {
         calls_new(run);
     } else if (choice % 4 == 1) {
-        calls_trim(run, 0);
+        calls_trim(run);
     } else if (choice % 4 == 2) {
         calls_foreach(run, 0);
     } else {

@@ -100,7 +100,7 @@ static void execute(struct run *run, const struct operation *operation)
         DO(MISBEHAVE, misuse_misbehave(run, first))
         DO(LEAK, misuse_leak(run))
         DO(CLEAR, calls_clear(run))
-        DO(TRIM, calls_trim(run, 0))
+        DO(TRIM, calls_trim(run))
         DO(FOREACH, calls_foreach(run, first))
         DO(OWNS, calls_owns(run, first))
     default:

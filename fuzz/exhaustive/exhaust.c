@@ -206,7 +206,7 @@ static size_t heap_unused_size(void)
 static void perform_trim(void)
 {
     const size_t unused_size = heap_unused_size();
-    calls_trim(run, world.memory.has_uncounted ? sizeof(world.memory.pages) : 0);
+    calls_trim(run);
     expect(is_counted(run->result.size + unused_size - heap_unused_size(),
                       world.memory.returned + memory_committed(world.memory.purged)),
            "trim says how much it gave back");
