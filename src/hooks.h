@@ -20,7 +20,7 @@ struct cork_mempool_hooks {
     bool lends_new; /* new needs to hear of fresh slots alone */
 };
 
-/* hooks_of returns the hooks of a pool that needs some. */
+/* hooks_of returns the hooks of a pool that needs some, with this set of protections. */
 const struct cork_mempool_hooks *hooks_of(uint32_t set) INTERNAL(hooks_of);
 
 /* hooks_tables returns which tables the regions of such a pool have, never none, as in struct

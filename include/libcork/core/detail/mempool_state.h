@@ -114,7 +114,7 @@ struct cork_mempool_quarantine {
 struct cork_mempool {
     struct cork_mempool_geometry geometry;
     uint32_t state;       /* 0: never initialized; else a mark of src/slots.h */
-    uint32_t protections; /* CORK_MEMPOOL_CANARY | ..., and a bit of src/tools.h */
+    uint32_t protections; /* CORK_MEMPOOL_CANARY | ..., and UNDER_VALGRIND of src/tools.h */
     bool is_named;        /* name is there for reports; else it has none */
     const struct cork_mempool_hooks *hooks; /* of protections, src/hooks.h; NULL: there are none */
     const struct cork_mempool *self;        /* where the pool was at its first new */
