@@ -8,23 +8,18 @@
 #include "slots.h"
 #include "tools.h"
 
-/* The heap's pieces: the first is two blocks or groups of slots, the second twice, each next one 16
- * times as large as the last, up to this. More would be more lookups; less, memory that nobody
- * needs. The exhaustive search, which knows no large pools, lets them grow more slowly. */
+/* The heap's pieces: the first is two blocks or groups of slots, up to this; the second is twice as
+ * large; from there on each has this many bytes, with what is recorded of its slots, until all are
+ * half of them together; then one is as large as all may be that precede a reservation. More would
+ * be more lookups; less, memory that nobody needs; and from 128 KiB on, by default, the C library
+ * gives what is freed back to the system, and has page faults where it is taken again. */
 #define HEAP_FIRST_MAX_SIZE ((size_t)64 * 1024)
+#define HEAP_KEPT_SIZE      ((size_t)96 * 1024)
 #define HEAP_MAX_SIZE       ((size_t)1024 * 1024)
-#define HEAP_SECOND_FACTOR  2
-#if !defined(HEAP_FACTOR)
-#define HEAP_FACTOR       16
+#define RECORDS_MAX_SIZE    (sizeof(struct cork_mempool_sites) + sizeof(uint64_t))
+#if !defined(HEAP_FIRST_FACTOR)
 #define HEAP_FIRST_FACTOR CORK_MEMPOOL_FIRST_GROUPS_
 #endif
-
-/* No piece is larger until all are half of it together: from 128 KiB on, by default, the C library
- * gives what is freed back to the system, and has page faults where it is taken again. A slot has
- * records too.
- */
-#define HEAP_KEPT_SIZE   ((size_t)96 * 1024)
-#define RECORDS_MAX_SIZE (sizeof(struct cork_mempool_sites) + sizeof(uint64_t))
 
 /* A reservation is so many times what there is, or as large where address space is scarce. */
 #if !defined(RESERVED_FACTOR)
@@ -42,57 +37,34 @@ static size_t reserved_count(const struct cork_mempool *mp)
     return mp->newest == NULL ? 0 : mp->newest->first_number + mp->newest->reserved_count;
 }
 
-/* Returns count, or how many of this size fit into most_size bytes, if these are fewer. It divides
- * only then, because a division takes time. */
-static size_t at_most(size_t count, size_t size, size_t most_size)
-{
-    return size <= most_size && count * size <= most_size ? count : most_size / size;
-}
-
 /* Makes a region of the heap that is small, or none. */
 static struct cork_mempool_region *from_heap(struct cork_mempool *mp)
 {
     const size_t stride = mp->geometry.stride;
-    const struct cork_mempool_region *newest = mp->newest;
+    const size_t older = reserved_count(mp);
+    size_t count = bits_smaller(mp->geometry.block_slots, GROUP_SLOTS) * HEAP_FIRST_FACTOR;
     bool is_misaligned;
-    size_t count;
 
     /* Under Valgrind, objects would be taken for a part of what the heap has issued. Guards need
      * pages. */
-    if ((mp->protections & UNDER_VALGRIND) != 0 || mp->geometry.block_pitch != 0) {
+    if ((mp->protections & UNDER_VALGRIND) != 0 || mp->geometry.block_pitch != 0 ||
+        stride > HEAP_FIRST_MAX_SIZE || older * stride > HEAP_MAX_SIZE) {
         return NULL;
     }
-    if (newest == NULL) {
-        count = bits_smaller(mp->geometry.block_slots, GROUP_SLOTS) * HEAP_FIRST_FACTOR;
-        count = at_most(count, stride, HEAP_FIRST_MAX_SIZE);
+    if (older == 0) {
+        /* A division would take time. */
+        while (count * stride > HEAP_FIRST_MAX_SIZE) {
+            count /= 2;
+        }
+    } else if (mp->newest == mp->oldest) {
+        count = 2 * older;
     } else {
-        const size_t older = reserved_count(mp);
+        const size_t slot_size = stride + RECORDS_MAX_SIZE;
+        const bool is_small = older * slot_size < HEAP_KEPT_SIZE / 2;
 
-        if (older * stride > HEAP_MAX_SIZE) {
-            return NULL;
-        }
-        count = newest->reserved_count * (newest == mp->oldest ? HEAP_SECOND_FACTOR : HEAP_FACTOR);
-        if (older * (stride + RECORDS_MAX_SIZE) < HEAP_KEPT_SIZE / 2) {
-            count = at_most(count, stride + RECORDS_MAX_SIZE, HEAP_KEPT_SIZE);
-            count = count > GROUP_SLOTS ? count / GROUP_SLOTS * GROUP_SLOTS : count;
-        }
-        count = at_most(count, stride, HEAP_MAX_SIZE);
+        count = is_small ? HEAP_KEPT_SIZE / slot_size : HEAP_MAX_SIZE / stride;
     }
-    count = bits_smaller(count, mp->objects_left);
-    return count == 0 ? NULL : region_acquire(mp, count, &is_misaligned);
-}
-
-/* Slots of the next reservation, unless a block has more. */
-static size_t os_count(const struct cork_mempool *mp)
-{
-    const size_t stride = mp->geometry.stride;
-    const size_t most =
-        (mp->protections & UNDER_VALGRIND) != 0 ? TOOLS_RANGE_MAX / stride : SIZE_MAX;
-    const size_t older = reserved_count(mp);
-    const bool is_scarce = older > HEAP_MAX_SIZE / stride / 4 && os_is_scarce();
-    const size_t factor = is_scarce ? 1 : RESERVED_FACTOR;
-
-    return bits_larger(factor * bits_smaller(older, most / factor), RESERVED_MIN_SIZE / stride);
+    return region_acquire(mp, bits_smaller(count, mp->objects_left), &is_misaligned);
 }
 
 /* Makes a region of address space, or of the pool's source: the caller's, or where there is no
@@ -102,19 +74,27 @@ static NOINLINE struct cork_mempool_region *from_os_or_source(struct cork_mempoo
                                                               bool *is_misaligned)
 {
     const struct cork_mempool_geometry *geometry = &mp->geometry;
+    const size_t stride = geometry->stride;
     const size_t least = bits_larger(geometry->block_pitch, geometry->block_slots);
-    const size_t factor = is_os ? RESERVED_FACTOR : 2;
-    const size_t most_size = is_os ? SIZE_MAX : ACQUIRED_MAX_SIZE;
-    const size_t most = bits_smaller(most_size / geometry->stride, region_max_capacity(geometry));
-    const size_t newest = mp->newest == NULL ? 0 : mp->newest->committed_count;
-    size_t count = bits_larger(is_os ? os_count(mp) : 2 * newest, least);
+    const size_t older = reserved_count(mp);
+    const size_t most_os_size =
+        (mp->protections & UNDER_VALGRIND) != 0 ? TOOLS_RANGE_MAX : SIZE_MAX;
+    const size_t most_size = is_os ? most_os_size : ACQUIRED_MAX_SIZE;
+    const size_t most = bits_smaller(most_size / stride, region_max_capacity(geometry));
+    size_t count = mp->newest == NULL ? 0 : 2 * mp->newest->committed_count;
     struct cork_mempool_region *region = NULL;
 
-    count = bits_smaller(count, most);
+    if (is_os) {
+        const bool is_scarce = older > HEAP_MAX_SIZE / stride / 4 && os_is_scarce();
+
+        count = is_scarce ? older : RESERVED_FACTOR * older;
+        count = bits_larger(count, RESERVED_MIN_SIZE / stride);
+    }
+    count = bits_smaller(bits_larger(count, least), most);
     while (region == NULL && !*is_misaligned && count >= least) {
-        region = is_os ? region_reserve(mp, count, reserved_count(mp))
-                       : region_acquire(mp, count, is_misaligned);
-        count = count == least ? 0 : bits_larger(count / factor, least);
+        region =
+            is_os ? region_reserve(mp, count, older) : region_acquire(mp, count, is_misaligned);
+        count = count == least ? 0 : bits_larger(count / RESERVED_FACTOR, least);
     }
     return region;
 }
@@ -131,7 +111,10 @@ static struct cork_mempool_region *next_region(struct cork_mempool *mp, bool *is
         region = from_heap(mp);
         region = region == NULL ? from_os_or_source(mp, true, is_misaligned) : region;
     }
-    return region == NULL ? from_os_or_source(mp, false, is_misaligned) : region;
+    /* Memory without guards is none for a pool with guards. */
+    return region == NULL && mp->geometry.block_pitch == 0
+               ? from_os_or_source(mp, false, is_misaligned)
+               : region;
 }
 
 /* Commits slots that were not; false where memory cannot be had. */

@@ -36,18 +36,21 @@ static void take_regions(struct cork_mempool *mp, size_t region_count)
  * before has more than 96 KiB. */
 static size_t heap_pieces(const struct cork_mempool *mp, size_t counts[8])
 {
-    const size_t most = ((size_t)1 << 20) / mp->geometry.stride;
-    const size_t fitting = (size_t)96 * 1024 / (mp->geometry.stride + 2 * sizeof(void *) + 8);
-    const size_t kept = fitting < 64 ? fitting : fitting / 64 * 64;
-    const size_t block_slots = mp->geometry.block_slots < 64 ? mp->geometry.block_slots : 64;
+    const size_t stride = mp->geometry.stride;
+    const size_t slot_size = stride + 2 * sizeof(void *) + 8;
+    const size_t kept_size = (size_t)96 * 1024;
+    const size_t most = ((size_t)1 << 20) / stride;
     size_t piece_count = 0;
 
+    counts[0] = 2 * (mp->geometry.block_slots < 64 ? mp->geometry.block_slots : 64);
+    for (; counts[0] > most / 16; counts[0] /= 2) {
+    }
     for (size_t sum = 0; sum <= most && most >= 16; sum += counts[piece_count++]) {
-        const size_t factor = piece_count == 1 ? 2 : 16;
-        const size_t count = piece_count > 0 ? counts[piece_count - 1] * factor : 2 * block_slots;
-        const size_t limit = piece_count == 0 ? most / 16 : sum >= kept / 2 ? most : kept;
-
-        counts[piece_count] = count < limit ? count : limit;
+        if (piece_count > 0) {
+            counts[piece_count] = piece_count == 1                  ? 2 * sum
+                                  : sum * slot_size < kept_size / 2 ? kept_size / slot_size
+                                                                    : most;
+        }
     }
     return piece_count;
 }

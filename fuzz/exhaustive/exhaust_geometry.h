@@ -10,7 +10,6 @@
 extern size_t exhaust_group_slots;
 
 #define STACK_SLOTS       (exhaust_group_slots == 2 ? (size_t)2 : 1)
-#define HEAP_FACTOR       2
 #define HEAP_FIRST_FACTOR 1
 #define RESERVED_FACTOR   2
 #define RESERVED_MIN_SIZE ((size_t)5 * 112)
