@@ -26,9 +26,8 @@ bool os_is_scarce(void) INTERNAL(os_is_scarce);
  * of core dumps until they are committed. */
 void *os_reserve(size_t size) INTERNAL(os_reserve);
 
-/* os_commit makes whole pages of a reservation of memory_size bytes usable, for good; those that
- * are stay so. */
-bool os_commit(void *pages, size_t size, size_t memory_size) INTERNAL(os_commit);
+/* os_commit makes whole pages of a reservation usable, for good; those that are stay so. */
+bool os_commit(void *pages, size_t size) INTERNAL(os_commit);
 
 /* os_advise tells the system about whole pages. Returns: false where it does not listen. */
 enum os_advice {

@@ -22,7 +22,8 @@
 /* The heap is told more than it asks; so is macOS. */
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 
-/* Reservations up to this may be in core dumps: to keep them out takes two calls of the system. */
+/* Reservations up to this may be in core dumps, because to keep them out takes a call of the
+ * system. */
 #define DUMPED_MAX_SIZE ((size_t)256 * 1024)
 
 static void *heap_acquire(void *source_data, size_t size, size_t alignment)
@@ -83,11 +84,11 @@ void *os_reserve(size_t size)
     return memory != MAP_FAILED ? memory : NULL;
 }
 
-bool os_commit(void *pages, size_t size, size_t memory_size)
+bool os_commit(void *pages, size_t size)
 {
     const bool is_committed = mprotect(pages, size, PROT_READ | PROT_WRITE) == 0;
 
-    if (is_committed && memory_size > DUMPED_MAX_SIZE) {
+    if (is_committed) {
         os_advise(pages, size, OS_DUMP);
     }
     return is_committed;
@@ -103,8 +104,13 @@ bool os_resident(const void *pages, size_t count, unsigned char *is_resident)
     return mincore((void *)(uintptr_t)pages, count * os_page_size(), (void *)is_resident) == 0;
 }
 
-static void write_all(const char *text, size_t size)
+void os_write_report(const char *text, size_t size)
 {
+    struct sigaction ignore = {.sa_flags = 0}, before;
+
+    /* Where nobody reads a pipe any more, SIGPIPE would end the process before abort() does. */
+    ignore.sa_handler = SIG_IGN;
+    sigaction(SIGPIPE, &ignore, &before);
     while (size > 0) {
         const ssize_t written = write(STDERR_FILENO, text, size);
 
@@ -112,29 +118,10 @@ static void write_all(const char *text, size_t size)
             text += written;
             size -= (size_t)written;
         } else if (written == 0 || errno != EINTR) {
-            return; /* There is nobody left to tell. */
+            break; /* There is nobody left to tell. */
         }
     }
-}
-
-/* Where nobody reads a pipe any more, SIGPIPE would end the process before abort() does. It is
- * blocked for the calling thread: systems with threads have sigprocmask mean no other, and older C
- * libraries have no pthread_sigmask without a library of threads. */
-void os_write_report(const char *text, size_t size)
-{
-    sigset_t sigpipe, before, was_pending, is_pending;
-    int signal;
-
-    sigemptyset(&sigpipe);
-    sigaddset(&sigpipe, SIGPIPE);
-    sigpending(&was_pending);
-    sigprocmask(SIG_BLOCK, &sigpipe, &before);
-    write_all(text, size);
-    sigpending(&is_pending);
-    if (sigismember(&is_pending, SIGPIPE) && !sigismember(&was_pending, SIGPIPE)) {
-        sigwait(&sigpipe, &signal);
-    }
-    sigprocmask(SIG_SETMASK, &before, NULL);
+    sigaction(SIGPIPE, &before, NULL);
 }
 
 const char *os_symbol(const void *address, uintptr_t *start)

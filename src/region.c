@@ -117,7 +117,7 @@ struct cork_mempool_region *region_reserve(const struct cork_mempool *mp, size_t
     const size_t memory_size = pages_size + bits_round_up(slots_size, page) + 2 * page;
     char *memory = os_reserve(memory_size);
 
-    if (memory != NULL && (is_of_heap || os_commit(memory + page, page, memory_size))) {
+    if (memory != NULL && (is_of_heap || os_commit(memory + page, page))) {
         struct cork_mempool_region *region = is_of_heap ? head : (void *)(memory + page);
 
         region_init(region, capacity, geometry, is_of_heap ? UNIT : page);
@@ -252,7 +252,7 @@ static bool commit_head(struct cork_mempool_region *region, size_t end,
         const size_t used = bits_round_up(committed, page);
         const size_t needed = bits_round_up(table_size(geometry, table, end), page);
 
-        if (needed > used && !os_commit(start + used, needed - used, region->memory_size)) {
+        if (needed > used && !os_commit(start + used, needed - used)) {
             return false;
         }
         start += bits_round_up(table_size(geometry, table, region->reserved_count), page);
@@ -318,7 +318,7 @@ static bool commit(const struct cork_mempool *mp, struct cork_mempool_region *re
 
     const struct region_pages pages = region_pages(mp, region, first, end);
     if ((region->head_size == 0 && !commit_head(region, end, &mp->geometry)) ||
-        !os_commit(pages.start, pages.size, region->memory_size)) {
+        !os_commit(pages.start, pages.size)) {
         return false;
     }
     tools_poison(pages.start, pages.size, UNDER_VALGRIND);

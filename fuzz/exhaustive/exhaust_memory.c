@@ -181,7 +181,7 @@ void os_release(void *memory, size_t size)
     take_back(memory, size, false);
 }
 
-bool os_commit(void *pages, size_t size, size_t reserved_size)
+bool os_commit(void *pages, size_t size)
 {
     const uint64_t wanted = pages_at(pages, size) & ~world.memory.guards;
     expect((wanted & ~world.memory.reserved) == 0, "only what is reserved is committed");
