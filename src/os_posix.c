@@ -151,7 +151,7 @@ bool os_advise(void *pages, size_t size, enum os_advice advice)
     /* Who looks for leaks reads what the system's list of mappings says is readable. qemu-user
      * accepts every advice and ignores it: one that no kernel knows tells. */
     const bool is_in_vain =
-        advice == OS_GUARD && (tools_seek_leaks() || madvise(NULL, 0, NO_ADVICE) == 0);
+        advice == OS_GUARD && (TOOLS_SEEK_LEAKS || madvise(NULL, 0, NO_ADVICE) == 0);
 
     return !is_in_vain && madvise(pages, size, advices[advice]) == 0;
 }

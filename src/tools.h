@@ -73,18 +73,6 @@
 /* Valgrind warns of ranges of a quarter of a GiB, reservations included. */
 #define TOOLS_RANGE_MAX ((size_t)128 * 1024 * 1024)
 
-/* Tells Valgrind that memory is accessible to all, or to nobody, a part at a time. */
-static inline void tools_set_access(const void *memory, size_t size, bool is_accessible)
-{
-    for (size_t from = 0, part; from < size; from += part) {
-        part = size - from < TOOLS_RANGE_MAX ? size - from : TOOLS_RANGE_MAX;
-        TOOLS_VALGRIND(UNDER_VALGRIND,
-                       (void)(is_accessible
-                                  ? VALGRIND_MAKE_MEM_DEFINED((const char *)memory + from, part)
-                                  : VALGRIND_MAKE_MEM_NOACCESS((const char *)memory + from, part)));
-    }
-}
-
 /* tools_pool_begins registers a pool with Valgrind, when it can no longer move; tools_pool_ends
  * unregisters it. A pool re-initialized without done is still registered; unregister it first. */
 static inline void tools_pool_ends(const struct cork_mempool *mp)
@@ -98,32 +86,29 @@ static inline void tools_pool_begins(const struct cork_mempool *mp)
     TOOLS_VALGRIND(mp->protections, VALGRIND_CREATE_MEMPOOL(mp, 0, 0));
 }
 
+/* Where LeakSanitizer is there, it reads all memory that the system lets it read. */
 #if defined(__ELF__) && !defined(CORK_MEMPOOL_NO_OS_MEMORY)
 __attribute__((weak)) void __lsan_register_root_region(const void *memory, size_t size);
 __attribute__((weak)) void __lsan_unregister_root_region(const void *memory, size_t size);
-#define TOOLS_LSAN(statement) statement
+#define TOOLS_LSAN(statement)                                                                      \
+    if (TOOLS_SEEK_LEAKS) {                                                                        \
+        statement;                                                                                 \
+    }
+#define TOOLS_SEEK_LEAKS (__lsan_register_root_region != NULL)
 #else
 #define TOOLS_LSAN(statement)
+#define TOOLS_SEEK_LEAKS false
 #endif
-
-/* tools_seek_leaks says whether something may read all memory that the system lets it read. */
-static inline bool tools_seek_leaks(void)
-{
-    bool is_told = false;
-
-    TOOLS_LSAN(is_told = __lsan_register_root_region != NULL);
-    return is_told;
-}
 
 /* tools_reserved has LeakSanitizer look for pointers in a reservation, tools_unreserved no more. */
 static inline void tools_reserved(const void *memory, size_t size)
 {
-    TOOLS_LSAN(if (tools_seek_leaks()) __lsan_register_root_region(memory, size));
+    TOOLS_LSAN(__lsan_register_root_region(memory, size));
 }
 
 static inline void tools_unreserved(const void *memory, size_t size)
 {
-    TOOLS_LSAN(if (tools_seek_leaks()) __lsan_unregister_root_region(memory, size));
+    TOOLS_LSAN(__lsan_unregister_root_region(memory, size));
 }
 
 /* tools_poison forbids everybody to touch memory, tools_unpoison allows it, while a hook itself
@@ -131,13 +116,13 @@ static inline void tools_unreserved(const void *memory, size_t size)
 static inline void tools_poison(const void *memory, size_t size, uint32_t set)
 {
     TOOLS_ASAN(__asan_poison_memory_region(memory, size));
-    TOOLS_VALGRIND(set, tools_set_access(memory, size, false));
+    TOOLS_VALGRIND(set, VALGRIND_MAKE_MEM_NOACCESS(memory, size));
 }
 
 static inline void tools_unpoison(const void *memory, size_t size, uint32_t set)
 {
     TOOLS_ASAN(__asan_unpoison_memory_region(memory, size));
-    TOOLS_VALGRIND(set, tools_set_access(memory, size, true));
+    TOOLS_VALGRIND(set, VALGRIND_MAKE_MEM_DEFINED(memory, size));
 }
 
 /* tools_released unpoisons memory that is given back: what is in it is not the pool's any more, and

@@ -181,3 +181,16 @@ TEST(a_pool_does_without_mappings_without_the_heap_and_without_large_pieces_of_e
         }
     }
 }
+
+TEST(a_pool_with_guards_takes_no_memory_without_them)
+{
+    struct cork_mempool mp;
+
+    INIT(&mp, .element_size = 64, .protections = CORK_MEMPOOL_GUARD);
+    requests_start_lacking(NO_MAPPINGS);
+    expect_out_of_memory(&mp, 0);
+    CHECK_EQUAL(stats_of(&mp).region_count, 0);
+    requests_start();
+    take_objects(&mp, objects, 100);
+    finish_whole(&mp, 100);
+}
