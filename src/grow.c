@@ -8,11 +8,11 @@
 #include "slots.h"
 #include "tools.h"
 
-/* The heap's pieces: the first is two blocks or groups of slots, up to this; the second is twice as
- * large; from there on each has this many bytes, with what is recorded of its slots, until all are
- * half of them together; then one is as large as all may be that precede a reservation. More would
- * be more lookups; less, memory that nobody needs; and from 128 KiB on, by default, the C library
- * gives what is freed back to the system, and has page faults where it is taken again. */
+/* Pieces of the heap. The first is two blocks, or two groups, up to HEAP_FIRST_MAX_SIZE; the second
+ * is twice as large. If both are small, the next takes HEAP_KEPT_SIZE with its tables, because the
+ * C library returns pieces from 128 KiB on to the system, and a pool that is made again would have
+ * page faults. The last has HEAP_MAX_SIZE. More pieces would be more regions to search; larger ones
+ * would waste memory. */
 #define HEAP_FIRST_MAX_SIZE ((size_t)64 * 1024)
 #define HEAP_KEPT_SIZE      ((size_t)96 * 1024)
 #define HEAP_MAX_SIZE       ((size_t)1024 * 1024)
@@ -21,14 +21,15 @@
 #define HEAP_FIRST_FACTOR CORK_MEMPOOL_FIRST_GROUPS_
 #endif
 
-/* A reservation is so many times what there is, or as large where address space is scarce. */
+/* A reservation is so many times as large as all regions before it together, or as large if address
+ * space is scarce. After a refusal the next request is smaller by the same factor. */
 #if !defined(RESERVED_FACTOR)
 #define RESERVED_FACTOR   32
 #define RESERVED_MIN_SIZE (16 * os_page_size())
 #endif
 
-/* What a source is asked for at most. Sanitizers' heaps abort at absurd sizes instead of refusing;
- * and where the system has just refused as much, the heap would ask it in vain. */
+/* The largest request to a source, because the heaps of sanitizers abort at absurd sizes instead of
+ * refusing them. */
 #define ACQUIRED_MAX_SIZE ((size_t)(UINT64_C(1) << 30))
 
 /* The slots that a pool's regions have room for. */
@@ -37,7 +38,7 @@ static size_t reserved_count(const struct cork_mempool *mp)
     return mp->newest == NULL ? 0 : mp->newest->first_number + mp->newest->reserved_count;
 }
 
-/* Makes a region of the heap that is small, or none. */
+/* Makes a region of the heap; or none, if the pool is too large or may not use the heap. */
 static struct cork_mempool_region *from_heap(struct cork_mempool *mp)
 {
     const size_t stride = mp->geometry.stride;
@@ -45,8 +46,7 @@ static struct cork_mempool_region *from_heap(struct cork_mempool *mp)
     size_t count = bits_smaller(mp->geometry.block_slots, GROUP_SLOTS) * HEAP_FIRST_FACTOR;
     bool is_misaligned;
 
-    /* Under Valgrind, objects would be taken for a part of what the heap has issued. Guards need
-     * pages. */
+    /* Valgrind would report objects as parts of a heap block. Guards need pages. */
     if ((mp->protections & UNDER_VALGRIND) != 0 || mp->geometry.block_pitch != 0 ||
         stride > HEAP_FIRST_MAX_SIZE || older * stride > HEAP_MAX_SIZE) {
         return NULL;
@@ -67,9 +67,9 @@ static struct cork_mempool_region *from_heap(struct cork_mempool *mp)
     return region_acquire(mp, bits_smaller(count, mp->objects_left), &is_misaligned);
 }
 
-/* Makes a region of address space, or of the pool's source: the caller's, or where there is no
- * other memory the heap. Whoever is refused much takes no more than it needs, a block at least, and
- * leaves others the rest. */
+/* Makes a region of address space, or of the pool's source: the caller's, or as a last resort the
+ * heap. A refused request is repeated for less, down to a block, which leaves the rest to others.
+ */
 static NOINLINE struct cork_mempool_region *from_os_or_source(struct cork_mempool *mp, bool is_os,
                                                               bool *is_misaligned)
 {
@@ -111,17 +111,17 @@ static struct cork_mempool_region *next_region(struct cork_mempool *mp, bool *is
         region = from_heap(mp);
         region = region == NULL ? from_os_or_source(mp, true, is_misaligned) : region;
     }
-    /* Memory without guards is none for a pool with guards. */
+    /* The heap has no guards. */
     return region == NULL && mp->geometry.block_pitch == 0
                ? from_os_or_source(mp, false, is_misaligned)
                : region;
 }
 
-/* Commits slots that were not; false where memory cannot be had. */
+/* Commits more slots; false if memory cannot be had. */
 static NOINLINE bool grow(struct cork_mempool *mp)
 {
     struct cork_mempool_region *newest = mp->newest;
-    const void *site = report_call_site; /* a source may be made of other pools */
+    const void *site = report_call_site; /* a source may call other pools, which changes it */
     bool is_misaligned = false;
 
     if (newest != NULL && newest->is_reserved &&
@@ -145,13 +145,13 @@ static NOINLINE bool grow(struct cork_mempool *mp)
     return true;
 }
 
-/* Makes a group with freed slots the active one; false where there is none. */
+/* Makes a group with freed slots the active one; false if there is none. */
 static bool open_freed(struct cork_mempool *mp)
 {
     struct cork_mempool_region *region = mp->cursor.region;
     size_t index = mp->cursor.group;
 
-    /* The neighbour if all of that is free: what lies in order is issued and used faster. */
+    /* Prefer the next group if all of it is free, because neighbours are used faster. */
     if (region != NULL && region->groups[index].free == 0 &&
         index + 1 < region_group_count(region->extended_count) &&
         region->groups[index + 1].free == GROUP_BITS) {
@@ -175,7 +175,8 @@ static bool open_freed(struct cork_mempool *mp)
     return true;
 }
 
-/* Makes a group with fresh slots of the newest region the active one; guards may leave none. */
+/* Extends the newest region by the rest of a group, and makes that the active group. If all of it
+ * are guards, it has no slots. */
 static void extend(struct cork_mempool *mp)
 {
     struct cork_mempool_region *region = mp->newest;
@@ -185,7 +186,7 @@ static void extend(struct cork_mempool *mp)
     const size_t most = bits_smaller(region->committed_count - first, GROUP_SLOTS - offset);
     size_t count = bits_smaller(most, mp->objects_left);
 
-    /* Guards are no objects, so those behind the last one are known too. */
+    /* Guards do not count as objects: include those behind the last object. */
     while (count < most && geometry_is_guard(&mp->geometry, first + count)) {
         count++;
     }
@@ -219,7 +220,6 @@ bool grow_open(struct cork_mempool *mp)
     if (mp->objects_left == 0 || mp->geometry.stride == 0) {
         return false;
     }
-    /* Where all that is left of a group are guards, extending it opens nothing. */
     do {
         const struct cork_mempool_region *newest = mp->newest;
 

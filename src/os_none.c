@@ -4,7 +4,7 @@
 
 #if defined(CORK_MEMPOOL_NO_OS_MEMORY)
 
-/* Each function has one answer, whatever it is asked. */
+/* Each function always returns the same. */
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 #define ANSWERS(function, answer)                                                                  \
     function                                                                                       \
@@ -26,7 +26,7 @@ ANSWERS(const char *os_symbol(const void *address, uintptr_t *start), NULL)
 
 const struct cork_mempool_source os_heap = {.acquire = acquire, .release = release};
 
-/* For programs that have nowhere to write to. */
+/* For programs that define no other. */
 __attribute__((weak)) void cork_mempool_write_report(const char *text, size_t size)
 {
 }

@@ -19,7 +19,7 @@
 #include "bits.h"
 #include "tools.h"
 
-/* The heap is told more than it asks; so is macOS. */
+/* malloc and macOS do not need all arguments. */
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 
 /* Reservations up to this may be in core dumps, because to keep them out takes a call of the
@@ -43,11 +43,12 @@ size_t os_page_size(void)
     return (size_t)sysconf(_SC_PAGESIZE);
 }
 
-/* Whether mappings are locked from the start, by mlockall(MCL_FUTURE). POSIX has msync tell. */
+/* Returns whether new mappings are locked, by mlockall(MCL_FUTURE): msync refuses to invalidate
+ * them (POSIX). */
 static bool is_locked(void)
 {
     const size_t size = os_page_size();
-    /* Valgrind would complain of a page that nobody may read. */
+    /* Readable, because Valgrind would complain otherwise. */
     void *page = mmap(NULL, size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     bool is_locked = true;
 
@@ -62,7 +63,7 @@ static bool is_locked(void)
 
 bool os_is_scarce(void)
 {
-    /* Should there be no answer, there is a limit. */
+    /* If the system does not tell, there is a limit. */
     struct rlimit space = {.rlim_cur = 0};
     struct rlimit locked = {.rlim_cur = 0};
 
@@ -148,8 +149,8 @@ bool os_advise(void *pages, size_t size, enum os_advice advice)
                                   [OS_NO_HUGE_PAGES] = MADV_NOHUGEPAGE,
                                   [OS_NO_DUMP] = MADV_DONTDUMP,
                                   [OS_DUMP] = MADV_DODUMP};
-    /* Who looks for leaks reads what the system's list of mappings says is readable. qemu-user
-     * accepts every advice and ignores it: one that no kernel knows tells. */
+    /* LeakSanitizer would read guards, because they are in readable mappings. qemu-user accepts
+     * every advice and ignores it: it is there if an advice that no kernel knows is accepted. */
     const bool is_in_vain =
         advice == OS_GUARD && (TOOLS_SEEK_LEAKS || madvise(NULL, 0, NO_ADVICE) == 0);
 
@@ -178,7 +179,7 @@ const char *os_environment(const char *name)
 
 #else /* macOS */
 
-/* What madvise does here leaves it open what is read afterwards; core dumps have all. */
+/* madvise does not say here what purged pages read as, and cannot change core dumps. */
 bool os_advise(void *pages, size_t size, enum os_advice advice)
 {
     return false;

@@ -6,21 +6,21 @@
 #include "os.h"
 #include "tools.h"
 
-/* Before the first slot of the heap's memory are bytes of zero where the C library looks for what
- * it wrote before a piece of its own, so that its free() does not take a pool's object for one. */
+/* Zeros before the first slot of a piece of the heap, where the C library looks for the size of a
+ * piece, so that its free() notices a pool's object. */
 #define HEAP_LEAD_SIZE ((size_t)16)
 
 /* Stacks of slots hold twice an index in 32 bits. */
 #define INDEX_MAX_COUNT ((size_t)1 << 31)
 
-/* The head of a reserved region that is no larger than this is of the heap, because its own pages
- * would cost a small pool a call of the system and page faults: a third of a life. */
+/* Up to this size the head (all tables) of a reserved region comes from the heap, because pages of
+ * its own would cost a system call and page faults: a third of a small pool's lifecycle. */
 #define HEAP_HEAD_MAX_SIZE ((size_t)64 * 1024)
 
-/* Of tables, and of heads in memory that is not reserved. */
+/* The alignment of tables in heads that are not reserved. */
 #define UNIT _Alignof(max_align_t)
 
-/* The bytes of a table that slot_count slots use; the first begins with the region itself. */
+/* The bytes that slot_count slots need of a table. */
 static size_t table_size(const struct cork_mempool_geometry *geometry, int table, size_t slot_count)
 {
     if (table == REGION_GROUPS) {
@@ -44,7 +44,7 @@ static size_t table_size(const struct cork_mempool_geometry *geometry, int table
     }
 }
 
-/* The bytes of a head, each of whose tables begins at a multiple of unit. */
+/* The bytes of a head whose tables begin at multiples of unit. */
 static size_t head_size(const struct cork_mempool_geometry *geometry, size_t slot_count,
                         size_t unit)
 {
@@ -56,7 +56,7 @@ static size_t head_size(const struct cork_mempool_geometry *geometry, size_t slo
     return size;
 }
 
-/* Makes a region at the begin of its head. */
+/* Makes a region at the start of its head. */
 static void region_init(struct cork_mempool_region *region, size_t capacity,
                         const struct cork_mempool_geometry *geometry, size_t unit)
 {
@@ -68,7 +68,7 @@ static void region_init(struct cork_mempool_region *region, size_t capacity,
 
         tables[table] = size != 0 ? end : NULL;
         end += bits_round_up(size, unit);
-        /* Pages of its own are zeros, and few of them are committed yet. */
+        /* Reserved pages are zeros, and few are committed yet. */
         if (table == REGION_FRESH && unit == UNIT) {
             memset(region, 0, (size_t)(end - (char *)region));
         }
@@ -92,8 +92,8 @@ size_t region_ring_capacity(const struct cork_mempool *mp, const struct cork_mem
     return size / sizeof(void *);
 }
 
-/* A slot costs its stride, than which neither the alignment nor the redzone is larger, but for
- * guards a page; and of tables less than a word more than a record. */
+/* A slot needs its stride, and in tables less than a record and a word. Alignment, redzone and
+ * guards are no larger than a stride or a page. */
 size_t region_max_capacity(const struct cork_mempool_geometry *geometry)
 {
     const size_t slot_size = geometry->stride + sizeof(struct cork_mempool_sites) + 16;
@@ -110,7 +110,7 @@ struct cork_mempool_region *region_reserve(const struct cork_mempool *mp, size_t
     void *head = size > HEAP_HEAD_MAX_SIZE ? NULL : os_heap.acquire(NULL, size, UNIT);
     const bool is_of_heap = head != NULL;
 
-    /* A reservation starts at a page; its first slot may have to start further on. */
+    /* A reservation is aligned to pages; its first slot may need more. */
     const size_t slack = geometry->alignment > page ? geometry->alignment : 0;
     const size_t slots_size = geometry->redzone_size + capacity * geometry->stride + slack;
     const size_t pages_size = is_of_heap ? 0 : head_size(geometry, capacity, page) + page;
@@ -147,7 +147,7 @@ struct cork_mempool_region *region_acquire(struct cork_mempool *mp, size_t capac
     const struct cork_mempool_geometry *geometry = &mp->geometry;
     const struct cork_mempool_source *source = mp->memory.source;
     const bool is_heap = source == &os_heap;
-    /* The heap is asked for more than it aligns, and for a lead before the first slot. */
+    /* The heap aligns less than may be needed. */
     const size_t extra = is_heap ? HEAP_LEAD_SIZE + geometry->alignment : 0;
     const size_t size = geometry->redzone_size + capacity * geometry->stride + extra;
     char *memory = source->acquire(mp->memory.data, size, geometry->alignment);
@@ -190,9 +190,9 @@ struct cork_mempool_region *region_acquire(struct cork_mempool *mp, size_t capac
     return region;
 }
 
-/* Where the first slot of a region of this capacity is in a buffer. There is always room for fresh
- * slots' table, because the environment may ask for protections of which the caller did not know
- * when it counted how many objects fit. */
+/* Returns the first slot in a buffer of a region with this capacity. The table of fresh slots
+ * always has room, because the environment may add protections after the caller has counted how
+ * many objects fit. */
 static char *buffer_base(char *buffer, size_t capacity,
                          const struct cork_mempool_geometry *geometry)
 {
@@ -209,8 +209,8 @@ size_t region_buffer_capacity(const struct cork_mempool_geometry *geometry, void
 {
     size_t capacity = bits_smaller(buffer_size / geometry->stride, region_max_capacity(geometry));
 
-    /* Each round gives up no more slots than it takes to save what is too much: a slot saves its
-     * stride, a unit of each table at most, and once the gap that aligns the slots. */
+    /* No round drops more slots than it must: a slot less saves its stride, at most a unit of each
+     * table, and at most another stride by alignment. */
     for (;;) {
         const char *base = buffer_base(buffer, capacity, geometry);
         const size_t used = (size_t)(base - (char *)buffer) + capacity * geometry->stride;
@@ -269,7 +269,7 @@ struct region_pages region_pages(const struct cork_mempool *mp,
     const size_t last = pitch != 0 ? end - pitch + geometry->block_slots : end;
     const uintptr_t base = (uintptr_t)region->base;
     const uintptr_t start = base + first * geometry->stride;
-    /* A region, and a block between guards, begins at a page, with its redzone. */
+    /* Regions and guarded blocks begin with a redzone, at a page. */
     const size_t before = first == 0 || pitch != 0 ? geometry->redzone_size : 0;
     const uintptr_t from = bits_round_up(start - before, page);
     const uintptr_t to = bits_round_up(base + last * geometry->stride, page);
@@ -277,7 +277,7 @@ struct region_pages region_pages(const struct cork_mempool *mp,
     return (struct region_pages){region->base + (ptrdiff_t)(from - base), to - from};
 }
 
-/* Guards the blocks of slots [first, end) from each other, before they are committed. */
+/* Puts guards between the blocks of slots [first, end), before they are committed. */
 static bool guard_blocks(const struct cork_mempool *mp, const struct cork_mempool_region *region,
                          size_t first, size_t end)
 {
@@ -294,8 +294,8 @@ static bool guard_blocks(const struct cork_mempool *mp, const struct cork_mempoo
     return true;
 }
 
-/* There is always a page to commit: the last commit ended with the last slot that its last page
- * holds as a whole. */
+/* There is always a page to commit, because each commit ends with the last slot that fits into its
+ * pages. */
 static bool commit(const struct cork_mempool *mp, struct cork_mempool_region *region, size_t count)
 {
     const size_t pitch = mp->geometry.block_pitch;
@@ -305,11 +305,11 @@ static bool commit(const struct cork_mempool *mp, struct cork_mempool_region *re
     if (pitch != 0) {
         end = first + count / pitch * pitch;
         if (!guard_blocks(mp, region, first, end)) {
-            /* What is not committed is a guard too, at the price of a mapping for each. */
+            /* Uncommitted pages are guards too, but each costs a mapping. */
             end = first + pitch;
         }
     } else {
-        /* The last page may have room for more than was asked for. */
+        /* The last page may have room for more. */
         const struct region_pages all = region_pages(mp, region, 0, first + count);
         const size_t size = (size_t)(all.start + all.size - region->base);
 

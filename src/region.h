@@ -3,21 +3,20 @@
 #define CORK_MEMPOOL_REGION_H
 
 /*
- * Regions: contiguous memory for slots, and away from it the tables about them: a descriptor for
- * each group, and what protections need besides.
+ * Regions: contiguous memory for slots, and apart from it the tables about them: a descriptor for
+ * each group, and what protections need.
  *
- * A reserved region is address space, of which a prefix of each table and a prefix of the slots are
- * committed. No access to a guard (|||) or to what is not committed (...) is possible, so a run
- * over the slots faults before it meets anything else:
+ * A reserved region is address space. A prefix of each table and a prefix of the slots are
+ * committed; guards (|||) and the rest (...) are inaccessible, so an overflow of the slots faults
+ * before it reaches other memory:
  *
  *     |||| struct cork_mempool_region, tables ............ |||| slots ........................ ||||
  *     memory                                                   base
  *
- * Small tables are of the heap instead, where it has them, so that |||| slots ... |||| remain. All
- * of this costs mappings and page faults, which a small pool would notice. So a pool's first
- * regions come from the heap: slots and tables in two pieces, or for the first few slots in one,
- * whose descriptors are in struct cork_mempool. A source of the caller's serves likewise. A fixed
- * buffer is a region of its own kind.
+ * Small tables come from the heap instead. Mappings and page faults would slow down small pools, so
+ * a pool's first regions are pieces of the heap: one for slots and one for tables; a small first
+ * region has its groups in struct cork_mempool. Regions of a caller's source have two pieces, too.
+ * A fixed buffer is one region, with its tables before its slots.
  */
 
 #include "geometry.h"
@@ -28,8 +27,9 @@
 /* Slots in quarantine at most. */
 #define QUARANTINE_MAX 256
 
-/* The tables of a region; the first begins with the region's own struct, and all have it. Those of
- * groups begin as zeros; no other is read before it is written. */
+/* The tables of a region, in order. The first contains the region's own struct, and is always
+ * there. Tables with an entry for each group begin as zeros; no other entry is read before it is
+ * written. */
 enum region_table {
     REGION_GROUPS,
     REGION_HELD,
@@ -47,20 +47,13 @@ struct region_pages {
     size_t size;
 };
 
-/*
- * region_reserve makes a reserved region of capacity slots, with at least one block and at most
- * committed slots committed.
- * Returns: the region, or NULL.
- */
+/* region_reserve makes a reserved region of capacity slots, and commits at least a block and at
+ * most committed slots of it. Returns: the region, or NULL. */
 struct cork_mempool_region *region_reserve(const struct cork_mempool *mp, size_t capacity,
                                            size_t committed) INTERNAL(region_reserve);
 
-/*
- * region_acquire makes a region of capacity slots of the pool's source. The struct and the groups
- * of a small first one, of the heap and without other tables, are in the pool.
- * Returns: the region, or NULL; *is_misaligned says whether the source broke its contract, and
- *          nothing was kept.
- */
+/* region_acquire makes a region of capacity slots with memory of the pool's source. Returns: the
+ * region, or NULL; *is_misaligned: the source broke its contract, and has its memory back. */
 struct cork_mempool_region *region_acquire(struct cork_mempool *mp, size_t capacity,
                                            bool *is_misaligned) INTERNAL(region_acquire);
 
@@ -76,27 +69,27 @@ size_t region_buffer_capacity(const struct cork_mempool_geometry *geometry, void
 size_t region_ring_capacity(const struct cork_mempool *mp, const struct cork_mempool_region *region)
     INTERNAL(region_ring_capacity);
 
-/* region_max_capacity returns an upper bound on capacity: no size computed from it, even doubled,
- * overflows size_t. */
+/* region_max_capacity returns an upper bound on a region's slots: no size computed from it, even
+ * doubled, overflows size_t. */
 size_t region_max_capacity(const struct cork_mempool_geometry *geometry)
     INTERNAL(region_max_capacity);
 
 /*
- * region_commit commits more slots of a reserved region, count where that can be had, and at least
- * one (with guards, at least a block).
- * Returns: false, with nothing changed, where the region is full or memory cannot be had.
+ * region_commit commits more slots of a reserved region: count, or fewer if memory is short; with
+ * guards, whole blocks.
+ * Returns: false, with nothing changed, if the region is full or no memory can be had.
  */
 bool region_commit(const struct cork_mempool *mp, struct cork_mempool_region *region, size_t count)
     INTERNAL(region_commit);
 
 /* region_pages returns the pages that slots [first, end) of a reserved region are the first to
- * need, with the redzone before them. Slots of guarded pools are those of whole blocks, each with
- * its guard; a redzone and a block fill pages, and the last guard is left out. */
+ * need, with the redzone before them. With guards, the slots are whole blocks with their guards;
+ * the last guard is left out. */
 struct region_pages region_pages(const struct cork_mempool *mp,
                                  const struct cork_mempool_region *region, size_t first, size_t end)
     INTERNAL(region_pages);
 
-/* region_release gives a region's memory back; all but a first region cease to exist. */
+/* region_release gives back the memory of a region and of its tables, which contain its struct. */
 void region_release(const struct cork_mempool *mp, struct cork_mempool_region *region)
     INTERNAL(region_release);
 

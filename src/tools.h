@@ -4,12 +4,12 @@
 
 /*
  * Tools: what AddressSanitizer, LeakSanitizer, MemorySanitizer and Valgrind are told, so that they
- * see the objects of a pool as they see those of malloc. Without these tools all of this is
- * nothing, except that a pool asks whether it runs under Valgrind, once, at init, and has hooks
- * then; and whether LeakSanitizer is there, which no macro tells, for each reservation.
+ * treat a pool's objects like those of malloc. Without these tools all of this is empty, but for
+ * two questions: init asks for Valgrind, under which pools have hooks; and each reservation asks
+ * for LeakSanitizer, for which there is no macro.
  *
- * An object that is issued again keeps the contents that it was freed with, and what was known of
- * them: only a slot's first object is uninitialized.
+ * Only the first object of a slot is uninitialized, because an object that is issued again keeps
+ * its contents.
  */
 
 #include "internal.h"
@@ -22,11 +22,11 @@
 #if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
 #include <sanitizer/asan_interface.h>
 #define TOOLS_ASAN(statement) statement
-/* One shadow byte stands for eight bytes, so no two objects may share eight; and there must be room
- * between them that no object may touch. */
+/* One shadow byte stands for eight bytes, so no two objects may share these; and there must be a
+ * redzone between them. */
 #define TOOLS_ALIGNMENT    8
 #define TOOLS_REDZONE_SIZE 16
-/* Address space has its price where every eighth of it is shadowed, or there are 32 bits. */
+/* Address space is scarce if there is a shadow, or if there are 32 bits. */
 #define TOOLS_SPACE_IS_SCARCE true
 #else
 #define TOOLS_ASAN(statement)
@@ -35,7 +35,7 @@
 #define TOOLS_SPACE_IS_SCARCE (SIZE_MAX <= UINT32_MAX)
 #endif
 
-/* Where memory has tags, those of the heap's pages would be lost with their contents. */
+/* If memory has tags, purging would lose those of the heap's pages. */
 #if defined(__aarch64__)
 #define TOOLS_HEAP_HAS_TAGS true
 #else
@@ -45,7 +45,7 @@
 #if __has_feature(memory_sanitizer)
 #include <sanitizer/msan_interface.h>
 #define TOOLS_MSAN(statement) statement
-/* For functions that may read contents nobody has written yet. */
+/* For functions that may read uninitialized contents. */
 #define MAY_READ_UNINITIALIZED __attribute__((no_sanitize("memory")))
 #else
 #define TOOLS_MSAN(statement)
@@ -66,7 +66,7 @@
 #define RUNNING_ON_VALGRIND 0
 #endif
 
-/* Without a tool, what it would be told is unused. */
+/* Without a tool its arguments are unused. */
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 
@@ -86,7 +86,7 @@ static inline void tools_pool_begins(const struct cork_mempool *mp)
     TOOLS_VALGRIND(mp->protections, VALGRIND_CREATE_MEMPOOL(mp, 0, 0));
 }
 
-/* Where LeakSanitizer is there, it reads all memory that the system lets it read. */
+/* LeakSanitizer is there if its functions are. */
 #if defined(__ELF__) && !defined(CORK_MEMPOOL_NO_OS_MEMORY)
 __attribute__((weak)) void __lsan_register_root_region(const void *memory, size_t size);
 __attribute__((weak)) void __lsan_unregister_root_region(const void *memory, size_t size);
@@ -111,8 +111,8 @@ static inline void tools_unreserved(const void *memory, size_t size)
     TOOLS_LSAN(__lsan_unregister_root_region(memory, size));
 }
 
-/* tools_poison forbids everybody to touch memory, tools_unpoison allows it, while a hook itself
- * does; set: the pool's protections, as far as they are known to the compiler. */
+/* tools_poison makes memory inaccessible, tools_unpoison makes it accessible, for objects and for
+ * hooks. set: the pool's protections, which the compiler may know. */
 static inline void tools_poison(const void *memory, size_t size, uint32_t set)
 {
     TOOLS_ASAN(__asan_poison_memory_region(memory, size));
@@ -125,16 +125,16 @@ static inline void tools_unpoison(const void *memory, size_t size, uint32_t set)
     TOOLS_VALGRIND(set, VALGRIND_MAKE_MEM_DEFINED(memory, size));
 }
 
-/* tools_released unpoisons memory that is given back: what is in it is not the pool's any more, and
- * as initialized as when it was the caller's. */
+/* tools_released unpoisons memory that is given back, and has it count as initialized, because it
+ * may be a caller's. */
 static inline void tools_released(const void *memory, size_t size)
 {
     tools_unpoison(memory, size, UNDER_VALGRIND);
     TOOLS_MSAN(__msan_unpoison(memory, size));
 }
 
-/* tools_new says that an object is issued; is_new: for the first time from its slot. tools_free
- * says that it is freed. */
+/* tools_new tells that an object is issued, tools_free that it is freed. is_new: it is its slot's
+ * first object. */
 static inline void tools_new(const struct cork_mempool *mp, const void *object, bool is_new,
                              uint32_t set)
 {

@@ -11,7 +11,7 @@
 #include "slots.h"
 #include "tools.h"
 
-/* Pages that the system is asked about at once. */
+/* Pages of one request to os_resident. */
 #define PAGES_ONCE 1024
 
 NOINLINE void cork_mempool_clear(struct cork_mempool *mp)
@@ -37,8 +37,8 @@ NOINLINE void cork_mempool_clear(struct cork_mempool *mp)
     slots_lend(mp);
 }
 
-/* Whether a page has no byte that is needed: in a table, a made slot's record; among the slots, a
- * live one's, or of the canary before it. What has been made of the page's slots is lost. */
+/* Returns whether no byte of a page is needed: in a table, by a made slot; in the slots, by a live
+ * object or the canary before it. If so, it unmakes the page's slots. */
 static bool give_up(struct cork_mempool *mp, struct cork_mempool_region *region, const char *table,
                     size_t size, const char *page)
 {
@@ -57,9 +57,9 @@ static bool give_up(struct cork_mempool *mp, struct cork_mempool_region *region,
     return true;
 }
 
-/* Gives those of the whole pages between two addresses back that the system has and no slot needs;
- * without a table, only says how much the system has. Where it does not tell, all may be there, and
- * how much that is is unknown. */
+/* Purges the whole pages between two addresses that are resident and that no slot needs; without a
+ * table, only counts those that are resident. Returns: the bytes; 0 if the system does not tell
+ * what is resident, because then all pages are purged. */
 static size_t purge(struct cork_mempool *mp, struct cork_mempool_region *region, const char *table,
                     size_t size, char *start, char *end)
 {
@@ -89,7 +89,7 @@ static size_t purge(struct cork_mempool *mp, struct cork_mempool_region *region,
     return is_known ? purged_size : 0;
 }
 
-/* Likewise of a table, if the region has it. */
+/* Purges a table, if the region has it. */
 static size_t purge_table(struct cork_mempool *mp, struct cork_mempool_region *region, char *table,
                           size_t size)
 {
@@ -98,7 +98,7 @@ static size_t purge_table(struct cork_mempool *mp, struct cork_mempool_region *r
                : purge(mp, region, table, size, table, table + region->extended_count * size);
 }
 
-/* Whether a region is a piece of the heap of which pages may be purged. */
+/* Returns whether a region is a piece of the heap whose pages may be purged. */
 static bool is_of_heap(const struct cork_mempool *mp, const struct cork_mempool_region *region)
 {
     const bool is_heaps =
@@ -107,7 +107,7 @@ static bool is_of_heap(const struct cork_mempool *mp, const struct cork_mempool_
     return TOOLS_HEAP_HAS_TAGS ? false : is_heaps;
 }
 
-/* Gives pages of a reserved region back, or whole ones inside a piece of the heap. */
+/* Purges pages of a reservation or inside a piece of the heap; others' memory never. */
 static size_t purge_region(struct cork_mempool *mp, struct cork_mempool_region *region)
 {
     const size_t stride = mp->geometry.stride;
@@ -123,15 +123,15 @@ static size_t purge_region(struct cork_mempool *mp, struct cork_mempool_region *
     const size_t size =
         purge(mp, region, region->base, stride, pages.start, pages.start + pages.size);
     if (region->is_reserved && size != 0) {
-        /* The system would fill the holes again. */
+        /* Huge pages would fill the holes again. */
         os_advise(pages.start, pages.size, OS_NO_HUGE_PAGES);
     }
     return size + purge_table(mp, region, (char *)region->checksums, sizeof(*region->checksums)) +
            purge_table(mp, region, (char *)region->sites, sizeof(*region->sites));
 }
 
-/* The bytes that the release of a region gives back: of reservations, what is in memory; of the
- * heap, what has been used. */
+/* The bytes that the release of a region gives back: of a reservation, what is resident; of a piece
+ * of the heap, what has been used. */
 static size_t release_size(struct cork_mempool *mp, struct cork_mempool_region *region)
 {
     const size_t unused_count = region->reserved_count - region->extended_count;
@@ -146,9 +146,9 @@ static size_t release_size(struct cork_mempool *mp, struct cork_mempool_region *
            (is_of_heap(mp, region) ? unused_count * mp->geometry.stride : 0);
 }
 
-/* Releases regions without live objects, and purges others. A trim counts the bytes that it gives
- * back, and purges before it releases, because the C library may keep memory, but without its
- * pages. What is called for a release may misuse the pool, and leave. */
+/* Releases regions without live objects, and purges others. Trim also counts the bytes, and purges
+ * before it releases, because the C library may keep memory. Destructors and sources may misuse the
+ * pool, whose handler may leave. */
 static size_t give_back(struct cork_mempool *mp, bool is_trim)
 {
     slots_recall(mp);
@@ -173,7 +173,7 @@ static size_t give_back(struct cork_mempool *mp, bool is_trim)
         if (is_trim && is_of_heap(mp, region)) {
             purge_region(mp, region);
         }
-        /* When its memory is given back, the pool knows of it no more. */
+        /* The pool must not know the region when a source takes it back. */
         mp->objects_left += geometry_object_count(&mp->geometry, end);
         if (mp->cursor.region == region) {
             mp->cursor = (struct cork_mempool_cursor){.region = NULL};
