@@ -22,7 +22,7 @@
 #endif
 
 /* A reservation is so many times as large as all regions before it together, or as large if address
- * space is scarce. After a refusal the next request is smaller by the same factor. */
+ * space is scarce. After a refusal the next one is smaller by the same factor. */
 #if !defined(RESERVED_FACTOR)
 #define RESERVED_FACTOR   32
 #define RESERVED_MIN_SIZE (16 * os_page_size())
@@ -94,7 +94,7 @@ static NOINLINE struct cork_mempool_region *from_os_or_source(struct cork_mempoo
     while (region == NULL && !*is_misaligned && count >= least) {
         region =
             is_os ? region_reserve(mp, count, older) : region_acquire(mp, count, is_misaligned);
-        count = count == least ? 0 : bits_larger(count / RESERVED_FACTOR, least);
+        count = count == least ? 0 : bits_larger(count / (is_os ? RESERVED_FACTOR : 2), least);
     }
     return region;
 }
