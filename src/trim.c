@@ -98,13 +98,10 @@ static size_t purge_table(struct cork_mempool *mp, struct cork_mempool_region *r
                : purge(mp, region, table, size, table, table + region->extended_count * size);
 }
 
-/* Returns whether a region is a piece of the heap whose pages may be purged. */
+/* Returns whether a region is a piece of the heap. */
 static bool is_of_heap(const struct cork_mempool *mp, const struct cork_mempool_region *region)
 {
-    const bool is_heaps =
-        mp->memory.source == &os_heap && mp->memory.buffer == NULL && !region->is_reserved;
-
-    return TOOLS_HEAP_HAS_TAGS ? false : is_heaps;
+    return mp->memory.source == &os_heap && mp->memory.buffer == NULL && !region->is_reserved;
 }
 
 /* Purges pages of a reservation or inside a piece of the heap; others' memory never. */
@@ -113,7 +110,7 @@ static size_t purge_region(struct cork_mempool *mp, struct cork_mempool_region *
     const size_t stride = mp->geometry.stride;
     struct region_pages pages = {region->base, region->committed_count * stride};
 
-    if (!region->is_reserved && !is_of_heap(mp, region)) {
+    if (!region->is_reserved && (TOOLS_HEAP_HAS_TAGS ? true : !is_of_heap(mp, region))) {
         return 0;
     }
     if (region->is_reserved) {
