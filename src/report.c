@@ -175,20 +175,17 @@ cork_mempool_violation_handler *cork_mempool_on_violation(cork_mempool_violation
 }
 
 /*
- * A handler that misuses a pool is called for that too, and might for ever. How often it is in
- * progress is not known, because it may leave by longjmp: what is known is where on the stack it
- * was called. A call that is not below an earlier one shows that the earlier one has ended; so does
- * one that is far below the first, mostly on a stack of its own, as coroutines have. So only a
- * handler that was left from more than HANDLERS_MAX depths, each below the last, is taken for one
- * that never ends.
+ * A handler that misuses a pool is called for that too, and might for ever. It may leave by longjmp,
+ * so that only the stack tells: what never ends is called from ever further down. A call that is not
+ * below the last begins anew; so does one far below the first, mostly on a stack of its own, as
+ * coroutines have.
  */
 #define HANDLERS_MAX      64
 #define HANDLERS_MAX_SIZE ((uintptr_t)1024 * 1024) /* of the stack */
 
 static THREAD_LOCAL struct {
-    uintptr_t outermost; /* its frame */
-    uint32_t count;
-    uint32_t depths[HANDLERS_MAX];       /* of frames below that one, in bytes */
+    uintptr_t first_frame, last_frame;
+    unsigned count;                      /* of calls, each below the last */
     struct cork_mempool_violation first; /* less what it points to, but for its name */
     char name[CORK_MEMPOOL_NAME_SIZE_];  /* whose pool may be gone when it is reported */
 } handlers;
@@ -196,17 +193,9 @@ static THREAD_LOCAL struct {
 /* Whether the handler may be called for a violation. */
 static bool begin_handler(const struct cork_mempool_violation *violation, uintptr_t frame)
 {
-    const uintptr_t depth = handlers.outermost - frame;
-
-    while (handlers.count > 0 &&
-           (depth > HANDLERS_MAX_SIZE || handlers.depths[handlers.count - 1] >= depth)) {
-        handlers.count--;
-    }
-    if (handlers.count == HANDLERS_MAX) {
-        return false;
-    }
-    if (handlers.count == 0) {
-        handlers.outermost = frame;
+    if (frame >= handlers.last_frame || handlers.first_frame - frame > HANDLERS_MAX_SIZE) {
+        handlers.first_frame = frame;
+        handlers.count = 0;
         handlers.first = *violation;
         handlers.first.listed_count = 0;
         handlers.first.damaged = NULL;
@@ -216,8 +205,8 @@ static bool begin_handler(const struct cork_mempool_violation *violation, uintpt
             handlers.first.pool_name = handlers.name;
         }
     }
-    handlers.depths[handlers.count++] = (uint32_t)(handlers.outermost - frame);
-    return true;
+    handlers.last_frame = frame;
+    return handlers.count++ < HANDLERS_MAX;
 }
 
 void report_refuse(struct cork_mempool_violation violation)
