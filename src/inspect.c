@@ -244,7 +244,7 @@ NOINLINE bool cork_mempool_check(const struct cork_mempool *mp)
 {
     size_t region_count = 0;
 
-    report_require(mp, NULL, __builtin_return_address(0));
+    report_require(mp, POOL_IS_LIVE, NULL, __builtin_return_address(0));
     if (mp->name[sizeof(mp->name) - 1] != '\0' || !options_are_valid(mp) ||
         !tree_is_valid(mp, mp->root, 0, UINTPTR_MAX, UINT64_MAX, &region_count) ||
         !cursor_is_valid(mp) || !quarantine_is_valid(mp) || !regions_are_valid(mp, region_count) ||
@@ -260,7 +260,7 @@ NOINLINE void cork_mempool_stats(const struct cork_mempool *mp, struct cork_memp
     const struct cork_mempool_geometry *geometry = &mp->geometry;
     size_t further = 0;
 
-    report_require(mp, NULL, __builtin_return_address(0));
+    report_require(mp, POOL_IS_LIVE, NULL, __builtin_return_address(0));
     *stats = (struct cork_mempool_stats){
         .element_size = geometry->element_size,
         .alignment = geometry->alignment,
@@ -287,7 +287,7 @@ NOINLINE void cork_mempool_stats(const struct cork_mempool *mp, struct cork_memp
 
 NOINLINE bool cork_mempool_owns(const struct cork_mempool *mp, const void *ptr)
 {
-    report_require(mp, ptr, __builtin_return_address(0));
+    report_require(mp, POOL_IS_LIVE, ptr, __builtin_return_address(0));
     return slots_is_live(mp, slots_search(mp, ptr), ptr);
 }
 
@@ -296,7 +296,7 @@ NOINLINE void cork_mempool_foreach(struct cork_mempool *mp,
 {
     struct slot slot = {mp->oldest, 0};
 
-    report_require(mp, NULL, __builtin_return_address(0));
+    report_require(mp, POOL_IS_LIVE, NULL, __builtin_return_address(0));
 
     SLOTS_CALL call = slots_enter(mp);
 

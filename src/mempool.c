@@ -57,7 +57,7 @@ static NOINLINE void *issue_next(struct cork_mempool *mp)
 
 static CACHELINE_ALIGNED NOINLINE void *new_slow(struct cork_mempool *mp, const void *site)
 {
-    report_require_usable(mp, NULL, site);
+    report_require(mp, POOL_IS_VISITED, NULL, site);
     return mp->hooks != NULL ? mp->hooks->new_object(mp) : issue_next(mp);
 }
 
@@ -108,7 +108,7 @@ static NOINLINE void free_far(struct cork_mempool *mp, void *ptr)
 static CACHELINE_ALIGNED NOINLINE void free_slow(struct cork_mempool *mp, void *ptr,
                                                  uint32_t number, uintptr_t index, const void *site)
 {
-    report_require_usable(mp, ptr, site);
+    report_require(mp, POOL_IS_VISITED, ptr, site);
     if (mp->hooks != NULL) {
         mp->hooks->free(mp, ptr, (struct slot){mp->lookup[number], index});
     } else {

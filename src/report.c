@@ -175,10 +175,10 @@ cork_mempool_violation_handler *cork_mempool_on_violation(cork_mempool_violation
 }
 
 /*
- * A handler that misuses a pool is called for that too, and might for ever. It may leave by longjmp,
- * so that only the stack tells: what never ends is called from ever further down. A call that is not
- * below the last begins anew; so does one far below the first, mostly on a stack of its own, as
- * coroutines have.
+ * A handler that misuses a pool is called for that too, and might for ever. It may leave by
+ * longjmp, so that only the stack tells: what never ends is called from ever further down. A call
+ * that is not below the last begins anew; so does one far below the first, mostly on a stack of its
+ * own, as coroutines have.
  */
 #define HANDLERS_MAX      64
 #define HANDLERS_MAX_SIZE ((uintptr_t)1024 * 1024) /* of the stack */

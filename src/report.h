@@ -45,28 +45,16 @@ void report_warning(const char *what, const char *word, size_t length, const cha
 /* The return address of this thread's last call that could be refused after report_require. */
 extern THREAD_LOCAL const void *report_call_site INTERNAL(report_call_site);
 
-/* report_require_usable refuses any call but on a live pool, in no other call but foreach; and has
- * every later refusal of this call say where it was made. report_require refuses visitors of
- * foreach too. A pool that is neither lends nothing, so that every fast path ends on a slow one,
- * which asks.
- */
-static inline void report_require_usable(const struct cork_mempool *mp, const void *pointer,
-                                         const void *site)
+/* report_require refuses any call but on a pool that is live or in another state which the call
+ * allows, and has every later refusal of the call say where it was made. A pool that is neither
+ * lends nothing, so that every fast path ends on a slow one, which asks. */
+static inline void report_require(const struct cork_mempool *mp, uint32_t allowed_state,
+                                  const void *pointer, const void *site)
 {
-    if (UNLIKELY((mp->state != POOL_IS_LIVE && mp->state != POOL_IS_VISITED) ||
-                 slots_is_moved(mp))) {
+    if (UNLIKELY((mp->state != POOL_IS_LIVE && mp->state != allowed_state) || slots_is_moved(mp))) {
         report_refuse_state(mp, pointer, site);
     }
     report_call_site = site;
-}
-
-static inline void report_require(const struct cork_mempool *mp, const void *pointer,
-                                  const void *site)
-{
-    if (UNLIKELY(mp->state == POOL_IS_VISITED)) {
-        report_refuse_state(mp, pointer, site);
-    }
-    report_require_usable(mp, pointer, site);
 }
 
 #endif /* CORK_MEMPOOL_REPORT_H */

@@ -18,7 +18,7 @@ NOINLINE void cork_mempool_clear(struct cork_mempool *mp)
 {
     struct slot slot = {mp->oldest, 0};
 
-    report_require(mp, NULL, __builtin_return_address(0));
+    report_require(mp, POOL_IS_LIVE, NULL, __builtin_return_address(0));
     hooks_verify(mp);
     if (mp->hooks != NULL) {
         for (; slots_next_live(mp, &slot); slot.index++) {
@@ -185,7 +185,7 @@ NOINLINE size_t cork_mempool_trim(struct cork_mempool *mp)
 {
     const int saved_errno = errno;
 
-    report_require(mp, NULL, __builtin_return_address(0));
+    report_require(mp, POOL_IS_LIVE, NULL, __builtin_return_address(0));
     hooks_verify(mp);
 
     const size_t size = give_back(mp, true);
@@ -197,7 +197,7 @@ NOINLINE void cork_mempool_done(struct cork_mempool *mp)
 {
     struct cork_mempool_region *region, *newer;
 
-    report_require(mp, NULL, __builtin_return_address(0));
+    report_require(mp, POOL_IS_LIVE, NULL, __builtin_return_address(0));
 
     const size_t live_count = slots_live_count(mp);
     if (live_count != 0) {
