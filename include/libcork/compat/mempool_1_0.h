@@ -6,16 +6,10 @@
  * The names that libcork 1.0 has for memory pools, for code that is written to them; to be included
  * in the place of libcork/core.h, or before it. docs/migrating.md says what differs.
  *
- * Two of the names mean something else in libcork/core/mempool.h. In a file that includes this they
- * mean what they mean in libcork 1.0; what they mean elsewhere has other names here:
- *
- *     here                            elsewhere
- *     cork_mempool_new_object(mp)     cork_mempool_new(mp)
- *     cork_mempool_free_object(mp, p) cork_mempool_free(mp, p)
- *
- * A call that is meant as elsewhere does not compile here, and the other way round. All other
- * functions serve pools of both kinds, but for cork_mempool_done and cork_mempool_init*: a pool
- * that cork_mempool_new has made belongs to cork_mempool_free.
+ * In a file that includes this cork_mempool_new and cork_mempool_free mean what they mean in
+ * libcork 1.0, and no longer compile as elsewhere; for that there are cork_mempool_new_object and
+ * cork_mempool_free_object. A pool that cork_mempool_new has made belongs to cork_mempool_free, not
+ * to cork_mempool_done or cork_mempool_init*; all other functions serve pools of both kinds.
  */
 
 #if defined(LIBCORK_CORK_MEMPOOL_H)
@@ -28,15 +22,13 @@
 #include <libcork/core.h>
 
 #if defined(__cplusplus)
-extern "C" {
 #define CORK_MEMPOOL_1_0_FROM_(pointer) static_cast<struct cork_mempool_1_0_ *>(pointer)
 #else
 #define CORK_MEMPOOL_1_0_FROM_(pointer) (pointer)
 #endif
 
-/* What frees user_data. This and the next two are as in libcork/core/callbacks.h, which may be
- * included as well. */
-typedef void (*cork_free_f)(void *value);
+/* As in libcork/core/callbacks.h, which may be included as well. */
+typedef void (*cork_free_f)(void *value);                  /* frees user_data */
 typedef void (*cork_init_f)(void *user_data, void *value); /* a constructor of objects */
 typedef void (*cork_done_f)(void *user_data, void *value); /* a destructor of objects */
 
@@ -66,7 +58,6 @@ static inline struct cork_mempool_1_0_ *cork_mempool_1_0_of_(struct cork_mempool
     return CORK_MEMPOOL_1_0_FROM_(mp->callbacks.data);
 }
 
-/* Private: what the pool calls, for the caller's functions of today. */
 static inline int cork_mempool_1_0_init_object_(void *user_data, void *object)
 {
     struct cork_mempool_1_0_ *made = CORK_MEMPOOL_1_0_FROM_(user_data);
@@ -86,7 +77,7 @@ static inline void cork_mempool_1_0_done_object_(void *user_data, void *object)
     }
 }
 
-/* Private: has the pool call these functions. A pool without them is faster. */
+/* Has the pool call the two. A pool without them is faster. */
 static inline struct cork_mempool_1_0_ *cork_mempool_1_0_construct_(struct cork_mempool *mp)
 {
     struct cork_mempool_1_0_ *made = cork_mempool_1_0_of_(mp);
@@ -95,21 +86,19 @@ static inline struct cork_mempool_1_0_ *cork_mempool_1_0_construct_(struct cork_
         cork_mempool_done(mp);
         made->options.init_object = cork_mempool_1_0_init_object_;
         made->options.done_object = cork_mempool_1_0_done_object_;
-        cork_mempool_1_0_demand_(cork_mempool_init_with(mp, &made->options),
-                                 "not a pool that cork_mempool_new has made");
+        cork_mempool_1_0_demand_(cork_mempool_init_with(mp, &made->options), "out of memory");
     }
     return made;
 }
 
-/* Private: type is NULL, or the name of what has this size and alignment. */
 static inline struct cork_mempool *cork_mempool_1_0_new_(size_t element_size, size_t alignment,
-                                                         size_t block_size, const char *type)
+                                                         size_t block_size, const char *type_name)
 {
     struct cork_mempool_1_0_ *made =
         CORK_MEMPOOL_1_0_FROM_(calloc(1, sizeof(struct cork_mempool_1_0_)));
 
     cork_mempool_1_0_demand_(made != NULL, "out of memory");
-    made->options.name = type;
+    made->options.name = type_name;
     made->options.element_size = element_size;
     made->options.alignment = alignment;
     made->options.block_size = block_size;
@@ -135,19 +124,8 @@ static inline struct cork_mempool *cork_mempool_new_size(size_t element_size)
     return cork_mempool_new_size_ex(element_size, CORK_MEMPOOL_DEFAULT_BLOCK_SIZE);
 }
 
-/* cork_mempool_new_ex makes a pool of objects of a type. It is a macro:
- * struct cork_mempool *cork_mempool_new_ex(TYPE type, size_t block_size). Whatever is not the name
- * of a complete type does not compile. */
-#define cork_mempool_new_ex(...) cork_mempool_last_first_(cork_mempool_1_0_new_of_, , __VA_ARGS__)
-#define cork_mempool_1_0_new_of_(none, block_size, ...)                                            \
-    cork_mempool_1_0_new_(cork_mempool_sizeof_type_(__VA_ARGS__),                                  \
-                          cork_mempool_alignof_type_(__VA_ARGS__), (block_size), #__VA_ARGS__)
-
-/*
- * cork_mempool_new_object issues an object, as cork_mempool_new does elsewhere.
- * Returns: the object; never NULL.
- * Aborts: "out of memory".
- */
+/* cork_mempool_new_object issues an object, as cork_mempool_new does elsewhere; never NULL.
+ * Aborts: "out of memory". */
 static inline void *cork_mempool_new_object(struct cork_mempool *mp)
 {
     void *object = cork_mempool_new(mp);
@@ -216,19 +194,22 @@ static inline void cork_mempool_1_0_free_(struct cork_mempool *mp)
     free(made);
 }
 
-#if defined(__cplusplus)
-} /* extern "C" */
-#endif
-
-/* cork_mempool_new makes a pool of objects of a type, with blocks of the default size. It is a
- * macro: struct cork_mempool *cork_mempool_new(TYPE type). */
-#define cork_mempool_new(...) cork_mempool_new_ex(__VA_ARGS__, CORK_MEMPOOL_DEFAULT_BLOCK_SIZE)
-
 /*
  * cork_mempool_free(mp) runs the destructor for what was constructed, and frees the user_data and
  * the pool. It stands without arguments so that its address is of the right function too.
  * Aborts: as cork_mempool_done does; "not a pool that cork_mempool_new has made".
  */
 #define cork_mempool_free cork_mempool_1_0_free_
+
+/* cork_mempool_new_ex makes a pool of objects of a type. It is a macro:
+ * struct cork_mempool *cork_mempool_new_ex(TYPE type, size_t block_size). Whatever is not the name
+ * of a complete type does not compile. */
+#define cork_mempool_new_ex(...) cork_mempool_last_first_(cork_mempool_1_0_new_of_, , __VA_ARGS__)
+#define cork_mempool_1_0_new_of_(none, block_size, ...)                                            \
+    cork_mempool_1_0_new_(cork_mempool_sizeof_type_(__VA_ARGS__),                                  \
+                          cork_mempool_alignof_type_(__VA_ARGS__), (block_size), #__VA_ARGS__)
+
+/* cork_mempool_new does the same with blocks of the default size, by the type alone. */
+#define cork_mempool_new(...) cork_mempool_new_ex(__VA_ARGS__, CORK_MEMPOOL_DEFAULT_BLOCK_SIZE)
 
 #endif /* LIBCORK_COMPAT_MEMPOOL_1_0_H */
