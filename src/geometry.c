@@ -15,15 +15,13 @@ static size_t alignment_of(size_t size)
     return bits_larger(bits_lowest(size), malloced);
 }
 
-/* Newton's iteration, from a start that is right modulo 32; each step doubles the right bits. The
- * error, 1 - odd * inverse, is squared by a step, so that it need not be computed anew (Hurchalla,
+/* Newton's iteration: odd is its own inverse modulo 8, and each step squares the error (Hurchalla,
  * "An Improved Integer Modular Multiplicative Inverse (modulo 2^w)", 2022). */
 static uintptr_t inverse_of(uintptr_t odd)
 {
-    uintptr_t inverse = 3 * odd ^ 2;
-    uintptr_t error = 1 - odd * inverse;
+    uintptr_t inverse = odd;
 
-    for (; error != 0; error *= error) {
+    for (uintptr_t error = 1 - odd * odd; error != 0; error *= error) {
         inverse *= 1 + error;
     }
     return inverse;
@@ -39,11 +37,9 @@ static void add_guards(struct cork_mempool_geometry *geometry, size_t page_size)
     const size_t unit_slots = page_size / lowest;
     const size_t unit_size = unit_slots * geometry->stride;
     const size_t extra = geometry->redzone_size + guard_size + unit_size - 1;
-    size_t size;
-    bool overflows = __builtin_mul_overflow(geometry->block_slots, geometry->stride, &size);
+    size_t size = geometry->block_slots * geometry->stride;
 
-    overflows |= __builtin_add_overflow(size, extra, &size);
-    if (overflows || size > PTRDIFF_MAX) {
+    if (__builtin_add_overflow(size, extra, &size) || size > PTRDIFF_MAX) {
         geometry->stride = 0;
         return;
     }
