@@ -35,24 +35,23 @@ void damage_set_canaries(const struct cork_mempool *mp, struct slot slot)
 void damage_refuse(const struct cork_mempool *mp, struct slot slot, const char *canary)
 {
     static const char zeros[REPORT_SHOWN_MAX];
-    const bool is_canary = canary != NULL;
-    const bool is_wiped = !is_canary && (mp->protections & CORK_MEMPOOL_WIPE) != 0;
-    const char *bytes = is_canary ? canary : slot_start(mp, slot);
-    const size_t size = is_canary ? CANARY_SIZE : mp->geometry.element_size;
+    const bool is_wiped = canary == NULL && (mp->protections & CORK_MEMPOOL_WIPE) != 0;
+    const char *bytes = canary != NULL ? canary : slot_start(mp, slot);
+    const size_t size = canary != NULL ? CANARY_SIZE : mp->geometry.element_size;
     struct cork_mempool_violation violation = report_violation(
-        mp, is_canary ? CORK_MEMPOOL_CANARY_DAMAGED : CORK_MEMPOOL_WRITE_AFTER_FREE, slot);
+        mp, canary != NULL ? CORK_MEMPOOL_CANARY_DAMAGED : CORK_MEMPOOL_WRITE_AFTER_FREE, slot);
     char found[REPORT_SHOWN_MAX];
     size_t first = 0;
 
+    violation.pointer = slot_start(mp, slot);
+    violation.expected = canary != NULL ? (const void *)&mp->key : is_wiped ? zeros : NULL;
     tools_unpoison(bytes, size, mp->protections);
     while (is_wiped && bytes[first] == 0) {
         first++;
     }
-    violation.pointer = slot_start(mp, slot);
     violation.damaged = bytes + first;
     violation.damaged_size = bits_smaller(size - first, sizeof(found));
     violation.found = memcpy(found, violation.damaged, violation.damaged_size);
-    violation.expected = is_canary ? (const void *)&mp->key : is_wiped ? zeros : NULL;
     tools_poison(bytes, size, mp->protections);
     report_refuse(violation);
 }

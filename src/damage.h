@@ -3,14 +3,11 @@
 #define CORK_MEMPOOL_DAMAGE_H
 
 /*
- * Damage: what shows that bytes were written that nobody may write, and its refusal.
+ * Damage: what shows that bytes were written that nobody may write, and its refusal. What has been
+ * freed is all zero, or has a keyed checksum. Canaries, each the pool's key, stand behind an object
+ * and, shared with its neighbour, before the next:
  *
- * Canaries: behind each object are its own canary, then perhaps bytes without a meaning, then one
- * that it shares with its neighbour. Each is the pool's key.
- *
- *     | before | object 0 | own |   | shared | object 1 | own |   | shared | ...
- *
- * Contents: what has been freed is all zero, or has a keyed checksum.
+ *     | shared | object 0 | own |   | shared | object 1 | own |   | shared | ...
  *
  * A set is of protections, and UNDER_VALGRIND, as in the pool's; the compiler may know it.
  */
@@ -26,13 +23,12 @@
 #define CANARY_REDZONE_SIZE (2 * CANARY_SIZE)
 
 /* damage_refuse refuses the current call for the damage of a slot: of a canary beside its object,
- * or where that is NULL of its contents. It shows the first bytes; where they should be zero, from
- * the first one on that is not. */
+ * or where that is NULL of its contents. */
 _Noreturn void damage_refuse(const struct cork_mempool *mp, struct slot slot, const char *canary)
     INTERNAL(damage_refuse);
 
-/* damage_set_canaries writes the canaries around a fresh slot's object, but for those that it
- * shares with a neighbour that has canaries, which may be damaged. */
+/* damage_set_canaries writes the canaries around a fresh slot's object, but for those shared with a
+ * neighbour that is made: they may be damaged. */
 void damage_set_canaries(const struct cork_mempool *mp, struct slot slot)
     INTERNAL(damage_set_canaries);
 
@@ -64,11 +60,9 @@ static inline void damage_verify_canary(const struct cork_mempool *mp, struct sl
 static inline void damage_verify_canaries(const struct cork_mempool *mp, struct slot slot,
                                           const char *object, uint32_t set)
 {
-    const char *end = object + mp->geometry.stride;
-
     if ((set & CORK_MEMPOOL_CANARY) != 0) {
         damage_verify_canary(mp, slot, object + mp->geometry.element_size, set);
-        damage_verify_canary(mp, slot, end - CANARY_SIZE, set);
+        damage_verify_canary(mp, slot, object + mp->geometry.stride - CANARY_SIZE, set);
         damage_verify_canary(mp, slot, object - CANARY_SIZE, set);
     }
 }
