@@ -7,8 +7,7 @@
  * every function:
  *
  *   - Sizes are in bytes.
- *   - A pool is used by one thread at a time, and by one call at a time. Different pools share
- *     nothing.
+ *   - A pool is used by one thread at a time, and by one call at a time; pools share nothing.
  *   - Every misuse that can be decided is a violation: one line on standard error with a fixed
  *     message, then abort(), with NDEBUG or without. "Aborts:" lists a function's own messages;
  *     libcork/core/mempool_violation.h lists all, and has a handler.
@@ -35,10 +34,12 @@
 extern "C" {
 #endif
 
-/*
- * cork_mempool_init initializes a pool of objects of a type, with blocks of the default size. It is
- * a macro: void cork_mempool_init(struct cork_mempool *mp, TYPE type).
- */
+CORK_MEMPOOL_NONNULL_(1)
+void cork_mempool_init_type_(struct cork_mempool *mp, size_t type_size, size_t alignment,
+                             size_t block_size, const char *name);
+
+/* cork_mempool_init is cork_mempool_init_ex with blocks of the default size: a macro,
+ * void cork_mempool_init(struct cork_mempool *mp, TYPE type). */
 #define cork_mempool_init(mp, ...)                                                                 \
     cork_mempool_init_of_(mp, CORK_MEMPOOL_DEFAULT_BLOCK_SIZE, __VA_ARGS__)
 
@@ -52,10 +53,7 @@ extern "C" {
 #define cork_mempool_init_ex(mp, ...)                                                              \
     cork_mempool_last_first_(cork_mempool_init_of_, mp, __VA_ARGS__)
 
-/*
- * cork_mempool_init_size initializes a pool of objects of element_size bytes, with blocks of the
- * default size. For the rest see cork_mempool_init_size_ex.
- */
+/* cork_mempool_init_size is cork_mempool_init_size_ex with blocks of the default size. */
 CORK_MEMPOOL_NONNULL_(1)
 void cork_mempool_init_size(struct cork_mempool *mp, size_t element_size);
 

@@ -2,13 +2,9 @@
 #ifndef LIBCORK_CORE_DETAIL_MEMPOOL_TYPE_H
 #define LIBCORK_CORE_DETAIL_MEMPOOL_TYPE_H
 
-/*
- * Private: what the macros that take a type are made of, and what compilers check of calls.
- */
+/* Private: what the macros that take a type are made of, and what compilers check of calls. */
 
 #include <stddef.h>
-
-#include <libcork/core/detail/mempool_state.h>
 
 #if defined(__GNUC__)
 #define CORK_MEMPOOL_NONNULL_(...) __attribute__((nonnull(__VA_ARGS__)))
@@ -27,16 +23,6 @@
 #endif
 
 #if defined(__cplusplus)
-extern "C" {
-#endif
-
-CORK_MEMPOOL_NONNULL_(1)
-void cork_mempool_init_type_(struct cork_mempool *mp, size_t type_size, size_t alignment,
-                             size_t block_size, const char *name);
-
-#if defined(__cplusplus)
-} /* extern "C" */
-
 /* A template argument must be a type, and no array is made of void, or of functions. */
 template <typename type> struct cork_mempool_type_ {
     static constexpr size_t size = sizeof(type[1]);
