@@ -4,7 +4,6 @@
 
 /*
  * Inspection: looking at a whole pool, and changing it as a whole. The functions allocate nothing.
- *
  * Their time is proportional to slots / 64 + live objects + regions; in a pool with protections or
  * constructed objects, to slots. That of cork_mempool_owns is logarithmic in the regions.
  */
@@ -16,10 +15,9 @@ extern "C" {
 #endif
 
 /*
- * cork_mempool_check verifies every invariant of a pool: that its regions, groups, free lists and
- * counts agree with each other; and everything that its protections can verify.
- * Returns: true, or false where an invariant is broken, which means a stray write or a defect of
- *          the pool; it must not be used any further.
+ * cork_mempool_check verifies every invariant of a pool, and all that its protections can verify.
+ * Returns: true, or false where an invariant is broken, by a stray write or a defect of the pool,
+ *          which must not be used any further.
  * Aborts: "canary damaged", "write after free": a protection has found damage.
  */
 CORK_MEMPOOL_NONNULL_(1)
@@ -78,10 +76,9 @@ void cork_mempool_clear(struct cork_mempool *mp);
 /*
  * cork_mempool_trim gives memory that no live object needs back to where it came from. Objects that
  * are issued after it may have lost the contents they were freed with; what was constructed there
- * is destructed first, and constructed again when it is needed.
- * Returns: how many bytes were given back: of the system's and the heap's memory, those that had
- * been used. errno stays as it was. Aborts: "canary damaged", "write after free": a protection has
- * found damage; nothing has changed.
+ * is destructed first, and constructed again when it is needed. errno stays as it was.
+ * Returns: how many bytes were given back; of the system's and the heap's, those that were used.
+ * Aborts: "canary damaged", "write after free": a protection has found damage; nothing has changed.
  */
 CORK_MEMPOOL_NONNULL_(1)
 size_t cork_mempool_trim(struct cork_mempool *mp);

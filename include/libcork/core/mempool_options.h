@@ -10,7 +10,7 @@
  * wipe, shuffle, quarantine, guard, callsites and paranoid, each with 1 or 0, and seed with a
  * number. They are added to what each pool asks for, less what would contradict it. The variable is
  * read once, and not at all in a program that runs with another user's rights (setuid); a word that
- * is not known is reported once, with those that are, and left out.
+ * is not known is left out, and reported once with those that are.
  */
 
 #include <libcork/core/mempool.h>
@@ -88,10 +88,10 @@ struct cork_mempool_options {
 
     /* A constructor, run once for a slot before its first object is issued, and a destructor, run
      * at done for every slot that was constructed, and at trim for what it gives back, which is
-     * constructed again when it is needed: objects stay constructed from free to new. Where
-     * the constructor returns anything but 0, cork_mempool_new returns NULL, with errno as the
-     * constructor left it, and the slot is constructed when it is needed next. They must not use
-     * the pool: any call of it is refused, "use during another call". Default: none. */
+     * constructed again when it is needed: objects stay constructed from free to new. Where the
+     * constructor returns anything but 0, cork_mempool_new returns NULL, with errno as it left it,
+     * and the slot is constructed when it is needed next. They must not use the pool, which refuses
+     * any call: "use during another call". Default: none. */
     int (*init_object)(void *user_data, void *object);
     void (*done_object)(void *user_data, void *object); /* the destructor */
     void *user_data;                                    /* what both get */
