@@ -32,7 +32,7 @@ static inline size_t bits_round_up(size_t size, size_t unit)
     return (size + unit - 1) & ~(unit - 1);
 }
 
-/* bits_align returns the first address from this one on that is a multiple of alignment. */
+/* The first address from this one on that is a multiple of alignment. */
 static inline char *bits_align(char *address, size_t alignment)
 {
     return address + ((~(uintptr_t)address + 1) & (alignment - 1));
@@ -40,10 +40,9 @@ static inline char *bits_align(char *address, size_t alignment)
 
 /*
  * Random numbers follow from a pool's seed alone, by SplitMix64 (Steele, Lea and Flood, "Fast
- * Splittable Pseudorandom Number Generators", OOPSLA 2014). They decide what an attacker is not to
- * foresee; they are no cryptography. bits_mix permutes the words and leaves no bit where it was: of
- * a state of the generator it makes a number. bits_next returns the next state; the first one is a
- * seed.
+ * Splittable Pseudorandom Number Generators", OOPSLA 2014); they are no cryptography. bits_next
+ * returns the generator's next state, the first being a seed. bits_mix makes a number of a state:
+ * it permutes the words, and leaves no bit where it was.
  */
 static inline uint64_t bits_mix(uint64_t word)
 {

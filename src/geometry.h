@@ -16,32 +16,21 @@
 #include "bits.h"
 #include "libcork/core/mempool.h"
 
-/* Slots of a group: the bits of its word. */
+/* Slots of a group, and the bits of its word that stand for them. */
 #define GROUP_SLOTS 64
+#define GROUP_BITS  (UINT64_MAX >> (64 - GROUP_SLOTS))
 
-/* The word of a group all of whose slots are meant. */
-#define GROUP_BITS (UINT64_MAX >> (64 - GROUP_SLOTS))
-
-/*
- * geometry_init works out the geometry of a pool; sizes no memory could hold give a stride of 0.
+/* geometry_init works out the geometry of a pool; sizes no memory could hold give a stride of 0.
  * alignment is a power of two, or 0 for what element_size implies. Before, between and behind the
  * objects are redzone_size bytes at least. With a page_size that is not 0 there are guards, and
- * blocks are made larger than block_size as far as their pages have room.
- */
+ * blocks are made larger than block_size as far as their pages have room. */
 void geometry_init(struct cork_mempool_geometry *geometry, size_t element_size, size_t alignment,
                    size_t block_size, size_t redzone_size, size_t page_size)
     INTERNAL(geometry_init);
 
-/*
- * geometry_slot_of returns the slot that starts offset bytes after a region's base. Where none
- * does, it returns a number that is larger than that of any slot: at least 2^w / stride for words
- * of w bits. So one comparison with a count of slots is a complete test.
- *
- * This is the test for exact division of Granlund and Montgomery, "Division by Invariant Integers
- * using Multiplication" (PLDI 1994), section 9: multiplication by odd's inverse permutes the words,
- * and maps the multiples of odd, and them alone, to the quotients; a remainder of 2^shift ends up
- * in the top bits by the rotation.
- */
+/* geometry_slot_of returns the slot that starts offset bytes after a region's base. Where none
+ * does, it returns at least 2^w / stride, for words of w bits: more than any slot's number, so that
+ * one comparison with a count of slots is a complete test. docs/design.md proves it. */
 static inline uintptr_t geometry_slot_of(const struct cork_mempool_geometry *geometry,
                                          uintptr_t offset)
 {

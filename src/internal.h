@@ -4,9 +4,8 @@
 
 /*
  * What every room of src/ needs: the usual types, names for the linker, and hints for compilers.
- * INTERNAL ends the declaration of what rooms share, and keeps it from everybody else: a shared
- * library does not export it; a static one cannot hide it, so the linker knows it by a name that no
- * program has.
+ * INTERNAL ends the declaration of what rooms share: a shared library does not export it, and a
+ * static one, which cannot hide it, gives it a name for the linker that no program has.
  */
 
 #include <stdbool.h>
@@ -32,16 +31,16 @@
 #define CACHELINE_ALIGNED __attribute__((aligned(64)))
 
 /* Where there is no system, there are no threads. The model is for libraries that are opened at run
- * time: any other allocates a variable when it is first used, which is while a report is made. Of
- * such variables all these libraries have room for 512 bytes at least together. */
+ * time, which have room for 512 bytes of such variables: any other allocates a variable
+ * when it is first used, which is while a report is made. */
 #if defined(CORK_MEMPOOL_NO_OS_MEMORY)
 #define THREAD_LOCAL
 #else
 #define THREAD_LOCAL __attribute__((tls_model("initial-exec"))) _Thread_local
 #endif
 
-/* NOINLINE keeps a slow path's registers and stack out of the fast path that calls it, and gives a
- * function that asks where it was called from a call of its own, whatever the linker may inline. */
+/* Keeps a slow path's registers and stack out of the fast path that calls it, and gives a function
+ * that asks where it was called from a call of its own, whatever the linker may inline. */
 #define NOINLINE __attribute__((noinline))
 
 #endif /* CORK_MEMPOOL_INTERNAL_H */

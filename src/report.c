@@ -60,13 +60,10 @@ static void add_pointer(struct line *line, const char *before, const void *point
  * is the call's. */
 static void add_site(struct line *line, const char *before, const void *site)
 {
-    if (site == NULL) {
-        return;
-    }
-
-    const char *call = (const char *)site - 1;
+    const char *call = site != NULL ? (const char *)site - 1 : NULL;
     uintptr_t start;
     const char *symbol = os_symbol(call, &start);
+
     add_pointer(line, before, call);
     if (symbol != NULL) {
         add(line, " (");
@@ -313,15 +310,13 @@ void report_refuse_leak(const struct cork_mempool *mp, size_t live_count)
     struct cork_mempool_object listed[REPORT_SHOWN_MAX];
     struct cork_mempool_violation violation = report_violation(mp, CORK_MEMPOOL_LEAK, NO_SLOT);
     struct slot slot = {mp->oldest, 0};
-    size_t count = 0;
 
-    for (; count < REPORT_SHOWN_MAX && slots_next_live(mp, &slot); count++, slot.index++) {
-        listed[count] = (struct cork_mempool_object){
+    violation.live_count = live_count;
+    violation.listed = listed;
+    for (; violation.listed_count < REPORT_SHOWN_MAX && slots_next_live(mp, &slot); slot.index++) {
+        listed[violation.listed_count++] = (struct cork_mempool_object){
             slot_start(mp, slot), slot.region->first_number + slot.index,
             slot.region->sites != NULL ? slot.region->sites[slot.index].new_site : NULL};
     }
-    violation.live_count = live_count;
-    violation.listed_count = count;
-    violation.listed = listed;
     report_refuse(violation);
 }

@@ -2,10 +2,8 @@
 #ifndef CORK_MEMPOOL_REPORT_H
 #define CORK_MEMPOOL_REPORT_H
 
-/*
- * Reports: the end of a refused call. Callers have changed nothing yet, because a handler may leave
- * by longjmp; calls that were in progress have ended then.
- */
+/* Reports: the end of a refused call. Callers have changed nothing yet, because a handler may leave
+ * by longjmp; calls that were in progress have ended then. */
 
 #include "internal.h"
 #include "libcork/core/mempool_violation.h"
@@ -19,8 +17,7 @@ struct cork_mempool_violation report_violation(const struct cork_mempool *mp,
                                                enum cork_mempool_violation_kind kind,
                                                struct slot slot) INTERNAL(report_violation);
 
-/* report_refuse refuses the current call: it calls the handler, reports and aborts. It fills in
- * violation.message. */
+/* report_refuse refuses the current call by message, handler, report and abort(). */
 _Noreturn void report_refuse(struct cork_mempool_violation violation) INTERNAL(report_refuse);
 
 /* report_refuse_state refuses a call on what is no live pool, or busy with another call. pointer is
@@ -28,8 +25,7 @@ _Noreturn void report_refuse(struct cork_mempool_violation violation) INTERNAL(r
 _Noreturn void report_refuse_state(const struct cork_mempool *mp, const void *pointer,
                                    const void *site) INTERNAL(report_refuse_state);
 
-/* report_require_live refuses a pointer that is not a live object, and says what it is instead.
- * Returns: the object's slot. */
+/* report_require_live returns the slot of a live object, or refuses what is none. */
 struct slot report_require_live(const struct cork_mempool *mp, const void *ptr)
     INTERNAL(report_require_live);
 
