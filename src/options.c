@@ -24,14 +24,9 @@ static _Atomic(uint32_t) known_set, known_seed[2];
 
 #if defined(CORK_MEMPOOL_NO_OS_MEMORY)
 
-/* Of protections: guards need the system's pages. */
-#define IMPOSSIBLE CORK_MEMPOOL_GUARD
-
 #define read_environment() IS_READ
 
 #else
-
-#define IMPOSSIBLE 0u
 
 #define WORD(name, word) {#word "=0", 0, CORK_MEMPOOL_##name}, {#word "=1", CORK_MEMPOOL_##name, 0},
 
@@ -109,7 +104,7 @@ static bool has_constructed(const struct cork_mempool_options *options)
 /* The protections that options cannot be combined with. */
 static uint32_t contradicted(const struct cork_mempool_options *options)
 {
-    return ~(uint32_t)(CORK_MEMPOOL_PARANOID | CORK_MEMPOOL_SEAL) | IMPOSSIBLE |
+    return ~(uint32_t)(CORK_MEMPOOL_PARANOID | CORK_MEMPOOL_SEAL) |
            (options->buffer != NULL || options->source != NULL ? CORK_MEMPOOL_GUARD : 0) |
            (has_constructed(options) ? CORK_MEMPOOL_WIPE : 0);
 }
@@ -117,15 +112,15 @@ static uint32_t contradicted(const struct cork_mempool_options *options)
 /* Canaries need a redzone; and Valgrind sees a run over an object's end only where there is one. Of
  * a buffer the caller has counted how many objects fit. */
 static void geometry_from(struct cork_mempool_geometry *geometry,
-                          const struct cork_mempool_options *options, uint32_t protections)
+                          const struct cork_mempool_options *options, uint32_t set)
 {
     const uint32_t redzoned = CORK_MEMPOOL_CANARY | (options->buffer == NULL ? UNDER_VALGRIND : 0);
-    const bool is_hooked = protections != 0 || has_constructed(options);
+    const bool is_hooked = set != 0 || has_constructed(options);
 
     geometry_init(geometry, options->element_size, options->alignment, options->block_size,
-                  (protections & redzoned) != 0 ? CANARY_REDZONE_SIZE : 0,
-                  (protections & CORK_MEMPOOL_GUARD) != 0 ? os_page_size() : 0);
-    geometry->tables = is_hooked ? hooks_tables(protections, options->buffer != NULL) : 0;
+                  (set & redzoned) != 0 ? CANARY_REDZONE_SIZE : 0,
+                  (set & CORK_MEMPOOL_GUARD) != 0 ? os_page_size() : 0);
+    geometry->tables = is_hooked ? hooks_tables(set, options->buffer != NULL) : 0;
 }
 
 static void init_random(struct cork_mempool *mp, uint64_t seed)
@@ -214,10 +209,8 @@ static bool is_valid(const struct cork_mempool_options *options)
     if ((options->protections & contradicted(options)) != 0 ||
         (options->alignment & (options->alignment - 1)) != 0 ||
         has_buffer != (options->buffer_size != 0) || options->buffer_size >= PTRDIFF_MAX / 2 ||
-        (source == NULL && options->source_data != NULL)) {
-        return false;
-    }
-    if (source != NULL && (has_buffer || source->acquire == NULL || source->release == NULL)) {
+        (source == NULL ? options->source_data != NULL
+                        : has_buffer || source->acquire == NULL || source->release == NULL)) {
         return false;
     }
     geometry_from(&geometry, options, options->protections | (environment_set() & UNDER_VALGRIND));

@@ -14,7 +14,7 @@
 
 ANSWERS(static void *acquire(void *source_data, size_t size, size_t alignment), NULL)
 ANSWERS(static void release(void *source_data, void *memory, size_t size), )
-ANSWERS(size_t os_page_size(void), 1)
+ANSWERS(size_t os_page_size(void), (size_t)PTRDIFF_MAX + 1)
 ANSWERS(bool os_is_scarce(void), true)
 ANSWERS(void *os_reserve(size_t size), NULL)
 ANSWERS(bool os_commit(void *pages, size_t size), false)
