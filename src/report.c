@@ -305,13 +305,13 @@ struct slot report_require_live(const struct cork_mempool *mp, const void *ptr)
     report_refuse(violation);
 }
 
-void report_refuse_leak(const struct cork_mempool *mp, size_t live_count)
+void report_refuse_leak(const struct cork_mempool *mp)
 {
     struct cork_mempool_object listed[REPORT_SHOWN_MAX];
     struct cork_mempool_violation violation = report_violation(mp, CORK_MEMPOOL_LEAK, NO_SLOT);
     struct slot slot = {mp->oldest, 0};
 
-    violation.live_count = live_count;
+    violation.live_count = slots_live_count(mp);
     violation.listed = listed;
     for (; violation.listed_count < REPORT_SHOWN_MAX && slots_next_live(mp, &slot); slot.index++) {
         listed[violation.listed_count++] = (struct cork_mempool_object){

@@ -30,8 +30,7 @@ struct slot report_require_live(const struct cork_mempool *mp, const void *ptr)
     INTERNAL(report_require_live);
 
 /* report_refuse_leak refuses done, and lists the first live objects. */
-_Noreturn void report_refuse_leak(const struct cork_mempool *mp, size_t live_count)
-    INTERNAL(report_refuse_leak);
+_Noreturn void report_refuse_leak(const struct cork_mempool *mp) INTERNAL(report_refuse_leak);
 
 /* report_warning says something about CORK_MEMPOOL_OPTIONS, and returns: what, perhaps a word of
  * it, and the rest of the line. */

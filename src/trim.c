@@ -198,10 +198,8 @@ NOINLINE void cork_mempool_done(struct cork_mempool *mp)
     struct cork_mempool_region *region, *newer;
 
     report_require(mp, POOL_IS_LIVE, NULL, __builtin_return_address(0));
-
-    const size_t live_count = slots_live_count(mp);
-    if (live_count != 0) {
-        report_refuse_leak(mp, live_count);
+    if (slots_live_count(mp) != 0) {
+        report_refuse_leak(mp);
     }
     if (mp->hooks != NULL || mp->memory.source != &os_heap) {
         hooks_verify(mp);
