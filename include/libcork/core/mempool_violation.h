@@ -7,21 +7,16 @@
  *
  * A violation is one of a fixed list of kinds, each with one fixed message. The pool calls the
  * handler, if there is one; where that returns, or there is none, the pool writes a report to
- * standard error and calls abort(). The report begins with one line; its parts after the message
- * are left out where they are not known:
+ * standard error and calls abort(). Parts of a report after the message are left out where they are
+ * not known. For example:
  *
- *     cork_mempool: double free: pool 0x7ffd0c40 "struct node", pointer 0x7f21a040, slot 1,
- *         element size 16
- *
- * (here in two), with the seed in a pool with protections. The next line says where the refused
- * call was made; with CORK_MEMPOOL_CALLSITES, another where the object was issued and freed, and
- * without it, at the end, how to have that told. For damage, three lines say where it is, and which
- * bytes were found and expected there. For a leak there is a line for each of the first 16 live
- * objects:
- *
- *     cork_mempool: leak at done: pool 0x7ffd0c40 "struct node", 17 live objects, element size 16
+ *     cork_mempool: double free: pool 0x7ffc40 "node", pointer 0x7f21a0, slot 1, element size 16
  *     cork_mempool: called at 0x401a6f (main+0x8f)
- *     cork_mempool: live object 0x7f21a040, slot 1
+ *
+ * In a pool with protections, the first line ends with the seed. With CORK_MEMPOOL_CALLSITES,
+ * another line says where the object was issued and freed; without it, the last one says how to
+ * have that told. For damage, three lines say where it is, and which bytes were found and expected
+ * there. For a leak, the first line counts the live objects, and the first 16 have a line each.
  *
  * Addresses of code are those of the calls, as addr2line wants them; where no symbol is known, the
  * file stands in its place, and the offset in it.
