@@ -46,12 +46,12 @@ static void add_number(struct line *line, const char *before, uint64_t number, u
     add(line, digit);
 }
 
-/* A pointer, if there is one. */
-static void add_pointer(struct line *line, const char *before, const void *pointer)
+/* A number, if there is one. */
+static void add_known(struct line *line, const char *before, uint64_t number, uint64_t none,
+                      unsigned base)
 {
-    if (pointer != NULL) {
-        add(line, before);
-        add_number(line, "0x", (uintptr_t)pointer, 16);
+    if (number != none) {
+        add_number(line, before, number, base);
     }
 }
 
@@ -64,7 +64,7 @@ static void add_site(struct line *line, const char *before, const void *site)
     uintptr_t start;
     const char *symbol = os_symbol(call, &start);
 
-    add_pointer(line, before, call);
+    add_known(line, before, (uintptr_t)call, 0, 16);
     if (symbol != NULL) {
         add(line, " (");
         add(line, symbol);
@@ -82,48 +82,38 @@ static void add_bytes(struct line *line, const char *before, const unsigned char
     }
 }
 
-static void add_what(struct line *line, const struct cork_mempool_violation *violation)
-{
-    add(line, "cork_mempool: ");
-    add(line, violation->message);
-    add_pointer(line, ": pool ", violation->pool);
-    if (violation->pool_name != NULL) {
-        add(line, " \"");
-        add(line, violation->pool_name);
-        add(line, "\"");
-    }
-    add_pointer(line, ", moved from ", violation->moved_from);
-    add_pointer(line, ", pointer ", violation->pointer);
-    if (violation->slot != CORK_MEMPOOL_NO_SLOT) {
-        add_number(line, ", slot ", violation->slot, 10);
-    }
-    if (violation->live_count != 0) {
-        add_number(line, ", ", violation->live_count, 10);
-        add(line, violation->live_count == 1 ? " live object" : " live objects");
-    }
-    if (violation->element_size != 0) {
-        add_number(line, ", element size ", violation->element_size, 10);
-    }
-    if (violation->is_seeded) {
-        add_number(line, ", seed 0x", violation->seed, 16);
-    }
-}
-
 static void report(const struct cork_mempool_violation *violation)
 {
     struct line line = {.length = 0};
 
-    add_what(&line, violation);
-    add_site(&line, "\ncork_mempool: called at ", violation->call_site);
-    add_site(&line, "\ncork_mempool: issued at ", violation->new_site);
-    add_site(&line, ", freed at ", violation->free_site);
-    add_pointer(&line, "\ncork_mempool: damage at ", violation->damaged);
+    add(&line, "cork_mempool: ");
+    add(&line, violation->message);
+    add_known(&line, ": pool 0x", (uintptr_t)violation->pool, 0, 16);
+    if (violation->pool_name != NULL) {
+        add(&line, " \"");
+        add(&line, violation->pool_name);
+        add(&line, "\"");
+    }
+    add_known(&line, ", moved from 0x", (uintptr_t)violation->moved_from, 0, 16);
+    add_known(&line, ", pointer 0x", (uintptr_t)violation->pointer, 0, 16);
+    add_known(&line, ", slot ", violation->slot, CORK_MEMPOOL_NO_SLOT, 10);
+    if (violation->live_count != 0) {
+        add_number(&line, ", ", violation->live_count, 10);
+        add(&line, violation->live_count == 1 ? " live object" : " live objects");
+    }
+    add_known(&line, ", element size ", violation->element_size, 0, 10);
+    add_known(&line, ", seed 0x", violation->seed, 0, 16); /* 0 where there is none */
+    add_site(&line, "\ncork_mempool: called at 0x", violation->call_site);
+    add_site(&line, "\ncork_mempool: issued at 0x", violation->new_site);
+    add_site(&line, ", freed at 0x", violation->free_site);
+    add_known(&line, "\ncork_mempool: damage at 0x", (uintptr_t)violation->damaged, 0, 16);
     add_bytes(&line, "\ncork_mempool: found   ", violation->found, violation->damaged_size);
     add_bytes(&line, "\ncork_mempool: expected", violation->expected, violation->damaged_size);
     for (size_t i = 0; i < violation->listed_count; i++) {
-        add_pointer(&line, "\ncork_mempool: live object ", violation->listed[i].pointer);
+        add_number(&line, "\ncork_mempool: live object 0x", (uintptr_t)violation->listed[i].pointer,
+                   16);
         add_number(&line, ", slot ", violation->listed[i].slot, 10);
-        add_site(&line, ", issued at ", violation->listed[i].new_site);
+        add_site(&line, ", issued at 0x", violation->listed[i].new_site);
     }
     if ((violation->slot != CORK_MEMPOOL_NO_SLOT || violation->live_count != 0) &&
         violation->kind != CORK_MEMPOOL_NEVER_ISSUED &&
