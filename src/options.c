@@ -209,12 +209,13 @@ static bool is_valid(const struct cork_mempool_options *options)
     if ((options->protections & contradicted(options)) != 0 ||
         (options->alignment & (options->alignment - 1)) != 0 ||
         has_buffer != (options->buffer_size != 0) || options->buffer_size >= PTRDIFF_MAX / 2 ||
-        (source == NULL ? options->source_data != NULL
-                        : has_buffer || source->acquire == NULL || source->release == NULL)) {
+        (source == NULL && options->source_data != NULL)) {
         return false;
     }
     geometry_from(&geometry, options, options->protections | (environment_set() & UNDER_VALGRIND));
     return geometry.stride != 0 &&
+           (source == NULL ||
+            (!has_buffer && source->acquire != NULL && source->release != NULL)) &&
            (!has_buffer ||
             region_buffer_capacity(&geometry, options->buffer, options->buffer_size) > 0);
 }
