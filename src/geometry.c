@@ -3,11 +3,8 @@
 
 #include "tools.h"
 
-/*
- * The alignment that malloc owes to a request of this size (C11 7.22.3: any type that fits), and
- * besides what any type of exactly this size can ask for: a type's size is a multiple of its
- * alignment, so its alignment divides the lowest bit of its size.
- */
+/* The alignment that malloc owes to a request of this size (C11 7.22.3: any type that fits), and
+ * what a type of exactly this size can ask for: a size is a multiple of its type's alignment. */
 static size_t alignment_of(size_t size)
 {
     const size_t malloced = bits_smaller(bits_highest(size), _Alignof(max_align_t));
