@@ -23,9 +23,7 @@
 static _Atomic(uint32_t) known_set, known_seed[2];
 
 #if defined(CORK_MEMPOOL_NO_OS_MEMORY)
-
 #define read_environment() IS_READ
-
 #else
 
 #define WORD(name, word) {#word "=0", 0, CORK_MEMPOOL_##name}, {#word "=1", CORK_MEMPOOL_##name, 0},

@@ -94,8 +94,7 @@ static inline struct cork_mempool_1_0_ *cork_mempool_1_0_construct_(struct cork_
 static inline struct cork_mempool *cork_mempool_1_0_new_(size_t element_size, size_t alignment,
                                                          size_t block_size, const char *type_name)
 {
-    struct cork_mempool_1_0_ *made =
-        CORK_MEMPOOL_1_0_FROM_(calloc(1, sizeof(struct cork_mempool_1_0_)));
+    struct cork_mempool_1_0_ *made = CORK_MEMPOOL_1_0_FROM_(calloc(1, sizeof(*made)));
 
     cork_mempool_1_0_demand_(made != NULL, "out of memory");
     made->options.name = type_name;
