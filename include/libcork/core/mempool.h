@@ -30,6 +30,10 @@
 /* The block size of pools whose caller names none. */
 #define CORK_MEMPOOL_DEFAULT_BLOCK_SIZE 4096
 
+#if defined(__cplusplus)
+extern "C" {
+#endif
+
 CORK_MEMPOOL_NONNULL_(1)
 void cork_mempool_init_type_(struct cork_mempool *mp, size_t type_size, size_t alignment,
                              size_t block_size, const char *name);
@@ -94,5 +98,9 @@ CORK_MEMPOOL_NEEDED_ CORK_MEMPOOL_ISSUES_ void *cork_mempool_new(struct cork_mem
  */
 CORK_MEMPOOL_NONNULL_(1)
 void cork_mempool_done(struct cork_mempool *mp);
+
+#if defined(__cplusplus)
+} /* extern "C" */
+#endif
 
 #endif /* LIBCORK_CORE_MEMPOOL_H */

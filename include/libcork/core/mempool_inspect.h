@@ -10,6 +10,10 @@
 
 #include <libcork/core/mempool.h>
 
+#if defined(__cplusplus)
+extern "C" {
+#endif
+
 /*
  * cork_mempool_check verifies every invariant of a pool, and all that its protections can verify.
  * Returns: true, or false where an invariant is broken, by a stray write or a defect of the pool,
@@ -78,5 +82,9 @@ void cork_mempool_clear(struct cork_mempool *mp);
  */
 CORK_MEMPOOL_NONNULL_(1)
 size_t cork_mempool_trim(struct cork_mempool *mp);
+
+#if defined(__cplusplus)
+} /* extern "C" */
+#endif
 
 #endif /* LIBCORK_CORE_MEMPOOL_INSPECT_H */

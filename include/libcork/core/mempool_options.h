@@ -15,6 +15,10 @@
 
 #include <libcork/core/mempool.h>
 
+#if defined(__cplusplus)
+extern "C" {
+#endif
+
 /* Protections; what a pool does besides the checks that are always on. Any may be combined; where
  * WIPE is on it does SEAL's work. 0x80 is never used again. */
 
@@ -109,5 +113,9 @@ struct cork_mempool_options {
 CORK_MEMPOOL_NONNULL_(1)
 CORK_MEMPOOL_NEEDED_ bool cork_mempool_init_with(struct cork_mempool *mp,
                                                  const struct cork_mempool_options *options);
+
+#if defined(__cplusplus)
+} /* extern "C" */
+#endif
 
 #endif /* LIBCORK_CORE_MEMPOOL_OPTIONS_H */

@@ -35,6 +35,10 @@
 
 #include <libcork/core/mempool.h>
 
+#if defined(__cplusplus)
+extern "C" {
+#endif
+
 /* enum cork_mempool_violation_kind numbers the kinds. A number never changes its meaning. */
 enum cork_mempool_violation_kind {
     CORK_MEMPOOL_DOUBLE_FREE = 1,       /* "double free" */
@@ -113,18 +117,21 @@ typedef void cork_mempool_violation_handler(const struct cork_mempool_violation 
  * MiB of the stack; the next violation is reported behind the first one, and the process aborts.
  * Returns: the handler that was installed before, or NULL.
  */
-CORK_MEMPOOL_C_ cork_mempool_violation_handler *
-cork_mempool_on_violation(cork_mempool_violation_handler *handler);
+cork_mempool_violation_handler *cork_mempool_on_violation(cork_mempool_violation_handler *handler);
 
 /* cork_mempool_violation_message returns the fixed message of a kind, a constant string; or NULL
  * where kind is not a kind. */
-CORK_MEMPOOL_C_ const char *cork_mempool_violation_message(enum cork_mempool_violation_kind kind);
+const char *cork_mempool_violation_message(enum cork_mempool_violation_kind kind);
 
 #if defined(CORK_MEMPOOL_NO_OS_MEMORY)
 /* cork_mempool_write_report is what a library built with CORK_MEMPOOL_NO_OS_MEMORY calls with each
  * line of a report, where others call write(2): size bytes, the last of which is a newline. The
  * program may define it; the library's own, which is weak, writes nothing. */
-CORK_MEMPOOL_C_ void cork_mempool_write_report(const char *text, size_t size);
+void cork_mempool_write_report(const char *text, size_t size);
+#endif
+
+#if defined(__cplusplus)
+} /* extern "C" */
 #endif
 
 #endif /* LIBCORK_CORE_MEMPOOL_VIOLATION_H */

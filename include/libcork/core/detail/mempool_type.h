@@ -6,12 +6,11 @@
 
 #include <stddef.h>
 
-/* Functions are C's in C++ too. NONNULL_ numbers the arguments that must not be NULL. */
 #if defined(__GNUC__)
-#define CORK_MEMPOOL_NONNULL_(...) CORK_MEMPOOL_C_ __attribute__((nonnull(__VA_ARGS__)))
+#define CORK_MEMPOOL_NONNULL_(...) __attribute__((nonnull(__VA_ARGS__)))
 #define CORK_MEMPOOL_NEEDED_       __attribute__((warn_unused_result))
 #else
-#define CORK_MEMPOOL_NONNULL_(...) CORK_MEMPOOL_C_
+#define CORK_MEMPOOL_NONNULL_(...)
 #define CORK_MEMPOOL_NEEDED_
 #endif
 /* Objects go back to cork_mempool_free, which does not look at what they hold. */
@@ -29,11 +28,9 @@ template <typename type> struct cork_mempool_type_ {
     static constexpr size_t size = sizeof(type[1]);
     static constexpr size_t alignment = alignof(type);
 };
-#define CORK_MEMPOOL_C_                 extern "C"
 #define cork_mempool_sizeof_type_(...)  (cork_mempool_type_<__VA_ARGS__>::size)
 #define cork_mempool_alignof_type_(...) (cork_mempool_type_<__VA_ARGS__>::alignment)
 #else
-#define CORK_MEMPOOL_C_
 /* __builtin_types_compatible_p takes nothing but types; sizeof alone takes anything. No array is
  * made of void, or of functions; one of structs that end in an array of no size is an extension. */
 #define cork_mempool_sizeof_type_(...)                                                             \
