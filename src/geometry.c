@@ -56,8 +56,7 @@ void geometry_init(struct cork_mempool_geometry *geometry, size_t element_size, 
 
     *geometry = (struct cork_mempool_geometry){
         .element_size = size, .alignment = aligned, .block_slots = 1};
-    /* Nothing is larger than PTRDIFF_MAX; below a quarter of the words, nothing here can wrap.
-     * Where there is no system, no page is that small. */
+    /* Nothing is larger than PTRDIFF_MAX; below a quarter of the words, nothing here can wrap. */
     if (size > PTRDIFF_MAX / 2 - redzone || (aligned | page_size) > PTRDIFF_MAX / 2) {
         return;
     }

@@ -30,7 +30,8 @@ void geometry_init(struct cork_mempool_geometry *geometry, size_t element_size, 
 
 /* geometry_slot_of returns the slot that starts offset bytes after a region's base. Where none
  * does, it returns at least 2^w / stride, for words of w bits: more than any slot's number, so that
- * one comparison with a count of slots is a complete test. docs/design.md proves it. */
+ * one comparison with a count of slots is a complete test (Granlund and Montgomery, "Division by
+ * Invariant Integers using Multiplication", PLDI 1994, section 9; docs/design.md has the proof). */
 static inline uintptr_t geometry_slot_of(const struct cork_mempool_geometry *geometry,
                                          uintptr_t offset)
 {

@@ -14,7 +14,8 @@
 /* os_heap is the heap. It aligns as malloc does, whatever alignment it is asked for. */
 extern const struct cork_mempool_source os_heap INTERNAL(os_heap);
 
-/* os_page_size returns the unit of os_commit; a power of two. */
+/* os_page_size returns the unit of os_commit, a power of two; without a system one that is so large
+ * that no pool with guards can be had. */
 size_t os_page_size(void) INTERNAL(os_page_size);
 
 /* os_is_scarce says whether little should be reserved, because address space is limited, or because

@@ -34,6 +34,7 @@
 extern "C" {
 #endif
 
+/* Private: what the macros below call. */
 CORK_MEMPOOL_NONNULL_(1)
 void cork_mempool_init_type_(struct cork_mempool *mp, size_t type_size, size_t alignment,
                              size_t block_size, const char *name);
