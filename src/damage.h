@@ -19,8 +19,7 @@
 #include "slots.h"
 #include "tools.h"
 
-#define CANARY_SIZE         8
-#define CANARY_REDZONE_SIZE (2 * CANARY_SIZE)
+#define CANARY_SIZE 8
 
 /* damage_refuse refuses the current call for the damage of a slot: of a canary beside its object,
  * or where that is NULL of its contents. */

@@ -43,7 +43,9 @@ static void add_guards(struct cork_mempool_geometry *geometry, size_t page_size)
     size = size / unit_size * unit_size;
     geometry->block_pitch = size / geometry->stride;
     geometry->block_slots = (size - guard_size - geometry->redzone_size) / geometry->stride;
-    geometry->redzone_size = size - guard_size - geometry->block_slots * geometry->stride;
+    /* What is left over is a guard, as far as it is as large as one. */
+    size -= guard_size + geometry->redzone_size + geometry->block_slots * geometry->stride;
+    geometry->redzone_size += size & (guard_size - 1);
 }
 
 void geometry_init(struct cork_mempool_geometry *geometry, size_t element_size, size_t alignment,

@@ -20,6 +20,9 @@
 #define GROUP_SLOTS 64
 #define GROUP_BITS  (UINT64_MAX >> (64 - GROUP_SLOTS))
 
+/* The bytes of a redzone that are used: two canaries, or what AddressSanitizer needs. */
+#define REDZONE_SIZE 16
+
 /* geometry_init works out the geometry of a pool; sizes no memory could hold give a stride of 0.
  * alignment is a power of two, or 0 for what element_size implies. Before, between and behind the
  * objects are redzone_size bytes at least. With a page_size that is not 0 there are guards, and

@@ -35,8 +35,10 @@
  * when it is first used, which is while a report is made. */
 #if defined(CORK_MEMPOOL_NO_OS_MEMORY)
 #define THREAD_LOCAL
-#else
+#elif defined(__GLIBC__)
 #define THREAD_LOCAL __attribute__((tls_model("initial-exec"))) _Thread_local
+#else
+#define THREAD_LOCAL _Thread_local
 #endif
 
 /* Keeps a slow path's registers and stack out of the fast path that calls it, and gives a function

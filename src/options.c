@@ -116,7 +116,7 @@ static void geometry_from(struct cork_mempool_geometry *geometry,
     const bool is_hooked = set != 0 || has_constructed(options);
 
     geometry_init(geometry, options->element_size, options->alignment, options->block_size,
-                  (set & redzoned) != 0 ? CANARY_REDZONE_SIZE : 0,
+                  (set & redzoned) != 0 ? REDZONE_SIZE : 0,
                   (set & CORK_MEMPOOL_GUARD) != 0 ? os_page_size() : 0);
     geometry->tables = is_hooked ? hooks_tables(set, options->buffer != NULL) : 0;
 }

@@ -269,9 +269,10 @@ struct region_pages region_pages(const struct cork_mempool *mp,
     const size_t last = pitch != 0 ? end - pitch + geometry->block_slots : end;
     const uintptr_t base = (uintptr_t)region->base;
     const uintptr_t start = base + first * geometry->stride;
-    /* Regions and guarded blocks begin with a redzone, at a page. */
-    const size_t before = first == 0 || pitch != 0 ? geometry->redzone_size : 0;
-    const uintptr_t from = bits_round_up(start - before, page);
+    /* Regions and guarded blocks begin with a redzone. */
+    const uintptr_t redzone = start - bits_smaller(geometry->redzone_size, REDZONE_SIZE);
+    const uintptr_t from =
+        first == 0 || pitch != 0 ? redzone & ~(page - 1) : bits_round_up(start, page);
     const uintptr_t to = bits_round_up(base + last * geometry->stride, page);
 
     return (struct region_pages){region->base + (ptrdiff_t)(from - base), to - from};

@@ -168,7 +168,7 @@ cork_mempool_violation_handler *cork_mempool_on_violation(cork_mempool_violation
  * own, as coroutines have.
  */
 #define HANDLERS_MAX      64
-#define HANDLERS_MAX_SIZE ((uintptr_t)1024 * 1024) /* of the stack */
+#define HANDLERS_MAX_SIZE ((uintptr_t)8 * 1024 * 1024) /* of the stack */
 
 static THREAD_LOCAL struct {
     uintptr_t first_frame, last_frame;

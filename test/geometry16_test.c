@@ -123,9 +123,10 @@ static void expect_guards(void)
 
     EXPECT(pitch_size % asked.page_size == 0);
     EXPECT(used_size % asked.page_size == 0);
-    EXPECT(pitch_size - used_size == due.guard_size);
+    EXPECT(pitch_size > used_size && (pitch_size - used_size) % due.guard_size == 0);
     EXPECT(slots_size >= due.block_size);
-    EXPECT(geometry.redzone_size - due.redzone_size < geometry.stride);
+    EXPECT(geometry.redzone_size - due.redzone_size < due.guard_size);
+    EXPECT(pitch_size - due.guard_size - due.redzone_size - slots_size < geometry.stride);
     EXPECT(pitch_size - (due.block_size + due.redzone_size + due.guard_size) < due.unit);
     for (unsigned first = 0; first < 3 * pitch && first + pitch < WORDS; first += pitch) {
         const unsigned end = first + geometry.block_slots;

@@ -29,7 +29,8 @@ static size_t measure_reserved(const struct cork_mempool_geometry *geometry,
     const size_t page = page_size();
     const char *const start = region->memory;
     const char *const end = start + region->memory_size;
-    const char *const first = region->base - geometry->redzone_size;
+    const char *const first =
+        region->base - (geometry->redzone_size < 16 ? geometry->redzone_size : 16);
     const char *const slots = first - (uintptr_t)first % page;
 
     CHECK_EQUAL(usable_size(start, start + page), 0);
@@ -183,14 +184,16 @@ static bool is_accessible(const char *address)
     return false;
 }
 
-/* From where a block ends, behind its last slot, to where the next one begins: first a guard, which
- * is as large as the alignment where that is more than a page; then what the next block's pages
- * have before its first slot. How much that is, is geometry16_test.c's. */
+/* From where a block ends, behind its last slot, to where the next one begins: a guard of at least
+ * a page and the alignment, up to the page that has the first bytes that the next block needs. */
 static void look_between(const struct cork_mempool *mp, const char *end, const char *next)
 {
     const size_t alignment = mp->geometry.alignment;
-    const char *const guard_end = end + (alignment > page_size() ? alignment : page_size());
+    const size_t redzone_size = mp->geometry.redzone_size < 16 ? mp->geometry.redzone_size : 16;
+    const char *const needed = next - redzone_size;
+    const char *const guard_end = needed - (uintptr_t)needed % page_size();
 
+    CHECK(guard_end >= end + page_size() && next >= end + alignment);
     CHECK_EQUAL((uintptr_t)end % page_size(), 0);
     CHECK(is_accessible(end - 1));
     for (const char *address = end; address < next; address += page_size()) {
