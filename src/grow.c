@@ -77,10 +77,11 @@ static NOINLINE struct cork_mempool_region *from_os_or_source(struct cork_mempoo
     const size_t stride = geometry->stride;
     const size_t least = bits_larger(geometry->block_pitch, geometry->block_slots);
     const size_t older = reserved_count(mp);
-    const size_t most_os_size =
-        (mp->protections & UNDER_VALGRIND) != 0 ? TOOLS_RANGE_MAX : SIZE_MAX;
-    const size_t most_size = is_os ? most_os_size : ACQUIRED_MAX_SIZE;
-    const size_t most = bits_smaller(most_size / stride, region_max_capacity(geometry));
+    const size_t most_size = !is_os                                    ? ACQUIRED_MAX_SIZE
+                             : (mp->protections & UNDER_VALGRIND) != 0 ? TOOLS_RANGE_MAX
+                                                                       : SIZE_MAX;
+    const size_t most = bits_smaller(bits_larger(most_size / stride, is_os ? least : 0),
+                                     region_max_capacity(geometry));
     size_t count = mp->newest == NULL ? 0 : 2 * mp->newest->committed_count;
     struct cork_mempool_region *region = NULL;
 

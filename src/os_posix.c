@@ -8,6 +8,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +26,10 @@
 /* Reservations up to this may be in core dumps, because to keep them out takes a call of the
  * system. */
 #define DUMPED_MAX_SIZE ((size_t)256 * 1024)
+
+/* How often a report waits for the reader of a full pipe, and for how many milliseconds. */
+#define WAITS_MAX 10
+#define WAIT_MS   100
 
 static void *heap_acquire(void *source_data, size_t size, size_t alignment)
 {
@@ -108,6 +113,8 @@ bool os_resident(const void *pages, size_t count, unsigned char *is_resident)
 void os_write_report(const char *text, size_t size)
 {
     struct sigaction ignore = {.sa_flags = 0}, before;
+    struct pollfd pipe = {.fd = STDERR_FILENO, .events = POLLOUT};
+    int waits = 0;
 
     /* Where nobody reads a pipe any more, SIGPIPE would end the process before abort() does. */
     ignore.sa_handler = SIG_IGN;
@@ -118,8 +125,10 @@ void os_write_report(const char *text, size_t size)
         if (written > 0) {
             text += written;
             size -= (size_t)written;
-        } else if (written == 0 || errno != EINTR) {
-            break; /* There is nobody left to tell. */
+        } else if (written == 0 || (errno != EINTR && errno != EAGAIN) || waits++ == WAITS_MAX) {
+            size = 0; /* There is nobody left to tell. */
+        } else {
+            poll(&pipe, 1, WAIT_MS);
         }
     }
     sigaction(SIGPIPE, &before, NULL);

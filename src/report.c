@@ -164,14 +164,14 @@ cork_mempool_violation_handler *cork_mempool_on_violation(cork_mempool_violation
 /*
  * A handler that misuses a pool is called for that too, and might for ever. It may leave by
  * longjmp, so that only the stack tells: what never ends is called from ever further down. A call
- * that is not below the last begins anew; so does one far below the first, mostly on a stack of its
- * own, as coroutines have.
+ * that is not below the last begins anew; so does one far below it, mostly on a stack of its own, as
+ * coroutines have.
  */
-#define HANDLERS_MAX      64
-#define HANDLERS_MAX_SIZE ((uintptr_t)8 * 1024 * 1024) /* of the stack */
+#define HANDLERS_MAX      256
+#define HANDLERS_MAX_SIZE ((uintptr_t)1024 * 1024) /* of the stack, from one to the next */
 
 static THREAD_LOCAL struct {
-    uintptr_t first_frame, last_frame;
+    uintptr_t last_frame;
     unsigned count;                      /* of calls, each below the last */
     struct cork_mempool_violation first; /* less what it points to, but for its name */
     char name[CORK_MEMPOOL_NAME_SIZE_];  /* whose pool may be gone when it is reported */
@@ -180,8 +180,7 @@ static THREAD_LOCAL struct {
 /* Whether the handler may be called for a violation. */
 static bool begin_handler(const struct cork_mempool_violation *violation, uintptr_t frame)
 {
-    if (frame >= handlers.last_frame || handlers.first_frame - frame > HANDLERS_MAX_SIZE) {
-        handlers.first_frame = frame;
+    if (frame >= handlers.last_frame || handlers.last_frame - frame > HANDLERS_MAX_SIZE) {
         handlers.count = 0;
         handlers.first = *violation;
         handlers.first.listed_count = 0;

@@ -113,8 +113,8 @@ typedef void cork_mempool_violation_handler(const struct cork_mempool_violation 
  * misused a pool. Calls that were in progress have ended then: a handler may call
  * cork_mempool_check, cork_mempool_stats, cork_mempool_owns and cork_mempool_foreach on a pool that
  * is live, and may leave by longjmp: the refused call has then changed nothing, and the pool is
- * open for use. One that misuses a pool is called for that too, up to 64 times, each deeper in a
- * MiB of the stack; the next violation is reported behind the first one, and the process aborts.
+ * open for use. One that misuses a pool is called for that too, up to 256 times, each deeper in the
+ * stack; the next violation is reported behind the first one, and the process aborts.
  * Returns: the handler that was installed before, or NULL.
  */
 cork_mempool_violation_handler *cork_mempool_on_violation(cork_mempool_violation_handler *handler);
