@@ -137,3 +137,44 @@ TEST(objects_are_constructed_in_place_and_misuse_is_told_to_a_handler)
     cork_mempool_init_size_ex(&mp, sizeof(over_aligned), CORK_MEMPOOL_DEFAULT_BLOCK_SIZE);
     exercise(&mp, 200);
 }
+
+static bool is_to_throw;
+
+static int construct_or_throw(void *, void *)
+{
+    if (is_to_throw) {
+        throw std::bad_alloc();
+    }
+    return 0;
+}
+
+static void visit_and_throw(void *, void *object)
+{
+    throw object;
+}
+
+TEST(an_exception_of_a_callback_ends_the_call_that_it_leaves)
+{
+    struct cork_mempool mp;
+    struct cork_mempool_options options = {};
+    void *object = nullptr, *visited = nullptr;
+
+    options.init_object = construct_or_throw;
+    CHECK(cork_mempool_init_with(&mp, &options));
+    is_to_throw = true;
+    try {
+        object = cork_mempool_new(&mp);
+    } catch (const std::bad_alloc &) {
+        is_to_throw = false;
+    }
+    CHECK(object == nullptr && !is_to_throw);
+    object = cork_mempool_new(&mp);
+    try {
+        cork_mempool_foreach(&mp, visit_and_throw, nullptr);
+    } catch (void *thrown) {
+        visited = thrown;
+    }
+    CHECK(visited == object && cork_mempool_check(&mp));
+    cork_mempool_free(&mp, object);
+    cork_mempool_done(&mp);
+}

@@ -51,13 +51,9 @@ mmap
 mprotect
 msync
 munmap
+poll
 secure_getenv
-sigaddset
-sigemptyset
-sigismember
-sigpending
-sigprocmask
-sigwait
+sigaction
 strcspn
 strtoull
 sysconf
