@@ -159,18 +159,16 @@ static bool open_freed(struct cork_mempool *mp)
         index++;
     }
     while (region == NULL || region->groups[index].free == 0) {
-        region = mp->linked;
-        if (region == NULL) {
+        if (mp->free_list == NULL) {
             return false;
         }
 
-        struct cork_mempool_group *group = region->free_list;
-        index = (size_t)(group - region->groups);
-        region->free_list = group->next == group ? NULL : group->next;
-        group->next = NULL;
-        if (region->free_list == NULL) {
-            mp->linked = region->next_linked;
-        }
+        const struct slot slot = slots_of(mp, mp->free_list);
+        region = slot.region;
+        index = slot.index / GROUP_SLOTS;
+        char *next = region->groups[index].next;
+        region->groups[index].next = NULL;
+        mp->free_list = next != mp->free_list ? next : NULL;
     }
     mp->cursor = (struct cork_mempool_cursor){region->groups[index].free, index, region, false};
     return true;

@@ -194,46 +194,37 @@ static bool group_is_valid(const struct cork_mempool *mp, const struct cork_memp
     return wrong == 0 && (is_active || group->next != NULL || group->free == stacked);
 }
 
-/* Verifies all regions, which are as many as the tree's, and their groups. Each group that is
- * linked is one of its region's free list, and each region with such a list one of the pool's: each
- * list ends when as many have been seen. */
+/* Verifies all regions, which are as many as the tree's, and their groups. As many of these are
+ * linked as the free list has. */
 static bool regions_are_valid(const struct cork_mempool *mp, size_t region_count)
 {
-    const struct cork_mempool_region *linked = mp->linked;
     const struct cork_mempool_region *region = mp->oldest;
     const struct cork_mempool_region *older = NULL;
+    const char *linked = mp->free_list;
     size_t listed_count = 0;
 
     for (; region != NULL; older = region, region = region->newer, region_count--) {
-        const size_t group_count = region_group_count(region->extended_count);
-        const struct cork_mempool_group *group = region->free_list;
-
         if (!region_is_valid(mp, region, older)) {
             return false;
         }
-        if (group != NULL) {
-            if (linked == NULL || slots_search(mp, linked->base).region != linked ||
-                linked->free_list == NULL) {
-                return false;
-            }
-            linked = linked->next_linked;
-        }
-        for (size_t i = 0; i < group_count; i++) {
-            const uintptr_t offset = (uintptr_t)group - (uintptr_t)region->groups;
-
+        for (size_t i = 0; i < region_group_count(region->extended_count); i++) {
             if (!group_is_valid(mp, region, i, &listed_count)) {
                 return false;
             }
             if (region->groups[i].next != NULL) {
-                if (offset / sizeof(*group) >= group_count || offset % sizeof(*group) != 0) {
+                const struct slot first = slots_search(mp, linked);
+
+                if (first.region == NULL || first.index >= first.region->extended_count ||
+                    first.index % GROUP_SLOTS != 0) {
                     return false;
                 }
-                KNOWN(group != NULL);
-                group = group->next == group ? NULL : group->next;
+
+                const char *next = first.region->groups[first.index / GROUP_SLOTS].next;
+                if (next == NULL) {
+                    return false;
+                }
+                linked = next != linked ? next : NULL;
             }
-        }
-        if (group != NULL) {
-            return false;
         }
     }
     return older == mp->newest && region_count == 0 && linked == NULL &&

@@ -98,11 +98,10 @@ void slots_renew(struct cork_mempool *mp)
     slots_recall(mp);
     mp->newest = NULL;
     mp->root = NULL;
-    mp->linked = NULL;
+    mp->free_list = NULL;
     memset(mp->lookup, 0, sizeof(mp->lookup));
     for (; region != NULL; region = region->newer) {
         slots_add_region(mp, region);
-        region->free_list = NULL;
         for (size_t i = 0; i < region_group_count(region->extended_count); i++) {
             region->groups[i].next = NULL;
             if (region->groups[i].free != 0) {

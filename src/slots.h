@@ -209,12 +209,10 @@ static inline void slots_link(struct cork_mempool *mp, struct cork_mempool_regio
     if (group->next != NULL || (mp->cursor.region == region && mp->cursor.group == index)) {
         return;
     }
-    if (region->free_list == NULL) {
-        region->next_linked = mp->linked;
-        mp->linked = region;
-    }
-    group->next = region->free_list == NULL ? group : region->free_list;
-    region->free_list = group;
+
+    char *start = slot_start(mp, (struct slot){region, index * GROUP_SLOTS});
+    group->next = mp->free_list != NULL ? mp->free_list : start;
+    mp->free_list = start;
 }
 
 /* slots_release makes a slot free that was live or held. */

@@ -94,8 +94,8 @@ static void finish(void)
 
 /*
  * Three regions; an object kept aside, which is of the first; a full stack, of the others; groups
- * of the first and the third region on free lists, but not of the second; and an active group with
- * fresh slots.
+ * of the first and the third region on the free list, but not of the second; and an active group
+ * with fresh slots.
  */
 static void populate(void)
 {
@@ -113,8 +113,8 @@ static void populate(void)
     CHECK_POINTER(lent->kept, objects[0]);
     CHECK_EQUAL(lent->stack_count, 64);
     CHECK(lent->bits != 0 && cursor->is_fresh);
-    CHECK(first->free_list != NULL && second->free_list == NULL && third->free_list != NULL);
-    CHECK(pool.newest == third && pool.linked == third && third->next_linked == first);
+    CHECK(pool.newest == third && pool.free_list > third->base);
+    CHECK(first->groups[1].next != NULL && second->groups[0].next == NULL);
 }
 
 static struct cork_mempool_region *copy_of(const struct cork_mempool_region *region)
@@ -147,7 +147,7 @@ TEST(check_sees_damage_to_a_pool_without_memory)
     CHECK_SEES(pool.name[sizeof(pool.name) - 1], 'x');
     CHECK_SEES(pool.oldest, &elsewhere);
     CHECK_SEES(pool.root, &elsewhere);
-    CHECK_SEES(pool.linked, &elsewhere);
+    CHECK_SEES(pool.free_list, (char *)&elsewhere);
     CHECK_SEES(cursor->bits, 1);
     CHECK_SEES(lent->owner, &pool);
     CHECK_SEES(lent->kept, &elsewhere);
@@ -177,12 +177,6 @@ TEST(check_sees_damage_to_the_lists_of_regions)
     CHECK_SEES(first->newer, third, NULL);
     CHECK_SEES(second->newer, first, second);
     CHECK_SEES(third->newer, first);
-    /* The list of those with free lists. */
-    CHECK_SEES(third->next_linked, NULL);
-    CHECK_SEES(first->next_linked, third, first);
-    CHECK_SEES(pool.linked, NULL, first, copy_of(third));
-    second->next_linked = first;
-    CHECK_SEES(pool.linked, second);
     finish();
 }
 
@@ -461,10 +455,8 @@ TEST(check_sees_damage_to_an_active_group_that_was_not_extended_last)
     CHECK_SEES(cursor->bits, 1);
     CHECK_SEES(cursor->region, copy_of(first));
     cork_mempool_free(&pool, third->base);
-    /* Between groups, memory reads like one that ends the free list. */
-    CHECK(third->free_list == third->groups && third->groups->next == third->groups);
-    CHECK_EQUAL(third->groups[1].free, 0);
-    CHECK_SEES(third->free_list, (void *)&third->groups[0].next);
+    CHECK(pool.free_list == third->base && third->groups->next == third->base);
+    CHECK_SEES(pool.free_list, second->base); /* which is not linked */
     CHECK_POINTER(cork_mempool_new(&pool), third->base);
     CHECK(cursor->region == third && cursor->group == 0);
     CHECK_SEES(cursor->is_fresh, true);
@@ -473,8 +465,8 @@ TEST(check_sees_damage_to_an_active_group_that_was_not_extended_last)
 
 TEST(check_sees_damage_to_groups_and_their_free_list)
 {
-    struct cork_mempool_group *head, *next, *elsewhere;
-    static _Alignas(16) char bytes[2 * sizeof(*head)];
+    struct cork_mempool_group *head;
+    char *start, *next;
 
     populate();
     head = &first->groups[1];
@@ -484,16 +476,16 @@ TEST(check_sees_damage_to_groups_and_their_free_list)
     head = &second->groups[0];
     CHECK(head->next == NULL);
     CHECK_SEES(head->free, head->free | lowest_bit(~head->free)); /* which new would not find */
-    CHECK_SEES(head->next, head);
-    head = third->free_list;
+    CHECK_SEES(head->next, second->base);
+    start = pool.free_list;
+    head = &third->groups[(size_t)(start - third->base) / geometry->stride / 64];
     next = head->next;
-    CHECK(next != head);
-    elsewhere = (void *)(bytes + (uintptr_t)head % sizeof(*head)); /* whole groups away */
-    elsewhere->next = next;
-    CHECK_SEES(third->free_list, NULL, next, elsewhere, (void *)((char *)head + 4));
-    elsewhere->next = head;
-    CHECK_SEES(third->free_list, elsewhere);
-    CHECK_SEES(head->next, head, elsewhere, (void *)(uintptr_t)1);
-    CHECK_SEES(next->next, head); /* which must not hold up the check for ever */
+    CHECK(next != start);
+    CHECK_SEES(pool.free_list, NULL, next, start + 1, start + geometry->stride, (char *)&pool,
+               third->base + (third->extended_count + 63) / 64 * 64 * geometry->stride);
+    CHECK_SEES(head->next, start, (char *)(uintptr_t)1);
+    head = &third->groups[(size_t)(next - third->base) / geometry->stride / 64];
+    CHECK(head->next != NULL);
+    CHECK_SEES(head->next, start); /* which must not hold up the check for ever */
     finish();
 }

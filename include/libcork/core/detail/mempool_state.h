@@ -39,8 +39,8 @@ struct cork_mempool_geometry {
 
 /* Up to 64 neighbouring slots of a region, and which of them are free. */
 struct cork_mempool_group {
-    uint64_t free;                   /* bit i: slot i is free */
-    struct cork_mempool_group *next; /* NULL: not on the free list; itself: the list ends here */
+    uint64_t free; /* bit i: slot i is free */
+    char *next;    /* NULL: not on the free list; else slot 0 of the next there, or of the last */
 };
 
 /* Return addresses of the calls that issued and freed a slot's object; NULL: no such call. */
@@ -51,24 +51,22 @@ struct cork_mempool_sites {
 
 /* Contiguous memory whose slots stand in one line; src/region.h explains. */
 struct cork_mempool_region {
-    char *base;                           /* slot i starts at base + i * stride */
-    struct cork_mempool_group *groups;    /* slot i belongs to groups[i / 64] */
-    uint64_t *held;                       /* of each group: slots neither live nor free; or NULL */
-    uint64_t *fresh;                      /* of each group: slots nothing was made of; or NULL */
-    uint64_t *checksums;                  /* of each slot's freed contents; or NULL */
-    struct cork_mempool_sites *sites;     /* of each slot that was issued; or NULL */
-    void **ring;                          /* of the quarantine, if this is the oldest; or NULL */
-    size_t extended_count;                /* slots below this belong to a group */
-    size_t committed_count;               /* slots below this may be read and written */
-    size_t reserved_count;                /* slots in the region's address space */
-    size_t first_number;                  /* of slot 0, counted over the pool */
-    struct cork_mempool_region *newer;    /* the region made after this one, or NULL */
-    struct cork_mempool_region *lower;    /* in the tree of regions: those at lower addresses */
-    struct cork_mempool_region *higher;   /* and at higher ones */
-    struct cork_mempool_group *free_list; /* groups with free slots, and perhaps some without */
-    struct cork_mempool_region *next_linked; /* the next on the pool's list of those with such */
-    void *memory;                            /* the reservation, the buffer, or of the source */
-    size_t memory_size;                      /* of memory, in bytes */
+    char *base;                         /* slot i starts at base + i * stride */
+    struct cork_mempool_group *groups;  /* slot i belongs to groups[i / 64] */
+    uint64_t *held;                     /* of each group: slots neither live nor free; or NULL */
+    uint64_t *fresh;                    /* of each group: slots nothing was made of; or NULL */
+    uint64_t *checksums;                /* of each slot's freed contents; or NULL */
+    struct cork_mempool_sites *sites;   /* of each slot that was issued; or NULL */
+    void **ring;                        /* of the quarantine, if this is the oldest; or NULL */
+    size_t extended_count;              /* slots below this belong to a group */
+    size_t committed_count;             /* slots below this may be read and written */
+    size_t reserved_count;              /* slots in the region's address space */
+    size_t first_number;                /* of slot 0, counted over the pool */
+    struct cork_mempool_region *newer;  /* the region made after this one, or NULL */
+    struct cork_mempool_region *lower;  /* in the tree of regions: those at lower addresses */
+    struct cork_mempool_region *higher; /* and at higher ones */
+    void *memory;                       /* the reservation, the buffer, or of the source */
+    size_t memory_size;                 /* of memory, in bytes */
     size_t head_size; /* bytes of this struct and all tables, if they are the source's; else 0 */
     bool is_reserved; /* memory is a reservation */
 };
@@ -119,10 +117,10 @@ struct cork_mempool {
     const struct cork_mempool_hooks *hooks; /* of protections, src/hooks.h; NULL: there are none */
     const struct cork_mempool *self;        /* where the pool was at its first new */
     struct cork_mempool_cursor cursor;
-    struct cork_mempool_region *oldest;    /* NULL before the first new */
-    struct cork_mempool_region *newest;    /* the only region that grows */
-    struct cork_mempool_region *root;      /* of the tree that finds a region by an address */
-    struct cork_mempool_region *linked;    /* regions with groups on their free lists */
+    struct cork_mempool_region *oldest; /* NULL before the first new */
+    struct cork_mempool_region *newest; /* the only region that grows */
+    struct cork_mempool_region *root;   /* of the tree that finds a region by an address */
+    char *free_list; /* slot 0 of a group with free slots, perhaps none now; or NULL */
     struct cork_mempool_region *lookup[2]; /* the two newest, the lower one first; or NULL */
     size_t objects_left;                   /* slots that may still be extended to */
     struct cork_mempool_quarantine quarantine;
