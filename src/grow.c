@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "grow.h"
 
+#include <errno.h>
+
+#include "damage.h"
+#include "hooks.h"
 #include "libcork/core/mempool_options.h"
 #include "os.h"
 #include "region.h"
@@ -211,7 +215,8 @@ static void extend(struct cork_mempool *mp)
     mp->cursor = (struct cork_mempool_cursor){bits, group, region, true};
 }
 
-bool grow_open(struct cork_mempool *mp)
+/* Likewise where there is memory besides the quarantine. */
+static bool open_other(struct cork_mempool *mp)
 {
     if (mp->newest != NULL && open_freed(mp)) {
         return true;
@@ -227,5 +232,24 @@ bool grow_open(struct cork_mempool *mp)
         }
         extend(mp);
     } while (mp->cursor.bits == 0);
+    return true;
+}
+
+bool grow_open(struct cork_mempool *mp)
+{
+    const struct cork_mempool_quarantine *quarantine = &mp->quarantine;
+    const int saved_errno = errno;
+
+    while (!open_other(mp)) {
+        if (quarantine->count == 0) {
+            errno = ENOMEM;
+            return false;
+        }
+        /* This will be issued next. What is wrong with it must be found while it still rests. */
+        damage_verify_contents(mp, slots_of(mp, quarantine->objects[quarantine->first]),
+                               mp->protections);
+        hooks_pop_quarantine(mp);
+    }
+    errno = saved_errno;
     return true;
 }

@@ -12,9 +12,10 @@
 #include "libcork/core/mempool.h"
 
 /*
- * grow_open makes a group with free slots the active one, and gets more memory if there is none.
+ * grow_open makes a group with free slots the active one, and gets more memory if there is none;
+ * if that cannot be had, it takes a slot out of quarantine.
  * Requires: nothing is lent, and the active group has no bits.
- * Returns: false if memory cannot be had; the pool is as it was.
+ * Returns: false with errno ENOMEM if there is no slot; the pool is as it was.
  */
 bool grow_open(struct cork_mempool *mp) INTERNAL(grow_open);
 

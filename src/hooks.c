@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "hooks.h"
 
-#include <errno.h>
 #include <string.h>
 
 #include "damage.h"
@@ -59,27 +58,6 @@ ALWAYS_INLINE void quarantine_push(struct cork_mempool *mp, struct slot slot, vo
     slot.region->held[slot.index / GROUP_SLOTS] |= slot_bit(slot);
 }
 
-/* Makes a group with free slots the active one; where there is no other memory, of quarantine. */
-static NOINLINE bool open_next(struct cork_mempool *mp)
-{
-    const int saved_errno = errno;
-
-    while (!grow_open(mp)) {
-        struct cork_mempool_quarantine *quarantine = &mp->quarantine;
-
-        if (quarantine->count == 0) {
-            errno = ENOMEM;
-            return false;
-        }
-        /* This will be issued next. What is wrong with it must be found while it still rests. */
-        damage_verify_contents(mp, slots_of(mp, quarantine->objects[quarantine->first]),
-                               mp->protections);
-        hooks_pop_quarantine(mp);
-    }
-    errno = saved_errno;
-    return true;
-}
-
 /* One of the active group's slots that may be issued: the lowest, or any. */
 ALWAYS_INLINE struct slot choose(struct cork_mempool *mp, uint32_t set)
 {
@@ -129,7 +107,7 @@ ALWAYS_INLINE void *new_with(struct cork_mempool *mp, uint32_t set)
     if (lends_new(set)) {
         slots_recall(mp);
     }
-    if (UNLIKELY(mp->cursor.bits == 0) && !open_next(mp)) {
+    if (UNLIKELY(mp->cursor.bits == 0) && !grow_open(mp)) {
         return NULL;
     }
 

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "libcork/core/mempool.h"
 
-#include <errno.h>
-
 #include "geometry.h"
 #include "grow.h"
 #include "hooks.h"
@@ -42,17 +40,10 @@ static inline void *pop(struct cork_mempool *mp, uint32_t count)
 /* Issues a slot of the next group. */
 static NOINLINE void *issue_next(struct cork_mempool *mp)
 {
-    const int saved_errno = errno;
-
     slots_recall(mp);
-    if (!grow_open(mp)) {
-        slots_lend(mp);
-        errno = ENOMEM;
-        return NULL;
-    }
+    const bool is_open = grow_open(mp);
     slots_lend(mp);
-    errno = saved_errno;
-    return issue(mp, mp->lent.bits);
+    return is_open ? issue(mp, mp->lent.bits) : NULL;
 }
 
 static CACHELINE_ALIGNED NOINLINE void *new_slow(struct cork_mempool *mp, const void *site)
