@@ -94,17 +94,11 @@ static NOINLINE bool begin_slot(struct cork_mempool *mp, struct slot slot)
     return true;
 }
 
-/* Whether new may have freed slots without a hook. */
-ALWAYS_INLINE bool lends_new(uint32_t set)
-{
-    return set == CORK_MEMPOOL_CANARY;
-}
-
 ALWAYS_INLINE void *new_with(struct cork_mempool *mp, uint32_t set)
 {
     SLOTS_CALL call = slots_enter(mp);
 
-    if (lends_new(set)) {
+    if (hooks_lend_new(set)) {
         slots_recall(mp);
     }
     if (UNLIKELY(mp->cursor.bits == 0) && !grow_open(mp)) {
@@ -129,25 +123,10 @@ ALWAYS_INLINE void *new_with(struct cork_mempool *mp, uint32_t set)
     }
     mp->cursor.bits ^= slot_bit(slot);
     slot.region->groups[mp->cursor.group].free ^= slot_bit(slot);
-    if (lends_new(set)) {
+    if (hooks_lend_new(set)) {
         slots_lend(mp);
     }
     return object;
-}
-
-/* slots_is_live, for protections that are known. */
-ALWAYS_INLINE bool is_live(const struct cork_mempool *mp, const void *ptr, struct slot slot,
-                           uint32_t set)
-{
-    if (UNLIKELY(slot.region == NULL || slot.index >= slot.region->extended_count)) {
-        return false;
-    }
-
-    uint64_t not_live = slot.region->groups[slot.index / GROUP_SLOTS].free;
-    if (has(set, CORK_MEMPOOL_QUARANTINE | CORK_MEMPOOL_GUARD)) {
-        not_live |= slot.region->held[slot.index / GROUP_SLOTS];
-    }
-    return (not_live & slot_bit(slot)) == 0 && (!lends_new(set) || ptr != mp->lent.kept);
 }
 
 ALWAYS_INLINE void free_with(struct cork_mempool *mp, void *ptr, struct slot slot, uint32_t set)
@@ -155,7 +134,7 @@ ALWAYS_INLINE void free_with(struct cork_mempool *mp, void *ptr, struct slot slo
     const size_t size = mp->geometry.element_size;
 
     /* Looked up inline: under Valgrind, each extra frame lengthens its reports. */
-    if (UNLIKELY(!is_live(mp, ptr, slot, set))) {
+    if (UNLIKELY(!slots_is_live(mp, slot, ptr, set))) {
         if (ptr == NULL) {
             return;
         }
@@ -176,27 +155,18 @@ ALWAYS_INLINE void free_with(struct cork_mempool *mp, void *ptr, struct slot slo
     }
     tools_free(mp, ptr, set);
 
-    struct cork_mempool_lent *lent = &mp->lent;
-    const bool is_lent = lends_new(set) && LIKELY(lent->owner == mp);
     if (has(set, CORK_MEMPOOL_QUARANTINE)) {
         quarantine_push(mp, slot, ptr);
-    } else if (is_lent && lent->kept == NULL) {
-        lent->kept = ptr;
+    } else if (hooks_lend_new(set) && LIKELY(mp->lent.owner == mp) && mp->lent.kept == NULL) {
+        mp->lent.kept = ptr;
     } else {
-        struct cork_mempool_group *group = &slot.region->groups[slot.index / GROUP_SLOTS];
-
-        group->free |= slot_bit(slot);
-        if (is_lent && lent->group == group && !mp->cursor.is_fresh) {
-            lent->bits |= slot_bit(slot);
-        } else {
-            slots_link(mp, slot.region, slot.index / GROUP_SLOTS);
-        }
+        slots_release(mp, slot);
     }
 }
 
-/* The hooks of pools with this set of protections: a constant; or any other set, which is looked at
- * in each call. */
-#define HOOKS(name, set, lends)                                                                    \
+/* The hooks of pools with this set of protections, which is a constant; or of any other pool, whose
+ * set is looked at in each call. */
+#define HOOKS(name, set)                                                                           \
     static CACHELINE_ALIGNED void *new_##name(struct cork_mempool *mp)                             \
     {                                                                                              \
         return new_with(mp, (set));                                                                \
@@ -206,28 +176,21 @@ ALWAYS_INLINE void free_with(struct cork_mempool *mp, void *ptr, struct slot slo
     {                                                                                              \
         free_with(mp, ptr, slot, (set));                                                           \
     }                                                                                              \
-    static const struct cork_mempool_hooks name##_hooks = {new_##name, free_##name, (lends)};
+    static const struct cork_mempool_hooks name##_hooks = {new_##name, free_##name};
 
-HOOKS(canary, CORK_MEMPOOL_CANARY, true)
-HOOKS(seal, CORK_MEMPOOL_SEAL, false)
-HOOKS(wipe, CORK_MEMPOOL_WIPE, false)
-HOOKS(paranoid, CORK_MEMPOOL_PARANOID, false)
-HOOKS(any, mp->protections, false)
+HOOKS(canary, CORK_MEMPOOL_CANARY)
+HOOKS(seal, CORK_MEMPOOL_SEAL)
+HOOKS(wipe, CORK_MEMPOOL_WIPE)
+HOOKS(paranoid, CORK_MEMPOOL_PARANOID)
+HOOKS(any, mp->protections)
 
 const struct cork_mempool_hooks *hooks_of(uint32_t set)
 {
-    switch (set) {
-    case CORK_MEMPOOL_CANARY:
-        return &canary_hooks;
-    case CORK_MEMPOOL_SEAL:
-        return &seal_hooks;
-    case CORK_MEMPOOL_WIPE:
-        return &wipe_hooks;
-    case CORK_MEMPOOL_PARANOID:
-        return &paranoid_hooks;
-    default:
-        return &any_hooks;
-    }
+    return set == CORK_MEMPOOL_CANARY     ? &canary_hooks
+           : set == CORK_MEMPOOL_SEAL     ? &seal_hooks
+           : set == CORK_MEMPOOL_WIPE     ? &wipe_hooks
+           : set == CORK_MEMPOOL_PARANOID ? &paranoid_hooks
+                                          : &any_hooks;
 }
 
 void hooks_verify(const struct cork_mempool *mp)

@@ -17,8 +17,13 @@
 struct cork_mempool_hooks {
     void *(*new_object)(struct cork_mempool *mp);
     void (*free)(struct cork_mempool *mp, void *ptr, struct slot slot);
-    bool lends_new; /* new needs to hear of fresh slots alone */
 };
+
+/* hooks_lend_new says whether new needs to hear of fresh slots alone. */
+static inline bool hooks_lend_new(uint32_t set)
+{
+    return set == CORK_MEMPOOL_CANARY;
+}
 
 /* hooks_of returns the hooks of a pool that needs some, with this set of protections. */
 const struct cork_mempool_hooks *hooks_of(uint32_t set) INTERNAL(hooks_of);

@@ -99,7 +99,7 @@ static bool cursor_is_valid(const struct cork_mempool *mp)
            (lent->owner == NULL ||
             (lent->group == &first.region->groups[cursor->group] &&
              lent->base == slot_start(mp, first) &&
-             (mp->hooks == NULL ? cursor->bits == 0 : mp->hooks->lends_new)));
+             (mp->hooks == NULL ? cursor->bits == 0 : hooks_lend_new(mp->protections))));
 }
 
 /* The lookup regions are the two newest, the lower one first, and copied as they are; free has them
@@ -279,7 +279,7 @@ NOINLINE void cork_mempool_stats(const struct cork_mempool *mp, struct cork_memp
 NOINLINE bool cork_mempool_owns(const struct cork_mempool *mp, const void *ptr)
 {
     report_require(mp, POOL_IS_LIVE, ptr, __builtin_return_address(0));
-    return slots_is_live(mp, slots_search(mp, ptr), ptr);
+    return slots_is_live(mp, slots_search(mp, ptr), ptr, mp->protections);
 }
 
 NOINLINE void cork_mempool_foreach(struct cork_mempool *mp,

@@ -272,7 +272,7 @@ struct slot report_require_live(const struct cork_mempool *mp, const void *ptr)
     enum cork_mempool_violation_kind kind = CORK_MEMPOOL_FOREIGN_POINTER;
     struct slot slot = slots_search(mp, ptr);
 
-    if (slots_is_live(mp, slot, ptr)) {
+    if (slots_is_live(mp, slot, ptr, mp->protections)) {
         return slot;
     }
     if (slot.region != NULL) {

@@ -10,7 +10,7 @@ void slots_lend(struct cork_mempool *mp)
     struct cork_mempool_lent *lent = &mp->lent;
     const bool is_hooked = mp->hooks != NULL;
 
-    if (mp->cursor.region == NULL || (is_hooked && !mp->hooks->lends_new)) {
+    if (mp->cursor.region == NULL || (is_hooked && !hooks_lend_new(mp->protections))) {
         return;
     }
     for (int i = 0; i < 2 && mp->lookup[i] != NULL && !is_hooked; i++) {

@@ -177,12 +177,20 @@ static inline struct slot slots_of(const struct cork_mempool *mp, const void *ob
     return slot;
 }
 
-/* slots_is_live says whether an object is live, which is in a slot if in any of the pool's. */
-static inline bool slots_is_live(const struct cork_mempool *mp, struct slot slot, const void *ptr)
+/* slots_is_live says whether an object is live, which is in a slot if in any of the pool's; set:
+ * the pool's protections, as far as they are known to the compiler. */
+static inline bool slots_is_live(const struct cork_mempool *mp, struct slot slot, const void *ptr,
+                                 uint32_t set)
 {
-    return slot.region != NULL && slot.index < slot.region->extended_count &&
-           (slots_not_live(slot.region, slot.index / GROUP_SLOTS) & slot_bit(slot)) == 0 &&
-           ptr != mp->lent.kept;
+    if (UNLIKELY(slot.region == NULL || slot.index >= slot.region->extended_count)) {
+        return false;
+    }
+
+    uint64_t not_live = slot.region->groups[slot.index / GROUP_SLOTS].free;
+    if ((set & (CORK_MEMPOOL_QUARANTINE | CORK_MEMPOOL_GUARD)) != 0) {
+        not_live |= slot.region->held[slot.index / GROUP_SLOTS];
+    }
+    return (not_live & slot_bit(slot)) == 0 && ptr != mp->lent.kept;
 }
 
 /* slots_was_issued says whether a slot has ever been issued. Slots that were not, though a group
