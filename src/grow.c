@@ -126,21 +126,23 @@ static struct cork_mempool_region *next_region(struct cork_mempool *mp, bool *is
 static NOINLINE bool grow(struct cork_mempool *mp)
 {
     struct cork_mempool_region *newest = mp->newest;
+    struct cork_mempool_region *region = NULL;
     const void *site = report_call_site; /* a source may call other pools, which changes it */
+    const int saved_errno = errno;
     bool is_misaligned = false;
 
-    if (newest != NULL && newest->is_reserved &&
-        region_commit(mp, newest, newest->committed_count)) {
-        return true;
+    const bool is_committed =
+        newest != NULL && newest->is_reserved && region_commit(mp, newest, newest->committed_count);
+    if (!is_committed) {
+        region = next_region(mp, &is_misaligned);
     }
-
-    struct cork_mempool_region *region = next_region(mp, &is_misaligned);
+    errno = saved_errno;
     report_call_site = site;
     if (is_misaligned) {
         report_refuse(report_violation(mp, CORK_MEMPOOL_BAD_SOURCE, NO_SLOT));
     }
     if (region == NULL) {
-        return false;
+        return is_committed;
     }
     slots_add_region(mp, region);
     if (newest == NULL) {
@@ -238,7 +240,6 @@ static bool open_other(struct cork_mempool *mp)
 bool grow_open(struct cork_mempool *mp)
 {
     const struct cork_mempool_quarantine *quarantine = &mp->quarantine;
-    const int saved_errno = errno;
 
     while (!open_other(mp)) {
         if (quarantine->count == 0) {
@@ -250,6 +251,5 @@ bool grow_open(struct cork_mempool *mp)
                                mp->protections);
         hooks_pop_quarantine(mp);
     }
-    errno = saved_errno;
     return true;
 }
