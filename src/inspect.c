@@ -33,25 +33,42 @@ static bool options_are_valid(const struct cork_mempool *mp)
              geometry->block_slots > 0));
 }
 
-/* Whether the regions of a subtree are between two addresses, and below a priority; counts them. */
-static bool tree_is_valid(const struct cork_mempool *mp, const struct cork_mempool_region *region,
-                          uintptr_t from, uintptr_t to, uint64_t most, size_t *count)
+/* Whether priorities fall from the top of a subtree down; counts its regions. */
+static bool tree_is_valid(const struct cork_mempool_region *region, uint64_t above, size_t *count)
 {
     if (region == NULL) {
         return true;
     }
 
-    const uintptr_t base = (uintptr_t)region->base;
-    const uintptr_t end = base + region->reserved_count * mp->geometry.stride;
     const uint64_t priority = slots_priority(region);
 
     ++*count;
-    return base >= from && base < end && end <= to && priority <= most &&
-           tree_is_valid(mp, region->lower, from, base, priority, count) &&
-           tree_is_valid(mp, region->higher, end, to, priority, count);
+    return priority < above && tree_is_valid(region->below[0], priority, count) &&
+           tree_is_valid(region->below[1], priority, count);
 }
 
-/* Nothing but the newest region has slots left to extend to. */
+/* The lookup regions are the newest and the one before it, or itself; the lower one comes first,
+ * and both are copied as they are. free has them where owner has. */
+static bool lookup_is_valid(const struct cork_mempool *mp, const struct cork_mempool_region *older)
+{
+    const struct cork_mempool_lent *lent = &mp->lent;
+    const bool is_lent = lent->owner != NULL && mp->hooks == NULL;
+    const bool is_higher = (uintptr_t)mp->newest->base > (uintptr_t)older->base;
+
+    for (int i = 0; i < 2; i++) {
+        const struct cork_mempool_region *region = i == is_higher ? mp->newest : older;
+
+        if (mp->lookup[i] != region || lent->bases[i] != region->base ||
+            lent->groups[i] != region->groups ||
+            lent->counts[i] != (is_lent ? region->extended_count : 0)) {
+            return false;
+        }
+    }
+    return lent->split == mp->lookup[1]->base;
+}
+
+/* The tree leads to each region by its first and its last byte: so it is in order, and no region
+ * begins in another. Nothing but the newest region has slots left to extend to. */
 static bool region_is_valid(const struct cork_mempool *mp, const struct cork_mempool_region *region,
                             const struct cork_mempool_region *older)
 {
@@ -66,13 +83,15 @@ static bool region_is_valid(const struct cork_mempool *mp, const struct cork_mem
                             (unsigned)(region->sites != NULL) << REGION_SITES |
                             (unsigned)(region->ring != NULL) << ring;
 
-    return slots_search(mp, region->base).region == region && region->first_number == number &&
+    return slots_search(mp, region->base).region == region &&
+           slots_search(mp, (char *)end - 1).region == region && region->first_number == number &&
            region->extended_count <= region->committed_count &&
            (region->extended_count == region->committed_count || region == mp->newest) &&
            region->committed_count <= region->reserved_count &&
            (base & (mp->geometry.alignment - 1)) == 0 &&
            memory <= base - mp->geometry.redzone_size && end <= memory + region->memory_size &&
-           tables == mp->geometry.tables;
+           tables == mp->geometry.tables &&
+           (region != mp->newest || lookup_is_valid(mp, older != NULL ? older : region));
 }
 
 /* What is lent is the active group; or nothing is. Fresh slots that no table tells of are those of
@@ -84,7 +103,8 @@ static bool cursor_is_valid(const struct cork_mempool *mp)
     const struct slot first = {cursor->region, cursor->group * GROUP_SLOTS};
 
     if (lent->owner == NULL
-            ? lent->kept != NULL || lent->bits != 0 || lent->stack_count != 0
+            ? lent->kept != NULL ||
+                  (lent->bits | lent->stack_count | lent->counts[0] | lent->counts[1]) != 0
             : lent->owner != mp || lent->stack_count > STACK_SLOTS || first.region == NULL) {
         return false;
     }
@@ -100,35 +120,6 @@ static bool cursor_is_valid(const struct cork_mempool *mp)
             (lent->group == &first.region->groups[cursor->group] &&
              lent->base == slot_start(mp, first) &&
              (mp->hooks == NULL ? cursor->bits == 0 : hooks_lend_new(mp->protections))));
-}
-
-/* The lookup regions are the two newest, the lower one first, and copied as they are; free has them
- * where owner has. */
-static bool lookup_is_valid(const struct cork_mempool *mp)
-{
-    const struct cork_mempool_lent *lent = &mp->lent;
-    const struct cork_mempool_region *newest = mp->newest;
-    const struct cork_mempool_region *older = mp->oldest == newest ? NULL : mp->oldest;
-
-    while (older != NULL && older->newer != newest) {
-        older = older->newer;
-    }
-
-    const bool is_higher = older != NULL && (uintptr_t)newest->base > (uintptr_t)older->base;
-    const bool is_lent = lent->owner != NULL && mp->hooks == NULL;
-
-    for (int i = 0; i < 2; i++) {
-        const struct cork_mempool_region *region = i == is_higher ? newest : older;
-        const size_t count = is_lent && region != NULL ? region->extended_count : 0;
-
-        if (mp->lookup[i] != region || lent->counts[i] != count ||
-            (region != NULL &&
-             (lent->bases[i] != region->base || lent->groups[i] != region->groups))) {
-            return false;
-        }
-    }
-    return newest == NULL ||
-           lent->split == (older == NULL ? (char *)UINTPTR_MAX : mp->lookup[1]->base);
 }
 
 /* The ring is the oldest region's. */
@@ -237,9 +228,9 @@ NOINLINE bool cork_mempool_check(const struct cork_mempool *mp)
 
     report_require(mp, POOL_IS_LIVE, NULL, __builtin_return_address(0));
     if (mp->name[sizeof(mp->name) - 1] != '\0' || !options_are_valid(mp) ||
-        !tree_is_valid(mp, mp->root, 0, UINTPTR_MAX, UINT64_MAX, &region_count) ||
-        !cursor_is_valid(mp) || !quarantine_is_valid(mp) || !regions_are_valid(mp, region_count) ||
-        !lookup_is_valid(mp)) {
+        !tree_is_valid(mp->root, UINT64_MAX, &region_count) || !cursor_is_valid(mp) ||
+        !quarantine_is_valid(mp) || !regions_are_valid(mp, region_count) ||
+        (mp->oldest == NULL && (mp->lookup[0] != NULL || mp->lookup[1] != NULL))) {
         return false;
     }
     hooks_verify(mp);

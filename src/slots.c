@@ -13,7 +13,7 @@ void slots_lend(struct cork_mempool *mp)
     if (mp->cursor.region == NULL || (is_hooked && !hooks_lend_new(mp->protections))) {
         return;
     }
-    for (int i = 0; i < 2 && mp->lookup[i] != NULL && !is_hooked; i++) {
+    for (int i = 0; i < 2 && !is_hooked; i++) {
         lent->counts[i] = mp->lookup[i]->extended_count;
     }
     lent->group = &mp->cursor.region->groups[mp->cursor.group];
@@ -43,37 +43,32 @@ void slots_recall(struct cork_mempool *mp)
 /* Adds a region to the tree. No two regions have the same priority. */
 static void plant(struct cork_mempool_region **place, struct cork_mempool_region *region)
 {
-    struct cork_mempool_region **lower = &region->lower;
-    struct cork_mempool_region **higher = &region->higher;
-    struct cork_mempool_region *rest;
+    struct cork_mempool_region **ends[] = {&region->below[0], &region->below[1]};
+    const uintptr_t base = (uintptr_t)region->base;
 
     while (*place != NULL && slots_priority(*place) > slots_priority(region)) {
-        const bool is_lower = (uintptr_t)region->base < (uintptr_t)(*place)->base;
-        place = is_lower ? &(*place)->lower : &(*place)->higher;
+        place = &(*place)->below[base > (uintptr_t)(*place)->base];
     }
-    rest = *place;
+
+    struct cork_mempool_region *rest = *place;
     *place = region;
     /* The tree below is split at the region's address. */
     while (rest != NULL) {
-        if ((uintptr_t)rest->base < (uintptr_t)region->base) {
-            *lower = rest;
-            lower = &rest->higher;
-            rest = *lower;
-        } else {
-            *higher = rest;
-            higher = &rest->lower;
-            rest = *higher;
-        }
+        const bool is_higher = (uintptr_t)rest->base > base;
+
+        *ends[is_higher] = rest;
+        ends[is_higher] = &rest->below[!is_higher];
+        rest = *ends[is_higher];
     }
-    *lower = NULL;
-    *higher = NULL;
+    *ends[0] = NULL;
+    *ends[1] = NULL;
 }
 
 void slots_add_region(struct cork_mempool *mp, struct cork_mempool_region *region)
 {
     struct cork_mempool_region *older = mp->newest;
-    const bool is_higher = older != NULL && (uintptr_t)region->base > (uintptr_t)older->base;
 
+    plant(&mp->root, region);
     *(older != NULL ? &older->newer : &mp->oldest) = region;
     region->first_number = older != NULL ? older->first_number + older->reserved_count : 0;
     if (older == NULL && region->ring != NULL) {
@@ -81,11 +76,13 @@ void slots_add_region(struct cork_mempool *mp, struct cork_mempool_region *regio
         mp->quarantine.capacity = region_ring_capacity(mp, region);
     }
     mp->newest = region;
-    plant(&mp->root, region);
+
+    struct cork_mempool_region *other = older != NULL ? older : region;
+    const bool is_higher = (uintptr_t)region->base > (uintptr_t)other->base;
     mp->lookup[is_higher] = region;
-    mp->lookup[!is_higher] = older;
-    mp->lent.split = older != NULL ? mp->lookup[1]->base : (char *)UINTPTR_MAX;
-    for (int i = 0; i < 2 && mp->lookup[i] != NULL; i++) {
+    mp->lookup[!is_higher] = other;
+    mp->lent.split = mp->lookup[1]->base;
+    for (int i = 0; i < 2; i++) {
         mp->lent.bases[i] = mp->lookup[i]->base;
         mp->lent.groups[i] = mp->lookup[i]->groups;
     }
@@ -118,12 +115,10 @@ struct slot slots_search(const struct cork_mempool *mp, const void *ptr)
     struct slot slot = NO_SLOT;
 
     while (region != NULL) {
-        if ((uintptr_t)ptr < (uintptr_t)region->base) {
-            region = region->lower;
-        } else {
-            slot.region = region;
-            region = region->higher;
-        }
+        const bool is_higher = (uintptr_t)ptr >= (uintptr_t)region->base;
+
+        slot.region = is_higher ? region : slot.region;
+        region = region->below[is_higher];
     }
     if (slot.region != NULL) {
         const uintptr_t offset = (uintptr_t)ptr - (uintptr_t)slot.region->base;
@@ -139,8 +134,9 @@ size_t slots_live_count(const struct cork_mempool *mp)
     size_t count = 0;
 
     for (; region != NULL; region = region->newer) {
-        for (size_t i = 0; i < region_group_count(region->extended_count); i++) {
-            for (uint64_t live = slots_live(region, i); live != 0; live &= live - 1) {
+        for (size_t first = 0; first < region->extended_count; first += GROUP_SLOTS) {
+            for (uint64_t live = slots_live(region, first / GROUP_SLOTS); live != 0;
+                 live &= live - 1) {
                 count++;
             }
         }
@@ -150,16 +146,14 @@ size_t slots_live_count(const struct cork_mempool *mp)
 
 bool slots_next_live(const struct cork_mempool *mp, struct slot *slot)
 {
-    while (slot->region != NULL) {
+    for (; slot->region != NULL; *slot = (struct slot){slot->region->newer, 0}) {
         const size_t end = slot->region->extended_count;
 
-        slot->index = slots_next(slot->region, slots_live, slot->index, end);
-        if (slot->index == end) {
-            *slot = (struct slot){slot->region->newer, 0};
-        } else if (slot_start(mp, *slot) == mp->lent.kept) {
-            slot->index++;
-        } else {
-            return true;
+        for (; (slot->index = slots_next(slot->region, slots_live, slot->index, end)) < end;
+             slot->index++) {
+            if (slot_start(mp, *slot) != mp->lent.kept) {
+                return true;
+            }
         }
     }
     return false;

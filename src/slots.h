@@ -79,12 +79,13 @@ bool slots_next_live(const struct cork_mempool *mp, struct slot *slot) INTERNAL(
 /* A call during which no other may be made; slots_leave ends it, also where C++ throws. */
 struct slots_call {
     struct cork_mempool *mp;
-    uint32_t state; /* before the call */
+    uint32_t state;   /* before the call */
+    bool is_renewing; /* the call may take regions out of the pool */
 };
 
 static inline struct slots_call slots_enter(struct cork_mempool *mp)
 {
-    const struct slots_call call = {mp, mp->state};
+    const struct slots_call call = {mp, mp->state, false};
 
     /* A signal handler may look. */
     *(volatile uint32_t *)&mp->state = POOL_IS_BUSY;
@@ -93,19 +94,14 @@ static inline struct slots_call slots_enter(struct cork_mempool *mp)
 
 static inline void slots_leave(struct slots_call *call)
 {
+    if (call->is_renewing) {
+        slots_renew(call->mp);
+    }
     *(volatile uint32_t *)&call->mp->state = call->state;
 }
 
-/* Also makes a pool of what is left, where the call has taken regions out of it. */
-static inline void slots_leave_renewed(struct slots_call *call)
-{
-    slots_renew(call->mp);
-    slots_leave(call);
-}
-
-/* The types of local variables that slots_enter begins, and that end with their block. */
-#define SLOTS_CALL   __attribute__((cleanup(slots_leave), unused)) struct slots_call
-#define SLOTS_CHANGE __attribute__((cleanup(slots_leave_renewed), unused)) struct slots_call
+/* The type of local variables that slots_enter begins, and that end with their block. */
+#define SLOTS_CALL __attribute__((cleanup(slots_leave), unused)) struct slots_call
 
 static inline uint64_t slot_bit(struct slot slot)
 {
@@ -198,13 +194,11 @@ static inline bool slots_is_live(const struct cork_mempool *mp, struct slot slot
 static inline bool slots_was_issued(const struct cork_mempool *mp, struct slot slot)
 {
     const struct cork_mempool_cursor *cursor = &mp->cursor;
-    uint64_t never = 0;
+    const bool is_next = cursor->is_fresh && cursor->region == slot.region &&
+                         cursor->group == slot.index / GROUP_SLOTS &&
+                         ((cursor->bits | mp->lent.bits) & slot_bit(slot)) != 0;
 
-    if (cursor->is_fresh && cursor->region == slot.region &&
-        cursor->group == slot.index / GROUP_SLOTS) {
-        never = cursor->bits | mp->lent.bits;
-    }
-    return slot.index < slot.region->extended_count && (never & slot_bit(slot)) == 0 &&
+    return slot.index < slot.region->extended_count && !is_next &&
            !geometry_is_guard(&mp->geometry, slot.index);
 }
 

@@ -149,10 +149,11 @@ static size_t release_size(struct cork_mempool *mp, struct cork_mempool_region *
 static size_t give_back(struct cork_mempool *mp, bool is_trim)
 {
     slots_recall(mp);
-    SLOTS_CHANGE change = slots_enter(mp);
+    SLOTS_CALL call = slots_enter(mp);
     struct cork_mempool_region **place = &mp->oldest, *region;
     size_t size = 0;
 
+    call.is_renewing = true;
     while (mp->quarantine.count > 0) {
         hooks_pop_quarantine(mp);
     }
@@ -211,7 +212,7 @@ NOINLINE void cork_mempool_done(struct cork_mempool *mp)
     }
     mp->oldest = NULL;
     mp->newest = NULL;
-    memset(&mp->lent, 0, offsetof(struct cork_mempool_lent, stack));
+    memset(&mp->lent, 0, offsetof(struct cork_mempool_lent, base));
     tools_pool_ends(mp);
     mp->state = POOL_IS_DONE;
 }

@@ -177,7 +177,7 @@ static size_t depth_of(const struct cork_mempool_region *region)
         return 0;
     }
 
-    const size_t lower = depth_of(region->lower), higher = depth_of(region->higher);
+    const size_t lower = depth_of(region->below[0]), higher = depth_of(region->below[1]);
     return 1 + (lower > higher ? lower : higher);
 }
 

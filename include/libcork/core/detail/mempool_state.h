@@ -51,22 +51,21 @@ struct cork_mempool_sites {
 
 /* Contiguous memory whose slots stand in one line; src/region.h explains. */
 struct cork_mempool_region {
-    char *base;                         /* slot i starts at base + i * stride */
-    struct cork_mempool_group *groups;  /* slot i belongs to groups[i / 64] */
-    uint64_t *held;                     /* of each group: slots neither live nor free; or NULL */
-    uint64_t *fresh;                    /* of each group: slots nothing was made of; or NULL */
-    uint64_t *checksums;                /* of each slot's freed contents; or NULL */
-    struct cork_mempool_sites *sites;   /* of each slot that was issued; or NULL */
-    void **ring;                        /* of the quarantine, if this is the oldest; or NULL */
-    size_t extended_count;              /* slots below this belong to a group */
-    size_t committed_count;             /* slots below this may be read and written */
-    size_t reserved_count;              /* slots in the region's address space */
-    size_t first_number;                /* of slot 0, counted over the pool */
-    struct cork_mempool_region *newer;  /* the region made after this one, or NULL */
-    struct cork_mempool_region *lower;  /* in the tree of regions: those at lower addresses */
-    struct cork_mempool_region *higher; /* and at higher ones */
-    void *memory;                       /* the reservation, the buffer, or of the source */
-    size_t memory_size;                 /* of memory, in bytes */
+    char *base;                           /* slot i starts at base + i * stride */
+    struct cork_mempool_group *groups;    /* slot i belongs to groups[i / 64] */
+    uint64_t *held;                       /* of each group: slots neither live nor free; or NULL */
+    uint64_t *fresh;                      /* of each group: slots nothing was made of; or NULL */
+    uint64_t *checksums;                  /* of each slot's freed contents; or NULL */
+    struct cork_mempool_sites *sites;     /* of each slot that was issued; or NULL */
+    void **ring;                          /* of the quarantine, if this is the oldest; or NULL */
+    size_t extended_count;                /* slots below this belong to a group */
+    size_t committed_count;               /* slots below this may be read and written */
+    size_t reserved_count;                /* slots in the region's address space */
+    size_t first_number;                  /* of slot 0, counted over the pool */
+    struct cork_mempool_region *newer;    /* the region made after this one, or NULL */
+    struct cork_mempool_region *below[2]; /* in the tree: those at lower addresses, and at higher */
+    void *memory;                         /* the reservation, the buffer, or of the source */
+    size_t memory_size;                   /* of memory, in bytes */
     size_t head_size; /* bytes of this struct and all tables, if they are the source's; else 0 */
     bool is_reserved; /* memory is a reservation */
 };
@@ -121,8 +120,9 @@ struct cork_mempool {
     struct cork_mempool_region *newest; /* the only region that grows */
     struct cork_mempool_region *root;   /* of the tree that finds a region by an address */
     char *free_list; /* slot 0 of a group with free slots, perhaps none now; or NULL */
-    struct cork_mempool_region *lookup[2]; /* the two newest, the lower one first; or NULL */
-    size_t objects_left;                   /* slots that may still be extended to */
+    struct cork_mempool_region
+        *lookup[2];      /* the two newest, the lower one first; or twice the only one; or NULL */
+    size_t objects_left; /* slots that may still be extended to */
     struct cork_mempool_quarantine quarantine;
     uint64_t seed;   /* as reports give it */
     uint64_t random; /* the state of the generator that starts at seed */
