@@ -247,7 +247,7 @@ bool grow_open(struct cork_mempool *mp)
             return false;
         }
         /* This will be issued next. What is wrong with it must be found while it still rests. */
-        damage_verify_contents(mp, slots_of(mp, quarantine->objects[quarantine->first]),
+        damage_verify_contents(mp, slots_of(mp, mp->oldest->ring[quarantine->first]),
                                mp->protections);
         hooks_pop_quarantine(mp);
     }

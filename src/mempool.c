@@ -119,7 +119,7 @@ static NOINLINE void link(struct cork_mempool *mp, struct cork_mempool_group *gr
 CACHELINE_ALIGNED NOINLINE void cork_mempool_free(struct cork_mempool *mp, void *ptr)
 {
     struct cork_mempool_lent *lent = &mp->lent;
-    const uint32_t number = (uintptr_t)ptr >= (uintptr_t)lent->split;
+    const uint32_t number = (uintptr_t)ptr >= (uintptr_t)lent->bases[1];
     const uintptr_t offset = (uintptr_t)ptr - (uintptr_t)lent->bases[number];
     const uintptr_t slot = geometry_slot_of(&mp->geometry, offset);
 

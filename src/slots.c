@@ -72,7 +72,6 @@ void slots_add_region(struct cork_mempool *mp, struct cork_mempool_region *regio
     *(older != NULL ? &older->newer : &mp->oldest) = region;
     region->first_number = older != NULL ? older->first_number + older->reserved_count : 0;
     if (older == NULL && region->ring != NULL) {
-        mp->quarantine.objects = region->ring;
         mp->quarantine.capacity = region_ring_capacity(mp, region);
     }
     mp->newest = region;
@@ -81,7 +80,6 @@ void slots_add_region(struct cork_mempool *mp, struct cork_mempool_region *regio
     const bool is_higher = (uintptr_t)region->base > (uintptr_t)other->base;
     mp->lookup[is_higher] = region;
     mp->lookup[!is_higher] = other;
-    mp->lent.split = mp->lookup[1]->base;
     for (int i = 0; i < 2; i++) {
         mp->lent.bases[i] = mp->lookup[i]->base;
         mp->lent.groups[i] = mp->lookup[i]->groups;

@@ -10,8 +10,8 @@
  * exception: an object kept aside by free is free, and its group does not know.
  *
  * new takes, in this order: the kept object; a slot of the stack; a slot of the active group. A
- * group with a free slot is the active one, or on its region's free list, or all of its free slots
- * are on the stack. Whatever the active group's bits do not name is left to the next look at it.
+ * group with a free slot is the active one, or on the free list, or all of its free slots are on
+ * the stack. Whatever the active group's bits do not name is left to the next look at it.
  *
  * The fast paths work on what slots_lend lends them. Every call that calls back, or looks at a pool
  * as a whole in order to change it, first takes that back by slots_recall. So a callback that uses
@@ -163,7 +163,8 @@ struct slot slots_search(const struct cork_mempool *mp, const void *ptr) INTERNA
 /* slots_of is slots_search for an object of the pool's. */
 static inline struct slot slots_of(const struct cork_mempool *mp, const void *object)
 {
-    struct cork_mempool_region *region = mp->lookup[(uintptr_t)object >= (uintptr_t)mp->lent.split];
+    struct cork_mempool_region *region =
+        mp->lookup[(uintptr_t)object >= (uintptr_t)mp->lent.bases[1]];
     const uintptr_t offset = (uintptr_t)object - (uintptr_t)region->base;
     const uintptr_t index = geometry_slot_of(&mp->geometry, offset);
 

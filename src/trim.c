@@ -157,7 +157,7 @@ static size_t give_back(struct cork_mempool *mp, bool is_trim)
     while (mp->quarantine.count > 0) {
         hooks_pop_quarantine(mp);
     }
-    mp->quarantine = (struct cork_mempool_quarantine){.objects = NULL};
+    mp->quarantine = (struct cork_mempool_quarantine){.capacity = 0};
     while ((region = *place) != NULL) {
         const size_t end = region->extended_count;
 

@@ -20,10 +20,6 @@
 /* The bytes of a pool's name that are kept for reports, the zero at the end included. */
 #define CORK_MEMPOOL_NAME_SIZE_ 40
 
-struct cork_mempool;
-struct cork_mempool_hooks;
-struct cork_mempool_source;
-
 /* The sizes of a pool; src/geometry.h explains. */
 struct cork_mempool_geometry {
     size_t stride;       /* from slot to slot: odd << shift; 0: no memory could hold an element */
@@ -84,8 +80,9 @@ struct cork_mempool_lent {
     /* A recall clears what stands before this. */
     char *base; /* the active group's slot 0 */
     struct cork_mempool_group *group;
-    char *split;    /* objects from here on lie in lookup region 1, others in 0, if in either */
-    char *bases[2]; /* copies of what these regions say; so are groups */
+    /* Of lookup regions, as they say. Objects from bases[1] on lie in region 1, others in 0, if in
+     * either. */
+    char *bases[2];
     struct cork_mempool_group *groups[2];
     /* Free slots, as their groups know: twice the index, plus the number of the lookup region. */
     uint32_t stack[CORK_MEMPOOL_STACK_SLOTS_];
@@ -101,9 +98,8 @@ struct cork_mempool_cursor {
 
 /* Slots that were freed last, none of which is issued again soon. */
 struct cork_mempool_quarantine {
-    void **objects; /* the ring of the oldest region; or NULL */
-    size_t capacity;
-    size_t first; /* where the object is that leaves next */
+    size_t capacity; /* of the ring, which is the oldest region's; or 0 */
+    size_t first;    /* where the object is that leaves next */
     size_t count;
 };
 
@@ -120,9 +116,8 @@ struct cork_mempool {
     struct cork_mempool_region *newest; /* the only region that grows */
     struct cork_mempool_region *root;   /* of the tree that finds a region by an address */
     char *free_list; /* slot 0 of a group with free slots, perhaps none now; or NULL */
-    struct cork_mempool_region
-        *lookup[2];      /* the two newest, the lower one first; or twice the only one; or NULL */
-    size_t objects_left; /* slots that may still be extended to */
+    struct cork_mempool_region *lookup[2]; /* newest two, lower first; or one twice; or NULL */
+    size_t objects_left;                   /* slots that may still be extended to */
     struct cork_mempool_quarantine quarantine;
     uint64_t seed;   /* as reports give it */
     uint64_t random; /* the state of the generator that starts at seed */
