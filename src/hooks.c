@@ -212,24 +212,3 @@ void hooks_verify(const struct cork_mempool *mp)
         }
     }
 }
-
-void hooks_unmake(struct cork_mempool *mp, struct cork_mempool_region *region, size_t first,
-                  size_t end)
-{
-    const size_t size = mp->geometry.element_size;
-    struct slot slot = {region, first};
-
-    if (region->fresh == NULL) {
-        return;
-    }
-    for (; (slot.index = slots_next(region, slots_made, slot.index, end)) < end; slot.index++) {
-        void *object = slot_start(mp, slot);
-
-        region->fresh[slot.index / GROUP_SLOTS] |= slot_bit(slot);
-        if (mp->callbacks.destruct != NULL) {
-            tools_unpoison(object, size, mp->protections);
-            mp->callbacks.destruct(mp->callbacks.data, object);
-            tools_poison(object, size, mp->protections);
-        }
-    }
-}

@@ -38,10 +38,4 @@ void hooks_verify(const struct cork_mempool *mp) INTERNAL(hooks_verify);
 /* hooks_pop_quarantine makes the slot free that has been in quarantine longest. */
 void hooks_pop_quarantine(struct cork_mempool *mp) INTERNAL(hooks_pop_quarantine);
 
-/* hooks_unmake is for slots [first, end) of a region whose memory is about to be lost: it makes
- * them fresh, and runs the destructor on every object that is constructed there. Should it throw,
- * those that it has been run on are not destructed again. */
-void hooks_unmake(struct cork_mempool *mp, struct cork_mempool_region *region, size_t first,
-                  size_t end) INTERNAL(hooks_unmake);
-
 #endif /* CORK_MEMPOOL_HOOKS_H */

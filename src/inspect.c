@@ -119,6 +119,8 @@ static bool cursor_is_valid(const struct cork_mempool *mp)
            (lent->owner == NULL ||
             (lent->group == &first.region->groups[cursor->group] &&
              lent->base == slot_start(mp, first) &&
+             (lent->kept == NULL ||
+              slots_is_live(mp, slots_search(mp, lent->kept), NULL, mp->protections)) &&
              (mp->hooks == NULL ? cursor->bits == 0 : hooks_lend_new(mp->protections))));
 }
 
@@ -142,7 +144,7 @@ static uint64_t bit_at(const struct cork_mempool *mp, const struct cork_mempool_
 }
 
 /* Whether every free slot of a group is found by a later new, and all others are live, guards or in
- * quarantine; counts those on the stack, in quarantine and kept. */
+ * quarantine; counts those on the stack and in quarantine. */
 static bool group_is_valid(const struct cork_mempool *mp, const struct cork_mempool_region *region,
                            size_t index, size_t *listed_count)
 {
@@ -154,7 +156,6 @@ static bool group_is_valid(const struct cork_mempool *mp, const struct cork_memp
     const bool is_active = mp->cursor.region == region && mp->cursor.group == index;
     const uint64_t lent = is_active ? mp->lent.bits : 0;
     const uint64_t next = is_active ? mp->cursor.bits | lent : 0;
-    const uint64_t kept = bit_at(mp, region, index, mp->lent.kept);
     uint64_t stacked = 0, quarantined = 0, guards = 0;
 
     for (size_t i = 0; i < mp->lent.stack_count; i++) {
@@ -172,9 +173,9 @@ static bool group_is_valid(const struct cork_mempool *mp, const struct cork_memp
     for (size_t i = 0; i < GROUP_SLOTS && region->held != NULL; i++) {
         guards |= (uint64_t)geometry_is_guard(&mp->geometry, index * GROUP_SLOTS + i) << i;
     }
-    *listed_count += (size_t)__builtin_popcountll(stacked | quarantined | kept);
+    *listed_count += (size_t)__builtin_popcountll(stacked | quarantined);
 
-    const uint64_t wrong = (not_live & ~extended) | (held & group->free) | (kept & not_live) |
+    const uint64_t wrong = (not_live & ~extended) | (held & group->free) |
                            (held ^ ((guards & extended) | quarantined)) | (guards & quarantined) |
                            (region->fresh != NULL ? region->fresh[index] & (~not_live | lent) : 0) |
                            ((next | stacked) & ~group->free) | (next & stacked);
@@ -215,7 +216,7 @@ static bool regions_are_valid(const struct cork_mempool *mp, size_t region_count
         }
     }
     return older == mp->newest && region_count == 0 && linked == NULL &&
-           listed_count == mp->lent.stack_count + mp->quarantine.count + (mp->lent.kept != NULL);
+           listed_count == mp->lent.stack_count + mp->quarantine.count;
 }
 
 NOINLINE bool cork_mempool_check(const struct cork_mempool *mp)

@@ -19,10 +19,7 @@ void slots_lend(struct cork_mempool *mp)
     lent->group = &mp->cursor.region->groups[mp->cursor.group];
     lent->base = slot_start(mp, (struct slot){mp->cursor.region, mp->cursor.group * GROUP_SLOTS});
     lent->owner = mp;
-    lent->bits = mp->cursor.bits;
-    if (is_hooked) {
-        lent->bits &= ~mp->cursor.region->fresh[mp->cursor.group];
-    }
+    lent->bits = mp->cursor.bits & ~(is_hooked ? mp->cursor.region->fresh[mp->cursor.group] : 0);
     mp->cursor.bits ^= lent->bits;
 }
 
@@ -30,9 +27,6 @@ void slots_recall(struct cork_mempool *mp)
 {
     struct cork_mempool_lent *lent = &mp->lent;
 
-    if (lent->owner == NULL) {
-        return;
-    }
     if (lent->kept != NULL) {
         slots_release(mp, slots_of(mp, lent->kept));
     }
@@ -76,10 +70,9 @@ void slots_add_region(struct cork_mempool *mp, struct cork_mempool_region *regio
     }
     mp->newest = region;
 
-    struct cork_mempool_region *other = older != NULL ? older : region;
-    const bool is_higher = (uintptr_t)region->base > (uintptr_t)other->base;
-    mp->lookup[is_higher] = region;
-    mp->lookup[!is_higher] = other;
+    const uintptr_t before = older != NULL ? (uintptr_t)older->base : (uintptr_t)region->base;
+    mp->lookup[0] = before < (uintptr_t)region->base ? older : region;
+    mp->lookup[1] = before > (uintptr_t)region->base ? older : region;
     for (int i = 0; i < 2; i++) {
         mp->lent.bases[i] = mp->lookup[i]->base;
         mp->lent.groups[i] = mp->lookup[i]->groups;

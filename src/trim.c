@@ -37,6 +37,30 @@ NOINLINE void cork_mempool_clear(struct cork_mempool *mp)
     slots_lend(mp);
 }
 
+/* For slots [first, end) of a region whose memory is about to be lost: makes them fresh, and runs
+ * the destructor on every object that is constructed there. Should it throw, those that it has been
+ * run on are not destructed again. */
+static void unmake(struct cork_mempool *mp, struct cork_mempool_region *region, size_t first,
+                   size_t end)
+{
+    const size_t size = mp->geometry.element_size;
+    struct slot slot = {region, first};
+
+    if (region->fresh == NULL) {
+        return;
+    }
+    for (; (slot.index = slots_next(region, slots_made, slot.index, end)) < end; slot.index++) {
+        void *object = slot_start(mp, slot);
+
+        region->fresh[slot.index / GROUP_SLOTS] |= slot_bit(slot);
+        if (mp->callbacks.destruct != NULL) {
+            tools_unpoison(object, size, mp->protections);
+            mp->callbacks.destruct(mp->callbacks.data, object);
+            tools_poison(object, size, mp->protections);
+        }
+    }
+}
+
 /* Returns whether no byte of a page is needed: in a table, by a made slot; in the slots, by a live
  * object or the canary before it. If so, it unmakes the page's slots. */
 static bool give_up(struct cork_mempool *mp, struct cork_mempool_region *region, const char *table,
@@ -53,7 +77,7 @@ static bool give_up(struct cork_mempool *mp, struct cork_mempool_region *region,
     if (slots_next(region, is_table ? slots_made : slots_live, first, end) < end) {
         return false;
     }
-    hooks_unmake(mp, region, first, end);
+    unmake(mp, region, first, end);
     return true;
 }
 
@@ -166,7 +190,7 @@ static size_t give_back(struct cork_mempool *mp, bool is_trim)
             place = &region->newer;
             continue;
         }
-        hooks_unmake(mp, region, 0, end);
+        unmake(mp, region, 0, end);
         size += is_trim ? release_size(mp, region) : 0;
         if (is_trim && is_of_heap(mp, region)) {
             purge_region(mp, region);
