@@ -68,10 +68,12 @@ static bool lookup_is_valid(const struct cork_mempool *mp, const struct cork_mem
 }
 
 /* The tree leads to each region by its first and its last byte: so it is in order, and no region
- * begins in another. Nothing but the newest region has slots left to extend to. */
+ * begins in another. The oldest region has the quarantine's ring; nothing but the newest has slots
+ * left to extend to. */
 static bool region_is_valid(const struct cork_mempool *mp, const struct cork_mempool_region *region,
                             const struct cork_mempool_region *older)
 {
+    const struct cork_mempool_quarantine *quarantine = &mp->quarantine;
     const size_t number = older == NULL ? 0 : older->first_number + older->reserved_count;
     const uintptr_t memory = (uintptr_t)region->memory;
     const uintptr_t base = (uintptr_t)region->base;
@@ -91,6 +93,10 @@ static bool region_is_valid(const struct cork_mempool *mp, const struct cork_mem
            (base & (mp->geometry.alignment - 1)) == 0 &&
            memory <= base - mp->geometry.redzone_size && end <= memory + region->memory_size &&
            tables == mp->geometry.tables &&
+           (older != NULL ||
+            (quarantine->capacity == region_ring_capacity(mp, region) &&
+             quarantine->count <= quarantine->capacity &&
+             (quarantine->first < quarantine->capacity || quarantine->first == 0))) &&
            (region != mp->newest || lookup_is_valid(mp, older != NULL ? older : region));
 }
 
@@ -124,25 +130,6 @@ static bool cursor_is_valid(const struct cork_mempool *mp)
              (mp->hooks == NULL ? cursor->bits == 0 : hooks_lend_new(mp->protections))));
 }
 
-static bool quarantine_is_valid(const struct cork_mempool *mp)
-{
-    const struct cork_mempool_quarantine *quarantine = &mp->quarantine;
-    const size_t capacity = mp->oldest == NULL ? 0 : region_ring_capacity(mp, mp->oldest);
-
-    return quarantine->capacity == capacity && quarantine->count <= capacity &&
-           (quarantine->first < capacity || quarantine->first == 0);
-}
-
-/* The bit of the slot that starts at ptr, if that is one of a group's. */
-static uint64_t bit_at(const struct cork_mempool *mp, const struct cork_mempool_region *region,
-                       size_t group, const void *ptr)
-{
-    const uintptr_t offset = (uintptr_t)ptr - (uintptr_t)region->base;
-    const struct slot slot = {NULL, geometry_slot_of(&mp->geometry, offset)};
-
-    return slot.index / GROUP_SLOTS == group ? slots_extended(region, group) & slot_bit(slot) : 0;
-}
-
 /* Whether every free slot of a group is found by a later new, and all others are live, guards or in
  * quarantine; counts those on the stack and in quarantine. */
 static bool group_is_valid(const struct cork_mempool *mp, const struct cork_mempool_region *region,
@@ -167,8 +154,12 @@ static bool group_is_valid(const struct cork_mempool *mp, const struct cork_memp
     }
     for (size_t i = 0; i < quarantine->count; i++) {
         const size_t place = (quarantine->first + i) % quarantine->capacity;
+        const uintptr_t offset = (uintptr_t)mp->oldest->ring[place] - (uintptr_t)region->base;
+        const uintptr_t slot = geometry_slot_of(&mp->geometry, offset);
 
-        quarantined |= bit_at(mp, region, index, mp->oldest->ring[place]);
+        if (slot < region->extended_count && slot / GROUP_SLOTS == index) {
+            quarantined |= UINT64_C(1) << slot % GROUP_SLOTS;
+        }
     }
     for (size_t i = 0; i < GROUP_SLOTS && region->held != NULL; i++) {
         guards |= (uint64_t)geometry_is_guard(&mp->geometry, index * GROUP_SLOTS + i) << i;
@@ -201,13 +192,12 @@ static bool regions_are_valid(const struct cork_mempool *mp, size_t region_count
             }
             if (region->groups[i].next != NULL) {
                 const struct slot first = slots_search(mp, linked);
+                const char *next = first.region != NULL &&
+                                           first.index < first.region->extended_count &&
+                                           first.index % GROUP_SLOTS == 0
+                                       ? first.region->groups[first.index / GROUP_SLOTS].next
+                                       : NULL;
 
-                if (first.region == NULL || first.index >= first.region->extended_count ||
-                    first.index % GROUP_SLOTS != 0) {
-                    return false;
-                }
-
-                const char *next = first.region->groups[first.index / GROUP_SLOTS].next;
                 if (next == NULL) {
                     return false;
                 }
@@ -226,8 +216,9 @@ NOINLINE bool cork_mempool_check(const struct cork_mempool *mp)
     report_require(mp, POOL_IS_LIVE, NULL, __builtin_return_address(0));
     if (mp->name[sizeof(mp->name) - 1] != '\0' || !options_are_valid(mp) ||
         !tree_is_valid(mp->root, UINT64_MAX, &region_count) || !cursor_is_valid(mp) ||
-        !quarantine_is_valid(mp) || !regions_are_valid(mp, region_count) ||
-        (mp->oldest == NULL && (mp->lookup[0] != NULL || mp->lookup[1] != NULL))) {
+        !regions_are_valid(mp, region_count) ||
+        (mp->oldest == NULL &&
+         (mp->lookup[0] != NULL || mp->lookup[1] != NULL || mp->quarantine.capacity != 0))) {
         return false;
     }
     hooks_verify(mp);

@@ -22,21 +22,6 @@ static inline void *issue(struct cork_mempool *mp, uint64_t bits)
     return object;
 }
 
-/* Issues the slot that was put on the stack last. */
-static inline void *pop(struct cork_mempool *mp, uint32_t count)
-{
-    struct cork_mempool_lent *lent = &mp->lent;
-    const uint32_t entry = lent->stack[count - 1];
-    const uint32_t number = entry & 1;
-    const size_t slot = entry >> 1;
-    void *object = lent->bases[number] + slot * mp->geometry.stride;
-
-    lent->stack_count = count - 1;
-    lent->groups[number][slot / GROUP_SLOTS].free &= ~(UINT64_C(1) << slot % GROUP_SLOTS);
-    tools_new(mp, object, false, 0);
-    return object;
-}
-
 /* Issues a slot of the next group. */
 static NOINLINE void *issue_next(struct cork_mempool *mp)
 {
@@ -69,7 +54,15 @@ CACHELINE_ALIGNED NOINLINE void *cork_mempool_new(struct cork_mempool *mp)
 
     const uint32_t count = lent->stack_count;
     if (count != 0) {
-        return pop(mp, count);
+        const uint32_t entry = lent->stack[count - 1];
+        const uint32_t number = entry & 1;
+        const size_t slot = entry >> 1;
+        void *object = lent->bases[number] + slot * mp->geometry.stride;
+
+        lent->stack_count = count - 1;
+        lent->groups[number][slot / GROUP_SLOTS].free &= ~(UINT64_C(1) << slot % GROUP_SLOTS);
+        tools_new(mp, object, false, 0);
+        return object;
     }
 
     const uint64_t bits = lent->bits;

@@ -158,6 +158,7 @@ TEST(check_sees_damage_to_a_pool_without_memory)
         CHECK_SEES(lent->counts[i], 1);
     }
     CHECK_SEES(quarantine->count, 1);
+    CHECK_SEES(quarantine->capacity, 1);
     finish();
     /* Hooks and tables must be those of the protections. */
     begin(CORK_MEMPOOL_SEAL, 0);
