@@ -160,7 +160,7 @@ static inline size_t slots_next(const struct cork_mempool_region *region,
  * above it; or an index that is too large; or NO_SLOT, where there is no such region. */
 struct slot slots_search(const struct cork_mempool *mp, const void *ptr) INTERNAL(slots_search);
 
-/* slots_of is slots_search for an object of the pool's. */
+/* slots_of is slots_search for the start of a slot that belongs to a group. */
 static inline struct slot slots_of(const struct cork_mempool *mp, const void *object)
 {
     struct cork_mempool_region *region =
