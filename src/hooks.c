@@ -73,20 +73,27 @@ ALWAYS_INLINE struct slot choose(struct cork_mempool *mp, uint32_t set)
 }
 
 /* Makes a fresh slot's object what the first owner expects; false where its constructor fails. */
-static NOINLINE bool begin_slot(struct cork_mempool *mp, struct slot slot)
+static NOINLINE bool make_slot(struct cork_mempool *mp, struct slot slot)
 {
+    const size_t size = mp->geometry.element_size;
+    const void *site = report_call_site; /* a constructor may call other pools, which changes it */
     void *object = slot_start(mp, slot);
 
+    /* Reserved pages are zeros; so is what was purged. */
     if (has(mp->protections, CORK_MEMPOOL_WIPE) && slots_was_issued(mp, slot)) {
-        /* What has been purged is wiped too. */
         damage_verify_contents(mp, slot, mp->protections);
+    } else if (has(mp->protections, CORK_MEMPOOL_WIPE) && !slot.region->is_reserved) {
+        tools_unpoison(object, size, mp->protections);
+        memset(object, 0, size);
     }
     if (has(mp->protections, CORK_MEMPOOL_CANARY)) {
         damage_set_canaries(mp, slot);
     }
     tools_new(mp, object, true, mp->protections);
-    if (mp->callbacks.construct != NULL &&
-        mp->callbacks.construct(mp->callbacks.data, object) != 0) {
+    const bool is_made =
+        mp->callbacks.construct == NULL || mp->callbacks.construct(mp->callbacks.data, object) == 0;
+    report_call_site = site;
+    if (!is_made) {
         tools_free(mp, object, mp->protections);
         return false;
     }
@@ -108,7 +115,7 @@ ALWAYS_INLINE void *new_with(struct cork_mempool *mp, uint32_t set)
     const struct slot slot = choose(mp, set);
     void *object = slot_start(mp, slot);
     if (UNLIKELY((slot.region->fresh[mp->cursor.group] & slot_bit(slot)) != 0)) {
-        if (!begin_slot(mp, slot)) {
+        if (!make_slot(mp, slot)) {
             return NULL;
         }
     } else {

@@ -387,3 +387,56 @@ TEST(a_destructor_without_a_constructor_sees_every_object_as_it_was_freed)
         CHECK_EQUAL(tally.destructed, OBJECT_COUNT);
     }
 }
+
+/* What an earlier owner has left in the heap, in a source's memory or in a buffer. */
+TEST(objects_are_zero_when_they_are_first_issued_by_a_pool_that_wipes)
+{
+    static _Alignas(64) char buffer[8192];
+    static const char zeros[100];
+    struct cork_mempool_options options = {.element_size = sizeof(zeros),
+                                           .protections = CORK_MEMPOOL_WIPE};
+
+    memset(buffer, 0xff, sizeof(buffer));
+    for (size_t i = 0; i < 3; i++) {
+        cork_mempool_init_size(&mp, sizeof(zeros));
+        take_objects(&mp, objects, 50);
+        give_objects(&mp, objects, 50);
+        cork_mempool_done(&mp);
+        options.buffer = i == 1 ? buffer : NULL;
+        options.buffer_size = i == 1 ? sizeof(buffer) : 0;
+        options.source = i == 2 ? &plain_source : NULL;
+        CHECK(cork_mempool_init_with(&mp, &options));
+        for (size_t count = 0; count < 50; count++) {
+            const void *const object = try_new(&mp);
+
+            CHECK(object != NULL);
+            CHECK(TEST_UNDER_MSAN || memcmp(object, zeros, sizeof(zeros)) == 0);
+        }
+        clear_and_end(&mp);
+    }
+}
+
+static struct cork_mempool other;
+
+static int construct_second_with_another_pool(void *data, void *object)
+{
+    (void)object;
+    if (data == NULL) {
+        cork_mempool_free(&other, cork_mempool_new(&other));
+    }
+    return 0;
+}
+
+TEST(a_call_site_is_the_callers_also_if_a_constructor_uses_another_pool)
+{
+    cork_mempool_init_size(&other, 24);
+    INIT(&mp, .element_size = 24, .protections = CORK_MEMPOOL_CALLSITES, .user_data = objects,
+         .init_object = construct_second_with_another_pool);
+    for (size_t i = 0; i < 2; i++) {
+        CHECK(try_new(&mp) != NULL);
+        mp.callbacks.data = NULL;
+    }
+    CHECK_POINTER(mp.oldest->sites[1].new_site, mp.oldest->sites[0].new_site);
+    clear_and_end(&mp);
+    cork_mempool_done(&other);
+}

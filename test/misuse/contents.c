@@ -202,7 +202,7 @@ MISUSE(object_is_read_after_done)
     read_byte(object);
 }
 
-GUARANTEE("an object of a reserved region is written after its pool was finalized, or after trim",
+GUARANTEE("an object of a reserved region is written after done or trim has given the region back",
           {ALL, FAULT}, {VALGRIND, "Invalid write"})
 
 static void write_after(void (*give_back)(void))

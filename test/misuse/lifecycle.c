@@ -208,7 +208,7 @@ MISUSE(live_pool_is_initialized_again)
     note_effect(!cork_mempool_owns(&pool, object));
 }
 
-GUARANTEE("a pool's own fields are overwritten", {ALL, CHECK_FAILS})
+GUARANTEE("a pool's own sizes or links are overwritten", {ALL, CHECK_FAILS})
 
 MISUSE(free_list_is_overwritten)
 {

@@ -65,8 +65,8 @@ void cork_mempool_init_size(struct cork_mempool *mp, size_t element_size);
  *
  *   - An element_size of 0 acts as 1.
  *   - A block holds as many whole objects as fit, and always at least one.
- *   - Objects are aligned as malloc would align them, even where that takes more than element_size
- *     bytes, and also to every power of two that divides element_size.
+ *   - Objects are aligned for any type that fits, as C11 has malloc do, even where that takes more
+ *     than element_size bytes, and also to every power of two that divides element_size.
  *   - Sizes that no memory could hold make cork_mempool_new return NULL.
  */
 CORK_MEMPOOL_NONNULL_(1)

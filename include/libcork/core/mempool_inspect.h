@@ -5,7 +5,8 @@
 /*
  * Inspection: looking at a whole pool, and changing it as a whole. The functions allocate nothing.
  * Their time is proportional to slots / 64 + live objects + regions; in a pool with protections or
- * constructed objects, to slots. That of cork_mempool_owns is logarithmic in the regions.
+ * constructed objects, to slots; that of cork_mempool_trim, to pages of memory too. That of
+ * cork_mempool_owns is logarithmic in the regions.
  */
 
 #include <libcork/core/mempool.h>
@@ -58,9 +59,10 @@ CORK_MEMPOOL_NEEDED_ bool cork_mempool_owns(const struct cork_mempool *mp, const
 /*
  * cork_mempool_foreach calls visit for each live object of a pool, in the order of their slots.
  * visit may call cork_mempool_new and cork_mempool_free on the pool, and nothing else. What it
- * frees is not visited any more; what it issues may be visited or not. visit must not leave by
- * longjmp, but where a violation handler does it for it.
- * Aborts: "use during another call": visit has called another function on the pool.
+ * frees is not visited any more; what it issues may be visited or not, so that the walk ends if
+ * visit does not issue for ever. A refused call on the pool ends the walk. visit must not leave by
+ * longjmp, but where a violation handler does it for it. Aborts: "use during another call": visit
+ * has called another function on the pool.
  */
 CORK_MEMPOOL_NONNULL_(1, 2)
 void cork_mempool_foreach(struct cork_mempool *mp, void (*visit)(void *user_data, void *object),
