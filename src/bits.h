@@ -32,7 +32,7 @@ static inline size_t bits_round_up(size_t size, size_t unit)
     return (size + unit - 1) & ~(unit - 1);
 }
 
-/* The first address from this one on that is a multiple of alignment. */
+/* Rounds an address up to a multiple of alignment. */
 static inline char *bits_align(char *address, size_t alignment)
 {
     return address + ((~(uintptr_t)address + 1) & (alignment - 1));

@@ -12,7 +12,7 @@ static void set_canary(const struct cork_mempool *mp, char *address)
     tools_poison(address, CANARY_SIZE, mp->protections);
 }
 
-/* Whether a slot is made; that before slot 0, whose index wraps around, is not. */
+/* Whether a slot is made. The index before 0 wraps around: it is none. */
 static bool is_made(struct cork_mempool_region *region, size_t index)
 {
     return index < region->extended_count &&
@@ -56,8 +56,8 @@ void damage_refuse(const struct cork_mempool *mp, struct slot slot, const char *
     report_refuse(violation);
 }
 
-/* The two halves of a product, one upon the other: wyhash's way to mix two words in one step (Wang
- * Yi and others, "Modern Non-Cryptographic Hash Function and Pseudorandom Generator", 2021). */
+/* Returns the halves of a product, XORed: wyhash's way to mix two words in one step (Wang Yi and
+ * others, "Modern Non-Cryptographic Hash Function and Pseudorandom Generator", 2021). */
 static inline uint64_t fold(uint64_t left, uint64_t right)
 {
 #if defined(__SIZEOF_INT128__)
@@ -65,15 +65,15 @@ static inline uint64_t fold(uint64_t left, uint64_t right)
 
     return (uint64_t)product ^ (uint64_t)(product >> 64);
 #else
-    /* What the upper half would tell, two more products of lower halves do (aHash's way). */
+    /* Two products of swapped words replace the upper half (aHash's way). */
     return left * __builtin_bswap64(right) ^ __builtin_bswap64(__builtin_bswap64(left) * right);
 #endif
 }
 
 /*
- * Two lanes of 16 bytes, because a step must wait for the one before it. The last 16 may overlap
- * those before, which does no harm. Only who knows the key can tell which two contents agree;
- * a word that is the key of its lane makes a product of 0, whatever came before.
+ * Two lanes of 16 bytes, because each step of a lane waits for the one before. The last 16 may
+ * overlap those before. Only who knows the key can make two contents agree: a word that equals its
+ * lane's key makes a product of 0, whatever came before.
  */
 MAY_READ_UNINITIALIZED uint64_t damage_checksum_of(const struct cork_mempool *mp,
                                                    const char *contents, size_t size)

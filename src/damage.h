@@ -3,13 +3,13 @@
 #define CORK_MEMPOOL_DAMAGE_H
 
 /*
- * Damage: what shows that bytes were written that nobody may write, and its refusal. What has been
- * freed is all zero, or has a keyed checksum. Canaries, each the pool's key, stand behind an object
- * and, shared with its neighbour, before the next:
+ * Damage: finds and refuses stray writes to redzones and freed objects. A freed object is all
+ * zeros, or has a keyed checksum. Canaries, each the pool's key, stand behind an object and, shared
+ * with its neighbour, before the next:
  *
  *     | shared | object 0 | own |   | shared | object 1 | own |   | shared | ...
  *
- * A set is of protections, and UNDER_VALGRIND, as in the pool's; the compiler may know it.
+ * set is always the pool's field protections, which the compiler may know.
  */
 
 #include <string.h>
@@ -21,13 +21,13 @@
 
 #define CANARY_SIZE 8
 
-/* damage_refuse refuses the current call for the damage of a slot: of a canary beside its object,
- * or where that is NULL of its contents. */
+/* damage_refuse refuses the current call because a canary beside a slot's object is damaged, or if
+ * that is NULL, the contents. */
 _Noreturn void damage_refuse(const struct cork_mempool *mp, struct slot slot, const char *canary)
     INTERNAL(damage_refuse);
 
-/* damage_set_canaries writes the canaries around a fresh slot's object, but for those shared with a
- * neighbour that is made: they may be damaged. */
+/* damage_set_canaries writes the canaries around a fresh slot's object, except those shared with a
+ * made neighbour, because they may be damaged. */
 void damage_set_canaries(const struct cork_mempool *mp, struct slot slot)
     INTERNAL(damage_set_canaries);
 
@@ -54,8 +54,8 @@ static inline void damage_verify_canary(const struct cork_mempool *mp, struct sl
     }
 }
 
-/* damage_verify_canaries refuses the current call where a canary around an object has changed, with
- * CANARY. */
+/* damage_verify_canaries, with CANARY, refuses the current call if a canary around an object has
+ * changed. */
 static inline void damage_verify_canaries(const struct cork_mempool *mp, struct slot slot,
                                           const char *object, uint32_t set)
 {
@@ -89,8 +89,8 @@ static inline bool damage_is_wiped(const char *contents, size_t size)
     return (bits | damage_word_at(end - 16) | damage_word_at(end - 8)) == 0;
 }
 
-/* damage_verify_contents refuses the current call where a slot, which is free or in quarantine and
- * not fresh, does not hold what it held after its free, with WIPE or SEAL. */
+/* damage_verify_contents, with WIPE or SEAL, refuses the current call if a slot in quarantine or
+ * free has changed since its free; with WIPE it may have been purged. */
 static inline void damage_verify_contents(const struct cork_mempool *mp, struct slot slot,
                                           uint32_t set)
 {

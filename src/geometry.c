@@ -24,7 +24,7 @@ static uintptr_t inverse_of(uintptr_t odd)
     return inverse;
 }
 
-/* The blocks between guards. A stride of 0 says that they would not fit into the address space. */
+/* Puts guards between blocks. Sets stride to 0 if a block exceeds the address space. */
 static void add_guards(struct cork_mempool_geometry *geometry, size_t page_size)
 {
     const size_t guard_size = bits_larger(page_size, geometry->alignment);
@@ -58,13 +58,13 @@ void geometry_init(struct cork_mempool_geometry *geometry, size_t element_size, 
 
     *geometry = (struct cork_mempool_geometry){
         .element_size = size, .alignment = aligned, .block_slots = 1};
-    /* Nothing is larger than PTRDIFF_MAX; below a quarter of the words, nothing here can wrap. */
+    /* No object is larger than PTRDIFF_MAX; sums of sizes below its half cannot overflow. */
     if (size > PTRDIFF_MAX / 2 - redzone || (aligned | page_size) > PTRDIFF_MAX / 2) {
         return;
     }
     geometry->stride = bits_round_up(size + redzone, aligned);
     if (page_size != 0 && geometry->stride >= 8) {
-        /* An eighth more at most, for blocks of few pages. */
+        /* An eighth more at most, to shorten blocks. */
         geometry->stride = bits_round_up(geometry->stride, bits_highest(geometry->stride / 8));
     }
     geometry->shift = (size_t)__builtin_ctzll(geometry->stride);

@@ -246,7 +246,7 @@ bool grow_open(struct cork_mempool *mp)
             errno = ENOMEM;
             return false;
         }
-        /* This will be issued next. What is wrong with it must be found while it still rests. */
+        /* Verify it before anything changes: it will be issued next. */
         damage_verify_contents(mp, slots_of(mp, mp->oldest->ring[quarantine->first]),
                                mp->protections);
         hooks_pop_quarantine(mp);

@@ -4,8 +4,8 @@
 
 /*
  * Grow: which slots are issued next, and where a pool gets more memory. The first few regions are
- * pieces of the heap, each several times as large as the last, so that a small pool costs no more
- * than its objects. Later ones are reservations, whose pages are committed as they are needed.
+ * pieces of the heap, each larger than the last, so that a small pool costs little more than its
+ * objects. Later ones are reservations, whose pages are committed as they are needed.
  */
 
 #include "internal.h"

@@ -10,13 +10,13 @@
 #include "tools.h"
 
 /*
- * What a call does depends on the pool's protections, and on whether Valgrind is told. The usual
- * sets of these are constants to the functions that are always inline, so that each such set has
- * code of its own, without a choice to make.
+ * What a call does depends on its set: the pool's protections, and whether Valgrind is told. Usual
+ * sets are constants, and the functions that take them are always inline, so each usual set has
+ * code of its own without branches.
  */
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
-/* 1 where a set has any of these members, else 0. */
+/* 1 if a set has any of these members, else 0. */
 static inline unsigned has(uint32_t set, uint32_t members)
 {
     return (set & members) != 0;
@@ -58,7 +58,7 @@ ALWAYS_INLINE void quarantine_push(struct cork_mempool *mp, struct slot slot, vo
     slot.region->held[slot.index / GROUP_SLOTS] |= slot_bit(slot);
 }
 
-/* One of the active group's slots that may be issued: the lowest, or any. */
+/* Returns a slot of the cursor: the lowest, or with SHUFFLE any. */
 ALWAYS_INLINE struct slot choose(struct cork_mempool *mp, uint32_t set)
 {
     uint64_t bits = mp->cursor.bits;
@@ -72,7 +72,7 @@ ALWAYS_INLINE struct slot choose(struct cork_mempool *mp, uint32_t set)
                                                 (((unsigned)__builtin_ctzll(bits) + skip) & 63)};
 }
 
-/* Makes a fresh slot's object what the first owner expects; false where its constructor fails. */
+/* Writes a fresh slot's canaries and constructs its object; false if the constructor fails. */
 static NOINLINE bool make_slot(struct cork_mempool *mp, struct slot slot)
 {
     const size_t size = mp->geometry.element_size;

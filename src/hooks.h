@@ -12,8 +12,8 @@
 #include "libcork/core/mempool_options.h"
 #include "slots.h"
 
-/* Chosen at init. new and free are those of usable pools; slot is where ptr is, if in a lookup
- * region or known to be live. */
+/* Chosen at init, called on usable pools only. slot is ptr's if ptr is live or in a lookup region;
+ * else free searches. */
 struct cork_mempool_hooks {
     void *(*new_object)(struct cork_mempool *mp);
     void (*free)(struct cork_mempool *mp, void *ptr, struct slot slot);
@@ -28,14 +28,14 @@ static inline bool hooks_lend_new(uint32_t set)
 /* hooks_of returns the hooks of a pool that needs some, with this set of protections. */
 const struct cork_mempool_hooks *hooks_of(uint32_t set) INTERNAL(hooks_of);
 
-/* hooks_tables returns which tables the regions of such a pool have, never none, as in struct
+/* hooks_tables returns which tables such a pool's regions have, at least one, as in struct
  * cork_mempool_geometry. */
 unsigned hooks_tables(uint32_t protections, bool has_buffer) INTERNAL(hooks_tables);
 
-/* hooks_verify refuses the current call where any object or freed slot of a pool is damaged. */
+/* hooks_verify refuses the current call if any object or freed slot of a pool is damaged. */
 void hooks_verify(const struct cork_mempool *mp) INTERNAL(hooks_verify);
 
-/* hooks_pop_quarantine makes the slot free that has been in quarantine longest. */
+/* hooks_pop_quarantine makes the oldest slot in quarantine free. */
 void hooks_pop_quarantine(struct cork_mempool *mp) INTERNAL(hooks_pop_quarantine);
 
 #endif /* CORK_MEMPOOL_HOOKS_H */

@@ -9,7 +9,7 @@
 #include "report.h"
 #include "slots.h"
 
-/* Whether hooks and tables are those of the options, and what a geometry says fits together. */
+/* Whether hooks and tables follow from the options, and the geometry's fields agree. */
 static bool options_are_valid(const struct cork_mempool *mp)
 {
     const struct cork_mempool_geometry *geometry = &mp->geometry;
@@ -100,8 +100,7 @@ static bool region_is_valid(const struct cork_mempool *mp, const struct cork_mem
            (region != mp->newest || lookup_is_valid(mp, older != NULL ? older : region));
 }
 
-/* What is lent is the active group; or nothing is. Fresh slots that no table tells of are those of
- * the group that was extended last. */
+/* The active group is lent, or nothing is. Only the group that was extended last may be fresh. */
 static bool cursor_is_valid(const struct cork_mempool *mp)
 {
     const struct cork_mempool_lent *lent = &mp->lent;
@@ -250,7 +249,7 @@ NOINLINE void cork_mempool_stats(const struct cork_mempool *mp, struct cork_memp
     }
     stats->free_count -= stats->live_count;
     if (further < mp->objects_left && mp->memory.buffer == NULL) {
-        /* While there may be more memory, what is in quarantine stays there. */
+        /* Slots leave quarantine early only if memory runs out. */
         stats->free_count -= mp->quarantine.count;
     }
 }
@@ -274,7 +273,7 @@ NOINLINE void cork_mempool_foreach(struct cork_mempool *mp,
     for (; slots_next_live(mp, &slot); slot.index++) {
         visit(user_data, slot_start(mp, slot));
         if (mp->state != POOL_IS_VISITED) {
-            /* The walk ended when visit was refused a call, and visit went on all the same. */
+            /* visit was refused a call, which ended foreach, but went on. */
             call.state = mp->state;
             return;
         }

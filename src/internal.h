@@ -4,8 +4,8 @@
 
 /*
  * What every room of src/ needs: the usual types, names for the linker, and hints for compilers.
- * INTERNAL ends the declaration of what rooms share: a shared library does not export it, and a
- * static one, which cannot hide it, gives it a name for the linker that no program has.
+ * INTERNAL ends the declaration of what rooms share. A shared library does not export that; a
+ * static one cannot hide it, so the linker gets a name that no program uses.
  */
 
 #include <stdbool.h>
@@ -20,19 +20,19 @@
 #define LIKELY(condition)   __builtin_expect(!!(condition), 1)
 #define UNLIKELY(condition) __builtin_expect(!!(condition), 0)
 
-/* Tells analyzers what must hold, where they cannot know that it does. */
+/* Tells compilers that a condition holds; nothing checks it. */
 #if defined(__clang__)
 #define KNOWN(condition) __builtin_assume(condition)
 #else
 #define KNOWN(condition) ((condition) ? (void)0 : __builtin_unreachable())
 #endif
 
-/* So that the speed of a function does not depend on what precedes it. */
+/* Makes a function's speed independent of the code before it. */
 #define CACHELINE_ALIGNED __attribute__((aligned(64)))
 
-/* Where there is no system, there are no threads. The model is for libraries that are opened at run
- * time, which have room for 512 bytes of such variables: any other allocates a variable
- * when it is first used, which is while a report is made. */
+/* Without a system there are no threads. In a library opened at run time, glibc allocates variables
+ * of other models at their first use, here while a report is made. Those of initial-exec are not;
+ * all such libraries share 512 bytes at least. musl has no such model there, and needs none. */
 #if defined(CORK_MEMPOOL_NO_OS_MEMORY)
 #define THREAD_LOCAL
 #elif defined(__GLIBC__)
@@ -41,8 +41,8 @@
 #define THREAD_LOCAL _Thread_local
 #endif
 
-/* Keeps a slow path's registers and stack out of the fast path that calls it, and gives a function
- * that asks where it was called from a call of its own, whatever the linker may inline. */
+/* Keeps a slow path's registers and stack out of the fast path that calls it. Functions that ask
+ * for their return address need it too, because a linker may inline them. */
 #define NOINLINE __attribute__((noinline))
 
 #endif /* CORK_MEMPOOL_INTERNAL_H */

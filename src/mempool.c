@@ -22,7 +22,7 @@ static inline void *issue(struct cork_mempool *mp, uint64_t bits)
     return object;
 }
 
-/* Issues a slot of the next group. */
+/* Opens a group, issues one slot. */
 static NOINLINE void *issue_next(struct cork_mempool *mp)
 {
     slots_recall(mp);
@@ -72,7 +72,7 @@ CACHELINE_ALIGNED NOINLINE void *cork_mempool_new(struct cork_mempool *mp)
     return issue(mp, bits);
 }
 
-/* Frees what no lookup region holds, and refuses what is no live object. */
+/* Frees an object outside the lookup regions, or refuses the pointer. */
 static NOINLINE void free_far(struct cork_mempool *mp, void *ptr)
 {
     if (ptr == NULL) {
@@ -88,7 +88,7 @@ static NOINLINE void free_far(struct cork_mempool *mp, void *ptr)
     }
 }
 
-/* index is the slot's, if ptr is in the lookup region of this number. */
+/* index is ptr's in the lookup region of this number, if it is there. */
 static CACHELINE_ALIGNED NOINLINE void free_slow(struct cork_mempool *mp, void *ptr,
                                                  uint32_t number, uintptr_t index, const void *site)
 {
@@ -100,7 +100,7 @@ static CACHELINE_ALIGNED NOINLINE void free_slow(struct cork_mempool *mp, void *
     }
 }
 
-/* For a group with a free slot that the stack has no room for. */
+/* Links a group: the stack has no room for its free slot. */
 static NOINLINE void link(struct cork_mempool *mp, struct cork_mempool_group *group,
                           uint32_t number)
 {

@@ -15,11 +15,11 @@
 #include "slots.h"
 #include "tools.h"
 
-/* Beside protections. */
+/* The set is known. */
 #define IS_READ 0x80000000u
 
-/* What the user of a program asks for by CORK_MEMPOOL_OPTIONS, and runs it under: a set, once it is
- * known; and a seed, or 0, in halves, which no machine needs a lock for. */
+/* From CORK_MEMPOOL_OPTIONS and Valgrind: a set, or 0 until it is known; and a seed, or 0, in
+ * halves, because no machine needs a lock for them. */
 static _Atomic(uint32_t) known_set, known_seed[2];
 
 #if defined(CORK_MEMPOOL_NO_OS_MEMORY)
@@ -33,7 +33,7 @@ static const struct {
     uint32_t on, off;
 } words[] = {CORK_MEMPOOL_PROTECTIONS_(WORD) WORD(PARANOID, paranoid)};
 
-/* Applies a word, which ends with the text or at a colon. Returns: false: it is not known. */
+/* Applies a word of the environment. Returns: false if it is not known. */
 static bool apply(const char *text, size_t length, uint32_t *set, uint64_t *seed)
 {
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
@@ -56,7 +56,7 @@ static bool apply(const char *text, size_t length, uint32_t *set, uint64_t *seed
     return true;
 }
 
-/* Threads that come here at the same time, before any has finished, all find the same. */
+/* Several threads may do this at once, because all find the same. */
 static uint32_t read_environment(void)
 {
     const int saved_errno = errno;
@@ -99,7 +99,7 @@ static bool has_constructed(const struct cork_mempool_options *options)
     return options->init_object != NULL || options->done_object != NULL;
 }
 
-/* The protections that options cannot be combined with. */
+/* Protections that the other options rule out. */
 static uint32_t contradicted(const struct cork_mempool_options *options)
 {
     return ~(uint32_t)(CORK_MEMPOOL_PARANOID | CORK_MEMPOOL_SEAL) |
@@ -107,8 +107,8 @@ static uint32_t contradicted(const struct cork_mempool_options *options)
            (has_constructed(options) ? CORK_MEMPOOL_WIPE : 0);
 }
 
-/* Canaries need a redzone; and Valgrind sees a run over an object's end only where there is one. Of
- * a buffer the caller has counted how many objects fit. */
+/* Canaries need a redzone, and so does Valgrind, to see an overflow. A buffer gets none for
+ * Valgrind: the caller has counted how many objects fit. */
 static void geometry_from(struct cork_mempool_geometry *geometry,
                           const struct cork_mempool_options *options, uint32_t set)
 {
@@ -129,17 +129,17 @@ static void init_random(struct cork_mempool *mp, uint64_t seed)
         seed = (uint64_t)known_seed[1] << 32 | known_seed[0];
     }
     if (seed == 0) {
-        /* One that differs from process to process, from place to place, and from time to time. */
+        /* Differs between processes, between pools, and between calls. */
         seed = bits_mix((uintptr_t)mp) + atomic_fetch_add(&made_count, 1);
         seed = bits_mix(bits_mix(seed) ^ os_random_word()) | 1;
     }
     mp->seed = seed;
     mp->random = bits_next(seed);
-    /* A string that is one byte too long ends in a zero, which must be seen as damage. */
+    /* No byte is 0, because a string one byte too long ends in a 0. */
     mp->key = bits_mix(mp->random) | UINT64_C(0x0101010101010101);
 }
 
-/* Initializes a pool as valid options say, and the environment. */
+/* Initializes a pool by valid options and the environment. */
 static void init(struct cork_mempool *mp, struct cork_mempool_options *options)
 {
     const uint32_t set = environment_set();
@@ -167,7 +167,7 @@ static void init(struct cork_mempool *mp, struct cork_mempool_options *options)
     if (options->name != NULL) {
         const size_t length = strlen(options->name);
 
-        /* The string may not outlive the pool. */
+        /* The pool may outlive the string. */
         mp->is_named = true;
         memcpy(mp->name, options->name, bits_smaller(length, sizeof(mp->name) - 1));
         if (length >= sizeof(mp->name)) {

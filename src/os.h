@@ -22,8 +22,8 @@ size_t os_page_size(void) INTERNAL(os_page_size);
  * it counts as locked memory, which is limited. */
 bool os_is_scarce(void) INTERNAL(os_is_scarce);
 
-/* os_reserve returns size bytes of inaccessible address space, or NULL. Core dumps do not contain
- * them until they are committed. */
+/* os_reserve returns size bytes of inaccessible address space, or NULL. Large ones stay out of core
+ * dumps until committed. */
 void *os_reserve(size_t size) INTERNAL(os_reserve);
 
 /* os_commit makes whole pages of a reservation accessible, for good; some may be so already. */

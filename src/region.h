@@ -35,7 +35,7 @@ enum region_table {
     REGION_HELD,
     REGION_FRESH,
     REGION_RING,       /* the quarantine's, if the region is the oldest */
-    REGION_SHORT_RING, /* in its place, with no more room than for all slots */
+    REGION_SHORT_RING, /* in its place, with room for all slots at most */
     REGION_CHECKSUMS,
     REGION_SITES,
     REGION_TABLE_COUNT

@@ -20,7 +20,7 @@ struct line {
     size_t length;
 };
 
-/* A newline sends what is in the line, and begins the next. */
+/* A newline sends the line and begins the next. */
 static void add(struct line *line, const char *string)
 {
     for (; *string != '\0'; string++) {
@@ -55,9 +55,8 @@ static void add_known(struct line *line, const char *before, uint64_t number, ui
     }
 }
 
-/* A call, if there is one, and the function that it is in, where the program tells. The return
- * address may be the first one behind the call's line, or behind its function: the byte before it
- * is the call's. */
+/* Adds a call, if there is one, and its function, if that is known. A return address may belong to
+ * the next line or function; the byte before it is the call's. */
 static void add_site(struct line *line, const char *before, const void *site)
 {
     const char *call = site != NULL ? (const char *)site - 1 : NULL;
@@ -162,10 +161,10 @@ cork_mempool_violation_handler *cork_mempool_on_violation(cork_mempool_violation
 }
 
 /*
- * A handler that misuses a pool is called for that too, and might for ever. It may leave by
- * longjmp, so that only the stack tells: what never ends is called from ever further down. A call
- * that is not below the last begins anew; so does one far below it, mostly on a stack of its own, as
- * coroutines have.
+ * A handler that misuses a pool is called for that too, perhaps for ever. A counter cannot tell,
+ * because it may leave by longjmp; the stack can: what never ends is called further and further
+ * down. A call that is not below the last begins anew; so does one far below it, mostly on a stack
+ * of its own, as coroutines have.
  */
 #define HANDLERS_MAX      256
 #define HANDLERS_MAX_SIZE ((uintptr_t)1024 * 1024) /* of the stack, from one to the next */
@@ -173,8 +172,8 @@ cork_mempool_violation_handler *cork_mempool_on_violation(cork_mempool_violation
 static THREAD_LOCAL struct {
     uintptr_t last_frame;
     unsigned count;                      /* of calls, each below the last */
-    struct cork_mempool_violation first; /* less what it points to, but for its name */
-    char name[CORK_MEMPOOL_NAME_SIZE_];  /* whose pool may be gone when it is reported */
+    struct cork_mempool_violation first; /* without what it points to, but the name */
+    char name[CORK_MEMPOOL_NAME_SIZE_];  /* a copy, because the pool may be gone */
 } handlers;
 
 /* Whether the handler may be called for a violation. */
@@ -198,13 +197,13 @@ static bool begin_handler(const struct cork_mempool_violation *violation, uintpt
 void report_refuse(struct cork_mempool_violation violation)
 {
     cork_mempool_violation_handler *handler = atomic_load(&installed_handler);
-    /* Pools are const where a call changes nothing else. */
+    /* Calls that change nothing else take const pools. */
     struct cork_mempool *mp = (struct cork_mempool *)(uintptr_t)violation.pool;
 
     violation.message = cork_mempool_violation_message(violation.kind);
     if (handler != NULL) {
         if (!slots_is_moved(mp) && (mp->state == POOL_IS_BUSY || mp->state == POOL_IS_VISITED)) {
-            /* The refused call has ended, and with it any in which it was made. */
+            /* End the refused call, and all calls that it was made in. */
             slots_renew(mp);
             mp->state = POOL_IS_LIVE;
         }

@@ -46,7 +46,7 @@ static void plant(struct cork_mempool_region **place, struct cork_mempool_region
 
     struct cork_mempool_region *rest = *place;
     *place = region;
-    /* The tree below is split at the region's address. */
+    /* Split the tree below at the region's address. */
     while (rest != NULL) {
         const bool is_higher = (uintptr_t)rest->base > base;
 

@@ -3,19 +3,19 @@
 #define CORK_MEMPOOL_SLOTS_H
 
 /*
- * Slots: in which state each one is, and which is issued next.
+ * Slots: the state of each one, and which is issued next.
  *
- * A slot that a group has been extended to is free, held or live: its bit is set in the group's
- * word; or in the group's held word, because it is in quarantine or a guard; or in neither. One
- * exception: an object kept aside by free is free, and its group does not know.
+ * An extended slot is free, held or live. Free: its bit is set in the group's word. Held: it is set
+ * in the group's held word, because the slot is in quarantine or a guard. Live: neither. One
+ * exception: the kept object is free, but its group does not know.
  *
- * new takes, in this order: the kept object; a slot of the stack; a slot of the active group. A
- * group with a free slot is the active one, or on the free list, or all of its free slots are on
- * the stack. Whatever the active group's bits do not name is left to the next look at it.
+ * new takes the kept object; else a slot of the stack; else one that the cursor names. The cursor
+ * does not name slots of the active group that were freed later: new looks for them afterwards. Any
+ * other group's free slots are all on the stack, or the group is on the free list.
  *
- * The fast paths work on what slots_lend lends them. Every call that calls back, or looks at a pool
- * as a whole in order to change it, first takes that back by slots_recall. So a callback that uses
- * its pool ends on a slow path, and is refused there.
+ * Fast paths use what slots_lend lends them. Every call that may call back first recalls that by
+ * slots_recall, but for foreach; so does every call that changes a pool as a whole. So a callback
+ * that uses its pool ends on a slow path, which refuses it.
  */
 
 #include "geometry.h"
@@ -23,39 +23,39 @@
 #include "libcork/core/mempool.h"
 #include "region.h"
 
-/* The marks of a pool's field state; numbers that stray writes are unlikely to leave. */
+/* Values of a pool's state; a stray write is unlikely to leave one. */
 #define POOL_IS_LIVE    0x506f6f6cU
 #define POOL_IS_VISITED 0x56697369U /* by foreach: only new and free may be called */
-#define POOL_IS_BUSY    0x42757379U /* in another call: none may be */
+#define POOL_IS_BUSY    0x42757379U /* no function may be called */
 #define POOL_IS_DONE    0x446f6e65U
 
 #if !defined(STACK_SLOTS)
 #define STACK_SLOTS CORK_MEMPOOL_STACK_SLOTS_
 #endif
 
-/* A slot of a pool: its region, and its number there. */
+/* A slot of a pool: its region, and its index there. */
 struct slot {
     struct cork_mempool_region *region;
     size_t index;
 };
 #define NO_SLOT ((struct slot){.region = NULL})
 
-/* slots_is_moved says whether a pool is a copy, made when it was too late for one. */
+/* slots_is_moved returns whether a pool was moved or copied after its first new. */
 static inline bool slots_is_moved(const struct cork_mempool *mp)
 {
     return mp->self != mp && mp->newest != NULL;
 }
 
-/* slots_lend gives the fast paths what they may use, slots_recall takes it back. Hooks that need
- * not hear of each new let new have all but fresh slots, and free nothing. Who recalls while slots
- * are on the stack links all groups anew. */
+/* slots_lend gives the fast paths their fields, slots_recall takes them back. A hooked pool lends
+ * only if its hooks say so, only to new, and no fresh slots. A caller that recalls while slots are
+ * on the stack must link all groups. */
 void slots_lend(struct cork_mempool *mp) INTERNAL(slots_lend);
 void slots_recall(struct cork_mempool *mp) INTERNAL(slots_recall);
 
 /*
  * The tree is a treap (Seidel and Aragon, "Randomized Search Trees", Algorithmica 16, 1996):
- * ordered by addresses from side to side, and from top to bottom by a number that addresses are
- * mixed to. So its depth is logarithmic, in whatever order regions come.
+ * ordered by address from left to right, and from top to bottom by a hash of the address. So its
+ * depth is logarithmic, in whatever order regions come.
  */
 static inline uint64_t slots_priority(const struct cork_mempool_region *region)
 {
@@ -66,17 +66,17 @@ static inline uint64_t slots_priority(const struct cork_mempool_region *region)
 void slots_add_region(struct cork_mempool *mp, struct cork_mempool_region *region)
     INTERNAL(slots_add_region);
 
-/* slots_renew makes anew, from the regions and groups that there are, whatever finds them; and
- * lends it. */
+/* slots_renew rebuilds the tree and the free list from the pool's regions and their bits, and
+ * lends. */
 void slots_renew(struct cork_mempool *mp) INTERNAL(slots_renew);
 
 /* slots_live_count returns how many objects of a pool are live. */
 size_t slots_live_count(const struct cork_mempool *mp) INTERNAL(slots_live_count);
 
-/* slots_next_live finds the next live object from a slot on. Returns: false where there is none. */
+/* slots_next_live moves *slot to the first live object from there on. Returns: false if none. */
 bool slots_next_live(const struct cork_mempool *mp, struct slot *slot) INTERNAL(slots_next_live);
 
-/* A call during which no other may be made; slots_leave ends it, also where C++ throws. */
+/* A call during which all others are refused; slots_leave ends it, also if C++ throws. */
 struct slots_call {
     struct cork_mempool *mp;
     uint32_t state;   /* before the call */
@@ -87,7 +87,7 @@ static inline struct slots_call slots_enter(struct cork_mempool *mp)
 {
     const struct slots_call call = {mp, mp->state, false};
 
-    /* A signal handler may look. */
+    /* Signal handlers read it. */
     *(volatile uint32_t *)&mp->state = POOL_IS_BUSY;
     return call;
 }
@@ -100,7 +100,7 @@ static inline void slots_leave(struct slots_call *call)
     *(volatile uint32_t *)&call->mp->state = call->state;
 }
 
-/* The type of local variables that slots_enter begins, and that end with their block. */
+/* The type for the result of slots_enter: the call ends with the variable's scope. */
 #define SLOTS_CALL __attribute__((cleanup(slots_leave), unused)) struct slots_call
 
 static inline uint64_t slot_bit(struct slot slot)
@@ -113,15 +113,15 @@ static inline void *slot_start(const struct cork_mempool *mp, struct slot slot)
     return slot.region->base + slot.index * mp->geometry.stride;
 }
 
-/* slots_not_live returns the slots of a group that are free or held, as far as the group knows. */
+/* slots_not_live returns the free and held slots of a group, without the kept object. */
 static inline uint64_t slots_not_live(const struct cork_mempool_region *region, size_t group)
 {
     return region->groups[group].free | (region->held != NULL ? region->held[group] : 0);
 }
 
-/* slots_extended returns the slots that a group has been extended to; slots_live, those of them
- * that are live, as far as the group knows; slots_made, those in a pool with hooks that have
- * canaries or a constructed object, if any have. */
+/* slots_extended returns the slots that a group has been extended to; slots_live, those that are
+ * live, and the kept object; slots_made, in a hooked pool, those that are not fresh: they have
+ * their canaries and constructed objects. */
 static inline uint64_t slots_extended(const struct cork_mempool_region *region, size_t group)
 {
     const size_t count = region->extended_count - group * GROUP_SLOTS;
@@ -139,8 +139,8 @@ static inline uint64_t slots_made(const struct cork_mempool_region *region, size
     return slots_extended(region, group) & ~region->fresh[group];
 }
 
-/* slots_next returns the first slot from index up to end that is one of those that slots_live,
- * slots_made or the like returns for its group; or end. */
+/* slots_next returns the first slot in [index, end) that slots_live, slots_made or the like has in
+ * its group's result; or end. */
 static inline size_t slots_next(const struct cork_mempool_region *region,
                                 uint64_t (*slots)(const struct cork_mempool_region *, size_t),
                                 size_t index, size_t end)
@@ -156,11 +156,11 @@ static inline size_t slots_next(const struct cork_mempool_region *region,
     return end;
 }
 
-/* slots_search returns the slot that starts at ptr, in the region with the highest base that is not
- * above it; or an index that is too large; or NO_SLOT, where there is no such region. */
+/* slots_search looks in the region with the highest base up to ptr, and returns the slot that
+ * starts at ptr, or an index that is too large. Without such a region it returns NO_SLOT. */
 struct slot slots_search(const struct cork_mempool *mp, const void *ptr) INTERNAL(slots_search);
 
-/* slots_of is slots_search for the start of a slot that belongs to a group. */
+/* slots_of is a fast slots_search for the start of an extended slot. */
 static inline struct slot slots_of(const struct cork_mempool *mp, const void *object)
 {
     struct cork_mempool_region *region =
@@ -174,8 +174,8 @@ static inline struct slot slots_of(const struct cork_mempool *mp, const void *ob
     return slot;
 }
 
-/* slots_is_live says whether an object is live, which is in a slot if in any of the pool's; set:
- * the pool's protections, as far as they are known to the compiler. */
+/* slots_is_live returns whether ptr is a live object. slot: what slots_search returns for it; set:
+ * the pool's protections, which the compiler may know. */
 static inline bool slots_is_live(const struct cork_mempool *mp, struct slot slot, const void *ptr,
                                  uint32_t set)
 {
@@ -190,8 +190,8 @@ static inline bool slots_is_live(const struct cork_mempool *mp, struct slot slot
     return (not_live & slot_bit(slot)) == 0 && ptr != mp->lent.kept;
 }
 
-/* slots_was_issued says whether a slot has ever been issued. Slots that were not, though a group
- * has been extended to them, are guards or the active group's next. */
+/* slots_was_issued returns whether a slot was ever issued. An extended slot was, unless it is a
+ * guard, or the cursor is fresh and names it. */
 static inline bool slots_was_issued(const struct cork_mempool *mp, struct slot slot)
 {
     const struct cork_mempool_cursor *cursor = &mp->cursor;
@@ -203,7 +203,7 @@ static inline bool slots_was_issued(const struct cork_mempool *mp, struct slot s
            !geometry_is_guard(&mp->geometry, slot.index);
 }
 
-/* slots_link sees to it that a group with free slots is found, unless it is the active one. */
+/* slots_link puts a group with free slots on its free list, unless it is active or there. */
 static inline void slots_link(struct cork_mempool *mp, struct cork_mempool_region *region,
                               size_t index)
 {
@@ -218,7 +218,7 @@ static inline void slots_link(struct cork_mempool *mp, struct cork_mempool_regio
     mp->free_list = start;
 }
 
-/* slots_release makes a slot free that was live or held. */
+/* slots_release makes a live or held slot free. */
 static inline void slots_release(struct cork_mempool *mp, struct slot slot)
 {
     slot.region->groups[slot.index / GROUP_SLOTS].free |= slot_bit(slot);

@@ -5,8 +5,8 @@
 /*
  * Tools: what AddressSanitizer, LeakSanitizer, MemorySanitizer and Valgrind are told, so that they
  * treat a pool's objects like those of malloc. Without these tools all of this is empty, but for
- * two questions: init asks for Valgrind, under which pools have hooks; and each reservation asks
- * for LeakSanitizer, for which there is no macro.
+ * two tests: init looks for Valgrind, because it needs hooks; and each reservation looks for
+ * LeakSanitizer, because there is no macro for it.
  *
  * Only the first object of a slot is uninitialized, because an object that is issued again keeps
  * its contents.
@@ -52,7 +52,7 @@
 #define MAY_READ_UNINITIALIZED
 #endif
 
-/* Beside a pool's protections: Valgrind must be told of each object. */
+/* A bit of a pool's protections: Valgrind is told of each object. */
 #define UNDER_VALGRIND (UINT32_C(1) << 30)
 
 #if __has_include(<valgrind/memcheck.h>)
@@ -100,7 +100,7 @@ __attribute__((weak)) void __lsan_unregister_root_region(const void *memory, siz
 #define TOOLS_SEEK_LEAKS false
 #endif
 
-/* tools_reserved has LeakSanitizer look for pointers in a reservation, tools_unreserved no more. */
+/* tools_reserved has LeakSanitizer look for pointers in a reservation, until tools_unreserved. */
 static inline void tools_reserved(const void *memory, size_t size)
 {
     TOOLS_LSAN(__lsan_register_root_region(memory, size));

@@ -37,9 +37,9 @@ NOINLINE void cork_mempool_clear(struct cork_mempool *mp)
     slots_lend(mp);
 }
 
-/* For slots [first, end) of a region whose memory is about to be lost: makes them fresh, and runs
- * the destructor on every object that is constructed there. Should it throw, those that it has been
- * run on are not destructed again. */
+/* Makes slots [first, end) of a region fresh and runs the destructor on their objects, because
+ * their memory is about to be lost. If the destructor throws, it has still run once at most on
+ * each. */
 static void unmake(struct cork_mempool *mp, struct cork_mempool_region *region, size_t first,
                    size_t end)
 {
@@ -151,8 +151,8 @@ static size_t purge_region(struct cork_mempool *mp, struct cork_mempool_region *
            purge_table(mp, region, (char *)region->sites, sizeof(*region->sites));
 }
 
-/* The bytes that the release of a region gives back: of a reservation, what is resident; of a piece
- * of the heap, what has been used. */
+/* The bytes that a region's release gives back: of a reservation, those resident; of a piece of the
+ * heap, those used. */
 static size_t release_size(struct cork_mempool *mp, struct cork_mempool_region *region)
 {
     const size_t unused_count = region->reserved_count - region->extended_count;
@@ -168,8 +168,8 @@ static size_t release_size(struct cork_mempool *mp, struct cork_mempool_region *
 }
 
 /* Releases regions without live objects, and purges others. Trim also counts the bytes, and purges
- * before it releases, because the C library may keep memory. Destructors and sources may misuse the
- * pool, whose handler may leave. */
+ * before it releases, because the C library may keep memory. A handler may leave a destructor or a
+ * source: the pool is valid then. */
 static size_t give_back(struct cork_mempool *mp, bool is_trim)
 {
     slots_recall(mp);

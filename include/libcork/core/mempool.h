@@ -11,7 +11,7 @@
  *   - Every misuse that can be decided is a violation: one line on standard error with a fixed
  *     message, then abort(), with NDEBUG or without. "Aborts:" lists a function's own messages;
  *     libcork/core/mempool_violation.h lists all, and has a handler.
- *   - A refused call changes nothing: where the handler leaves by longjmp, the pool is as before.
+ *   - A refused call changes nothing: if the handler leaves by longjmp, the pool is as before.
  *   - A pool may be copied or moved in memory until its first cork_mempool_new, not after.
  *
  * Every function but cork_mempool_init* aborts with "use before init" on a zeroed pool, with "use
@@ -27,7 +27,7 @@
 #include <libcork/core/detail/mempool_state.h>
 #include <libcork/core/detail/mempool_type.h>
 
-/* The block size of pools whose caller names none. */
+/* The block size if the caller names none. */
 #define CORK_MEMPOOL_DEFAULT_BLOCK_SIZE 4096
 
 #if defined(__cplusplus)
@@ -47,7 +47,7 @@ void cork_mempool_init_type_(struct cork_mempool *mp, size_t type_size, size_t a
 /*
  * cork_mempool_init_ex initializes a pool of objects of a type, with blocks of block_size bytes. It
  * is a macro: void cork_mempool_init_ex(struct cork_mempool *mp, TYPE type, size_t block_size).
- * Whatever is not a complete type, with four commas at most, does not compile. An object takes
+ * Anything but a complete type with at most four commas does not compile. An object takes
  * sizeof(type) bytes and is aligned to _Alignof(type), in C++ alignof(type). Reports call the pool
  * by the name of the type. For the rest see cork_mempool_init_size_ex.
  */
@@ -87,7 +87,7 @@ CORK_MEMPOOL_TAKES_ void cork_mempool_free(struct cork_mempool *mp, void *ptr);
  * cork_mempool_new issues an object. Freed objects are issued again before more memory is asked
  * for, with the contents that they were freed with; the contents of others are unspecified.
  * Protections and cork_mempool_trim change this.
- * Returns: the object, or NULL with errno ENOMEM where memory cannot be had; the pool stays as it
+ * Returns: the object, or NULL with errno ENOMEM if memory cannot be had; the pool stays as it
  *          was, and a later call may succeed.
  */
 CORK_MEMPOOL_NONNULL_(1)

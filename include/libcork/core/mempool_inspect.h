@@ -17,9 +17,9 @@ extern "C" {
 
 /*
  * cork_mempool_check verifies every invariant of a pool, and all that its protections can verify.
- * Returns: true, or false where an invariant is broken, by a stray write or a defect of the pool,
- *          which must not be used any further.
- * Aborts: "canary damaged", "write after free": a protection has found damage.
+ * Returns: true, or false if an invariant is broken, by a stray write or a defect of the pool,
+ * which must not be used any further. Aborts: "canary damaged", "write after free": a protection
+ * has found damage.
  */
 CORK_MEMPOOL_NONNULL_(1)
 CORK_MEMPOOL_NEEDED_ bool cork_mempool_check(const struct cork_mempool *mp);
@@ -32,8 +32,8 @@ struct cork_mempool_stats {
     size_t slot_size;    /* from an object to its neighbour; 0: no memory could hold an element */
     size_t block_size;   /* bytes of a block's slots: all that fit, at least one */
     size_t live_count;   /* objects issued and not freed */
-    size_t free_count;   /* objects that can be issued before more memory must be asked for; what is
-                            in quarantine is among them where the pool may have no more */
+    size_t free_count;   /* objects that can be issued before more memory must be asked for; objects
+                            in quarantine too, if the pool may have no more */
     size_t region_count; /* contiguous pieces of address space */
     size_t memory_size;  /* bytes that may be read and written: slots and bookkeeping */
     size_t reserved_size; /* bytes of address space, memory_size included */
@@ -61,7 +61,7 @@ CORK_MEMPOOL_NEEDED_ bool cork_mempool_owns(const struct cork_mempool *mp, const
  * visit may call cork_mempool_new and cork_mempool_free on the pool, and nothing else. What it
  * frees is not visited any more; what it issues may be visited or not, so that the walk ends if
  * visit does not issue for ever. A refused call on the pool ends the walk. visit must not leave by
- * longjmp, but where a violation handler does it for it. Aborts: "use during another call": visit
+ * longjmp; a violation handler that it causes may. Aborts: "use during another call": visit
  * has called another function on the pool.
  */
 CORK_MEMPOOL_NONNULL_(1, 2)

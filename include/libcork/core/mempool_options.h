@@ -8,7 +8,7 @@
  * The environment variable CORK_MEMPOOL_OPTIONS turns protections on in a program that was never
  * recompiled: words, separated by colons, as in "canary=1:seal=1". The words are canary, seal,
  * wipe, shuffle, quarantine, guard, callsites and paranoid, each with 1 or 0, and seed with a
- * number. They are added to what each pool asks for, less what would contradict it. The variable is
+ * number. They are added to each pool's own, except what contradicts its options. The variable is
  * read once, and not at all in a program that runs with another user's rights (setuid); a word that
  * is not known is left out, and reported once with those that are.
  */
@@ -19,27 +19,27 @@
 extern "C" {
 #endif
 
-/* Protections; what a pool does besides the checks that are always on. Any may be combined; where
- * WIPE is on it does SEAL's work. 0x80 is never used again. */
+/* Protections; what a pool does besides the checks that are always on. Any may be combined; WIPE
+ * does SEAL's work too. 0x80 is never used again. */
 
 /* Canaries on both sides of every object, verified at free, check and done: "canary damaged". */
 #define CORK_MEMPOOL_CANARY 0x01u
 /* A keyed checksum of freed contents, verified at reuse, check and done: "write after free". */
 #define CORK_MEMPOOL_SEAL 0x02u
 /* Contents are cleared at free, verified to be so at reuse, check and done: "write after free".
- * What trim gave back is verified, by SEAL not at all, at reuse alone. */
+ * SEAL never verifies what trim gave back, WIPE does at reuse. */
 #define CORK_MEMPOOL_WIPE 0x04u
 /* Slots are issued in a random order. */
 #define CORK_MEMPOOL_SHUFFLE 0x08u
 /* Freed slots are not issued again before 256 others have been freed, memory runs out, or the pool
  * is trimmed; so more memory may be asked for although there are freed slots. */
 #define CORK_MEMPOOL_QUARANTINE 0x10u
-/* Inaccessible pages before and behind every block. Blocks are made of whole pages and hold what
- * these have room for, which may be more than block_size. */
+/* Inaccessible pages before and behind every block. Blocks fill whole pages, so they may be
+ * larger than block_size. */
 #define CORK_MEMPOOL_GUARD 0x20u
 /* Reports tell where an object was issued and where it was freed. */
 #define CORK_MEMPOOL_CALLSITES 0x40u
-/* All that combine. */
+/* All but SEAL. */
 #define CORK_MEMPOOL_PARANOID                                                                      \
     (CORK_MEMPOOL_CANARY | CORK_MEMPOOL_WIPE | CORK_MEMPOOL_SHUFFLE | CORK_MEMPOOL_QUARANTINE |    \
      CORK_MEMPOOL_GUARD | CORK_MEMPOOL_CALLSITES)
@@ -56,12 +56,12 @@ extern "C" {
 /*
  * struct cork_mempool_source is where a pool's memory comes from instead of the operating system.
  * Both functions get the source_data of the options, and must not use the pool.
- * Aborts: "misaligned memory from a source": acquire has returned what is not aligned; the pool has
- *         given it back; "use during another call": a function has called the pool.
+ * Aborts: "misaligned memory from a source": acquire returned misaligned memory, which the pool has
+ *         given back; "use during another call": a function has called the pool.
  */
 struct cork_mempool_source {
     /* Returns size bytes at a multiple of alignment, a power of two that divides size; or NULL
-     * where memory cannot be had. */
+     * if memory cannot be had. */
     void *(*acquire)(void *source_data, size_t size, size_t alignment);
     /* Takes back what acquire has returned for this size. */
     void (*release)(void *source_data, void *memory, size_t size);
@@ -73,7 +73,7 @@ struct cork_mempool_options {
     size_t element_size;  /* default: 1 */
     size_t alignment;     /* of objects, a power of two; default: as for cork_mempool_init_size */
     size_t block_size;    /* default: CORK_MEMPOOL_DEFAULT_BLOCK_SIZE */
-    size_t max_objects;   /* more are never live at a time; default: no limit */
+    size_t max_objects;   /* live at a time at most; default: no limit */
     unsigned protections; /* CORK_MEMPOOL_CANARY | ...; default: none */
     uint64_t seed;        /* of all random decisions; default: another one for each pool, in each
                              process; a pool that fork copies makes the same ones in both */
@@ -86,12 +86,12 @@ struct cork_mempool_options {
     const struct cork_mempool_source *source;
     void *source_data; /* what its functions get */
 
-    /* A constructor, run once for a slot before its first object is issued, and a destructor, run
-     * at done for every slot that was constructed, and at trim for what it gives back, which is
-     * constructed again when it is needed: objects stay constructed from free to new. Where the
-     * constructor returns anything but 0, cork_mempool_new returns NULL, with errno as it left it,
-     * and the slot is constructed when it is needed next. They must not use the pool, which refuses
-     * any call: "use during another call". Default: none. */
+    /* A constructor and a destructor. Objects stay constructed from free to new: the constructor
+     * runs once for a slot, before its first object is issued. The destructor runs at done for all
+     * constructed slots, and at trim for those it gives back; they are constructed again when
+     * needed. If the constructor does not return 0, cork_mempool_new returns NULL, with errno as it
+     * left it, and the slot is constructed when needed next. Neither may use the pool: any call is
+     * refused, "use during another call". Default: none. */
     int (*init_object)(void *user_data, void *object);
     void (*done_object)(void *user_data, void *object); /* the destructor */
     void *user_data;                                    /* what both get */
@@ -101,7 +101,7 @@ struct cork_mempool_options {
  * cork_mempool_init_with initializes a pool as *options say; {.element_size = 64} is complete. It
  * takes no memory. *options and the name may be gone afterwards; what other fields point to must
  * outlive the pool.
- * Returns: true, or false with errno EINVAL and *mp untouched where the options cannot be met: an
+ * Returns: true, or false with errno EINVAL and *mp untouched if the options cannot be met: an
  *          element_size, or with GUARD a block_size, that no memory could hold; an alignment that
  *          is not a power of two; a protection that does not exist; a buffer without a size, a size
  *          without a buffer, a buffer too small for one object; a buffer and a source, or either

@@ -6,8 +6,8 @@
  * Violations: what a pool does when it is misused.
  *
  * A violation is one of a fixed list of kinds, each with one fixed message. The pool calls the
- * handler, if there is one; where that returns, or there is none, the pool writes a report to
- * standard error and calls abort(). Parts of a report after the message are left out where they are
+ * handler, if there is one; if that returns, or there is none, the pool writes a report to
+ * standard error and calls abort(). Parts of a report after the message are left out if they are
  * not known. For example:
  *
  *     cork_mempool: double free: pool 0x7ffc40 "node", pointer 0x7f21a0, slot 1, element size 16
@@ -18,8 +18,8 @@
  * have that told. For damage, three lines say where it is, and which bytes were found and expected
  * there. For a leak, the first line counts the live objects, and the first 16 have a line each.
  *
- * Addresses of code are those of the calls, as addr2line wants them; where no symbol is known, the
- * file stands in its place, and the offset in it.
+ * Addresses of code are those of the calls, as addr2line wants them; if no symbol is known, the
+ * file and the offset in it take its place.
  *
  * The report is made on the stack and sent by write(2), or without an operating system by
  * cork_mempool_write_report: nothing is allocated, and no lock is taken but that of the dynamic
@@ -55,7 +55,7 @@ enum cork_mempool_violation_kind {
     CORK_MEMPOOL_BAD_SOURCE = 12        /* "misaligned memory from a source" */
 };
 
-/* The value of slot where no slot is known. */
+/* The value of slot if no slot is known. */
 #define CORK_MEMPOOL_NO_SLOT SIZE_MAX
 
 /* struct cork_mempool_object is one live object of a pool. */
@@ -70,9 +70,9 @@ struct cork_mempool_violation {
     enum cork_mempool_violation_kind kind; /* what was done wrong */
     const char *message;                   /* cork_mempool_violation_message(kind) */
     const struct cork_mempool *pool;       /* the pool that was misused */
-    const char *pool_name;                 /* its name, or NULL where it has none; of a name longer
+    const char *pool_name;                 /* its name, or NULL if it has none; of a name longer
                                               than 39 bytes, 36 of them and "..." */
-    size_t element_size;                   /* 0 where the pool is not live */
+    size_t element_size;                   /* 0 if the pool is not live */
     const void *pointer; /* the pointer that was passed, or the object that is damaged;
                             NULL where there is none */
     size_t slot;         /* the slot it lies in, counted over the pool from its first;
@@ -83,12 +83,12 @@ struct cork_mempool_violation {
     const void *new_site;
     const void *free_site; /* NULL also while the object is live */
 
-    /* For pools with protections: what their random decisions follow from. */
+    /* For pools with protections: the seed of their random decisions. */
     bool is_seeded;
     uint64_t seed; /* unspecified for others */
 
     /* For CORK_MEMPOOL_CANARY_DAMAGED and CORK_MEMPOOL_WRITE_AFTER_FREE: where damage was found, up
-     * to 16 bytes as they are there, and as they should be; NULL where only a checksum is known. */
+     * to 16 bytes as they are there, and as they should be; NULL if only a checksum is known. */
     const void *damaged;
     size_t damaged_size;  /* bytes at found, and at expected */
     const void *found;    /* a copy of what is there */
@@ -97,11 +97,11 @@ struct cork_mempool_violation {
     /* For CORK_MEMPOOL_LEAK: how many objects are live, and the first of them by their slots. */
     size_t live_count;
     size_t listed_count;                      /* at most 16 */
-    const struct cork_mempool_object *listed; /* so many of them */
+    const struct cork_mempool_object *listed; /* these objects */
 
     const void *call_site;  /* the return address of the call that is refused */
-    const void *moved_from; /* where a pool that was moved or copied too late had been; or NULL */
-    unsigned protections;   /* CORK_MEMPOOL_CANARY | ...; 0 where the pool is not live */
+    const void *moved_from; /* where the pool was before it was moved too late; or NULL */
+    unsigned protections;   /* CORK_MEMPOOL_CANARY | ...; 0 if the pool is not live */
 };
 
 /* cork_mempool_violation_handler is the type of handlers. Returning from one goes on to abort(). */
@@ -121,13 +121,13 @@ typedef void cork_mempool_violation_handler(const struct cork_mempool_violation 
 cork_mempool_violation_handler *cork_mempool_on_violation(cork_mempool_violation_handler *handler);
 
 /* cork_mempool_violation_message returns the fixed message of a kind, a constant string; or NULL
- * where kind is not a kind. */
+ * if there is no such kind. */
 const char *cork_mempool_violation_message(enum cork_mempool_violation_kind kind);
 
 #if defined(CORK_MEMPOOL_NO_OS_MEMORY)
-/* cork_mempool_write_report is what a library built with CORK_MEMPOOL_NO_OS_MEMORY calls with each
- * line of a report, where others call write(2): size bytes, the last of which is a newline. The
- * program may define it; the library's own, which is weak, writes nothing. */
+/* cork_mempool_write_report gets each line of a report, instead of write(2), in a library built
+ * with CORK_MEMPOOL_NO_OS_MEMORY: size bytes, the last of which is a newline. The program may
+ * define it; that of the library is weak and writes nothing. */
 void cork_mempool_write_report(const char *text, size_t size);
 #endif
 

@@ -3,33 +3,33 @@
 #define LIBCORK_CORE_DETAIL_MEMPOOL_STATE_H
 
 /*
- * Private: what a pool is made of. It is here so that a pool can stand on the stack, in other
- * structs and in static storage; nothing outside of src/ may use a field. docs/design.md explains.
+ * Private: what a pool is made of. It is here because pools stand on the stack, in other structs
+ * and in static storage; only src/ may use the fields. docs/design.md explains.
  */
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/* Freed slots that are issued again before any group is looked at. */
+/* The most freed slots that the stack holds. */
 #define CORK_MEMPOOL_STACK_SLOTS_ 64
 
-/* Groups of a first region, whose descriptors are in the pool. */
+/* Groups of a first region that stand in the pool. */
 #define CORK_MEMPOOL_FIRST_GROUPS_ 2
 
-/* The bytes of a pool's name that are kept for reports, the zero at the end included. */
+/* Bytes of a pool's name that reports have, with the final zero. */
 #define CORK_MEMPOOL_NAME_SIZE_ 40
 
 /* The sizes of a pool; src/geometry.h explains. */
 struct cork_mempool_geometry {
     size_t stride;       /* from slot to slot: odd << shift; 0: no memory could hold an element */
     uintptr_t inverse;   /* odd * inverse == 1 modulo the word size */
-    size_t shift;        /* bits that stride ends with as zeros */
+    size_t shift;        /* the trailing zero bits of stride */
     size_t element_size; /* at least 1 */
     size_t alignment;    /* of every slot; a power of two that divides stride */
     size_t block_slots;  /* slots in a block; at least 1 */
     size_t block_pitch;  /* with guards: slots from a block to the next, in whole pages; else 0 */
-    size_t redzone_size; /* the pool's own bytes before a first slot; a multiple of alignment */
+    size_t redzone_size; /* before a region's or block's slot 0; a multiple of alignment */
     unsigned tables;     /* bit t: regions have table t, an enum region_table */
 };
 
@@ -50,7 +50,7 @@ struct cork_mempool_region {
     char *base;                           /* slot i starts at base + i * stride */
     struct cork_mempool_group *groups;    /* slot i belongs to groups[i / 64] */
     uint64_t *held;                       /* of each group: slots neither live nor free; or NULL */
-    uint64_t *fresh;                      /* of each group: slots nothing was made of; or NULL */
+    uint64_t *fresh;                      /* of each group: slots that are fresh; or NULL */
     uint64_t *checksums;                  /* of each slot's freed contents; or NULL */
     struct cork_mempool_sites *sites;     /* of each slot that was issued; or NULL */
     void **ring;                          /* of the quarantine, if this is the oldest; or NULL */
@@ -67,49 +67,49 @@ struct cork_mempool_region {
 };
 
 /*
- * What new and free touch on their fast paths, lent to them by slots_lend and taken back by
- * slots_recall, which alone write to it besides. While it is not lent, owner is NULL, all counts
- * and bits are 0, and both take their slow paths.
+ * The fields that the fast paths of new and free use. slots_lend fills them, slots_recall empties
+ * them. While nothing is lent, owner is NULL and all counts and bits are 0, so both take their slow
+ * paths.
  */
 struct cork_mempool_lent {
-    const struct cork_mempool *owner; /* the pool that this is part of; a copy of it has no right */
-    void *kept;                       /* an object freed last, whose group does not know; or NULL */
-    uint64_t bits;                    /* of the active group: bit i: slot i is free, and next */
-    size_t counts[2]; /* of lookup regions: extended_count, where free may find objects; or 0 */
+    const struct cork_mempool *owner; /* the pool that this is in, unless it is a copy */
+    void *kept;                       /* a freed object whose group does not know; or NULL */
+    uint64_t bits;                    /* bit i: slot i of the active group is free and next */
+    size_t counts[2]; /* extended_count of the lookup regions, if lent to free; else 0 */
     uint32_t stack_count;
-    /* A recall clears what stands before this. */
+    /* slots_recall clears the fields above. */
     char *base; /* the active group's slot 0 */
     struct cork_mempool_group *group;
     /* Of lookup regions, as they say. Objects from bases[1] on lie in region 1, others in 0, if in
      * either. */
     char *bases[2];
     struct cork_mempool_group *groups[2];
-    /* Free slots, as their groups know: twice the index, plus the number of the lookup region. */
+    /* Free slots; their groups know. Each: twice the index, plus the lookup region's number. */
     uint32_t stack[CORK_MEMPOOL_STACK_SLOTS_];
 };
 
-/* The active group, which new takes from; none where region is NULL. */
+/* The active group; none if region is NULL. */
 struct cork_mempool_cursor {
-    uint64_t bits; /* bit i: slot i is free, and next; 0 while the bits are lent */
+    uint64_t bits; /* bit i: slot i is free, next, and not lent */
     size_t group;  /* its index in the region */
     struct cork_mempool_region *region;
-    bool is_fresh; /* no slot in bits has ever been issued */
+    bool is_fresh; /* its next slots were never issued */
 };
 
-/* Slots that were freed last, none of which is issued again soon. */
+/* Freed slots that are not issued again yet. */
 struct cork_mempool_quarantine {
     size_t capacity; /* of the ring, which is the oldest region's; or 0 */
-    size_t first;    /* where the object is that leaves next */
+    size_t first;    /* the entry that leaves next */
     size_t count;
 };
 
-/* A memory pool. Below it, in the order of use: what every call needs stands first and last. */
+/* A memory pool. The fields that every call uses stand first and in lent. */
 struct cork_mempool {
     struct cork_mempool_geometry geometry;
     uint32_t state;       /* 0: never initialized; else a mark of src/slots.h */
     uint32_t protections; /* CORK_MEMPOOL_CANARY | ..., and UNDER_VALGRIND of src/tools.h */
-    bool is_named;        /* name is there for reports; else it has none */
-    const struct cork_mempool_hooks *hooks; /* of protections, src/hooks.h; NULL: there are none */
+    bool is_named;        /* name is set */
+    const struct cork_mempool_hooks *hooks; /* src/hooks.h; NULL: there are none */
     const struct cork_mempool *self;        /* where the pool was at its first new */
     struct cork_mempool_cursor cursor;
     struct cork_mempool_region *oldest; /* NULL before the first new */
@@ -117,7 +117,7 @@ struct cork_mempool {
     struct cork_mempool_region *root;   /* of the tree that finds a region by an address */
     char *free_list; /* slot 0 of a group with free slots, perhaps none now; or NULL */
     struct cork_mempool_region *lookup[2]; /* newest two, lower first; or one twice; or NULL */
-    size_t objects_left;                   /* slots that may still be extended to */
+    size_t objects_left;                   /* max_objects minus extended objects */
     struct cork_mempool_quarantine quarantine;
     uint64_t seed;   /* as reports give it */
     uint64_t random; /* the state of the generator that starts at seed */
@@ -133,9 +133,9 @@ struct cork_mempool {
         void (*destruct)(void *data, void *object);
         void *data;
     } callbacks;
-    char name[CORK_MEMPOOL_NAME_SIZE_]; /* as much of it as there is room for */
+    char name[CORK_MEMPOOL_NAME_SIZE_]; /* cut to fit, ends in a zero */
     struct cork_mempool_lent lent;
-    /* From the stack in lent on, nothing is cleared at init. */
+    /* Init clears nothing from lent.stack on. */
     struct cork_mempool_region first_region; /* a small first region needs no memory for itself */
     struct cork_mempool_group first_groups[CORK_MEMPOOL_FIRST_GROUPS_];
 };

@@ -13,7 +13,7 @@
 #define CORK_MEMPOOL_NONNULL_(...)
 #define CORK_MEMPOOL_NEEDED_
 #endif
-/* Objects go back to cork_mempool_free, which does not look at what they hold. */
+/* cork_mempool_free takes objects back, and does not read them. */
 #if defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 11
 #define CORK_MEMPOOL_ISSUES_ __attribute__((malloc(cork_mempool_free, 2)))
 #define CORK_MEMPOOL_TAKES_  __attribute__((access(none, 2)))
@@ -23,7 +23,7 @@
 #endif
 
 #if defined(__cplusplus)
-/* A template argument must be a type, and no array is made of void, or of functions. */
+/* Template arguments must be types, and arrays of void or functions do not compile. */
 template <typename type> struct cork_mempool_type_ {
     static constexpr size_t size = sizeof(type[1]);
     static constexpr size_t alignment = alignof(type);
@@ -31,16 +31,16 @@ template <typename type> struct cork_mempool_type_ {
 #define cork_mempool_sizeof_type_(...)  (cork_mempool_type_<__VA_ARGS__>::size)
 #define cork_mempool_alignof_type_(...) (cork_mempool_type_<__VA_ARGS__>::alignment)
 #else
-/* __builtin_types_compatible_p takes nothing but types; sizeof alone takes anything. No array is
- * made of void, or of functions; one of structs that end in an array of no size is an extension. */
+/* __builtin_types_compatible_p takes types only; sizeof alone takes anything. Arrays of void or of
+ * functions do not compile; of structs that end in a flexible array they are an extension. */
 #define cork_mempool_sizeof_type_(...)                                                             \
     (__extension__(sizeof(__typeof__(__VA_ARGS__)[1]) +                                            \
                    0 * __builtin_types_compatible_p(__VA_ARGS__, int)))
 #define cork_mempool_alignof_type_(...) (__extension__ _Alignof(__VA_ARGS__))
 #endif
 
-/* cork_mempool_last_first_ is call(mp, last, others...): a type may have commas, which to the
- * preprocessor makes many arguments of it. */
+/* cork_mempool_last_first_ is call(mp, last, others...), because to the preprocessor a type with
+ * commas is several arguments. */
 #define cork_mempool_last_first_(call, mp, ...)                                                    \
     cork_mempool_seventh_(__VA_ARGS__, cork_mempool_last_6_, cork_mempool_last_5_,                 \
                           cork_mempool_last_4_, cork_mempool_last_3_, cork_mempool_last_2_,        \
