@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#ifndef BENCH_MEASURE_H
-#define BENCH_MEASURE_H
+#pragma once
 
 /*
  * What the workloads measure with. Nothing here uses malloc, which may be what is measured; figures
@@ -143,5 +142,3 @@ static inline void bench_use(void *object)
 #if defined(__cplusplus)
 }
 #endif
-
-#endif /* BENCH_MEASURE_H */

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#ifndef CORK_MEMPOOL_EXAMPLES_HASH_TABLE_H
-#define CORK_MEMPOOL_EXAMPLES_HASH_TABLE_H
+#pragma once
 
 /*
  * A hash table from strings to numbers, whose entries come from a pool. It needs no more of the
@@ -40,5 +39,3 @@ bool hash_table_delete(struct hash_table *table, const char *key);
 /* Calls visit for each entry, in no particular order. */
 void hash_table_map(const struct hash_table *table,
                     void (*visit)(void *user_data, const char *key, long value), void *user_data);
-
-#endif /* CORK_MEMPOOL_EXAMPLES_HASH_TABLE_H */

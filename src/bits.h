@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#ifndef CORK_MEMPOOL_BITS_H
-#define CORK_MEMPOOL_BITS_H
+#pragma once
 
 /* Bits: arithmetic. A unit and an alignment are powers of two. */
 
@@ -55,5 +54,3 @@ static inline uint64_t bits_next(uint64_t state)
 {
     return state + UINT64_C(0x9e3779b97f4a7c15);
 }
-
-#endif /* CORK_MEMPOOL_BITS_H */

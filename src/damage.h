@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#ifndef CORK_MEMPOOL_DAMAGE_H
-#define CORK_MEMPOOL_DAMAGE_H
+#pragma once
 
 /*
  * Damage: finds and refuses stray writes to redzones and freed objects. A freed object is all
@@ -109,5 +108,3 @@ static inline void damage_verify_contents(const struct cork_mempool *mp, struct 
         damage_refuse(mp, slot, NULL);
     }
 }
-
-#endif /* CORK_MEMPOOL_DAMAGE_H */

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#ifndef CORK_MEMPOOL_GEOMETRY_H
-#define CORK_MEMPOOL_GEOMETRY_H
+#pragma once
 
 /*
  * Geometry: from the sizes that a caller asks for to the arithmetic of slots.
@@ -60,5 +59,3 @@ static inline size_t geometry_object_count(const struct cork_mempool_geometry *g
                       : slot_count / pitch * geometry->block_slots +
                             bits_smaller(slot_count % pitch, geometry->block_slots);
 }
-
-#endif /* CORK_MEMPOOL_GEOMETRY_H */

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#ifndef CORK_MEMPOOL_GROW_H
-#define CORK_MEMPOOL_GROW_H
+#pragma once
 
 /*
  * Grow: which slots are issued next, and where a pool gets more memory. The first few regions are
@@ -18,5 +17,3 @@
  * Returns: false with errno ENOMEM if there is no slot; the pool is as it was.
  */
 bool grow_open(struct cork_mempool *mp) INTERNAL(grow_open);
-
-#endif /* CORK_MEMPOOL_GROW_H */

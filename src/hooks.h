@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#ifndef CORK_MEMPOOL_HOOKS_H
-#define CORK_MEMPOOL_HOOKS_H
+#pragma once
 
 /*
  * Hooks: what new and free do in pools with protections, with constructed objects, or under
@@ -37,5 +36,3 @@ void hooks_verify(const struct cork_mempool *mp) INTERNAL(hooks_verify);
 
 /* hooks_pop_quarantine makes the oldest slot in quarantine free. */
 void hooks_pop_quarantine(struct cork_mempool *mp) INTERNAL(hooks_pop_quarantine);
-
-#endif /* CORK_MEMPOOL_HOOKS_H */

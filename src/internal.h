@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#ifndef CORK_MEMPOOL_INTERNAL_H
-#define CORK_MEMPOOL_INTERNAL_H
+#pragma once
 
 /*
  * What every room of src/ needs: the usual types, names for the linker, and hints for compilers.
@@ -44,5 +43,3 @@
 /* Keeps a slow path's registers and stack out of the fast path that calls it. Functions that ask
  * for their return address need it too, because a linker may inline them. */
 #define NOINLINE __attribute__((noinline))
-
-#endif /* CORK_MEMPOOL_INTERNAL_H */

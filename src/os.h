@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#ifndef CORK_MEMPOOL_OS_H
-#define CORK_MEMPOOL_OS_H
+#pragma once
 
 /*
  * OS: all that the library asks the system for: address space, whose pages are committed one by
@@ -60,5 +59,3 @@ void os_write_report(const char *text, size_t size) INTERNAL(os_write_report);
 /* os_symbol returns the name of the function that contains an address, or of its file if the
  * function is not known, or NULL. *start is where the function or the file starts. */
 const char *os_symbol(const void *address, uintptr_t *start) INTERNAL(os_symbol);
-
-#endif /* CORK_MEMPOOL_OS_H */

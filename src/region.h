@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#ifndef CORK_MEMPOOL_REGION_H
-#define CORK_MEMPOOL_REGION_H
+#pragma once
 
 /*
  * Regions: contiguous memory for slots, and apart from it the tables about them: a descriptor for
@@ -102,5 +101,3 @@ static inline size_t region_group_count(size_t slot_count)
 {
     return slot_count / GROUP_SLOTS + (slot_count % GROUP_SLOTS != 0);
 }
-
-#endif /* CORK_MEMPOOL_REGION_H */

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#ifndef CORK_MEMPOOL_REPORT_H
-#define CORK_MEMPOOL_REPORT_H
+#pragma once
 
 /* Reports: the end of a refused call. Callers have changed nothing, because a handler may leave by
  * longjmp. Calls of the pool that are in progress end before the handler runs. */
@@ -51,5 +50,3 @@ static inline void report_require(const struct cork_mempool *mp, uint32_t allowe
     }
     report_call_site = site;
 }
-
-#endif /* CORK_MEMPOOL_REPORT_H */

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#ifndef CORK_MEMPOOL_SLOTS_H
-#define CORK_MEMPOOL_SLOTS_H
+#pragma once
 
 /*
  * Slots: the state of each one, and which is issued next.
@@ -224,5 +223,3 @@ static inline void slots_release(struct cork_mempool *mp, struct slot slot)
     slot.region->groups[slot.index / GROUP_SLOTS].free |= slot_bit(slot);
     slots_link(mp, slot.region, slot.index / GROUP_SLOTS);
 }
-
-#endif /* CORK_MEMPOOL_SLOTS_H */

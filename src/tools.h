@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#ifndef CORK_MEMPOOL_TOOLS_H
-#define CORK_MEMPOOL_TOOLS_H
+#pragma once
 
 /*
  * Tools: what AddressSanitizer, LeakSanitizer, MemorySanitizer and Valgrind are told, so that they
@@ -150,5 +149,3 @@ static inline void tools_free(const struct cork_mempool *mp, const void *object,
 }
 
 #pragma GCC diagnostic pop
-
-#endif /* CORK_MEMPOOL_TOOLS_H */

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#ifndef BAZEL_CONSUMER_QUEUE_H
-#define BAZEL_CONSUMER_QUEUE_H
+#pragma once
 
 #include <stdbool.h>
 
@@ -21,5 +20,3 @@ bool queue_push(struct queue *queue, int number);
 
 /* Returns false where the queue is empty. */
 bool queue_pop(struct queue *queue, int *number);
-
-#endif /* BAZEL_CONSUMER_QUEUE_H */

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#ifndef BOARD_H
-#define BOARD_H
+#pragma once
 
 /*
  * The board: what the example needs besides the library.
@@ -10,5 +9,3 @@
 
 /* board_write sends text to whoever looks after the board. */
 void board_write(const char *text, size_t size);
-
-#endif /* BOARD_H */

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#ifndef FUZZ_CALLER_H
-#define FUZZ_CALLER_H
+#pragma once
 
 /* A pool's caller: what options may name of his, which is memory, constructors and destructors. */
 
@@ -21,5 +20,3 @@ void caller_misuse(struct run *run);
 /* caller_start is called before init, caller_end after done, for the pool that is worked on. */
 void caller_start(struct run *run);
 void caller_end(struct run *run);
-
-#endif /* FUZZ_CALLER_H */

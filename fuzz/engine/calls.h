@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#ifndef FUZZ_CALLS_H
-#define FUZZ_CALLS_H
+#pragma once
 
 /* Calls on the pool that is worked on, of which the model is told: legal ones, which are refused
  * only as run->refusal says. */
@@ -36,5 +35,3 @@ void calls_foreach(struct run *run, size_t every);
 /* calls_inspect looks at the pool, as deep as so many units of work allow; calls_check at all. */
 void calls_inspect(struct run *run, size_t work);
 void calls_check(struct run *run);
-
-#endif /* FUZZ_CALLS_H */

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#ifndef FUZZ_ENGINE_H
-#define FUZZ_ENGINE_H
+#pragma once
 
 /*
  * The engine runs programs on a subject, and compares each result with what a model expects. It is
@@ -38,5 +37,3 @@
 #define ENGINE_BEGIN_CHECKED
 #define ENGINE_END
 #endif
-
-#endif /* FUZZ_ENGINE_H */

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#ifndef FUZZ_MEMORY_H
-#define FUZZ_MEMORY_H
+#pragma once
 
 /*
  * The mappings that a subject takes, simulated under AddressSanitizer. test/support/requests.h
@@ -15,5 +14,3 @@
 
 /* Only the first call does something. */
 void memory_start(void);
-
-#endif /* FUZZ_MEMORY_H */

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#ifndef FUZZ_MISUSE_H
-#define FUZZ_MISUSE_H
+#pragma once
 
 /* Misuse of the pool that is worked on. */
 
@@ -24,5 +23,3 @@ void misuse_write_freed(struct run *run, size_t index, size_t choice);
 void misuse_use_dead(struct run *run, size_t choice);
 void misuse_misbehave(struct run *run, size_t choice);
 void misuse_leak(struct run *run);
-
-#endif /* FUZZ_MISUSE_H */

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#ifndef FUZZ_MODEL_H
-#define FUZZ_MODEL_H
+#pragma once
 
 /*
  * The model is the oracle: it is told of every call and every result, and fails where a result is
@@ -104,5 +103,3 @@ struct model_slot *model_pick(struct model *model, unsigned pool, size_t index, 
  * it anew. */
 void model_compare(const struct model *model);
 void model_write(struct model *model, unsigned pool, void *object);
-
-#endif /* FUZZ_MODEL_H */

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#ifndef FUZZ_PROGRAM_H
-#define FUZZ_PROGRAM_H
+#pragma once
 
 /*
  * Programs: byte strings that stand for sequences of operations on up to four pools.
@@ -171,5 +170,3 @@ enum parse_result { PARSE_OPERATION, PARSE_NOTHING, PARSE_FAILED };
  */
 enum parse_result operation_parse(const char *line, struct operation *operation,
                                   struct program_error *error);
-
-#endif /* FUZZ_PROGRAM_H */

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#ifndef FUZZ_REFUSAL_H
-#define FUZZ_REFUSAL_H
+#pragma once
 
 /* Refusals: whether a call was refused for what it is. */
 
@@ -12,5 +11,3 @@
 /* refusal_verify compares the violation that run->result has, of a call on a storage, with
  * run->refusal. The last stats of a pool are those before the call. */
 void refusal_verify(struct run *run, const union subject_pool *storage);
-
-#endif /* FUZZ_REFUSAL_H */

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#ifndef FUZZ_RUN_H
-#define FUZZ_RUN_H
+#pragma once
 
 /*
  * run_program runs a program on a subject beside the model. Where the subject does not do what the
@@ -33,5 +32,3 @@ size_t run_max_work(const uint8_t *data, size_t size);
 /* *run is overwritten: nothing in it outlives the program. */
 void run_program(struct run *run, const struct run_settings *settings, const uint8_t *data,
                  size_t size);
-
-#endif /* FUZZ_RUN_H */

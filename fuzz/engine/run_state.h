@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#ifndef FUZZ_RUN_STATE_H
-#define FUZZ_RUN_STATE_H
+#pragma once
 
 /* The state of a run, which all parts of the engine above this one are given. */
 
@@ -145,5 +144,3 @@ static inline bool run_has(struct run *run, unsigned protections)
 }
 
 ENGINE_END
-
-#endif /* FUZZ_RUN_STATE_H */

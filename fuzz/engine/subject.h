@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#ifndef FUZZ_SUBJECT_H
-#define FUZZ_SUBJECT_H
+#pragma once
 
 /*
  * A subject is what is fuzzed: a name, what it promises, and two functions over a storage that the
@@ -113,5 +112,3 @@ struct subject {
 };
 
 extern const struct subject subject_cork;
-
-#endif /* FUZZ_SUBJECT_H */

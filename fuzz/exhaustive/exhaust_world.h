@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#ifndef FUZZ_EXHAUST_WORLD_H
-#define FUZZ_EXHAUST_WORLD_H
+#pragma once
 
 /*
  * A world is a run of the engine with one pool, and all the memory that the pool can have, in one
@@ -78,5 +77,3 @@ static inline void expect(bool is_so, const char *expected)
 {
     run_require(run, is_so, expected);
 }
-
-#endif /* FUZZ_EXHAUST_WORLD_H */

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#ifndef FUZZ_SUBJECTS_OTHER_H
-#define FUZZ_SUBJECTS_OTHER_H
+#pragma once
 
 /*
  * Pools that are not ours. A program has one: a file that defines other_open, and includes none of
@@ -35,5 +34,3 @@ bool other_is_known(const char *defect);
 #ifdef __cplusplus
 }
 #endif
-
-#endif /* FUZZ_SUBJECTS_OTHER_H */

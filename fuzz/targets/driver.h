@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#ifndef FUZZ_DRIVER_H
-#define FUZZ_DRIVER_H
+#pragma once
 
 /* Drivers: what each fuzz test makes of its input. */
 
@@ -66,5 +65,3 @@ __attribute__((weak)) size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t
     {                                                                                              \
         return mutator_mutate(&(driver), data, size, max_size, seed);                              \
     }
-
-#endif /* FUZZ_DRIVER_H */

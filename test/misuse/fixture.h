@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#ifndef CORK_MEMPOOL_TEST_MISUSE_FIXTURE_H
-#define CORK_MEMPOOL_TEST_MISUSE_FIXTURE_H
+#pragma once
 
 /*
  * The pool that misuses are made on, full of live objects:
@@ -136,5 +135,3 @@ _Noreturn void fixture_leave(void);
 
 /* Says whether all live objects hold what they must. */
 bool fixture_is_intact(void);
-
-#endif /* CORK_MEMPOOL_TEST_MISUSE_FIXTURE_H */

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#ifndef CORK_MEMPOOL_TEST_MISUSE_MISUSE_H
-#define CORK_MEMPOOL_TEST_MISUSE_MISUSE_H
+#pragma once
 
 /*
  * A misuse is a tiny program that makes one mistake with a pool, and stands with its like behind
@@ -91,5 +90,3 @@ void misuse_test(void (*commit)(void), const struct guarantee *guarantee);
     {                                                                                              \
         call;                                                                                      \
     }
-
-#endif /* CORK_MEMPOOL_TEST_MISUSE_MISUSE_H */

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#ifndef CORK_MEMPOOL_TEST_HARNESS_H
-#define CORK_MEMPOOL_TEST_HARNESS_H
+#pragma once
 
 /*
  * A small test harness. Each test runs in a process of its own, so that a crash, a hang or a leak
@@ -103,5 +102,3 @@ void test_child_ended(const char *file, int line, int signal_number, const char 
 #if defined(__cplusplus)
 } /* extern "C" */
 #endif
-
-#endif /* CORK_MEMPOOL_TEST_HARNESS_H */

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#ifndef CORK_MEMPOOL_TEST_MEMORY_H
-#define CORK_MEMPOOL_TEST_MEMORY_H
+#pragma once
 
 /*
  * What the tests of memory share: where a pool's memory comes from, how much there is of it, and
@@ -49,5 +48,3 @@ size_t usable_size(const char *start, const char *end);
 /* The bytes of memory that this process alone has, to the page. The test is skipped where there
  * are others than the program's. */
 size_t resident_size(void);
-
-#endif /* CORK_MEMPOOL_TEST_MEMORY_H */

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#ifndef CORK_MEMPOOL_TEST_POOLS_H
-#define CORK_MEMPOOL_TEST_POOLS_H
+#pragma once
 
 /*
  * What the tests of pools share.
@@ -85,5 +84,3 @@ extern const struct cork_mempool_source plain_source;
 #if defined(__cplusplus)
 } /* extern "C" */
 #endif
-
-#endif /* CORK_MEMPOOL_TEST_POOLS_H */

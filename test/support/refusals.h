@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#ifndef CORK_MEMPOOL_TEST_REFUSALS_H
-#define CORK_MEMPOOL_TEST_REFUSALS_H
+#pragma once
 
 /*
  * Calls that are refused and left by longjmp: what they say, and that they have changed nothing.
@@ -72,5 +71,3 @@ void refusal_begins(void);
 void refusal_ends(void);
 void refusal_is_expected(const struct cork_mempool *mp, struct cork_mempool_violation violation);
 void refusal_is_checked(const char *file, int line, const char *statement);
-
-#endif /* CORK_MEMPOOL_TEST_REFUSALS_H */

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#ifndef CORK_MEMPOOL_TEST_REPORTS_H
-#define CORK_MEMPOOL_TEST_REPORTS_H
+#pragma once
 
 /*
  * The reports that are expected, to the letter. Each is valid until the next is asked for. A name
@@ -34,5 +33,3 @@ size_t slot_number_at(const struct cork_mempool *mp, const void *pointer);
 
 /* Whether a pointer lies in no slot; regions of the heap may be each other's neighbours. */
 bool is_foreign(const struct cork_mempool *mp, const void *pointer);
-
-#endif /* CORK_MEMPOOL_TEST_REPORTS_H */

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#ifndef CORK_MEMPOOL_TEST_REQUESTS_H
-#define CORK_MEMPOOL_TEST_REQUESTS_H
+#pragma once
 
 /*
  * Requests for memory, counted and refused: the one failure injection of tests and fuzz tests. The
@@ -97,5 +96,3 @@ extern struct requests_system {
     int (*madvise)(void *memory, size_t size, int advice);
     int (*mincore)(void *memory, size_t size, unsigned char *is_resident);
 } requests_system;
-
-#endif /* CORK_MEMPOOL_TEST_REQUESTS_H */
