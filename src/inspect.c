@@ -129,10 +129,36 @@ static bool cursor_is_valid(const struct cork_mempool *mp)
              (mp->hooks == NULL ? cursor->bits == 0 : hooks_lend_new(mp->protections))));
 }
 
-/* Whether every free slot of a group is found by a later new, and all others are live, guards or in
- * quarantine; counts those on the stack and in quarantine. */
+/* Whether the slots on the stack are free, each is there once, and the cursor names none; counts
+ * those of groups that new finds in no other way. */
+static bool stack_is_valid(const struct cork_mempool *mp, size_t *unlinked_count)
+{
+    const uint32_t *stack = mp->lent.stack;
+
+    for (size_t i = 0; i < mp->lent.stack_count; i++) {
+        const struct slot slot = {mp->lookup[stack[i] & 1], stack[i] >> 1};
+        const size_t index = slot.index / GROUP_SLOTS;
+        const bool is_active = mp->cursor.region == slot.region && mp->cursor.group == index;
+
+        if (slot.index >= slot.region->extended_count ||
+            (slot.region->groups[index].free & slot_bit(slot)) == 0 ||
+            (is_active && (mp->lent.bits & slot_bit(slot)) != 0)) {
+            return false;
+        }
+        for (size_t j = 0; j < i; j++) {
+            if (stack[j] == stack[i]) {
+                return false;
+            }
+        }
+        *unlinked_count += !is_active && slot.region->groups[index].next == NULL;
+    }
+    return true;
+}
+
+/* Whether the free slots of a group are not held, and all others are live, guards or in quarantine;
+ * counts those in quarantine, and the free ones if the group is neither active nor linked. */
 static bool group_is_valid(const struct cork_mempool *mp, const struct cork_mempool_region *region,
-                           size_t index, size_t *listed_count)
+                           size_t index, size_t *quarantined_count, size_t *unlinked_count)
 {
     const struct cork_mempool_quarantine *quarantine = &mp->quarantine;
     const struct cork_mempool_group *group = &region->groups[index];
@@ -142,15 +168,8 @@ static bool group_is_valid(const struct cork_mempool *mp, const struct cork_memp
     const bool is_active = mp->cursor.region == region && mp->cursor.group == index;
     const uint64_t lent = is_active ? mp->lent.bits : 0;
     const uint64_t next = is_active ? mp->cursor.bits | lent : 0;
-    uint64_t stacked = 0, quarantined = 0, guards = 0;
+    uint64_t quarantined = 0, guards = 0;
 
-    for (size_t i = 0; i < mp->lent.stack_count; i++) {
-        const uint32_t entry = mp->lent.stack[i];
-
-        if (mp->lookup[entry & 1] == region && entry / 2 / GROUP_SLOTS == index) {
-            stacked |= UINT64_C(1) << entry / 2 % GROUP_SLOTS;
-        }
-    }
     for (size_t i = 0; i < quarantine->count; i++) {
         const size_t place = (quarantine->first + i) % quarantine->capacity;
         const uintptr_t offset = (uintptr_t)mp->oldest->ring[place] - (uintptr_t)region->base;
@@ -163,30 +182,31 @@ static bool group_is_valid(const struct cork_mempool *mp, const struct cork_memp
     for (size_t i = 0; i < GROUP_SLOTS && region->held != NULL; i++) {
         guards |= (uint64_t)geometry_is_guard(&mp->geometry, index * GROUP_SLOTS + i) << i;
     }
-    *listed_count += (size_t)__builtin_popcountll(stacked | quarantined);
-
-    const uint64_t wrong = (not_live & ~extended) | (held & group->free) |
-                           (held ^ ((guards & extended) | quarantined)) | (guards & quarantined) |
-                           (region->fresh != NULL ? region->fresh[index] & (~not_live | lent) : 0) |
-                           ((next | stacked) & ~group->free) | (next & stacked);
-    return wrong == 0 && (is_active || group->next != NULL || group->free == stacked);
+    *quarantined_count += (size_t)__builtin_popcountll(quarantined);
+    if (!is_active && group->next == NULL) {
+        *unlinked_count += (size_t)__builtin_popcountll(group->free);
+    }
+    return ((not_live & ~extended) | (held & group->free) |
+            (held ^ ((guards & extended) | quarantined)) | (guards & quarantined) |
+            (region->fresh != NULL ? region->fresh[index] & (~not_live | lent) : 0) |
+            (next & ~group->free)) == 0;
 }
 
 /* Verifies all regions, which are as many as the tree's, and their groups. As many of these are
- * linked as the free list has. */
+ * linked as the free list has; the free slots of others are on the stack. */
 static bool regions_are_valid(const struct cork_mempool *mp, size_t region_count)
 {
     const struct cork_mempool_region *region = mp->oldest;
     const struct cork_mempool_region *older = NULL;
     const char *linked = mp->free_list;
-    size_t listed_count = 0;
+    size_t stacked_count = 0, unlinked_count = 0, quarantined_count = 0;
 
     for (; region != NULL; older = region, region = region->newer, region_count--) {
         if (!region_is_valid(mp, region, older)) {
             return false;
         }
         for (size_t i = 0; i < region_group_count(region->extended_count); i++) {
-            if (!group_is_valid(mp, region, i, &listed_count)) {
+            if (!group_is_valid(mp, region, i, &quarantined_count, &unlinked_count)) {
                 return false;
             }
             if (region->groups[i].next != NULL) {
@@ -205,7 +225,8 @@ static bool regions_are_valid(const struct cork_mempool *mp, size_t region_count
         }
     }
     return older == mp->newest && region_count == 0 && linked == NULL &&
-           listed_count == mp->lent.stack_count + mp->quarantine.count;
+           quarantined_count == mp->quarantine.count && stack_is_valid(mp, &stacked_count) &&
+           unlinked_count == stacked_count;
 }
 
 NOINLINE bool cork_mempool_check(const struct cork_mempool *mp)
