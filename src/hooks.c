@@ -90,10 +90,10 @@ static NOINLINE bool make_slot(struct cork_mempool *mp, struct slot slot)
         damage_set_canaries(mp, slot);
     }
     tools_new(mp, object, true, mp->protections);
-    const bool is_made =
+    const bool is_constructed =
         mp->callbacks.construct == NULL || mp->callbacks.construct(mp->callbacks.data, object) == 0;
     report_call_site = site;
-    if (!is_made) {
+    if (!is_constructed) {
         tools_free(mp, object, mp->protections);
         return false;
     }

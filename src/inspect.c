@@ -120,7 +120,7 @@ static bool cursor_is_valid(const struct cork_mempool *mp)
     const size_t group_count = region_group_count(first.region->extended_count);
     const bool is_last = first.region == mp->newest && cursor->group + 1 == group_count;
     return slots_search(mp, first.region->base).region == first.region &&
-           cursor->group < group_count && (is_last || !cursor->is_fresh) &&
+           cursor->group < group_count && (is_last || !cursor->is_never_issued) &&
            (lent->owner == NULL ||
             (lent->group == &first.region->groups[cursor->group] &&
              lent->base == slot_start(mp, first) &&

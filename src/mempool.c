@@ -18,7 +18,7 @@ static inline void *issue(struct cork_mempool *mp, uint64_t bits)
 
     lent->bits = rest;
     lent->group->free -= bits - rest;
-    tools_new(mp, object, mp->cursor.is_fresh, 0);
+    tools_new(mp, object, mp->cursor.is_never_issued, 0);
     return object;
 }
 

@@ -123,14 +123,14 @@ static void geometry_from(struct cork_mempool_geometry *geometry,
 
 static void init_random(struct cork_mempool *mp, uint64_t seed)
 {
-    static _Atomic(uintptr_t) made_count;
+    static _Atomic(uintptr_t) init_count;
 
     if (seed == 0) {
         seed = (uint64_t)known_seed[1] << 32 | known_seed[0];
     }
     if (seed == 0) {
         /* Differs between processes, between pools, and between calls. */
-        seed = bits_mix((uintptr_t)mp) + atomic_fetch_add(&made_count, 1);
+        seed = bits_mix((uintptr_t)mp) + atomic_fetch_add(&init_count, 1);
         seed = bits_mix(bits_mix(seed) ^ os_random_word()) | 1;
     }
     mp->seed = seed;

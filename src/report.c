@@ -246,7 +246,7 @@ struct cork_mempool_violation report_violation(const struct cork_mempool *mp,
 void report_refuse_state(const struct cork_mempool *mp, const void *pointer, const void *site)
 {
     const bool is_done = mp->state == POOL_IS_DONE;
-    const bool is_made =
+    const bool is_initialized =
         mp->state == POOL_IS_BUSY || mp->state == POOL_IS_VISITED || mp->state == POOL_IS_LIVE;
     struct cork_mempool_violation violation = {
         .kind = is_done          ? CORK_MEMPOOL_USE_AFTER_DONE
@@ -255,10 +255,10 @@ void report_refuse_state(const struct cork_mempool *mp, const void *pointer, con
         .pool = mp,
         .pool_name = is_done && mp->is_named ? mp->name : NULL,
         .slot = CORK_MEMPOOL_NO_SLOT,
-        .moved_from = is_made ? mp->self : NULL,
+        .moved_from = is_initialized ? mp->self : NULL,
     };
 
-    if (is_made && !slots_is_moved(mp)) {
+    if (is_initialized && !slots_is_moved(mp)) {
         violation = report_violation(mp, CORK_MEMPOOL_BUSY, NO_SLOT);
     }
     violation.pointer = pointer;

@@ -194,7 +194,7 @@ static inline bool slots_is_live(const struct cork_mempool *mp, struct slot slot
 static inline bool slots_was_issued(const struct cork_mempool *mp, struct slot slot)
 {
     const struct cork_mempool_cursor *cursor = &mp->cursor;
-    const bool is_next = cursor->is_fresh && cursor->region == slot.region &&
+    const bool is_next = cursor->is_never_issued && cursor->region == slot.region &&
                          cursor->group == slot.index / GROUP_SLOTS &&
                          ((cursor->bits | mp->lent.bits) & slot_bit(slot)) != 0;
 

@@ -112,7 +112,7 @@ static void populate(void)
     CHECK(cork_mempool_check(&pool));
     CHECK_POINTER(lent->kept, objects[0]);
     CHECK_EQUAL(lent->stack_count, 64);
-    CHECK(lent->bits != 0 && cursor->is_fresh);
+    CHECK(lent->bits != 0 && cursor->is_never_issued);
     CHECK(pool.newest == third && pool.free_list > third->base);
     CHECK(first->groups[1].next != NULL && second->groups[0].next == NULL);
 }
@@ -189,7 +189,8 @@ TEST(check_sees_that_the_newest_region_is_not_the_last)
     CHECK_EQUAL(second->extended_count, second->committed_count);
     CHECK_SEES_FORGERY(pool.newest = first; pool.lookup[0] = pool.lookup[1] = first;
                        lent->bases[0] = lent->bases[1] = first->base;
-                       lent->groups[0] = lent->groups[1] = first->groups; cursor->is_fresh = false);
+                       lent->groups[0] = lent->groups[1] = first->groups;
+                       cursor->is_never_issued = false);
     finish();
 }
 
@@ -448,7 +449,7 @@ TEST(check_sees_damage_to_an_active_group_that_was_not_extended_last)
     cork_mempool_free(&pool, objects[0]);
     CHECK_POINTER(cork_mempool_new(&pool), objects[0]);
     CHECK(cursor->region == first && cursor->group == 0 && cursor->bits == 0);
-    CHECK_SEES(cursor->is_fresh, true);
+    CHECK_SEES(cursor->is_never_issued, true);
     CHECK_SEES(cursor->group, 2);
     CHECK_SEES(cursor->bits, 1);
     CHECK_SEES(cursor->region, copy_of(first));
@@ -457,7 +458,7 @@ TEST(check_sees_damage_to_an_active_group_that_was_not_extended_last)
     CHECK_SEES(pool.free_list, second->base); /* which is not linked */
     CHECK_POINTER(cork_mempool_new(&pool), third->base);
     CHECK(cursor->region == third && cursor->group == 0);
-    CHECK_SEES(cursor->is_fresh, true);
+    CHECK_SEES(cursor->is_never_issued, true);
     finish();
 }
 

@@ -92,7 +92,7 @@ class Region:
     def fresh(self, group):
         """Returns the slots of a group that were never issued."""
         cursor = self.pool.value["cursor"]
-        if not bool(cursor["is_fresh"]):
+        if not bool(cursor["is_never_issued"]):
             return 0
         is_active = int(cursor["region"]) == int(self.value.address) and int(cursor["group"]) == group
         return int(cursor["bits"]) | int(self.pool.value["lent"]["bits"]) if is_active else 0

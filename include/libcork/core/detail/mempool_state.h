@@ -93,7 +93,7 @@ struct cork_mempool_cursor {
     uint64_t bits; /* bit i: slot i is free, next, and not lent */
     size_t group;  /* its index in the region */
     struct cork_mempool_region *region;
-    bool is_fresh; /* its next slots were never issued */
+    bool is_never_issued; /* its next slots were never issued */
 };
 
 /* Freed slots that are not issued again yet. */
