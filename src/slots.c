@@ -14,6 +14,7 @@ void slots_lend(struct cork_mempool *mp)
         return;
     }
     for (int i = 0; i < 2 && !is_hooked; i++) {
+        KNOWN(mp->lookup[i] != NULL);
         lent->counts[i] = mp->lookup[i]->extended_count;
     }
     lent->group = &mp->cursor.region->groups[mp->cursor.group];
