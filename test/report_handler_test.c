@@ -103,6 +103,11 @@ TEST(a_handler_is_called_each_time_from_wherever_on_the_stack_it_was_left)
     for (size_t i = 0; i < 100; i++) {
         is_refused_below(i, (size_t)32 * 1024);
     }
+    /* As often as is allowed, each time below the last, and then on another stack. */
+    for (size_t i = 0; i < 256; i++) {
+        is_refused_below(i, 16);
+    }
+    is_refused_below(2, (size_t)1024 * 1024);
     CHECK_ABORTS(slot_report(CORK_MEMPOOL_FOREIGN_POINTER, &mp, NO_NAME, &mp, CORK_MEMPOOL_NO_SLOT),
                  cork_mempool_free(&mp, &mp));
     cork_mempool_done(&mp);
