@@ -22,8 +22,8 @@
 #define STACK_SLOTS 64
 #define GROUP_SLOTS 64
 
-/* The first objects are in pieces of the heap with 64, 128 and 2048 slots; all others in one. */
-#define FIRST     (64 + 128 + 2048)
+/* The first objects are in pieces of the heap with 128, 256 and 1117 slots; all others in one. */
+#define FIRST     (128 + 256 + 1117)
 #define OLD_COUNT (FIRST + 100 * GROUP_SLOTS)
 #define COUNT_MAX (OLD_COUNT / 2)
 

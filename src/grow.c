@@ -56,10 +56,8 @@ static struct cork_mempool_region *from_heap(struct cork_mempool *mp)
         return NULL;
     }
     if (older == 0) {
-        /* A division would take time. */
-        while (count * stride > HEAP_FIRST_MAX_SIZE) {
-            count /= 2;
-        }
+        /* It divides only if it must, because a division takes time. */
+        count = count * stride > HEAP_FIRST_MAX_SIZE ? HEAP_FIRST_MAX_SIZE / stride : count;
     } else if (mp->newest == mp->oldest) {
         count = 2 * older;
     } else {
@@ -165,16 +163,16 @@ static bool open_freed(struct cork_mempool *mp)
         index++;
     }
     while (region == NULL || region->groups[index].free == 0) {
-        if (mp->free_list == NULL) {
+        if (mp->first_linked == NULL) {
             return false;
         }
 
-        const struct slot slot = slots_of(mp, mp->free_list);
+        const struct slot slot = slots_of(mp, mp->first_linked);
         region = slot.region;
         index = slot.index / GROUP_SLOTS;
         char *next = region->groups[index].next;
         region->groups[index].next = NULL;
-        mp->free_list = next != mp->free_list ? next : NULL;
+        mp->first_linked = next != mp->first_linked ? next : NULL;
     }
     mp->cursor = (struct cork_mempool_cursor){region->groups[index].free, index, region, false};
     return true;

@@ -198,7 +198,7 @@ static bool regions_are_valid(const struct cork_mempool *mp, size_t region_count
 {
     const struct cork_mempool_region *region = mp->oldest;
     const struct cork_mempool_region *older = NULL;
-    const char *linked = mp->free_list;
+    const char *linked = mp->first_linked;
     size_t stacked_count = 0, unlinked_count = 0, quarantined_count = 0;
 
     for (; region != NULL; older = region, region = region->newer, region_count--) {

@@ -101,12 +101,10 @@ static CACHELINE_ALIGNED NOINLINE void free_slow(struct cork_mempool *mp, void *
 }
 
 /* Links a group: the stack has no room for its free slot. */
-static NOINLINE void link(struct cork_mempool *mp, struct cork_mempool_group *group,
-                          uint32_t number)
+static NOINLINE void link(struct cork_mempool *mp, struct cork_mempool_group *group, char *object,
+                          size_t slot)
 {
-    struct cork_mempool_region *region = mp->lookup[number];
-
-    slots_link(mp, region, (size_t)(group - region->groups));
+    slots_push(mp, group, object - slot % GROUP_SLOTS * mp->geometry.stride);
 }
 
 CACHELINE_ALIGNED NOINLINE void cork_mempool_free(struct cork_mempool *mp, void *ptr)
@@ -147,6 +145,6 @@ CACHELINE_ALIGNED NOINLINE void cork_mempool_free(struct cork_mempool *mp, void 
         lent->stack[count] = (uint32_t)slot << 1 | number;
         lent->stack_count = count + 1;
     } else if (group->next == NULL && group != lent->group) {
-        link(mp, group, number);
+        link(mp, group, ptr, slot);
     }
 }

@@ -59,11 +59,14 @@ static void add_known(struct line *line, const char *before, uint64_t number, ui
  * the next line or function; the byte before it is the call's. */
 static void add_site(struct line *line, const char *before, const void *site)
 {
-    const char *call = site != NULL ? (const char *)site - 1 : NULL;
+    if (site == NULL) {
+        return;
+    }
+
+    const char *call = (const char *)site - 1;
     uintptr_t start;
     const char *symbol = os_symbol(call, &start);
-
-    add_known(line, before, (uintptr_t)call, 0, 16);
+    add_number(line, before, (uintptr_t)call, 16);
     if (symbol != NULL) {
         add(line, " (");
         add(line, symbol);

@@ -87,7 +87,7 @@ void slots_renew(struct cork_mempool *mp)
     slots_recall(mp);
     mp->newest = NULL;
     mp->root = NULL;
-    mp->free_list = NULL;
+    mp->first_linked = NULL;
     memset(mp->lookup, 0, sizeof(mp->lookup));
     for (; region != NULL; region = region->newer) {
         slots_add_region(mp, region);

@@ -107,7 +107,7 @@ static inline uint64_t slot_bit(struct slot slot)
     return UINT64_C(1) << slot.index % GROUP_SLOTS;
 }
 
-static inline void *slot_start(const struct cork_mempool *mp, struct slot slot)
+static inline char *slot_start(const struct cork_mempool *mp, struct slot slot)
 {
     return slot.region->base + slot.index * mp->geometry.stride;
 }
@@ -202,19 +202,23 @@ static inline bool slots_was_issued(const struct cork_mempool *mp, struct slot s
            !geometry_is_guard(&mp->geometry, slot.index);
 }
 
-/* slots_link puts a group with free slots on its free list, unless it is active or there. */
+/* slots_push puts a group on the free list. start: its first slot. */
+static inline void slots_push(struct cork_mempool *mp, struct cork_mempool_group *group,
+                              char *start)
+{
+    group->next = mp->first_linked != NULL ? mp->first_linked : start;
+    mp->first_linked = start;
+}
+
+/* slots_link puts a group with free slots on the free list, unless it is active or there. */
 static inline void slots_link(struct cork_mempool *mp, struct cork_mempool_region *region,
                               size_t index)
 {
     struct cork_mempool_group *group = &region->groups[index];
 
-    if (group->next != NULL || (mp->cursor.region == region && mp->cursor.group == index)) {
-        return;
+    if (group->next == NULL && (mp->cursor.region != region || mp->cursor.group != index)) {
+        slots_push(mp, group, slot_start(mp, (struct slot){region, index * GROUP_SLOTS}));
     }
-
-    char *start = slot_start(mp, (struct slot){region, index * GROUP_SLOTS});
-    group->next = mp->free_list != NULL ? mp->free_list : start;
-    mp->free_list = start;
 }
 
 /* slots_release makes a live or held slot free. */

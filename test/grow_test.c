@@ -43,8 +43,7 @@ static size_t heap_pieces(const struct cork_mempool *mp, size_t counts[8])
     size_t piece_count = 0;
 
     counts[0] = 2 * (mp->geometry.block_slots < 64 ? mp->geometry.block_slots : 64);
-    for (; counts[0] > most / 16; counts[0] /= 2) {
-    }
+    counts[0] = counts[0] < most / 16 ? counts[0] : most / 16;
     for (size_t sum = 0; sum <= most && most >= 16; sum += counts[piece_count++]) {
         if (piece_count > 0) {
             counts[piece_count] = piece_count == 1                  ? 2 * sum

@@ -113,7 +113,7 @@ static void populate(void)
     CHECK_POINTER(lent->kept, objects[0]);
     CHECK_EQUAL(lent->stack_count, 64);
     CHECK(lent->bits != 0 && cursor->is_never_issued);
-    CHECK(pool.newest == third && pool.free_list > third->base);
+    CHECK(pool.newest == third && pool.first_linked > third->base);
     CHECK(first->groups[1].next != NULL && second->groups[0].next == NULL);
 }
 
@@ -147,7 +147,7 @@ TEST(check_sees_damage_to_a_pool_without_memory)
     CHECK_SEES(pool.name[sizeof(pool.name) - 1], 'x');
     CHECK_SEES(pool.oldest, &elsewhere);
     CHECK_SEES(pool.root, &elsewhere);
-    CHECK_SEES(pool.free_list, (char *)&elsewhere);
+    CHECK_SEES(pool.first_linked, (char *)&elsewhere);
     CHECK_SEES(cursor->bits, 1);
     CHECK_SEES(lent->owner, &pool);
     CHECK_SEES(lent->kept, &elsewhere);
@@ -454,8 +454,8 @@ TEST(check_sees_damage_to_an_active_group_that_was_not_extended_last)
     CHECK_SEES(cursor->bits, 1);
     CHECK_SEES(cursor->region, copy_of(first));
     cork_mempool_free(&pool, third->base);
-    CHECK(pool.free_list == third->base && third->groups->next == third->base);
-    CHECK_SEES(pool.free_list, second->base); /* which is not linked */
+    CHECK(pool.first_linked == third->base && third->groups->next == third->base);
+    CHECK_SEES(pool.first_linked, second->base); /* which is not linked */
     CHECK_POINTER(cork_mempool_new(&pool), third->base);
     CHECK(cursor->region == third && cursor->group == 0);
     CHECK_SEES(cursor->is_never_issued, true);
@@ -476,11 +476,11 @@ TEST(check_sees_damage_to_groups_and_their_free_list)
     CHECK(head->next == NULL);
     CHECK_SEES(head->free, head->free | lowest_bit(~head->free)); /* which new would not find */
     CHECK_SEES(head->next, second->base);
-    start = pool.free_list;
+    start = pool.first_linked;
     head = &third->groups[(size_t)(start - third->base) / geometry->stride / 64];
     next = head->next;
     CHECK(next != start);
-    CHECK_SEES(pool.free_list, NULL, next, start + 1, start + geometry->stride, (char *)&pool,
+    CHECK_SEES(pool.first_linked, NULL, next, start + 1, start + geometry->stride, (char *)&pool,
                third->base + (third->extended_count + 63) / 64 * 64 * geometry->stride);
     CHECK_SEES(head->next, start, (char *)(uintptr_t)1);
     head = &third->groups[(size_t)(next - third->base) / geometry->stride / 64];

@@ -214,7 +214,7 @@ MISUSE(free_list_is_overwritten)
 {
     static char fake;
 
-    pool.free_list = &fake;
+    pool.first_linked = &fake;
     check_pool();
     fixture.is_pool_gone = true;
 }

@@ -7,7 +7,7 @@ import pathlib
 import re
 import subprocess
 
-FLAGS = ("-std=c11", "-I.", "-Iinclude", "-Isrc")
+FLAGS = ("-std=c11", "-fexceptions", "-I.", "-Iinclude", "-Isrc")
 
 # What each operator becomes.
 SWAPPED = {

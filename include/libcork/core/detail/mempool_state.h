@@ -115,7 +115,7 @@ struct cork_mempool {
     struct cork_mempool_region *oldest; /* NULL before the first new */
     struct cork_mempool_region *newest; /* the only region that grows */
     struct cork_mempool_region *root;   /* of the tree that finds a region by an address */
-    char *free_list; /* slot 0 of a group with free slots, perhaps none now; or NULL */
+    char *first_linked; /* slot 0 of a group with free slots, perhaps none now; or NULL */
     struct cork_mempool_region *lookup[2]; /* newest two, lower first; or one twice; or NULL */
     size_t objects_left;                   /* max_objects minus extended objects */
     struct cork_mempool_quarantine quarantine;
