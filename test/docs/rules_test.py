@@ -71,7 +71,7 @@ class Rules(unittest.TestCase):
 
     def test_right_blocks_pass(self):
         self.assertEqual(self.wrong_with(
-            ("c", PROGRAM), ("report cork_mempool_free", REPORT), ("picture", "-> free_list\n"),
+            ("c", PROGRAM), ("report cork_mempool_free", REPORT), ("picture", "-> first_linked\n"),
             ("console", "$ echo 0x7f 0x8 0x7f\n0x1 0x2 0x1\n$ printf 'a\\nb\\nc\\n'\na\n...\nc\n")), "")
 
     def test_one_address_is_not_two(self):
