@@ -4,7 +4,6 @@
 #include <errno.h>
 
 #include "damage.h"
-#include "hooks.h"
 #include "libcork/core/mempool_options.h"
 #include "os.h"
 #include "region.h"
@@ -247,7 +246,7 @@ bool grow_open(struct cork_mempool *mp)
         /* Verify it before anything changes: it will be issued next. */
         damage_verify_contents(mp, slots_of(mp, mp->oldest->ring[quarantine->first]),
                                mp->protections);
-        hooks_pop_quarantine(mp);
+        slots_pop_quarantine(mp);
     }
     return true;
 }

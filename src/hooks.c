@@ -33,23 +33,12 @@ unsigned hooks_tables(uint32_t protections, bool has_buffer)
            (unsigned)(contents == CORK_MEMPOOL_SEAL) << REGION_CHECKSUMS;
 }
 
-void hooks_pop_quarantine(struct cork_mempool *mp)
-{
-    struct cork_mempool_quarantine *quarantine = &mp->quarantine;
-    const struct slot slot = slots_of(mp, mp->oldest->ring[quarantine->first]);
-
-    quarantine->first = quarantine->first + 1 == quarantine->capacity ? 0 : quarantine->first + 1;
-    quarantine->count--;
-    slot.region->held[slot.index / GROUP_SLOTS] &= ~slot_bit(slot);
-    slots_release(mp, slot);
-}
-
 ALWAYS_INLINE void quarantine_push(struct cork_mempool *mp, struct slot slot, void *object)
 {
     struct cork_mempool_quarantine *quarantine = &mp->quarantine;
 
     if (quarantine->count == quarantine->capacity) {
-        hooks_pop_quarantine(mp);
+        slots_pop_quarantine(mp);
     }
 
     const size_t last = quarantine->first + quarantine->count;
@@ -105,7 +94,7 @@ ALWAYS_INLINE void *new_with(struct cork_mempool *mp, uint32_t set)
 {
     SLOTS_CALL call = slots_enter(mp);
 
-    if (hooks_lend_new(set)) {
+    if (slots_lends_new(set)) {
         slots_recall(mp);
     }
     if (UNLIKELY(mp->cursor.bits == 0) && !grow_open(mp)) {
@@ -130,7 +119,7 @@ ALWAYS_INLINE void *new_with(struct cork_mempool *mp, uint32_t set)
     }
     mp->cursor.bits ^= slot_bit(slot);
     slot.region->groups[mp->cursor.group].free ^= slot_bit(slot);
-    if (hooks_lend_new(set)) {
+    if (slots_lends_new(set)) {
         slots_lend(mp);
     }
     return object;
@@ -164,7 +153,7 @@ ALWAYS_INLINE void free_with(struct cork_mempool *mp, void *ptr, struct slot slo
 
     if (has(set, CORK_MEMPOOL_QUARANTINE)) {
         quarantine_push(mp, slot, ptr);
-    } else if (hooks_lend_new(set) && LIKELY(mp->lent.owner == mp) && mp->lent.kept == NULL) {
+    } else if (slots_lends_new(set) && LIKELY(mp->lent.owner == mp) && mp->lent.kept == NULL) {
         mp->lent.kept = ptr;
     } else {
         slots_release(mp, slot);

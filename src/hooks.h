@@ -18,12 +18,6 @@ struct cork_mempool_hooks {
     void (*free)(struct cork_mempool *mp, void *ptr, struct slot slot);
 };
 
-/* hooks_lend_new says whether new needs to hear of fresh slots alone. */
-static inline bool hooks_lend_new(uint32_t set)
-{
-    return set == CORK_MEMPOOL_CANARY;
-}
-
 /* hooks_of returns the hooks of a pool that needs some, with this set of protections. */
 const struct cork_mempool_hooks *hooks_of(uint32_t set) INTERNAL(hooks_of);
 
@@ -33,6 +27,3 @@ unsigned hooks_tables(uint32_t protections, bool has_buffer) INTERNAL(hooks_tabl
 
 /* hooks_verify refuses the current call if any object or freed slot of a pool is damaged. */
 void hooks_verify(const struct cork_mempool *mp) INTERNAL(hooks_verify);
-
-/* hooks_pop_quarantine makes the oldest slot in quarantine free. */
-void hooks_pop_quarantine(struct cork_mempool *mp) INTERNAL(hooks_pop_quarantine);

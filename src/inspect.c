@@ -126,7 +126,7 @@ static bool cursor_is_valid(const struct cork_mempool *mp)
              lent->base == slot_start(mp, first) &&
              (lent->kept == NULL ||
               slots_is_live(mp, slots_search(mp, lent->kept), NULL, mp->protections)) &&
-             (mp->hooks == NULL ? cursor->bits == 0 : hooks_lend_new(mp->protections))));
+             (mp->hooks == NULL ? cursor->bits == 0 : slots_lends_new(mp->protections))));
 }
 
 /* Whether the slots on the stack are free, each is there once, and the cursor names none; counts

@@ -3,14 +3,12 @@
 
 #include <string.h>
 
-#include "hooks.h"
-
 void slots_lend(struct cork_mempool *mp)
 {
     struct cork_mempool_lent *lent = &mp->lent;
     const bool is_hooked = mp->hooks != NULL;
 
-    if (mp->cursor.region == NULL || (is_hooked && !hooks_lend_new(mp->protections))) {
+    if (mp->cursor.region == NULL || (is_hooked && !slots_lends_new(mp->protections))) {
         return;
     }
     for (int i = 0; i < 2 && !is_hooked; i++) {
@@ -99,6 +97,17 @@ void slots_renew(struct cork_mempool *mp)
         }
     }
     slots_lend(mp);
+}
+
+void slots_pop_quarantine(struct cork_mempool *mp)
+{
+    struct cork_mempool_quarantine *quarantine = &mp->quarantine;
+    const struct slot slot = slots_of(mp, mp->oldest->ring[quarantine->first]);
+
+    quarantine->first = quarantine->first + 1 == quarantine->capacity ? 0 : quarantine->first + 1;
+    quarantine->count--;
+    slot.region->held[slot.index / GROUP_SLOTS] &= ~slot_bit(slot);
+    slots_release(mp, slot);
 }
 
 struct slot slots_search(const struct cork_mempool *mp, const void *ptr)

@@ -45,6 +45,13 @@ static inline bool slots_is_moved(const struct cork_mempool *mp)
     return mp->self != mp && mp->newest != NULL;
 }
 
+/* slots_lends_new returns whether new of a hooked pool with this set of protections is lent slots,
+ * because its hooks need to hear of fresh ones alone. */
+static inline bool slots_lends_new(uint32_t set)
+{
+    return set == CORK_MEMPOOL_CANARY;
+}
+
 /* slots_lend gives the fast paths their fields, slots_recall takes them back. A hooked pool lends
  * only if its hooks say so, only to new, and no fresh slots. A caller that recalls while slots are
  * on the stack must link all groups. */
@@ -68,6 +75,9 @@ void slots_add_region(struct cork_mempool *mp, struct cork_mempool_region *regio
 /* slots_renew rebuilds the tree and the free list from the pool's regions and their bits, and
  * lends. */
 void slots_renew(struct cork_mempool *mp) INTERNAL(slots_renew);
+
+/* slots_pop_quarantine makes the oldest slot in quarantine free. */
+void slots_pop_quarantine(struct cork_mempool *mp) INTERNAL(slots_pop_quarantine);
 
 /* slots_live_count returns how many objects of a pool are live. */
 size_t slots_live_count(const struct cork_mempool *mp) INTERNAL(slots_live_count);

@@ -179,7 +179,7 @@ static size_t give_back(struct cork_mempool *mp, bool is_trim)
 
     call.is_renewing = true;
     while (mp->quarantine.count > 0) {
-        hooks_pop_quarantine(mp);
+        slots_pop_quarantine(mp);
     }
     mp->quarantine = (struct cork_mempool_quarantine){.capacity = 0};
     while ((region = *place) != NULL) {
