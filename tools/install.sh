@@ -42,7 +42,7 @@ command -v "${CC%% *}" >/dev/null || fail "CC=$CC is no program"
 made=$(mktemp -d)
 trap 'rm -rf "$made"' EXIT
 for source in "$root"/src/*.c; do
-    $CC -std=c11 ${CFLAGS:--O2} -fexceptions -fPIC -I"$root/include" -I"$root/src" -c "$source" \
+    $CC -std=c11 -fexceptions ${CFLAGS:--O2} -fPIC -I"$root/include" -I"$root/src" -c "$source" \
         -o "$made/$(basename "$source" .c).o" || fail "$source was not compiled by $CC"
 done
 ar rcs "$made/libcork_mempool.a" "$made"/*.o || fail "ar failed"
