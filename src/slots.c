@@ -99,17 +99,6 @@ void slots_renew(struct cork_mempool *mp)
     slots_lend(mp);
 }
 
-void slots_pop_quarantine(struct cork_mempool *mp)
-{
-    struct cork_mempool_quarantine *quarantine = &mp->quarantine;
-    const struct slot slot = slots_of(mp, mp->oldest->ring[quarantine->first]);
-
-    quarantine->first = quarantine->first + 1 == quarantine->capacity ? 0 : quarantine->first + 1;
-    quarantine->count--;
-    slot.region->held[slot.index / GROUP_SLOTS] &= ~slot_bit(slot);
-    slots_release(mp, slot);
-}
-
 struct slot slots_search(const struct cork_mempool *mp, const void *ptr)
 {
     struct cork_mempool_region *region = mp->root;

@@ -76,9 +76,6 @@ void slots_add_region(struct cork_mempool *mp, struct cork_mempool_region *regio
  * lends. */
 void slots_renew(struct cork_mempool *mp) INTERNAL(slots_renew);
 
-/* slots_pop_quarantine makes the oldest slot in quarantine free. */
-void slots_pop_quarantine(struct cork_mempool *mp) INTERNAL(slots_pop_quarantine);
-
 /* slots_live_count returns how many objects of a pool are live. */
 size_t slots_live_count(const struct cork_mempool *mp) INTERNAL(slots_live_count);
 
@@ -236,4 +233,16 @@ static inline void slots_release(struct cork_mempool *mp, struct slot slot)
 {
     slot.region->groups[slot.index / GROUP_SLOTS].free |= slot_bit(slot);
     slots_link(mp, slot.region, slot.index / GROUP_SLOTS);
+}
+
+/* slots_pop_quarantine makes the oldest slot in quarantine free. */
+static inline void slots_pop_quarantine(struct cork_mempool *mp)
+{
+    struct cork_mempool_quarantine *quarantine = &mp->quarantine;
+    const struct slot slot = slots_of(mp, mp->oldest->ring[quarantine->first]);
+
+    quarantine->first = quarantine->first + 1 == quarantine->capacity ? 0 : quarantine->first + 1;
+    quarantine->count--;
+    slot.region->held[slot.index / GROUP_SLOTS] &= ~slot_bit(slot);
+    slots_release(mp, slot);
 }
