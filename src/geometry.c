@@ -43,7 +43,7 @@ static void add_guards(struct cork_mempool_geometry *geometry, size_t page_size)
     size = size / unit_size * unit_size;
     geometry->block_pitch = size / geometry->stride;
     geometry->block_slots = (size - guard_size - geometry->redzone_size) / geometry->stride;
-    /* What is left over is a guard, as far as it is as large as one. */
+    /* What is left over belongs to the guard, in multiples of its size. */
     size -= guard_size + geometry->redzone_size + geometry->block_slots * geometry->stride;
     geometry->redzone_size += size & (guard_size - 1);
 }

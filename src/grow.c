@@ -214,7 +214,7 @@ static void extend(struct cork_mempool *mp)
     mp->cursor = (struct cork_mempool_cursor){bits, group, region, true};
 }
 
-/* Likewise where there is memory besides the quarantine. */
+/* Makes a group with free slots the active one, without the quarantine; false if it cannot. */
 static bool open_other(struct cork_mempool *mp)
 {
     if (mp->newest != NULL && open_freed(mp)) {

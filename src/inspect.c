@@ -100,7 +100,8 @@ static bool region_is_valid(const struct cork_mempool *mp, const struct cork_mem
            (region != mp->newest || lookup_is_valid(mp, older != NULL ? older : region));
 }
 
-/* The active group is lent, or nothing is. Only the group that was extended last may be fresh. */
+/* The active group is lent, or nothing is. Only slots of the group that was extended last may never
+ * have been issued. */
 static bool cursor_is_valid(const struct cork_mempool *mp)
 {
     const struct cork_mempool_lent *lent = &mp->lent;

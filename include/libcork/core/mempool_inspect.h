@@ -18,8 +18,8 @@ extern "C" {
 /*
  * cork_mempool_check verifies every invariant of a pool, and all that its protections can verify.
  * Returns: true, or false if an invariant is broken, by a stray write or a defect of the pool,
- * which must not be used any further. Aborts: "canary damaged", "write after free": a protection
- * has found damage.
+ *          which must not be used any further.
+ * Aborts: "canary damaged", "write after free": a protection has found damage.
  */
 CORK_MEMPOOL_NONNULL_(1)
 CORK_MEMPOOL_NEEDED_ bool cork_mempool_check(const struct cork_mempool *mp);
@@ -61,8 +61,8 @@ CORK_MEMPOOL_NEEDED_ bool cork_mempool_owns(const struct cork_mempool *mp, const
  * visit may call cork_mempool_new and cork_mempool_free on the pool, and nothing else. What it
  * frees is not visited any more; what it issues may be visited or not, so that the walk ends if
  * visit does not issue for ever. A refused call on the pool ends the walk. visit must not leave by
- * longjmp; a violation handler that it causes may. Aborts: "use during another call": visit
- * has called another function on the pool.
+ * longjmp; a violation handler that it causes may.
+ * Aborts: "use during another call": visit has called another function on the pool.
  */
 CORK_MEMPOOL_NONNULL_(1, 2)
 void cork_mempool_foreach(struct cork_mempool *mp, void (*visit)(void *user_data, void *object),
