@@ -14,7 +14,6 @@
  * sets are constants, and the functions that take them are always inline, so each usual set has
  * code of its own without branches.
  */
-#define ALWAYS_INLINE static inline __attribute__((always_inline))
 
 /* 1 if a set has any of these members, else 0. */
 static inline unsigned has(uint32_t set, uint32_t members)

@@ -40,6 +40,8 @@
 #define THREAD_LOCAL _Thread_local
 #endif
 
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
 /* Keeps a slow path's registers and stack out of the fast path that calls it. Functions that ask
  * for their return address need it too, because a linker may inline them. */
 #define NOINLINE __attribute__((noinline))

@@ -109,8 +109,8 @@ static uint32_t contradicted(const struct cork_mempool_options *options)
 
 /* Canaries need a redzone, and so does Valgrind, to see an overflow. A buffer gets none for
  * Valgrind: the caller has counted how many objects fit. */
-static void geometry_from(struct cork_mempool_geometry *geometry,
-                          const struct cork_mempool_options *options, uint32_t set)
+ALWAYS_INLINE void geometry_from(struct cork_mempool_geometry *geometry,
+                                 const struct cork_mempool_options *options, uint32_t set)
 {
     const uint32_t redzoned = CORK_MEMPOOL_CANARY | (options->buffer == NULL ? UNDER_VALGRIND : 0);
     const bool is_hooked = set != 0 || has_constructed(options);
@@ -139,8 +139,10 @@ static void init_random(struct cork_mempool *mp, uint64_t seed)
     mp->key = bits_mix(mp->random) | UINT64_C(0x0101010101010101);
 }
 
-/* Initializes a pool by valid options and the environment. */
-static void init(struct cork_mempool *mp, struct cork_mempool_options *options)
+/* Initializes a pool by valid options and the environment. It is inlined, because options that go
+ * through memory are loaded in other widths than they are stored in, for which processors wait: a
+ * tenth of a short lifecycle. */
+ALWAYS_INLINE void init(struct cork_mempool *mp, struct cork_mempool_options *options)
 {
     const uint32_t set = environment_set();
 

@@ -165,8 +165,9 @@ struct cork_mempool_region *region_acquire(struct cork_mempool *mp, size_t capac
     if (is_heap && mp->newest == NULL && geometry->tables == 0 &&
         capacity <= CORK_MEMPOOL_FIRST_GROUPS_ * GROUP_SLOTS) {
         memset(mp->first_groups, 0, sizeof(mp->first_groups));
-        *region =
-            (struct cork_mempool_region){.groups = mp->first_groups, .reserved_count = capacity};
+        memset(region, 0, sizeof(*region));
+        region->groups = mp->first_groups;
+        region->reserved_count = capacity;
     } else {
         tables_size = head_size(geometry, capacity, UNIT);
         region = source->acquire(mp->memory.data, tables_size, UNIT);
@@ -186,7 +187,7 @@ struct cork_mempool_region *region_acquire(struct cork_mempool *mp, size_t capac
     region->memory = memory;
     region->memory_size = size;
     region->head_size = tables_size;
-    tools_poison(memory, size, UNDER_VALGRIND);
+    tools_poison(memory, size, mp->protections);
     return region;
 }
 
@@ -236,7 +237,7 @@ struct cork_mempool_region *region_from_buffer(const struct cork_mempool *mp)
     region->memory = buffer;
     region->memory_size = mp->memory.buffer_size;
     tools_poison(region->base - geometry->redzone_size,
-                 geometry->redzone_size + capacity * geometry->stride, UNDER_VALGRIND);
+                 geometry->redzone_size + capacity * geometry->stride, mp->protections);
     return region;
 }
 
@@ -322,7 +323,7 @@ static bool commit(const struct cork_mempool *mp, struct cork_mempool_region *re
         !os_commit(pages.start, pages.size)) {
         return false;
     }
-    tools_poison(pages.start, pages.size, UNDER_VALGRIND);
+    tools_poison(pages.start, pages.size, mp->protections);
     region->committed_count = end;
     return true;
 }
@@ -348,17 +349,17 @@ void region_release(const struct cork_mempool *mp, struct cork_mempool_region *r
     if (region->is_reserved) {
         const struct region_pages pages = region_pages(mp, region, 0, region->committed_count);
 
-        tools_released(pages.start, pages.size);
+        tools_released(pages.start, pages.size, mp->protections);
         tools_unreserved(region->memory, region->memory_size);
         os_release(region->memory, region->memory_size);
     } else {
-        tools_released(region->memory, region->memory_size);
+        tools_released(region->memory, region->memory_size, mp->protections);
         if (mp->memory.buffer == NULL) {
             source->release(mp->memory.data, region->memory, region->memory_size);
         }
     }
     if (head_size != 0) {
-        tools_released(region, head_size);
+        tools_released(region, head_size, mp->protections);
         source->release(mp->memory.data, region, head_size);
     }
 }

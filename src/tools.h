@@ -126,9 +126,9 @@ static inline void tools_unpoison(const void *memory, size_t size, uint32_t set)
 
 /* tools_released unpoisons memory that is given back, and has it count as initialized, because it
  * may be a caller's. */
-static inline void tools_released(const void *memory, size_t size)
+static inline void tools_released(const void *memory, size_t size, uint32_t set)
 {
-    tools_unpoison(memory, size, UNDER_VALGRIND);
+    tools_unpoison(memory, size, set);
     TOOLS_MSAN(__msan_unpoison(memory, size));
 }
 
