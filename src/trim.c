@@ -226,8 +226,10 @@ NOINLINE void cork_mempool_done(struct cork_mempool *mp)
     if (slots_live_count(mp) != 0) {
         report_refuse_leak(mp);
     }
-    if (mp->hooks != NULL || mp->memory.source != &os_heap) {
+    if (mp->hooks != NULL) {
         hooks_verify(mp);
+    }
+    if (mp->callbacks.destruct != NULL || mp->memory.source != &os_heap) {
         give_back(mp, false);
     }
     for (region = mp->oldest; region != NULL; region = newer) {
