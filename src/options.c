@@ -87,13 +87,6 @@ static uint32_t read_environment(void)
 
 #endif
 
-static uint32_t environment_set(void)
-{
-    const uint32_t set = known_set;
-
-    return LIKELY(set != 0) ? set : read_environment();
-}
-
 static bool has_constructed(const struct cork_mempool_options *options)
 {
     return options->init_object != NULL || options->done_object != NULL;
@@ -110,8 +103,9 @@ static uint32_t contradicted(const struct cork_mempool_options *options)
 /* Canaries need a redzone, and so does Valgrind, to see an overflow. A buffer gets none for
  * Valgrind: the caller has counted how many objects fit. */
 ALWAYS_INLINE void geometry_from(struct cork_mempool_geometry *geometry,
-                                 const struct cork_mempool_options *options, uint32_t set)
+                                 const struct cork_mempool_options *options)
 {
+    const uint32_t set = options->protections;
     const uint32_t redzoned = CORK_MEMPOOL_CANARY | (options->buffer == NULL ? UNDER_VALGRIND : 0);
     const bool is_hooked = set != 0 || has_constructed(options);
 
@@ -144,18 +138,20 @@ static void init_random(struct cork_mempool *mp, uint64_t seed)
  * tenth of a short lifecycle. */
 ALWAYS_INLINE void init(struct cork_mempool *mp, struct cork_mempool_options *options)
 {
-    const uint32_t set = environment_set();
+    const uint32_t known = known_set;
+    const uint32_t set = LIKELY(known != 0) ? known : read_environment();
 
     if (UNLIKELY(set != IS_READ)) {
         /* The caller has counted how many objects fit into a buffer. */
-        options->protections |=
-            set & ~contradicted(options) &
-            (options->buffer != NULL ? CORK_MEMPOOL_WIPE | CORK_MEMPOOL_SHUFFLE : UINT32_MAX);
+        const uint32_t possible =
+            options->buffer != NULL ? CORK_MEMPOOL_WIPE | CORK_MEMPOOL_SHUFFLE : UINT32_MAX;
+
+        options->protections |= set & ((possible & ~contradicted(options)) | UNDER_VALGRIND);
     }
     memset(mp, 0, offsetof(struct cork_mempool, lent) + offsetof(struct cork_mempool_lent, stack));
     mp->state = POOL_IS_LIVE;
-    mp->protections = options->protections | (set & UNDER_VALGRIND);
-    geometry_from(&mp->geometry, options, mp->protections);
+    mp->protections = options->protections;
+    geometry_from(&mp->geometry, options);
     mp->objects_left = options->max_objects != 0 ? options->max_objects : SIZE_MAX;
     mp->geometry.block_slots = bits_smaller(mp->geometry.block_slots, mp->objects_left);
     mp->memory.source = options->source != NULL ? options->source : &os_heap;
@@ -176,7 +172,7 @@ ALWAYS_INLINE void init(struct cork_mempool *mp, struct cork_mempool_options *op
             memset(mp->name + sizeof(mp->name) - 4, '.', 3);
         }
     }
-    if (options->protections != 0) {
+    if ((options->protections & ~UNDER_VALGRIND) != 0) {
         init_random(mp, options->seed);
     }
 }
@@ -209,13 +205,12 @@ static bool is_valid(const struct cork_mempool_options *options)
     if ((options->protections & contradicted(options)) != 0 ||
         (options->alignment & (options->alignment - 1)) != 0 ||
         has_buffer != (options->buffer_size != 0) || options->buffer_size >= PTRDIFF_MAX / 2 ||
-        (source == NULL && options->source_data != NULL)) {
+        (source == NULL ? options->source_data != NULL
+                        : has_buffer || source->acquire == NULL || source->release == NULL)) {
         return false;
     }
-    geometry_from(&geometry, options, options->protections | (environment_set() & UNDER_VALGRIND));
+    geometry_from(&geometry, options);
     return geometry.stride != 0 &&
-           (source == NULL ||
-            (!has_buffer && source->acquire != NULL && source->release != NULL)) &&
            (!has_buffer ||
             region_buffer_capacity(&geometry, options->buffer, options->buffer_size) > 0);
 }
