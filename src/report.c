@@ -180,8 +180,10 @@ static THREAD_LOCAL struct {
 } handlers;
 
 /* Whether the handler may be called for a violation. */
-static bool begin_handler(const struct cork_mempool_violation *violation, uintptr_t frame)
+static bool begin_handler(const struct cork_mempool_violation *violation)
 {
+    const uintptr_t frame = (uintptr_t)__builtin_frame_address(0);
+
     if (frame >= handlers.last_frame || handlers.last_frame - frame > HANDLERS_MAX_SIZE) {
         handlers.count = 0;
         handlers.first = *violation;
@@ -210,7 +212,7 @@ void report_refuse(struct cork_mempool_violation violation)
             slots_renew(mp);
             mp->state = POOL_IS_LIVE;
         }
-        if (begin_handler(&violation, (uintptr_t)__builtin_frame_address(0))) {
+        if (begin_handler(&violation)) {
             handler(&violation);
         } else {
             report(&handlers.first);
@@ -232,7 +234,7 @@ struct cork_mempool_violation report_violation(const struct cork_mempool *mp,
         .call_site = report_call_site,
         .element_size = mp->geometry.element_size,
         .protections = mp->protections & ~UNDER_VALGRIND,
-        .is_seeded = (mp->protections & ~UNDER_VALGRIND) != 0,
+        .is_seeded = mp->seed != 0,
         .seed = mp->seed,
     };
 
@@ -246,7 +248,7 @@ struct cork_mempool_violation report_violation(const struct cork_mempool *mp,
     return violation;
 }
 
-void report_refuse_state(const struct cork_mempool *mp, const void *pointer, const void *site)
+void report_refuse_state(const struct cork_mempool *mp, const void *pointer)
 {
     const bool is_done = mp->state == POOL_IS_DONE;
     const bool is_initialized =
@@ -258,6 +260,7 @@ void report_refuse_state(const struct cork_mempool *mp, const void *pointer, con
         .pool = mp,
         .pool_name = is_done && mp->is_named ? mp->name : NULL,
         .slot = CORK_MEMPOOL_NO_SLOT,
+        .call_site = report_call_site,
         .moved_from = is_initialized ? mp->self : NULL,
     };
 
@@ -265,7 +268,6 @@ void report_refuse_state(const struct cork_mempool *mp, const void *pointer, con
         violation = report_violation(mp, CORK_MEMPOOL_BUSY, NO_SLOT);
     }
     violation.pointer = pointer;
-    violation.call_site = site;
     report_refuse(violation);
 }
 

@@ -20,9 +20,9 @@ struct cork_mempool_violation report_violation(const struct cork_mempool *mp,
 _Noreturn void report_refuse(struct cork_mempool_violation violation) INTERNAL(report_refuse);
 
 /* report_refuse_state refuses a call on a pool that is not live, or is busy with another call.
- * pointer: the call's other argument, or NULL; site: its return address. */
-_Noreturn void report_refuse_state(const struct cork_mempool *mp, const void *pointer,
-                                   const void *site) INTERNAL(report_refuse_state);
+ * pointer: the call's other argument, or NULL. */
+_Noreturn void report_refuse_state(const struct cork_mempool *mp, const void *pointer)
+    INTERNAL(report_refuse_state);
 
 /* report_require_live returns the slot of a live object, or refuses what is none. */
 struct slot report_require_live(const struct cork_mempool *mp, const void *ptr)
@@ -36,17 +36,17 @@ _Noreturn void report_refuse_leak(const struct cork_mempool *mp) INTERNAL(report
 void report_warning(const char *what, const char *word, size_t length, const char *rest)
     INTERNAL(report_warning);
 
-/* The return address of this thread's last call that passed report_require. */
+/* The return address of this thread's last call that entered report_require. */
 extern THREAD_LOCAL const void *report_call_site INTERNAL(report_call_site);
 
-/* report_require refuses the call unless the pool is live or in a state that the call allows, and
- * records site for later refusals of the call. A pool that is not live lends nothing, so every fast
- * path ends on a slow one, which asks. */
+/* report_require records site, the call's return address, for refusals of the call; and refuses it
+ * unless the pool is live or in a state that the call allows. A pool that is not live lends
+ * nothing, so every fast path ends on a slow one, which asks. */
 static inline void report_require(const struct cork_mempool *mp, uint32_t allowed_state,
                                   const void *pointer, const void *site)
 {
-    if (UNLIKELY((mp->state != POOL_IS_LIVE && mp->state != allowed_state) || slots_is_moved(mp))) {
-        report_refuse_state(mp, pointer, site);
-    }
     report_call_site = site;
+    if (UNLIKELY((mp->state != POOL_IS_LIVE && mp->state != allowed_state) || slots_is_moved(mp))) {
+        report_refuse_state(mp, pointer);
+    }
 }
