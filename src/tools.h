@@ -86,28 +86,27 @@ static inline void tools_pool_begins(const struct cork_mempool *mp)
 }
 
 /* LeakSanitizer is there if its functions are. */
-#if defined(__ELF__) && !defined(CORK_MEMPOOL_NO_OS_MEMORY)
 __attribute__((weak)) void __lsan_register_root_region(const void *memory, size_t size);
 __attribute__((weak)) void __lsan_unregister_root_region(const void *memory, size_t size);
-#define TOOLS_LSAN(statement)                                                                      \
-    if (TOOLS_SEEK_LEAKS) {                                                                        \
-        statement;                                                                                 \
-    }
+#if defined(__ELF__) && !defined(CORK_MEMPOOL_NO_OS_MEMORY)
 #define TOOLS_SEEK_LEAKS (__lsan_register_root_region != NULL)
 #else
-#define TOOLS_LSAN(statement)
 #define TOOLS_SEEK_LEAKS false
 #endif
 
 /* tools_reserved has LeakSanitizer look for pointers in a reservation, until tools_unreserved. */
 static inline void tools_reserved(const void *memory, size_t size)
 {
-    TOOLS_LSAN(__lsan_register_root_region(memory, size));
+    if (TOOLS_SEEK_LEAKS) {
+        __lsan_register_root_region(memory, size);
+    }
 }
 
 static inline void tools_unreserved(const void *memory, size_t size)
 {
-    TOOLS_LSAN(__lsan_unregister_root_region(memory, size));
+    if (TOOLS_SEEK_LEAKS) {
+        __lsan_unregister_root_region(memory, size);
+    }
 }
 
 /* tools_poison makes memory inaccessible, tools_unpoison makes it accessible, for objects and for
