@@ -4,8 +4,6 @@
 
 /* Private: what the macros that take a type are made of, and what compilers check of calls. */
 
-#include <stddef.h>
-
 #if defined(__GNUC__)
 #define CORK_MEMPOOL_NONNULL_(...) __attribute__((nonnull(__VA_ARGS__)))
 #define CORK_MEMPOOL_NEEDED_       __attribute__((warn_unused_result))
@@ -24,12 +22,9 @@
 
 #if defined(__cplusplus)
 /* Template arguments must be types, and arrays of void or functions do not compile. */
-template <typename type> struct cork_mempool_type_ {
-    static constexpr size_t size = sizeof(type[1]);
-    static constexpr size_t alignment = alignof(type);
-};
-#define cork_mempool_sizeof_type_(...)  (cork_mempool_type_<__VA_ARGS__>::size)
-#define cork_mempool_alignof_type_(...) (cork_mempool_type_<__VA_ARGS__>::alignment)
+template <typename type> using cork_mempool_type_ = type[1];
+#define cork_mempool_sizeof_type_(...)  sizeof(cork_mempool_type_<__VA_ARGS__>)
+#define cork_mempool_alignof_type_(...) alignof(cork_mempool_type_<__VA_ARGS__>)
 #else
 /* __builtin_types_compatible_p takes types only; sizeof alone takes anything. Arrays of void or of
  * functions do not compile; of structs that end in a flexible array they are an extension. */
