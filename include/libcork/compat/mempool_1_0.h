@@ -8,8 +8,9 @@
  *
  * In a file that includes this cork_mempool_new and cork_mempool_free mean what they mean in
  * libcork 1.0, and no longer compile as elsewhere; for that there are cork_mempool_new_object and
- * cork_mempool_free_object. A pool that cork_mempool_new has made belongs to cork_mempool_free, not
- * to cork_mempool_done or cork_mempool_init*; all other functions serve pools of both kinds.
+ * cork_mempool_free_object. A pool that cork_mempool_new has made belongs to cork_mempool_free,
+ * not to cork_mempool_done or cork_mempool_init*. cork_mempool_free and cork_mempool_set_* abort on
+ * others, "not a pool that cork_mempool_new has made"; all else serves pools of both kinds.
  */
 
 #if defined(LIBCORK_CORK_MEMPOOL_H)
@@ -106,12 +107,8 @@ static inline struct cork_mempool *cork_mempool_1_0_new_(size_t element_size, si
     return &made->pool;
 }
 
-/*
- * cork_mempool_new_size_ex makes a pool of objects of element_size bytes, with blocks of block_size
- * bytes; see cork_mempool_init_size_ex for what these are.
- * Returns: the pool, for cork_mempool_free to take.
- * Aborts: "out of memory": memory cannot be had, or no memory could hold an element.
- */
+/* cork_mempool_new_size_ex makes a pool; the sizes are cork_mempool_init_size_ex's.
+ * Aborts: "out of memory": memory cannot be had, or no memory could hold an element. */
 static inline struct cork_mempool *cork_mempool_new_size_ex(size_t element_size, size_t block_size)
 {
     return cork_mempool_1_0_new_(element_size, 0, block_size, NULL);
@@ -139,11 +136,8 @@ static inline void cork_mempool_free_object(struct cork_mempool *mp, void *ptr)
     cork_mempool_free(mp, ptr);
 }
 
-/*
- * cork_mempool_set_user_data gives a pool the user_data that its functions get from now on. What it
- * had before is freed first; this, when the pool is. A free_user_data of NULL frees nothing.
- * Aborts: "not a pool that cork_mempool_new has made"; "use after done": it was finalized.
- */
+/* cork_mempool_set_user_data gives a pool the user_data that its functions get from now on. What it
+ * had before is freed first; this, when the pool is. A free_user_data of NULL frees nothing. */
 static inline void cork_mempool_set_user_data(struct cork_mempool *mp, void *user_data,
                                               cork_free_f free_user_data)
 {
@@ -156,12 +150,9 @@ static inline void cork_mempool_set_user_data(struct cork_mempool *mp, void *use
     made->free_user_data = free_user_data;
 }
 
-/*
- * cork_mempool_set_init_object and cork_mempool_set_done_object give a pool its constructor and its
+/* cork_mempool_set_init_object and cork_mempool_set_done_object give a pool its constructor and its
  * destructor, which run once for each slot that is ever used: objects stay constructed from free to
- * new. The first call of either wants a pool without live objects.
- * Aborts: "leak at done": it has some; "not a pool that cork_mempool_new has made".
- */
+ * new. Aborts: "leak at done": there are live objects at the first call of either. */
 static inline void cork_mempool_set_init_object(struct cork_mempool *mp, cork_init_f init_object)
 {
     cork_mempool_1_0_construct_(mp)->init_object = init_object;
@@ -193,11 +184,9 @@ static inline void cork_mempool_1_0_free_(struct cork_mempool *mp)
     free(made);
 }
 
-/*
- * cork_mempool_free(mp) runs the destructor for what was constructed, and frees the user_data and
+/* cork_mempool_free(mp) runs the destructor for what was constructed, and frees the user_data and
  * the pool. It stands without arguments so that its address is of the right function too.
- * Aborts: as cork_mempool_done does; "not a pool that cork_mempool_new has made".
- */
+ * Aborts: as cork_mempool_done does. */
 #define cork_mempool_free cork_mempool_1_0_free_
 
 /* cork_mempool_new_ex makes a pool of objects of a type. It is a macro:
