@@ -20,10 +20,6 @@
  * far as the damage can be seen.
  */
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
 #include <libcork/core/detail/mempool_state.h>
 #include <libcork/core/detail/mempool_type.h>
 

@@ -56,8 +56,7 @@ extern "C" {
 /*
  * struct cork_mempool_source is where a pool's memory comes from instead of the operating system.
  * Both functions get the source_data of the options, and must not use the pool.
- * Aborts: "misaligned memory from a source": acquire returned misaligned memory, which the pool has
- *         given back; "use during another call": a function has called the pool.
+ * Aborts: "misaligned memory from a source": acquire returned such, which the pool has given back.
  */
 struct cork_mempool_source {
     /* Returns size bytes at a multiple of alignment, a power of two that divides size; or NULL
@@ -90,8 +89,7 @@ struct cork_mempool_options {
      * runs once for a slot, before its first object is issued. The destructor runs at done for all
      * constructed slots, and at trim for those it gives back; they are constructed again when
      * needed. If the constructor does not return 0, cork_mempool_new returns NULL, with errno as it
-     * left it, and the slot is constructed when needed next. Neither may use the pool: any call is
-     * refused, "use during another call". Default: none. */
+     * left it, and the slot is constructed next time. Neither may use the pool. Default: none. */
     int (*init_object)(void *user_data, void *object);
     void (*done_object)(void *user_data, void *object); /* the destructor */
     void *user_data;                                    /* what both get */
@@ -99,8 +97,7 @@ struct cork_mempool_options {
 
 /*
  * cork_mempool_init_with initializes a pool as *options say; {.element_size = 64} is complete. It
- * takes no memory. *options and the name may be gone afterwards; what other fields point to must
- * outlive the pool.
+ * takes no memory. *options and the name may be gone afterwards, but nothing else they point to.
  * Returns: true, or false with errno EINVAL and *mp untouched if the options cannot be met: an
  *          element_size, or with GUARD a block_size, that no memory could hold; an alignment that
  *          is not a power of two; a protection that does not exist; a buffer without a size, a size

@@ -5,10 +5,9 @@
 /*
  * Violations: what a pool does when it is misused.
  *
- * A violation is one of a fixed list of kinds, each with one fixed message. The pool calls the
- * handler, if there is one; if that returns, or there is none, the pool writes a report to
- * standard error and calls abort(). Parts of a report after the message are left out if they are
- * not known. For example:
+ * Each kind of violation has one fixed message. The pool calls the handler, if there is one; if
+ * that returns, or there is none, the pool writes a report to standard error and calls abort().
+ * Parts of a report after the message are left out if they are not known. For example:
  *
  *     cork_mempool: double free: pool 0x7ffc40 "node", pointer 0x7f21a0, slot 1, element size 16
  *     cork_mempool: called at 0x401a6f (main+0x8f)
@@ -70,29 +69,24 @@ struct cork_mempool_violation {
     enum cork_mempool_violation_kind kind; /* what was done wrong */
     const char *message;                   /* cork_mempool_violation_message(kind) */
     const struct cork_mempool *pool;       /* the pool that was misused */
-    const char *pool_name;                 /* its name, or NULL if it has none; of a name longer
-                                              than 39 bytes, 36 of them and "..." */
+    const char *pool_name;                 /* its name, or NULL; of over 39 bytes, 36 and "..." */
     size_t element_size;                   /* 0 if the pool is not live */
-    const void *pointer; /* the pointer that was passed, or the object that is damaged;
-                            NULL where there is none */
-    size_t slot;         /* the slot it lies in, counted over the pool from its first;
-                            CORK_MEMPOOL_NO_SLOT where it lies in none */
+    const void *pointer;                   /* what was passed; or the damaged object; or NULL */
+    size_t slot; /* the slot it lies in, counted over the pool; or CORK_MEMPOOL_NO_SLOT */
 
     /* With CORK_MEMPOOL_CALLSITES, return addresses of the calls that issued and freed the slot's
      * object; else, and where there was no such call, NULL. */
     const void *new_site;
     const void *free_site; /* NULL also while the object is live */
 
-    /* For pools with protections: the seed of their random decisions. */
-    bool is_seeded;
-    uint64_t seed; /* unspecified for others */
+    bool is_seeded; /* the pool has protections */
+    uint64_t seed;  /* then, of its random decisions; else unspecified */
 
-    /* For CORK_MEMPOOL_CANARY_DAMAGED and CORK_MEMPOOL_WRITE_AFTER_FREE: where damage was found, up
-     * to 16 bytes as they are there, and as they should be; NULL if only a checksum is known. */
-    const void *damaged;
-    size_t damaged_size;  /* bytes at found, and at expected */
+    /* For CORK_MEMPOOL_CANARY_DAMAGED and CORK_MEMPOOL_WRITE_AFTER_FREE. */
+    const void *damaged;  /* where damage was found */
+    size_t damaged_size;  /* bytes at found, and at expected; at most 16 */
     const void *found;    /* a copy of what is there */
-    const void *expected; /* what should be there; NULL: not known */
+    const void *expected; /* what should be there; NULL if only a checksum is known */
 
     /* For CORK_MEMPOOL_LEAK: how many objects are live, and the first of them by their slots. */
     size_t live_count;

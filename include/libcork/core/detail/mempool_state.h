@@ -66,11 +66,9 @@ struct cork_mempool_region {
     bool is_reserved; /* memory is a reservation */
 };
 
-/*
- * The fields that the fast paths of new and free use. slots_lend fills them, slots_recall empties
- * them. While nothing is lent, owner is NULL and all counts and bits are 0, so both take their slow
- * paths.
- */
+/* The fields that the fast paths of new and free use. slots_lend fills them, slots_recall empties
+ * them. While nothing is lent, owner is NULL and all counts and bits are 0, so that both paths end
+ * on slow ones. */
 struct cork_mempool_lent {
     const struct cork_mempool *owner; /* the pool that this is in, unless it is a copy */
     void *kept;                       /* a freed object whose group does not know; or NULL */
