@@ -192,10 +192,7 @@ static inline void cork_mempool_1_0_free_(struct cork_mempool *mp)
 /* cork_mempool_new_ex makes a pool of objects of a type. It is a macro:
  * struct cork_mempool *cork_mempool_new_ex(TYPE type, size_t block_size). Whatever is not the name
  * of a complete type does not compile. */
-#define cork_mempool_new_ex(...) cork_mempool_last_first_(cork_mempool_1_0_new_of_, , __VA_ARGS__)
-#define cork_mempool_1_0_new_of_(none, block_size, ...)                                            \
-    cork_mempool_1_0_new_(cork_mempool_sizeof_type_(__VA_ARGS__),                                  \
-                          cork_mempool_alignof_type_(__VA_ARGS__), (block_size), #__VA_ARGS__)
+#define cork_mempool_new_ex(...) cork_mempool_1_0_new_(cork_mempool_of_type_(__VA_ARGS__))
 
 /* cork_mempool_new does the same with blocks of the default size, by the type alone. */
 #define cork_mempool_new(...) cork_mempool_new_ex(__VA_ARGS__, CORK_MEMPOOL_DEFAULT_BLOCK_SIZE)

@@ -38,17 +38,16 @@ void cork_mempool_init_type_(struct cork_mempool *mp, size_t type_size, size_t a
 /* cork_mempool_init is cork_mempool_init_ex with blocks of the default size: a macro,
  * void cork_mempool_init(struct cork_mempool *mp, TYPE type). */
 #define cork_mempool_init(mp, ...)                                                                 \
-    cork_mempool_init_of_(mp, CORK_MEMPOOL_DEFAULT_BLOCK_SIZE, __VA_ARGS__)
+    cork_mempool_init_type_((mp), cork_mempool_of_(CORK_MEMPOOL_DEFAULT_BLOCK_SIZE, __VA_ARGS__))
 
 /*
  * cork_mempool_init_ex initializes a pool of objects of a type, with blocks of block_size bytes. It
  * is a macro: void cork_mempool_init_ex(struct cork_mempool *mp, TYPE type, size_t block_size).
- * Anything but a complete type with at most four commas does not compile. An object takes
- * sizeof(type) bytes and is aligned to _Alignof(type), in C++ alignof(type). Reports call the pool
- * by the name of the type. For the rest see cork_mempool_init_size_ex.
+ * Anything but a complete type with at most four commas does not compile. Objects have the type's
+ * size and alignment, reports its name. For the rest see cork_mempool_init_size_ex.
  */
 #define cork_mempool_init_ex(mp, ...)                                                              \
-    cork_mempool_last_first_(cork_mempool_init_of_, mp, __VA_ARGS__)
+    cork_mempool_init_type_((mp), cork_mempool_of_type_(__VA_ARGS__))
 
 /* cork_mempool_init_size is cork_mempool_init_size_ex with blocks of the default size. */
 CORK_MEMPOOL_NONNULL_(1)

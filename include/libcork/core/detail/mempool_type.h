@@ -34,20 +34,19 @@ template <typename type> using cork_mempool_type_ = type[1];
 #define cork_mempool_alignof_type_(...) (__extension__ _Alignof(__VA_ARGS__))
 #endif
 
-/* cork_mempool_last_first_ is call(mp, last, others...), because to the preprocessor a type with
- * commas is several arguments. */
-#define cork_mempool_last_first_(call, mp, ...)                                                    \
-    cork_mempool_seventh_(__VA_ARGS__, cork_mempool_last_6_, cork_mempool_last_5_,                 \
-                          cork_mempool_last_4_, cork_mempool_last_3_, cork_mempool_last_2_,        \
-                          0)(call, mp, __VA_ARGS__)
+/* cork_mempool_of_type_(TYPE, block_size) is what functions take for these: size, alignment, block
+ * size and name. To the preprocessor a type with commas is several arguments. */
+#define cork_mempool_of_type_(...)                                                                 \
+    cork_mempool_seventh_(__VA_ARGS__, cork_mempool_of_6_, cork_mempool_of_5_, cork_mempool_of_4_, \
+                          cork_mempool_of_3_, cork_mempool_of_2_, 0)(__VA_ARGS__)
+#define cork_mempool_of_2_(a, block_size)             cork_mempool_of_(block_size, a)
+#define cork_mempool_of_3_(a, b, block_size)          cork_mempool_of_(block_size, a, b)
+#define cork_mempool_of_4_(a, b, c, block_size)       cork_mempool_of_(block_size, a, b, c)
+#define cork_mempool_of_5_(a, b, c, d, block_size)    cork_mempool_of_(block_size, a, b, c, d)
+#define cork_mempool_of_6_(a, b, c, d, e, block_size) cork_mempool_of_(block_size, a, b, c, d, e)
+#define cork_mempool_of_(block_size, ...)                                                          \
+    cork_mempool_sizeof_type_(__VA_ARGS__), cork_mempool_alignof_type_(__VA_ARGS__), (block_size), \
+        #__VA_ARGS__
 #define cork_mempool_seventh_(a, b, c, d, e, f, seventh, ...) seventh
-#define cork_mempool_last_2_(call, mp, a, last)               call(mp, last, a)
-#define cork_mempool_last_3_(call, mp, a, b, last)            call(mp, last, a, b)
-#define cork_mempool_last_4_(call, mp, a, b, c, last)         call(mp, last, a, b, c)
-#define cork_mempool_last_5_(call, mp, a, b, c, d, last)      call(mp, last, a, b, c, d)
-#define cork_mempool_last_6_(call, mp, a, b, c, d, e, last)   call(mp, last, a, b, c, d, e)
-#define cork_mempool_init_of_(mp, block_size, ...)                                                 \
-    cork_mempool_init_type_((mp), cork_mempool_sizeof_type_(__VA_ARGS__),                          \
-                            cork_mempool_alignof_type_(__VA_ARGS__), (block_size), #__VA_ARGS__)
 
 #endif /* LIBCORK_CORE_DETAIL_MEMPOOL_TYPE_H */
