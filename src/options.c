@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "damage.h"
 #include "geometry.h"
 #include "hooks.h"
 #include "libcork/core/mempool.h"

@@ -34,25 +34,21 @@ static void add(struct line *line, const char *string)
     }
 }
 
-static void add_number(struct line *line, const char *before, uint64_t number, unsigned base)
+/* Adds before and a number, unless that is none. */
+static void add_number(struct line *line, const char *before, uint64_t number, uint64_t none,
+                       unsigned base)
 {
     const char digit[] = {"0123456789abcdef"[number % base], '\0'};
 
+    if (number == none) {
+        return;
+    }
     if (number < base) {
         add(line, before);
     } else {
-        add_number(line, before, number / base, base);
+        add_number(line, before, number / base, none, base);
     }
     add(line, digit);
-}
-
-/* A number, if there is one. */
-static void add_known(struct line *line, const char *before, uint64_t number, uint64_t none,
-                      unsigned base)
-{
-    if (number != none) {
-        add_number(line, before, number, base);
-    }
 }
 
 /* Adds a call, if there is one, and its function, if that is known. A return address may belong to
@@ -66,11 +62,11 @@ static void add_site(struct line *line, const char *before, const void *site)
     const char *call = (const char *)site - 1;
     uintptr_t start;
     const char *symbol = os_symbol(call, &start);
-    add_number(line, before, (uintptr_t)call, 16);
+    add_number(line, before, (uintptr_t)call, 0, 16);
     if (symbol != NULL) {
         add(line, " (");
         add(line, symbol);
-        add_number(line, "+0x", (uintptr_t)call - start, 16);
+        add_number(line, "+0x", (uintptr_t)call - start, UINT64_MAX, 16);
         add(line, ")");
     }
 }
@@ -80,7 +76,7 @@ static void add_bytes(struct line *line, const char *before, const unsigned char
 {
     for (size_t i = 0; bytes != NULL && i < size; i++) {
         add(line, i == 0 ? before : "");
-        add_number(line, bytes[i] < 16 ? " 0" : " ", bytes[i], 16);
+        add_number(line, bytes[i] < 16 ? " 0" : " ", bytes[i], UINT64_MAX, 16);
     }
 }
 
@@ -90,31 +86,31 @@ static void report(const struct cork_mempool_violation *violation)
 
     add(&line, "cork_mempool: ");
     add(&line, violation->message);
-    add_known(&line, ": pool 0x", (uintptr_t)violation->pool, 0, 16);
+    add_number(&line, ": pool 0x", (uintptr_t)violation->pool, 0, 16);
     if (violation->pool_name != NULL) {
         add(&line, " \"");
         add(&line, violation->pool_name);
         add(&line, "\"");
     }
-    add_known(&line, ", moved from 0x", (uintptr_t)violation->moved_from, 0, 16);
-    add_known(&line, ", pointer 0x", (uintptr_t)violation->pointer, 0, 16);
-    add_known(&line, ", slot ", violation->slot, CORK_MEMPOOL_NO_SLOT, 10);
+    add_number(&line, ", moved from 0x", (uintptr_t)violation->moved_from, 0, 16);
+    add_number(&line, ", pointer 0x", (uintptr_t)violation->pointer, 0, 16);
+    add_number(&line, ", slot ", violation->slot, CORK_MEMPOOL_NO_SLOT, 10);
     if (violation->live_count != 0) {
-        add_number(&line, ", ", violation->live_count, 10);
+        add_number(&line, ", ", violation->live_count, 0, 10);
         add(&line, violation->live_count == 1 ? " live object" : " live objects");
     }
-    add_known(&line, ", element size ", violation->element_size, 0, 10);
-    add_known(&line, ", seed 0x", violation->seed, 0, 16); /* 0 where there is none */
+    add_number(&line, ", element size ", violation->element_size, 0, 10);
+    add_number(&line, ", seed 0x", violation->seed, 0, 16); /* 0 where there is none */
     add_site(&line, "\ncork_mempool: called at 0x", violation->call_site);
     add_site(&line, "\ncork_mempool: issued at 0x", violation->new_site);
     add_site(&line, ", freed at 0x", violation->free_site);
-    add_known(&line, "\ncork_mempool: damage at 0x", (uintptr_t)violation->damaged, 0, 16);
+    add_number(&line, "\ncork_mempool: damage at 0x", (uintptr_t)violation->damaged, 0, 16);
     add_bytes(&line, "\ncork_mempool: found   ", violation->found, violation->damaged_size);
     add_bytes(&line, "\ncork_mempool: expected", violation->expected, violation->damaged_size);
     for (size_t i = 0; i < violation->listed_count; i++) {
         add_number(&line, "\ncork_mempool: live object 0x", (uintptr_t)violation->listed[i].pointer,
-                   16);
-        add_number(&line, ", slot ", violation->listed[i].slot, 10);
+                   0, 16);
+        add_number(&line, ", slot ", violation->listed[i].slot, CORK_MEMPOOL_NO_SLOT, 10);
         add_site(&line, ", issued at 0x", violation->listed[i].new_site);
     }
     if ((violation->slot != CORK_MEMPOOL_NO_SLOT || violation->live_count != 0) &&
