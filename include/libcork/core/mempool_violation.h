@@ -20,9 +20,8 @@
  * Addresses of code are those of the calls, as addr2line wants them; if no symbol is known, the
  * file and the offset in it take its place.
  *
- * The report is made on the stack and sent by write(2), or without an operating system by
- * cork_mempool_write_report: nothing is allocated, and no lock is taken but that of the dynamic
- * linker, which knows the names of call sites.
+ * The report is made on the stack and sent by write(2): nothing is allocated, and no lock is taken
+ * but that of the dynamic linker, which knows the names of call sites.
  *
  * "use during another call" refuses a call of a pool that is busy with another one:
  *
