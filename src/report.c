@@ -159,12 +159,9 @@ cork_mempool_violation_handler *cork_mempool_on_violation(cork_mempool_violation
     return atomic_exchange(&installed_handler, handler);
 }
 
-/*
- * A handler that misuses a pool is called for that too, perhaps for ever. A counter cannot tell,
- * because it may leave by longjmp; the stack can: what never ends is called further and further
- * down. A call that is not below the last begins anew; so does one far below it, mostly on a stack
- * of its own, as coroutines have.
- */
+/* A handler that misuses a pool is called for that too. Only the stack tells whether that never
+ * ends, because a handler may leave by longjmp: a call that is not below the last begins anew; so
+ * does one far below it, mostly on a stack of its own, as coroutines have. */
 #define HANDLERS_MAX      256
 #define HANDLERS_MAX_SIZE ((uintptr_t)1024 * 1024) /* of the stack, from one to the next */
 

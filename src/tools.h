@@ -6,9 +6,6 @@
  * treat a pool's objects like those of malloc. Without these tools all of this is empty, but for
  * two tests: init looks for Valgrind, because it needs hooks; and each reservation looks for
  * LeakSanitizer, because there is no macro for it.
- *
- * Only the first object of a slot is uninitialized, because an object that is issued again keeps
- * its contents.
  */
 
 #include "internal.h"
@@ -132,7 +129,7 @@ static inline void tools_released(const void *memory, size_t size, uint32_t set)
 }
 
 /* tools_new tells that an object is issued, tools_free that it is freed. is_new: it is its slot's
- * first object. */
+ * first object, so it is uninitialized; later ones keep the contents. */
 static inline void tools_new(const struct cork_mempool *mp, const void *object, bool is_new,
                              uint32_t set)
 {
