@@ -61,7 +61,7 @@ static bool is_locked(void)
         errno = 0;
         (void)msync(page, size, MS_ASYNC | MS_INVALIDATE);
         is_locked = errno == EBUSY;
-        os_release(page, size);
+        munmap(page, size);
     }
     return is_locked;
 }
@@ -84,10 +84,16 @@ void *os_reserve(size_t size)
     const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
     void *memory = mmap(NULL, size, PROT_NONE, flags, -1, 0);
 
-    if (memory != MAP_FAILED && size > DUMPED_MAX_SIZE) {
+    if (memory == MAP_FAILED) {
+        return NULL;
+    }
+    if (size > DUMPED_MAX_SIZE) {
         os_advise(memory, size, OS_NO_DUMP);
     }
-    return memory != MAP_FAILED ? memory : NULL;
+    if (TOOLS_SEEK_LEAKS) {
+        __lsan_register_root_region(memory, size);
+    }
+    return memory;
 }
 
 bool os_commit(void *pages, size_t size)
@@ -102,6 +108,9 @@ bool os_commit(void *pages, size_t size)
 
 void os_release(void *memory, size_t size)
 {
+    if (TOOLS_SEEK_LEAKS) {
+        __lsan_unregister_root_region(memory, size);
+    }
     munmap(memory, size);
 }
 

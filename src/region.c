@@ -128,7 +128,6 @@ struct cork_mempool_region *region_reserve(const struct cork_mempool *mp, size_t
         region->head_size = is_of_heap ? size : 0;
         region->is_reserved = true;
         if (region_commit(mp, region, committed)) {
-            tools_reserved(memory, memory_size);
             return region;
         }
     }
@@ -350,7 +349,6 @@ void region_release(const struct cork_mempool *mp, struct cork_mempool_region *r
         const struct region_pages pages = region_pages(mp, region, 0, region->committed_count);
 
         tools_released(pages.start, pages.size, mp->protections);
-        tools_unreserved(region->memory, region->memory_size);
         os_release(region->memory, region->memory_size);
     } else {
         tools_released(region->memory, region->memory_size, mp->protections);

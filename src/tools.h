@@ -82,7 +82,7 @@ static inline void tools_pool_begins(const struct cork_mempool *mp)
     TOOLS_VALGRIND(mp->protections, VALGRIND_CREATE_MEMPOOL(mp, 0, 0));
 }
 
-/* LeakSanitizer is there if its functions are. */
+/* LeakSanitizer is there if its functions are. It looks for pointers where it is told to. */
 __attribute__((weak)) void __lsan_register_root_region(const void *memory, size_t size);
 __attribute__((weak)) void __lsan_unregister_root_region(const void *memory, size_t size);
 #if defined(__ELF__) && !defined(CORK_MEMPOOL_NO_OS_MEMORY)
@@ -90,21 +90,6 @@ __attribute__((weak)) void __lsan_unregister_root_region(const void *memory, siz
 #else
 #define TOOLS_SEEK_LEAKS false
 #endif
-
-/* tools_reserved has LeakSanitizer look for pointers in a reservation, until tools_unreserved. */
-static inline void tools_reserved(const void *memory, size_t size)
-{
-    if (TOOLS_SEEK_LEAKS) {
-        __lsan_register_root_region(memory, size);
-    }
-}
-
-static inline void tools_unreserved(const void *memory, size_t size)
-{
-    if (TOOLS_SEEK_LEAKS) {
-        __lsan_unregister_root_region(memory, size);
-    }
-}
 
 /* tools_poison makes memory inaccessible, tools_unpoison makes it accessible, for objects and for
  * hooks. set: the pool's protections, which the compiler may know. */
