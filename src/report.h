@@ -31,8 +31,7 @@ struct slot report_require_live(const struct cork_mempool *mp, const void *ptr)
 /* report_refuse_leak refuses done, and lists the first live objects. */
 _Noreturn void report_refuse_leak(const struct cork_mempool *mp) INTERNAL(report_refuse_leak);
 
-/* report_warning writes a line about CORK_MEMPOOL_OPTIONS and returns: what, length bytes of word,
- * and rest. */
+/* report_warning writes about CORK_MEMPOOL_OPTIONS: what, length bytes of word, and rest. */
 void report_warning(const char *what, const char *word, size_t length, const char *rest)
     INTERNAL(report_warning);
 

@@ -4,8 +4,7 @@
 /*
  * Tools: what AddressSanitizer, LeakSanitizer, MemorySanitizer and Valgrind are told, so that they
  * treat a pool's objects like those of malloc. Without these tools all of this is empty, but for
- * two tests: init looks for Valgrind, because it needs hooks; and each reservation looks for
- * LeakSanitizer, because there is no macro for it.
+ * two tests: init looks for Valgrind, reservations for LeakSanitizer, for which there is no macro.
  */
 
 #include "internal.h"
@@ -18,8 +17,7 @@
 #if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
 #include <sanitizer/asan_interface.h>
 #define TOOLS_ASAN(statement) statement
-/* One shadow byte stands for eight bytes, so no two objects may share these; and there must be a
- * redzone between them. */
+/* A shadow byte stands for eight bytes, so no two objects may share these. A redzone parts them. */
 #define TOOLS_ALIGNMENT    8
 #define TOOLS_REDZONE_SIZE 16
 /* Address space is scarce if there is a shadow, or if there are 32 bits. */
@@ -105,8 +103,7 @@ static inline void tools_unpoison(const void *memory, size_t size, uint32_t set)
     TOOLS_VALGRIND(set, VALGRIND_MAKE_MEM_DEFINED(memory, size));
 }
 
-/* tools_released unpoisons memory that is given back, and has it count as initialized, because it
- * may be a caller's. */
+/* tools_released unpoisons memory to give back, and marks it initialized: it may be a caller's. */
 static inline void tools_released(const void *memory, size_t size, uint32_t set)
 {
     tools_unpoison(memory, size, set);

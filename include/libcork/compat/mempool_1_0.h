@@ -189,9 +189,8 @@ static inline void cork_mempool_1_0_free_(struct cork_mempool *mp)
  * Aborts: as cork_mempool_done does. */
 #define cork_mempool_free cork_mempool_1_0_free_
 
-/* cork_mempool_new_ex makes a pool of objects of a type. It is a macro:
- * struct cork_mempool *cork_mempool_new_ex(TYPE type, size_t block_size). Whatever is not the name
- * of a complete type does not compile. */
+/* cork_mempool_new_ex makes a pool of objects of a type. It is a macro, for complete types alone:
+ * struct cork_mempool *cork_mempool_new_ex(TYPE type, size_t block_size). */
 #define cork_mempool_new_ex(...) cork_mempool_1_0_new_(cork_mempool_of_type_(__VA_ARGS__))
 
 /* cork_mempool_new does the same with blocks of the default size, by the type alone. */

@@ -3,8 +3,7 @@
 #define LIBCORK_CORE_MEMPOOL_H
 
 /*
- * Memory pools: fast, checked allocation of many small objects of one size. Rules that hold for
- * every function:
+ * Memory pools: fast, checked allocation of many small objects of one size. Rules of all functions:
  *
  *   - Sizes are in bytes.
  *   - A pool is used by one thread at a time, and by one call at a time; pools share nothing.
@@ -14,10 +13,9 @@
  *   - A refused call changes nothing: if the handler leaves by longjmp, the pool is as before.
  *   - A pool may be copied or moved in memory until its first cork_mempool_new, not after.
  *
- * Every function but cork_mempool_init* aborts with "use before init" on a zeroed pool, with "use
- * after done" on a finalized one, with "use during another call" on one that is calling its own
- * constructor, destructor or source, and with "not a pool" on one that was moved or overwritten, as
- * far as the damage can be seen.
+ * Every function but cork_mempool_init* aborts with "use before init" on a zeroed pool, "use after
+ * done" on a finalized one, "use during another call" on one that is calling its own constructor,
+ * destructor or source, "not a pool" on one that was moved, or overwritten as far as that shows.
  */
 
 #include <libcork/core/detail/mempool_state.h>

@@ -4,9 +4,8 @@
 
 /*
  * Inspection: looking at a whole pool, and changing it as a whole. The functions allocate nothing.
- * Their time is proportional to slots / 64 + live objects + regions; in a pool with protections or
- * constructed objects, to slots; that of cork_mempool_trim, to pages of memory too. That of
- * cork_mempool_owns is logarithmic in the regions.
+ * They take time proportional to slots / 64 + live objects + regions; in a pool with protections or
+ * constructed objects, to slots; trim, to pages of memory too; owns, to the logarithm of regions.
  */
 
 #include <libcork/core/mempool.h>
@@ -17,8 +16,7 @@ extern "C" {
 
 /*
  * cork_mempool_check verifies every invariant of a pool, and all that its protections can verify.
- * Returns: true, or false if an invariant is broken, by a stray write or a defect of the pool,
- *          which must not be used any further.
+ * Returns: true; or false if a stray write or a defect has broken one: do not use the pool further.
  * Aborts: "canary damaged", "write after free": a protection has found damage.
  */
 CORK_MEMPOOL_NONNULL_(1)

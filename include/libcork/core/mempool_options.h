@@ -34,8 +34,7 @@ extern "C" {
 /* Freed slots are not issued again before 256 others have been freed, memory runs out, or the pool
  * is trimmed; so more memory may be asked for although there are freed slots. */
 #define CORK_MEMPOOL_QUARANTINE 0x10u
-/* Inaccessible pages before and behind every block. Blocks fill whole pages, so they may be
- * larger than block_size. */
+/* Inaccessible pages around every block. Blocks fill whole pages, so they may exceed block_size. */
 #define CORK_MEMPOOL_GUARD 0x20u
 /* Reports tell where an object was issued and where it was freed. */
 #define CORK_MEMPOOL_CALLSITES 0x40u
@@ -59,8 +58,7 @@ extern "C" {
  * Aborts: "misaligned memory from a source": acquire returned such, which the pool has given back.
  */
 struct cork_mempool_source {
-    /* Returns size bytes at a multiple of alignment, a power of two that divides size; or NULL
-     * if memory cannot be had. */
+    /* Returns size bytes at a multiple of alignment, a power of two that divides size; or NULL. */
     void *(*acquire)(void *source_data, size_t size, size_t alignment);
     /* Takes back what acquire has returned for this size. */
     void (*release)(void *source_data, void *memory, size_t size);

@@ -113,8 +113,7 @@ typedef void cork_mempool_violation_handler(const struct cork_mempool_violation 
  */
 cork_mempool_violation_handler *cork_mempool_on_violation(cork_mempool_violation_handler *handler);
 
-/* cork_mempool_violation_message returns the fixed message of a kind, a constant string; or NULL
- * if there is no such kind. */
+/* cork_mempool_violation_message returns a kind's fixed message, a constant; NULL if it is none. */
 const char *cork_mempool_violation_message(enum cork_mempool_violation_kind kind);
 
 #if defined(CORK_MEMPOOL_NO_OS_MEMORY)

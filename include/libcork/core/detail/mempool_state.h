@@ -67,8 +67,7 @@ struct cork_mempool_region {
 };
 
 /* The fields that the fast paths of new and free use. slots_lend fills them, slots_recall empties
- * them. While nothing is lent, owner is NULL and all counts and bits are 0, so that both paths end
- * on slow ones. */
+ * them: then owner is NULL, counts and bits are 0, and both take their slow paths. */
 struct cork_mempool_lent {
     const struct cork_mempool *owner; /* the pool that this is in, unless it is a copy */
     void *kept;                       /* a freed object whose group does not know; or NULL */
@@ -78,8 +77,8 @@ struct cork_mempool_lent {
     /* slots_recall clears the fields above. */
     char *base; /* the active group's slot 0 */
     struct cork_mempool_group *group;
-    /* Of lookup regions, as they say. Objects from bases[1] on lie in region 1, others in 0, if in
-     * either. */
+    /* Of the lookup regions. Objects from bases[1] on are in region 1, others in 0, if in either.
+     */
     char *bases[2];
     struct cork_mempool_group *groups[2];
     /* Free slots; their groups know. Each: twice the index, plus the lookup region's number. */
