@@ -11,6 +11,8 @@
 #include <libcork/core/mempool.h>
 
 #if defined(__cplusplus)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow" /* cork_mempool_stats is also a struct, as in C */
 extern "C" {
 #endif
 
@@ -37,18 +39,9 @@ struct cork_mempool_stats {
     size_t reserved_size; /* bytes of address space, memory_size included */
 };
 
-#if defined(__cplusplus) && defined(__GNUC__)
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wshadow" /* the function has the name of the struct, as in C */
-#endif
-
 /* cork_mempool_stats fills *stats with the figures of a pool. */
 CORK_MEMPOOL_NONNULL_(1, 2)
 void cork_mempool_stats(const struct cork_mempool *mp, struct cork_mempool_stats *stats);
-
-#if defined(__cplusplus) && defined(__GNUC__)
-#pragma GCC diagnostic pop
-#endif
 
 /* cork_mempool_owns says whether ptr is a live object of a pool. ptr is never read. */
 CORK_MEMPOOL_NONNULL_(1)
@@ -85,6 +78,7 @@ size_t cork_mempool_trim(struct cork_mempool *mp);
 
 #if defined(__cplusplus)
 } /* extern "C" */
+#pragma GCC diagnostic pop
 #endif
 
 #endif /* LIBCORK_CORE_MEMPOOL_INSPECT_H */

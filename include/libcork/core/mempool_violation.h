@@ -103,13 +103,12 @@ typedef void cork_mempool_violation_handler(const struct cork_mempool_violation 
 /*
  * cork_mempool_on_violation installs the handler of all pools of the process; NULL, the default,
  * stands for none. It may be installed from any thread at any time; it runs on the thread that
- * misused a pool. Calls of that pool which were in progress have ended then, but no calls of other
- * pools. A handler may call cork_mempool_check, cork_mempool_stats, cork_mempool_owns and
- * cork_mempool_foreach on a pool that is live and in no call. It may leave by longjmp, if it leaves
- * no call of another pool: the refused call has then changed nothing, and the pool is open for use.
- * One that misuses a pool is called for that too, up to 256 times, each deeper in the stack; the
- * next violation is reported behind the first one, and the process aborts.
- * Returns: the handler that was installed before, or NULL.
+ * misused a pool. Calls of that pool have ended then, but no calls of other pools. A handler may
+ * call cork_mempool_check, _stats, _owns and _foreach on a pool that is live and in no call. It may
+ * leave by longjmp, if it leaves no call of another pool: the refused call has then changed
+ * nothing, and the pool is open for use. One that misuses a pool is called for that too, up to 256
+ * times, each deeper in the stack; the next violation is reported behind the first, and the process
+ * aborts. Returns: the handler that was installed before, or NULL.
  */
 cork_mempool_violation_handler *cork_mempool_on_violation(cork_mempool_violation_handler *handler);
 
