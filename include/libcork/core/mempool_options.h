@@ -97,12 +97,11 @@ struct cork_mempool_options {
  * takes no memory. *options and the name may be gone afterwards, but nothing else they point to.
  * Returns: true, or false with errno EINVAL and *mp untouched if the options cannot be met: an
  *          element_size, or with GUARD a block_size, that no memory could hold; an alignment that
- *          is not a power of two; a protection that does not exist; a buffer without a size, a size
- *          without a buffer, a buffer too small for one object; a buffer and a source, or either
- *          with GUARD; a source without both functions, source_data without a source; WIPE with a
- *          constructor or destructor, whose objects it would destroy. A library built with
- *          CORK_MEMPOOL_NO_OS_MEMORY cannot meet GUARD; pools without a buffer or a source get no
- *          memory there.
+ *          is not a power of two; an unknown protection; a buffer without a size, a size without a
+ *          buffer, a buffer too small for one object; a buffer and a source, or either with GUARD;
+ *          a source without both functions, source_data without a source; WIPE with a constructor
+ *          or destructor, whose objects it would destroy. A library built with
+ *          CORK_MEMPOOL_NO_OS_MEMORY cannot meet GUARD; only a buffer or a source gives memory there.
  */
 CORK_MEMPOOL_NONNULL_(1)
 CORK_MEMPOOL_NEEDED_ bool cork_mempool_init_with(struct cork_mempool *mp,
