@@ -47,7 +47,6 @@ static struct cork_mempool_region *from_heap(struct cork_mempool *mp)
     const size_t stride = mp->geometry.stride;
     const size_t older = reserved_count(mp);
     size_t count = bits_smaller(mp->geometry.block_slots, GROUP_SLOTS) * HEAP_FIRST_FACTOR;
-    bool is_misaligned;
 
     /* Valgrind would report objects as parts of a heap block. Guards need pages. */
     if ((mp->protections & UNDER_VALGRIND) != 0 || mp->geometry.block_pitch != 0 ||
@@ -65,24 +64,19 @@ static struct cork_mempool_region *from_heap(struct cork_mempool *mp)
 
         count = is_small ? HEAP_KEPT_SIZE / slot_size : HEAP_MAX_SIZE / stride;
     }
-    return region_acquire(mp, bits_smaller(count, mp->objects_left), &is_misaligned);
+    return region_acquire(mp, bits_smaller(count, mp->objects_left));
 }
 
 /* Makes a region of address space, or of the pool's source: the caller's, or as a last resort the
  * heap. A refused request is repeated for less, down to a block, which leaves the rest to others.
  */
-static NOINLINE struct cork_mempool_region *from_os_or_source(struct cork_mempool *mp, bool is_os,
-                                                              bool *is_misaligned)
+static NOINLINE struct cork_mempool_region *from_os_or_source(struct cork_mempool *mp, bool is_os)
 {
     const struct cork_mempool_geometry *geometry = &mp->geometry;
     const size_t stride = geometry->stride;
     const size_t least = bits_larger(geometry->block_pitch, geometry->block_slots);
     const size_t older = reserved_count(mp);
-    const size_t most_size = !is_os                                    ? ACQUIRED_MAX_SIZE
-                             : (mp->protections & UNDER_VALGRIND) != 0 ? TOOLS_RANGE_MAX
-                                                                       : SIZE_MAX;
-    const size_t most = bits_smaller(bits_larger(most_size / stride, is_os ? least : 0),
-                                     region_max_capacity(geometry));
+    size_t most = region_max_capacity(geometry);
     size_t count = mp->newest == NULL ? 0 : 2 * mp->newest->committed_count;
     struct cork_mempool_region *region = NULL;
 
@@ -91,17 +85,21 @@ static NOINLINE struct cork_mempool_region *from_os_or_source(struct cork_mempoo
 
         count = is_scarce ? older : RESERVED_FACTOR * older;
         count = bits_larger(count, RESERVED_MIN_SIZE / stride);
+        if ((mp->protections & UNDER_VALGRIND) != 0) {
+            count = bits_smaller(count, TOOLS_RANGE_MAX / stride);
+        }
+    } else {
+        most = bits_smaller(most, ACQUIRED_MAX_SIZE / stride);
     }
     count = bits_smaller(bits_larger(count, least), most);
-    while (region == NULL && !*is_misaligned && count >= least) {
-        region =
-            is_os ? region_reserve(mp, count, older) : region_acquire(mp, count, is_misaligned);
+    while (region == NULL && count >= least) {
+        region = is_os ? region_reserve(mp, count, older) : region_acquire(mp, count);
         count = count == least ? 0 : bits_larger(count / (is_os ? RESERVED_FACTOR : 2), least);
     }
     return region;
 }
 
-static struct cork_mempool_region *next_region(struct cork_mempool *mp, bool *is_misaligned)
+static struct cork_mempool_region *next_region(struct cork_mempool *mp)
 {
     SLOTS_CALL call = slots_enter(mp);
     struct cork_mempool_region *region = NULL;
@@ -111,42 +109,34 @@ static struct cork_mempool_region *next_region(struct cork_mempool *mp, bool *is
     }
     if (mp->memory.source == &os_heap) {
         region = from_heap(mp);
-        region = region == NULL ? from_os_or_source(mp, true, is_misaligned) : region;
+        region = region == NULL ? from_os_or_source(mp, true) : region;
     }
     /* The heap has no guards. */
-    return region == NULL && mp->geometry.block_pitch == 0
-               ? from_os_or_source(mp, false, is_misaligned)
-               : region;
+    return region == NULL && mp->geometry.block_pitch == 0 ? from_os_or_source(mp, false) : region;
 }
 
 /* Commits more slots; false if memory cannot be had. */
 static NOINLINE bool grow(struct cork_mempool *mp)
 {
     struct cork_mempool_region *newest = mp->newest;
-    struct cork_mempool_region *region = NULL;
     const void *site = report_call_site; /* a source may call other pools, which changes it */
     const int saved_errno = errno;
-    bool is_misaligned = false;
+    const bool is_committed = newest != NULL && region_commit(mp, newest, newest->committed_count);
+    struct cork_mempool_region *region = is_committed ? NULL : next_region(mp);
 
-    const bool is_committed =
-        newest != NULL && newest->is_reserved && region_commit(mp, newest, newest->committed_count);
-    if (!is_committed) {
-        region = next_region(mp, &is_misaligned);
-    }
     errno = saved_errno;
     report_call_site = site;
-    if (is_misaligned) {
+    if (region == REGION_MISALIGNED) {
         report_refuse(report_violation(mp, CORK_MEMPOOL_BAD_SOURCE, NO_SLOT));
     }
-    if (region == NULL) {
-        return is_committed;
+    if (region != NULL) {
+        slots_add_region(mp, region);
+        if (newest == NULL) {
+            mp->self = mp;
+            tools_pool_begins(mp);
+        }
     }
-    slots_add_region(mp, region);
-    if (newest == NULL) {
-        mp->self = mp;
-        tools_pool_begins(mp);
-    }
-    return true;
+    return is_committed || region != NULL;
 }
 
 /* Makes a group with freed slots the active one; false if there is none. */
@@ -186,12 +176,7 @@ static void extend(struct cork_mempool *mp)
     const size_t group = first / GROUP_SLOTS;
     const size_t offset = first % GROUP_SLOTS;
     const size_t most = bits_smaller(region->committed_count - first, GROUP_SLOTS - offset);
-    size_t count = bits_smaller(most, mp->objects_left);
-
-    /* Guards do not count as objects: include those behind the last object. */
-    while (count < most && geometry_is_guard(&mp->geometry, first + count)) {
-        count++;
-    }
+    const size_t count = bits_smaller(most, mp->objects_left);
 
     KNOWN(count > 0);
     uint64_t bits = GROUP_BITS >> (GROUP_SLOTS - count) << offset;
@@ -214,12 +199,9 @@ static void extend(struct cork_mempool *mp)
     mp->cursor = (struct cork_mempool_cursor){bits, group, region, true};
 }
 
-/* Makes a group with free slots the active one, without the quarantine; false if it cannot. */
-static bool open_other(struct cork_mempool *mp)
+/* Makes a group with slots that were never issued the active one; false if there is none. */
+static bool open_never_issued(struct cork_mempool *mp)
 {
-    if (mp->newest != NULL && open_freed(mp)) {
-        return true;
-    }
     if (mp->objects_left == 0 || mp->geometry.stride == 0) {
         return false;
     }
@@ -238,7 +220,7 @@ bool grow_open(struct cork_mempool *mp)
 {
     const struct cork_mempool_quarantine *quarantine = &mp->quarantine;
 
-    while (!open_other(mp)) {
+    while (!open_freed(mp) && !open_never_issued(mp)) {
         if (quarantine->count == 0) {
             errno = ENOMEM;
             return false;

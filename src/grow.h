@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 
-/*
- * Grow: which slots are issued next, and where a pool gets more memory. The first few regions are
- * pieces of the heap, each larger than the last, so that a small pool costs little more than its
- * objects. Later ones are reservations, whose pages are committed as they are needed.
- */
+/* Grow: which slots are issued next, and where a pool gets more memory. The first few regions are
+ * pieces of the heap, so that a small pool costs little more than its objects; later ones are
+ * reservations, whose pages are committed as they are needed. */
 
 #include "internal.h"
 #include "libcork/core/mempool.h"

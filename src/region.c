@@ -140,8 +140,7 @@ struct cork_mempool_region *region_reserve(const struct cork_mempool *mp, size_t
     return NULL;
 }
 
-struct cork_mempool_region *region_acquire(struct cork_mempool *mp, size_t capacity,
-                                           bool *is_misaligned)
+struct cork_mempool_region *region_acquire(struct cork_mempool *mp, size_t capacity)
 {
     const struct cork_mempool_geometry *geometry = &mp->geometry;
     const struct cork_mempool_source *source = mp->memory.source;
@@ -170,14 +169,14 @@ struct cork_mempool_region *region_acquire(struct cork_mempool *mp, size_t capac
     } else {
         tables_size = head_size(geometry, capacity, UNIT);
         region = source->acquire(mp->memory.data, tables_size, UNIT);
-        *is_misaligned =
+        const bool is_misaligned =
             (uintptr_t)slots % geometry->alignment != 0 || (uintptr_t)region % UNIT != 0;
-        if (region == NULL || *is_misaligned) {
+        if (region == NULL || is_misaligned) {
             source->release(mp->memory.data, memory, size);
             if (region != NULL) {
                 source->release(mp->memory.data, region, tables_size);
             }
-            return NULL;
+            return is_misaligned ? REGION_MISALIGNED : NULL;
         }
         region_init(region, capacity, geometry, UNIT);
     }

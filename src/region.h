@@ -52,9 +52,10 @@ struct cork_mempool_region *region_reserve(const struct cork_mempool *mp, size_t
                                            size_t committed) INTERNAL(region_reserve);
 
 /* region_acquire makes a region of capacity slots with memory of the pool's source. Returns: the
- * region, or NULL; *is_misaligned: the source broke its contract, and has its memory back. */
-struct cork_mempool_region *region_acquire(struct cork_mempool *mp, size_t capacity,
-                                           bool *is_misaligned) INTERNAL(region_acquire);
+ * region, or NULL; or REGION_MISALIGNED: the source broke its contract, and has its memory back. */
+struct cork_mempool_region *region_acquire(struct cork_mempool *mp, size_t capacity)
+    INTERNAL(region_acquire);
+#define REGION_MISALIGNED ((struct cork_mempool_region *)UINTPTR_MAX)
 
 /* region_from_buffer makes a region of all of the pool's buffer. */
 struct cork_mempool_region *region_from_buffer(const struct cork_mempool *mp)
