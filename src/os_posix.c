@@ -55,14 +55,13 @@ static bool is_locked(void)
     const size_t size = os_page_size();
     /* Readable, because Valgrind would complain otherwise. */
     void *page = mmap(NULL, size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    bool is_locked = true;
 
-    if (page != MAP_FAILED) {
-        errno = 0;
-        (void)msync(page, size, MS_ASYNC | MS_INVALIDATE);
-        is_locked = errno == EBUSY;
-        munmap(page, size);
+    if (page == MAP_FAILED) {
+        return true;
     }
+
+    const bool is_locked = msync(page, size, MS_ASYNC | MS_INVALIDATE) != 0;
+    munmap(page, size);
     return is_locked;
 }
 
@@ -98,12 +97,11 @@ void *os_reserve(size_t size)
 
 bool os_commit(void *pages, size_t size)
 {
-    const bool is_committed = mprotect(pages, size, PROT_READ | PROT_WRITE) == 0;
-
-    if (is_committed) {
-        os_advise(pages, size, OS_DUMP);
+    if (mprotect(pages, size, PROT_READ | PROT_WRITE) != 0) {
+        return false;
     }
-    return is_committed;
+    os_advise(pages, size, OS_DUMP);
+    return true;
 }
 
 void os_release(void *memory, size_t size)
