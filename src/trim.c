@@ -26,15 +26,13 @@ NOINLINE void cork_mempool_clear(struct cork_mempool *mp)
         }
         return;
     }
-    slots_recall(mp);
     for (struct cork_mempool_region *region = mp->oldest; region != NULL; region = region->newer) {
         tools_poison(region->base, region->extended_count * mp->geometry.stride, 0);
         for (size_t i = 0; i < region_group_count(region->extended_count); i++) {
             region->groups[i].free = slots_extended(region, i);
-            slots_link(mp, region, i);
         }
     }
-    slots_lend(mp);
+    slots_renew(mp);
 }
 
 /* Makes slots [first, end) of a region fresh and runs the destructor on their objects, because
@@ -220,7 +218,7 @@ NOINLINE size_t cork_mempool_trim(struct cork_mempool *mp)
 
 NOINLINE void cork_mempool_done(struct cork_mempool *mp)
 {
-    struct cork_mempool_region *region, *newer;
+    struct cork_mempool_region *region;
 
     report_require(mp, POOL_IS_LIVE, NULL, __builtin_return_address(0));
     if (slots_live_count(mp) != 0) {
@@ -232,11 +230,10 @@ NOINLINE void cork_mempool_done(struct cork_mempool *mp)
     if (mp->callbacks.destruct != NULL || mp->memory.source != &os_heap) {
         give_back(mp, false);
     }
-    for (region = mp->oldest; region != NULL; region = newer) {
-        newer = region->newer;
+    while ((region = mp->oldest) != NULL) {
+        mp->oldest = region->newer;
         region_release(mp, region);
     }
-    mp->oldest = NULL;
     mp->newest = NULL;
     memset(&mp->lent, 0, offsetof(struct cork_mempool_lent, base));
     tools_pool_ends(mp);
