@@ -20,28 +20,24 @@
 /* The alignment of tables in heads that are not reserved. */
 #define UNIT _Alignof(max_align_t)
 
-/* The bytes that slot_count slots need of a table. */
-static size_t table_size(const struct cork_mempool_geometry *geometry, int table, size_t slot_count)
+/* The bytes of a table for slot_count slots, rounded up to a multiple of unit. */
+static size_t table_size(const struct cork_mempool_geometry *geometry, int table, size_t slot_count,
+                         size_t unit)
 {
-    if (table == REGION_GROUPS) {
-        return sizeof(struct cork_mempool_region) +
-               region_group_count(slot_count) * sizeof(struct cork_mempool_group);
-    }
-    if ((geometry->tables >> table & 1) == 0) {
-        return 0;
-    }
-    switch (table) {
-    case REGION_CHECKSUMS:
-        return slot_count * sizeof(uint64_t);
-    case REGION_SITES:
-        return slot_count * sizeof(struct cork_mempool_sites);
-    case REGION_RING:
-        return slot_count == 0 ? 0 : QUARANTINE_MAX * sizeof(void *);
-    case REGION_SHORT_RING:
-        return bits_smaller(slot_count, QUARANTINE_MAX) * sizeof(void *);
-    default:
-        return region_group_count(slot_count) * sizeof(uint64_t);
-    }
+    const size_t group_count = region_group_count(slot_count);
+    const bool is_there = table == REGION_GROUPS || (geometry->tables >> table & 1) != 0;
+    const size_t sizes[REGION_TABLE_COUNT] = {
+        [REGION_GROUPS] =
+            sizeof(struct cork_mempool_region) + group_count * sizeof(struct cork_mempool_group),
+        [REGION_HELD] = group_count * sizeof(uint64_t),
+        [REGION_FRESH] = group_count * sizeof(uint64_t),
+        [REGION_RING] = slot_count == 0 ? 0 : QUARANTINE_MAX * sizeof(void *),
+        [REGION_SHORT_RING] = bits_smaller(slot_count, QUARANTINE_MAX) * sizeof(void *),
+        [REGION_CHECKSUMS] = slot_count * sizeof(uint64_t),
+        [REGION_SITES] = slot_count * sizeof(struct cork_mempool_sites),
+    };
+
+    return is_there ? bits_round_up(sizes[table], unit) : 0;
 }
 
 /* The bytes of a head whose tables begin at multiples of unit. */
@@ -51,7 +47,7 @@ static size_t head_size(const struct cork_mempool_geometry *geometry, size_t slo
     size_t size = 0;
 
     for (int table = 0; table < REGION_TABLE_COUNT; table++) {
-        size += bits_round_up(table_size(geometry, table, slot_count), unit);
+        size += table_size(geometry, table, slot_count, unit);
     }
     return size;
 }
@@ -64,10 +60,10 @@ static void region_init(struct cork_mempool_region *region, size_t capacity,
     char *end = (char *)region;
 
     for (int table = 0; table < REGION_TABLE_COUNT; table++) {
-        const size_t size = table_size(geometry, table, capacity);
+        const size_t size = table_size(geometry, table, capacity, unit);
 
         tables[table] = size != 0 ? end : NULL;
-        end += bits_round_up(size, unit);
+        end += size;
         /* Reserved pages are zeros, and few are committed yet. */
         if (table == REGION_FRESH && unit == UNIT) {
             memset(region, 0, (size_t)(end - (char *)region));
@@ -86,10 +82,9 @@ static void region_init(struct cork_mempool_region *region, size_t capacity,
 
 size_t region_ring_capacity(const struct cork_mempool *mp, const struct cork_mempool_region *region)
 {
-    const size_t size = table_size(&mp->geometry, REGION_RING, region->reserved_count) +
-                        table_size(&mp->geometry, REGION_SHORT_RING, region->reserved_count);
-
-    return size / sizeof(void *);
+    return (table_size(&mp->geometry, REGION_RING, region->reserved_count, 1) +
+            table_size(&mp->geometry, REGION_SHORT_RING, region->reserved_count, 1)) /
+           sizeof(void *);
 }
 
 /* A slot needs its stride, and in tables less than a record and a word. Alignment, redzone and
@@ -247,20 +242,23 @@ static bool commit_head(struct cork_mempool_region *region, size_t end,
     char *start = (char *)region;
 
     for (int table = 0; table < REGION_TABLE_COUNT; table++) {
-        const size_t committed = table_size(geometry, table, region->committed_count);
-        const size_t used = bits_round_up(committed, page);
-        const size_t needed = bits_round_up(table_size(geometry, table, end), page);
+        const size_t used = table_size(geometry, table, region->committed_count, page);
+        const size_t needed = table_size(geometry, table, end, page);
 
         if (needed > used && !os_commit(start + used, needed - used)) {
             return false;
         }
-        start += bits_round_up(table_size(geometry, table, region->reserved_count), page);
+        start += table_size(geometry, table, region->reserved_count, page);
     }
     return true;
 }
 
-struct region_pages region_pages(const struct cork_mempool *mp,
-                                 const struct cork_mempool_region *region, size_t first, size_t end)
+/* Returns the pages that slots [first, end) of a reserved region are the first to need, with the
+ * redzone before them. With guards, the slots are whole blocks with their guards; the last guard is
+ * left out. */
+static struct region_pages pages_of(const struct cork_mempool *mp,
+                                    const struct cork_mempool_region *region, size_t first,
+                                    size_t end)
 {
     const struct cork_mempool_geometry *geometry = &mp->geometry;
     const size_t page = os_page_size();
@@ -268,7 +266,6 @@ struct region_pages region_pages(const struct cork_mempool *mp,
     const size_t last = pitch != 0 ? end - pitch + geometry->block_slots : end;
     const uintptr_t base = (uintptr_t)region->base;
     const uintptr_t start = base + first * geometry->stride;
-    /* Regions and guarded blocks begin with a redzone. */
     const uintptr_t redzone = start - bits_smaller(geometry->redzone_size, REDZONE_SIZE);
     const uintptr_t from =
         first == 0 || pitch != 0 ? redzone & ~(page - 1) : bits_round_up(start, page);
@@ -277,83 +274,63 @@ struct region_pages region_pages(const struct cork_mempool *mp,
     return (struct region_pages){region->base + (ptrdiff_t)(from - base), to - from};
 }
 
-/* Puts guards between the blocks of slots [first, end), before they are committed. */
-static bool guard_blocks(const struct cork_mempool *mp, const struct cork_mempool_region *region,
-                         size_t first, size_t end)
+bool region_commit(const struct cork_mempool *mp, struct cork_mempool_region *region, size_t count)
 {
     const size_t pitch = mp->geometry.block_pitch;
-
-    for (; first + pitch < end; first += pitch) {
-        const struct region_pages block = region_pages(mp, region, first, first + pitch);
-
-        if (!os_advise(block.start + block.size, pitch * mp->geometry.stride - block.size,
-                       OS_GUARD)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* There is always a page to commit, because each commit ends with the last slot that fits into its
- * pages. */
-static bool commit(const struct cork_mempool *mp, struct cork_mempool_region *region, size_t count)
-{
-    const size_t pitch = mp->geometry.block_pitch;
+    const size_t stride = mp->geometry.stride;
     const size_t first = region->committed_count;
-    size_t end;
+    const size_t left = region->reserved_count - first;
+    const size_t least = bits_smaller(bits_larger(pitch, mp->geometry.block_slots), left);
+    size_t end = first + pitch;
 
-    if (pitch != 0) {
-        end = first + count / pitch * pitch;
-        if (!guard_blocks(mp, region, first, end)) {
-            /* Uncommitted pages are guards too, but each costs a mapping. */
-            end = first + pitch;
-        }
-    } else {
-        /* The last page may have room for more. */
-        const struct region_pages all = region_pages(mp, region, 0, first + count);
+    if (left == 0 || left < pitch) {
+        return false;
+    }
+    count = bits_larger(bits_smaller(count, left), least);
+    if (pitch == 0) {
+        /* The last page may have room for more: so the next commit always needs a page. */
+        const struct region_pages all = pages_of(mp, region, 0, first + count);
         const size_t size = (size_t)(all.start + all.size - region->base);
 
-        end = bits_smaller(size / mp->geometry.stride, region->reserved_count);
+        end = bits_smaller(size / stride, region->reserved_count);
+    }
+    for (; pitch != 0 && end + pitch <= first + count; end += pitch) {
+        const struct region_pages block = pages_of(mp, region, end - pitch, end);
+
+        /* Uncommitted pages are guards too, but each costs a mapping. */
+        if (!os_advise(block.start + block.size, pitch * stride - block.size, OS_GUARD)) {
+            break;
+        }
     }
 
-    const struct region_pages pages = region_pages(mp, region, first, end);
+    const struct region_pages pages = pages_of(mp, region, first, end);
     if ((region->head_size == 0 && !commit_head(region, end, &mp->geometry)) ||
         !os_commit(pages.start, pages.size)) {
-        return false;
+        return count > least && region_commit(mp, region, count / 2);
     }
     tools_poison(pages.start, pages.size, mp->protections);
     region->committed_count = end;
     return true;
 }
 
-bool region_commit(const struct cork_mempool *mp, struct cork_mempool_region *region, size_t count)
+struct region_pages region_slots(const struct cork_mempool *mp,
+                                 const struct cork_mempool_region *region)
 {
-    const size_t pitch = mp->geometry.block_pitch;
-    const size_t left = region->reserved_count - region->committed_count;
-    const size_t least = bits_smaller(bits_larger(pitch, mp->geometry.block_slots), left);
-
-    if (left == 0 || left < pitch) {
-        return false;
-    }
-    count = bits_larger(bits_smaller(count, left), least);
-    return commit(mp, region, count) || (count > least && region_commit(mp, region, count / 2));
+    return region->is_reserved ? pages_of(mp, region, 0, region->committed_count)
+                               : (struct region_pages){region->memory, region->memory_size};
 }
 
 void region_release(const struct cork_mempool *mp, struct cork_mempool_region *region)
 {
     const struct cork_mempool_source *source = mp->memory.source;
+    const struct region_pages slots = region_slots(mp, region);
     const size_t head_size = region->head_size;
 
+    tools_released(slots.start, slots.size, mp->protections);
     if (region->is_reserved) {
-        const struct region_pages pages = region_pages(mp, region, 0, region->committed_count);
-
-        tools_released(pages.start, pages.size, mp->protections);
         os_release(region->memory, region->memory_size);
-    } else {
-        tools_released(region->memory, region->memory_size, mp->protections);
-        if (mp->memory.buffer == NULL) {
-            source->release(mp->memory.data, region->memory, region->memory_size);
-        }
+    } else if (mp->memory.buffer == NULL) {
+        source->release(mp->memory.data, region->memory, region->memory_size);
     }
     if (head_size != 0) {
         tools_released(region, head_size, mp->protections);
@@ -365,12 +342,12 @@ size_t region_memory_size(const struct cork_mempool *mp, const struct cork_mempo
 {
     const size_t pitch = mp->geometry.block_pitch;
     const size_t count = region->committed_count;
-    const size_t block_count = pitch != 0 ? count / pitch : 1;
+    const size_t unguarded = pitch != 0 ? pitch : count;
 
     if (!region->is_reserved) {
         return region->head_size + region->memory_size;
     }
     return (region->head_size != 0 ? region->head_size
                                    : head_size(&mp->geometry, count, os_page_size())) +
-           block_count * region_pages(mp, region, 0, pitch != 0 ? pitch : count).size;
+           count / unguarded * pages_of(mp, region, 0, unguarded).size;
 }

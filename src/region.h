@@ -40,7 +40,7 @@ enum region_table {
     REGION_TABLE_COUNT
 };
 
-/* Pages of a region. */
+/* Memory of a region's slots. */
 struct region_pages {
     char *start;
     size_t size;
@@ -82,12 +82,10 @@ size_t region_max_capacity(const struct cork_mempool_geometry *geometry)
 bool region_commit(const struct cork_mempool *mp, struct cork_mempool_region *region, size_t count)
     INTERNAL(region_commit);
 
-/* region_pages returns the pages that slots [first, end) of a reserved region are the first to
- * need, with the redzone before them. With guards, the slots are whole blocks with their guards;
- * the last guard is left out. */
-struct region_pages region_pages(const struct cork_mempool *mp,
-                                 const struct cork_mempool_region *region, size_t first, size_t end)
-    INTERNAL(region_pages);
+/* region_slots returns where a region's committed slots are: pages of a reservation, with the
+ * guards between them, or else all of its memory. */
+struct region_pages region_slots(const struct cork_mempool *mp,
+                                 const struct cork_mempool_region *region) INTERNAL(region_slots);
 
 /* region_release gives back the memory of a region and of its tables, which contain its struct. */
 void region_release(const struct cork_mempool *mp, struct cork_mempool_region *region)

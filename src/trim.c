@@ -79,14 +79,15 @@ static bool give_up(struct cork_mempool *mp, struct cork_mempool_region *region,
     return true;
 }
 
-/* Purges the whole pages between two addresses that are resident and that no slot needs; without a
- * table, only counts those that are resident. Returns: the bytes; 0 if the system does not tell
- * what is resident, because then all pages are purged. */
+/* Purges the whole pages of some memory that are resident and that no slot needs; without a table,
+ * only counts those that are resident. Returns: the bytes; 0 if the system does not tell what is
+ * resident, because then all pages are purged. */
 static size_t purge(struct cork_mempool *mp, struct cork_mempool_region *region, const char *table,
-                    size_t size, char *start, char *end)
+                    size_t size, struct region_pages memory)
 {
     const size_t page = os_page_size();
-    char *from = bits_align(start, page);
+    char *from = bits_align(memory.start, page);
+    char *end = memory.start + memory.size;
     char *to = end - ((uintptr_t)end & (page - 1));
     unsigned char is_resident[PAGES_ONCE] = {0};
     size_t purged_size = 0, number = 0;
@@ -111,63 +112,57 @@ static size_t purge(struct cork_mempool *mp, struct cork_mempool_region *region,
     return is_known ? purged_size : 0;
 }
 
-/* Purges a table, if the region has it. */
 static size_t purge_table(struct cork_mempool *mp, struct cork_mempool_region *region, char *table,
                           size_t size)
 {
-    return table == NULL
-               ? 0
-               : purge(mp, region, table, size, table, table + region->extended_count * size);
+    const struct region_pages used = {table, region->extended_count * size};
+
+    return table != NULL ? purge(mp, region, table, size, used) : 0;
 }
 
-/* Returns whether a region is a piece of the heap. */
-static bool is_of_heap(const struct cork_mempool *mp, const struct cork_mempool_region *region)
+/* Whether regions that are not reserved are pieces of the heap. */
+static bool uses_heap(const struct cork_mempool *mp)
 {
-    return mp->memory.source == &os_heap && mp->memory.buffer == NULL && !region->is_reserved;
+    return mp->memory.source == &os_heap && mp->memory.buffer == NULL;
 }
 
 /* Purges pages of a reservation or inside a piece of the heap; others' memory never. */
 static size_t purge_region(struct cork_mempool *mp, struct cork_mempool_region *region)
 {
-    const size_t stride = mp->geometry.stride;
-    struct region_pages pages = {region->base, region->committed_count * stride};
+    const struct region_pages slots = region_slots(mp, region);
 
-    if (!region->is_reserved && (TOOLS_HEAP_HAS_TAGS ? true : !is_of_heap(mp, region))) {
+    if (!region->is_reserved && (TOOLS_HEAP_HAS_TAGS ? true : !uses_heap(mp))) {
         return 0;
     }
-    if (region->is_reserved) {
-        pages = region_pages(mp, region, 0, region->committed_count);
-    }
 
-    const size_t size =
-        purge(mp, region, region->base, stride, pages.start, pages.start + pages.size);
+    const size_t size = purge(mp, region, region->base, mp->geometry.stride, slots);
     if (region->is_reserved && size != 0) {
         /* Huge pages would fill the holes again. */
-        os_advise(pages.start, pages.size, OS_NO_HUGE_PAGES);
+        os_advise(slots.start, slots.size, OS_NO_HUGE_PAGES);
     }
     return size + purge_table(mp, region, (char *)region->checksums, sizeof(*region->checksums)) +
            purge_table(mp, region, (char *)region->sites, sizeof(*region->sites));
 }
 
-/* The bytes that a region's release gives back: of a reservation, those resident; of a piece of the
- * heap, those used. */
-static size_t release_size(struct cork_mempool *mp, struct cork_mempool_region *region)
+/* Counts the bytes that the release of a region without live objects gives back: of a reservation,
+ * those resident; of a piece of the heap, those used. Purges these, because the C library may keep
+ * the piece. */
+static size_t count_released(struct cork_mempool *mp, struct cork_mempool_region *region)
 {
     const size_t unused_count = region->reserved_count - region->extended_count;
+    const struct region_pages slots = region_slots(mp, region);
+    char *memory = region->memory;
+    const struct region_pages used = {memory, (size_t)(slots.start - memory) + slots.size};
 
     if (region->is_reserved) {
-        const struct region_pages slots = region_pages(mp, region, 0, region->committed_count);
-
-        return region->head_size +
-               purge(mp, region, NULL, 0, region->memory, slots.start + slots.size);
+        return region->head_size + purge(mp, region, NULL, 0, used);
     }
-    return region_memory_size(mp, region) -
-           (is_of_heap(mp, region) ? unused_count * mp->geometry.stride : 0);
+    purge_region(mp, region);
+    return region->head_size + used.size - (uses_heap(mp) ? unused_count * mp->geometry.stride : 0);
 }
 
-/* Releases regions without live objects, and purges others. Trim also counts the bytes, and purges
- * before it releases, because the C library may keep memory. A handler may leave a destructor or a
- * source: the pool is valid then. */
+/* Releases regions without live objects, and purges others. Returns: the bytes, for trim. A handler
+ * may leave a destructor or a source: the pool is valid then. */
 static size_t give_back(struct cork_mempool *mp, bool is_trim)
 {
     slots_recall(mp);
@@ -189,10 +184,7 @@ static size_t give_back(struct cork_mempool *mp, bool is_trim)
             continue;
         }
         unmake(mp, region, 0, end);
-        size += is_trim ? release_size(mp, region) : 0;
-        if (is_trim && is_of_heap(mp, region)) {
-            purge_region(mp, region);
-        }
+        size += is_trim ? count_released(mp, region) : 0;
         /* The pool must not know the region when a source takes it back. */
         mp->objects_left += geometry_object_count(&mp->geometry, end);
         if (mp->cursor.region == region) {
