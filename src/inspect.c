@@ -33,7 +33,7 @@ static bool options_are_valid(const struct cork_mempool *mp)
              geometry->block_slots > 0));
 }
 
-/* Whether priorities fall from the top of a subtree down; counts its regions. */
+/* Whether priorities fall from the top of a subtree down; adds its regions to a count. */
 static bool tree_is_valid(const struct cork_mempool_region *region, uint64_t above, size_t *count)
 {
     if (region == NULL) {
@@ -47,29 +47,22 @@ static bool tree_is_valid(const struct cork_mempool_region *region, uint64_t abo
            tree_is_valid(region->below[1], priority, count);
 }
 
-/* The lookup regions are the newest and the one before it, or itself; the lower one comes first,
- * and both are copied as they are. free has them where owner has. */
-static bool lookup_is_valid(const struct cork_mempool *mp, const struct cork_mempool_region *older)
+/* Whether this is the lookup region of a number, copied as it is. free has it where owner has. */
+static bool lookup_is_valid(const struct cork_mempool *mp, int number,
+                            const struct cork_mempool_region *region)
 {
     const struct cork_mempool_lent *lent = &mp->lent;
     const bool is_lent = lent->owner != NULL && mp->hooks == NULL;
-    const bool is_higher = (uintptr_t)mp->newest->base > (uintptr_t)older->base;
 
-    for (int i = 0; i < 2; i++) {
-        const struct cork_mempool_region *region = i == is_higher ? mp->newest : older;
-
-        if (mp->lookup[i] != region || lent->bases[i] != region->base ||
-            lent->groups[i] != region->groups ||
-            lent->counts[i] != (is_lent ? region->extended_count : 0)) {
-            return false;
-        }
-    }
-    return true;
+    return mp->lookup[number] == region && lent->bases[number] == region->base &&
+           lent->groups[number] == region->groups &&
+           lent->counts[number] == (is_lent ? region->extended_count : 0);
 }
 
 /* The tree leads to each region by its first and its last byte: so it is in order, and no region
  * begins in another. The oldest region has the quarantine's ring; nothing but the newest has slots
- * left to extend to. */
+ * left to extend to. That and the one before it, or it twice, are the lookup regions, lower first.
+ */
 static bool region_is_valid(const struct cork_mempool *mp, const struct cork_mempool_region *region,
                             const struct cork_mempool_region *older)
 {
@@ -78,6 +71,8 @@ static bool region_is_valid(const struct cork_mempool *mp, const struct cork_mem
     const uintptr_t memory = (uintptr_t)region->memory;
     const uintptr_t base = (uintptr_t)region->base;
     const uintptr_t end = base + region->reserved_count * mp->geometry.stride;
+    const struct cork_mempool_region *other = older != NULL ? older : region;
+    const bool is_higher = region->base > other->base;
     const int ring = mp->memory.buffer != NULL ? REGION_SHORT_RING : REGION_RING;
     const unsigned tables = (unsigned)(region->held != NULL) << REGION_HELD |
                             (unsigned)(region->fresh != NULL) << REGION_FRESH |
@@ -97,148 +92,131 @@ static bool region_is_valid(const struct cork_mempool *mp, const struct cork_mem
             (quarantine->capacity == region_ring_capacity(mp, region) &&
              quarantine->count <= quarantine->capacity &&
              (quarantine->first < quarantine->capacity || quarantine->first == 0))) &&
-           (region != mp->newest || lookup_is_valid(mp, older != NULL ? older : region));
+           (region != mp->newest ||
+            (lookup_is_valid(mp, is_higher, region) && lookup_is_valid(mp, !is_higher, other)));
 }
 
-/* The active group is lent, or nothing is. Only slots of the group that was extended last may never
- * have been issued. */
-static bool cursor_is_valid(const struct cork_mempool *mp)
+/* Nothing is lent, or the active group, as far as hooks allow. What is kept looks live. */
+static bool lent_is_valid(const struct cork_mempool *mp)
 {
     const struct cork_mempool_lent *lent = &mp->lent;
-    const struct cork_mempool_cursor *cursor = &mp->cursor;
-    const struct slot first = {cursor->region, cursor->group * GROUP_SLOTS};
 
-    if (lent->owner == NULL
-            ? lent->kept != NULL ||
-                  (lent->bits | lent->stack_count | lent->counts[0] | lent->counts[1]) != 0
-            : lent->owner != mp || lent->stack_count > STACK_SLOTS || first.region == NULL) {
+    if (lent->owner == NULL) {
+        return lent->kept == NULL &&
+               (lent->bits | lent->stack_count | lent->counts[0] | lent->counts[1]) == 0;
+    }
+    return lent->owner == mp && lent->stack_count <= STACK_SLOTS && mp->cursor.region != NULL &&
+           (mp->hooks == NULL ? mp->cursor.bits == 0 : slots_lends_new(mp->protections)) &&
+           (lent->kept == NULL ||
+            slots_is_live(mp, slots_search(mp, lent->kept), NULL, mp->protections));
+}
+
+/* Only slots of the group that was extended last may never have been issued. */
+static bool active_is_valid(const struct cork_mempool *mp, struct slot first)
+{
+    const struct cork_mempool_lent *lent = &mp->lent;
+    const bool is_last =
+        first.region->newer == NULL && first.region->extended_count <= first.index + GROUP_SLOTS;
+
+    return (is_last || !mp->cursor.is_never_issued) &&
+           (lent->owner == NULL || (lent->group == &first.region->groups[mp->cursor.group] &&
+                                    lent->base == slot_start(mp, first)));
+}
+
+/* Adds the bit of a slot, if it is one of the 64 from first on. */
+static void add_slot(uint64_t *bits, struct slot first, struct slot slot)
+{
+    if (slot.region == first.region && slot.index - first.index < GROUP_SLOTS) {
+        *bits |= slot_bit(slot);
+    }
+}
+
+/* Goes from a group of the free list to the next, or to NULL; false if it is none. */
+static bool follow_link(const struct cork_mempool *mp, const char **linked)
+{
+    const struct slot first = slots_search(mp, *linked);
+
+    if (first.region == NULL || first.index >= first.region->extended_count ||
+        first.index % GROUP_SLOTS != 0) {
         return false;
     }
-    if (first.region == NULL) {
-        return cursor->bits == 0;
-    }
 
-    const size_t group_count = region_group_count(first.region->extended_count);
-    const bool is_last = first.region == mp->newest && cursor->group + 1 == group_count;
-    return slots_search(mp, first.region->base).region == first.region &&
-           cursor->group < group_count && (is_last || !cursor->is_never_issued) &&
-           (lent->owner == NULL ||
-            (lent->group == &first.region->groups[cursor->group] &&
-             lent->base == slot_start(mp, first) &&
-             (lent->kept == NULL ||
-              slots_is_live(mp, slots_search(mp, lent->kept), NULL, mp->protections)) &&
-             (mp->hooks == NULL ? cursor->bits == 0 : slots_lends_new(mp->protections))));
+    const char *next = first.region->groups[first.index / GROUP_SLOTS].next;
+    *linked = next != *linked ? next : NULL;
+    return next != NULL;
 }
 
-/* Whether the slots on the stack are free, each is there once, and the cursor names none; counts
- * those of groups that new finds in no other way. */
-static bool stack_is_valid(const struct cork_mempool *mp, size_t *unlinked_count)
-{
-    const uint32_t *stack = mp->lent.stack;
-
-    for (size_t i = 0; i < mp->lent.stack_count; i++) {
-        const struct slot slot = {mp->lookup[stack[i] & 1], stack[i] >> 1};
-        const size_t index = slot.index / GROUP_SLOTS;
-        const bool is_active = mp->cursor.region == slot.region && mp->cursor.group == index;
-
-        if (slot.index >= slot.region->extended_count ||
-            (slot.region->groups[index].free & slot_bit(slot)) == 0 ||
-            (is_active && (mp->lent.bits & slot_bit(slot)) != 0)) {
-            return false;
-        }
-        for (size_t j = 0; j < i; j++) {
-            if (stack[j] == stack[i]) {
-                return false;
-            }
-        }
-        *unlinked_count += !is_active && slot.region->groups[index].next == NULL;
-    }
-    return true;
-}
-
-/* Whether the free slots of a group are not held, and all others are live, guards or in quarantine;
- * counts those in quarantine, and the free ones if the group is neither active nor linked. */
-static bool group_is_valid(const struct cork_mempool *mp, const struct cork_mempool_region *region,
-                           size_t index, size_t *quarantined_count, size_t *unlinked_count)
+/* Whether the slots of the group from first on are live, guards, in quarantine, or free, and new
+ * finds the free ones: on the stack, or because the group is active or linked. Takes what names the
+ * group off a count: the cursor, and entries of the stack and the quarantine. If the group is
+ * linked, goes a step along the free list. */
+static bool group_is_valid(const struct cork_mempool *mp, struct slot first, size_t *name_count,
+                           const char **linked)
 {
     const struct cork_mempool_quarantine *quarantine = &mp->quarantine;
-    const struct cork_mempool_group *group = &region->groups[index];
-    const uint64_t extended = slots_extended(region, index);
-    const uint64_t not_live = slots_not_live(region, index);
+    const struct cork_mempool_region *region = first.region;
+    const size_t index = first.index / GROUP_SLOTS;
+    const uint64_t free = region->groups[index].free;
     const uint64_t held = region->held != NULL ? region->held[index] : 0;
+    const uint64_t fresh = region->fresh != NULL ? region->fresh[index] : 0;
+    const uint64_t extended = slots_extended(region, index);
     const bool is_active = mp->cursor.region == region && mp->cursor.group == index;
     const uint64_t lent = is_active ? mp->lent.bits : 0;
     const uint64_t next = is_active ? mp->cursor.bits | lent : 0;
-    uint64_t quarantined = 0, guards = 0;
+    uint64_t stacked = 0, quarantined = 0, guards = 0;
 
+    for (size_t i = 0; i < mp->lent.stack_count; i++) {
+        const uint32_t entry = mp->lent.stack[i];
+
+        add_slot(&stacked, first, (struct slot){mp->lookup[entry & 1], entry >> 1});
+    }
     for (size_t i = 0; i < quarantine->count; i++) {
         const size_t place = (quarantine->first + i) % quarantine->capacity;
-        const uintptr_t offset = (uintptr_t)mp->oldest->ring[place] - (uintptr_t)region->base;
-        const uintptr_t slot = geometry_slot_of(&mp->geometry, offset);
 
-        if (slot < region->extended_count && slot / GROUP_SLOTS == index) {
-            quarantined |= UINT64_C(1) << slot % GROUP_SLOTS;
-        }
+        add_slot(&quarantined, first, slots_search(mp, mp->oldest->ring[place]));
     }
-    for (size_t i = 0; i < GROUP_SLOTS && region->held != NULL; i++) {
-        guards |= (uint64_t)geometry_is_guard(&mp->geometry, index * GROUP_SLOTS + i) << i;
+    for (size_t i = 0; i < GROUP_SLOTS; i++) {
+        guards |= (uint64_t)geometry_is_guard(&mp->geometry, first.index + i) << i;
     }
-    *quarantined_count += (size_t)__builtin_popcountll(quarantined);
-    if (!is_active && group->next == NULL) {
-        *unlinked_count += (size_t)__builtin_popcountll(group->free);
-    }
-    return ((not_live & ~extended) | (held & group->free) |
-            (held ^ ((guards & extended) | quarantined)) | (guards & quarantined) |
-            (region->fresh != NULL ? region->fresh[index] & (~not_live | lent) : 0) |
-            (next & ~group->free)) == 0;
-}
-
-/* Verifies all regions, which are as many as the tree's, and their groups. As many of these are
- * linked as the free list has; the free slots of others are on the stack. */
-static bool regions_are_valid(const struct cork_mempool *mp, size_t region_count)
-{
-    const struct cork_mempool_region *region = mp->oldest;
-    const struct cork_mempool_region *older = NULL;
-    const char *linked = mp->first_linked;
-    size_t stacked_count = 0, unlinked_count = 0, quarantined_count = 0;
-
-    for (; region != NULL; older = region, region = region->newer, region_count--) {
-        if (!region_is_valid(mp, region, older)) {
-            return false;
-        }
-        for (size_t i = 0; i < region_group_count(region->extended_count); i++) {
-            if (!group_is_valid(mp, region, i, &quarantined_count, &unlinked_count)) {
-                return false;
-            }
-            if (region->groups[i].next != NULL) {
-                const struct slot first = slots_search(mp, linked);
-                const char *next = first.region != NULL &&
-                                           first.index < first.region->extended_count &&
-                                           first.index % GROUP_SLOTS == 0
-                                       ? first.region->groups[first.index / GROUP_SLOTS].next
-                                       : NULL;
-
-                if (next == NULL) {
-                    return false;
-                }
-                linked = next != linked ? next : NULL;
-            }
-        }
-    }
-    return older == mp->newest && region_count == 0 && linked == NULL &&
-           quarantined_count == mp->quarantine.count && stack_is_valid(mp, &stacked_count) &&
-           unlinked_count == stacked_count;
+    guards &= extended;
+    *name_count -= (size_t)__builtin_popcountll(stacked) +
+                   (size_t)__builtin_popcountll(quarantined) + is_active;
+    return (!is_active || active_is_valid(mp, first)) &&
+           (region->groups[index].next != NULL ? follow_link(mp, linked)
+                                               : is_active || free == stacked) &&
+           ((free | held) & ~extended) == 0 && (free & held) == 0 &&
+           (guards | quarantined) == held && (guards & quarantined) == 0 &&
+           ((next | stacked) & ~free) == 0 && (next & stacked) == 0 &&
+           (fresh & (~(free | held) | lent)) == 0;
 }
 
 NOINLINE bool cork_mempool_check(const struct cork_mempool *mp)
 {
-    size_t region_count = 0;
+    const struct cork_mempool_region *older = NULL;
+    const char *linked = mp->first_linked;
+    struct slot first = {mp->oldest, 0};
+    /* What names a region or group: the tree, the cursor, the stack, the quarantine. */
+    size_t name_count = (mp->cursor.region != NULL || mp->cursor.bits != 0) + mp->lent.stack_count +
+                        mp->quarantine.count;
 
     report_require(mp, POOL_IS_LIVE, NULL, __builtin_return_address(0));
     if (mp->name[sizeof(mp->name) - 1] != '\0' || !options_are_valid(mp) ||
-        !tree_is_valid(mp->root, UINT64_MAX, &region_count) || !cursor_is_valid(mp) ||
-        !regions_are_valid(mp, region_count) ||
-        (mp->oldest == NULL &&
+        !tree_is_valid(mp->root, UINT64_MAX, &name_count) || !lent_is_valid(mp)) {
+        return false;
+    }
+    for (; first.region != NULL; first = (struct slot){first.region->newer, 0}, name_count--) {
+        if (!region_is_valid(mp, first.region, older)) {
+            return false;
+        }
+        for (; first.index < first.region->extended_count; first.index += GROUP_SLOTS) {
+            if (!group_is_valid(mp, first, &name_count, &linked)) {
+                return false;
+            }
+        }
+        older = first.region;
+    }
+    if (older != mp->newest || name_count != 0 || linked != NULL ||
+        (older == NULL &&
          (mp->lookup[0] != NULL || mp->lookup[1] != NULL || mp->quarantine.capacity != 0))) {
         return false;
     }
