@@ -28,10 +28,7 @@ static uintptr_t inverse_of(uintptr_t odd)
 static void add_guards(struct cork_mempool_geometry *geometry, size_t page_size)
 {
     const size_t guard_size = bits_larger(page_size, geometry->alignment);
-    const size_t lowest = bits_smaller(bits_lowest(geometry->stride), page_size);
-    KNOWN(lowest > 0);
-
-    const size_t unit_slots = page_size / lowest;
+    const size_t unit_slots = bits_larger(page_size >> geometry->shift, 1);
     const size_t unit_size = unit_slots * geometry->stride;
     const size_t extra = geometry->redzone_size + guard_size + unit_size - 1;
     size_t size = geometry->block_slots * geometry->stride;
