@@ -45,7 +45,6 @@ void damage_refuse(const struct cork_mempool *mp, struct slot slot, const char *
 
     violation.pointer = slot_start(mp, slot);
     violation.expected = canary != NULL ? (const void *)&mp->key : is_wiped ? zeros : NULL;
-    tools_unpoison(bytes, size, mp->protections);
     while (is_wiped && bytes[first] == 0) {
         first++;
     }

@@ -21,7 +21,7 @@
 #define CANARY_SIZE 8
 
 /* damage_refuse refuses the current call because a canary beside a slot's object is damaged, or if
- * that is NULL, the contents. */
+ * that is NULL, the contents. What is damaged is unpoisoned, and is poisoned again. */
 _Noreturn void damage_refuse(const struct cork_mempool *mp, struct slot slot, const char *canary)
     INTERNAL(damage_refuse);
 
@@ -46,11 +46,10 @@ static inline void damage_verify_canary(const struct cork_mempool *mp, struct sl
                                         const char *canary, uint32_t set)
 {
     tools_unpoison(canary, CANARY_SIZE, set);
-    const bool is_intact = damage_word_at(canary) == mp->key;
-    tools_poison(canary, CANARY_SIZE, set);
-    if (UNLIKELY(!is_intact)) {
+    if (UNLIKELY(damage_word_at(canary) != mp->key)) {
         damage_refuse(mp, slot, canary);
     }
+    tools_poison(canary, CANARY_SIZE, set);
 }
 
 /* damage_verify_canaries, with CANARY, refuses the current call if a canary around an object has
@@ -103,8 +102,8 @@ static inline void damage_verify_contents(const struct cork_mempool *mp, struct 
     } else if ((set & CORK_MEMPOOL_SEAL) != 0) {
         is_intact = slot.region->checksums[slot.index] == damage_checksum_of(mp, contents, size);
     }
-    tools_poison(contents, size, set);
     if (UNLIKELY(!is_intact)) {
         damage_refuse(mp, slot, NULL);
     }
+    tools_poison(contents, size, set);
 }
