@@ -27,7 +27,7 @@ static bool options_are_valid(const struct cork_mempool *mp)
             (((mp->protections & CORK_MEMPOOL_GUARD) != 0 ? is_in_pages : pitch == 0) &&
              geometry->shift == (size_t)__builtin_ctzll(stride) &&
              (stride >> geometry->shift) * geometry->inverse == 1 &&
-             bits_lowest(geometry->alignment) == geometry->alignment &&
+             (geometry->alignment & (geometry->alignment - 1)) == 0 &&
              ((stride | geometry->redzone_size) & (geometry->alignment - 1)) == 0 &&
              geometry->element_size > 0 && geometry->element_size <= stride &&
              geometry->block_slots > 0));
@@ -270,12 +270,9 @@ NOINLINE void cork_mempool_foreach(struct cork_mempool *mp,
     SLOTS_CALL call = slots_enter(mp);
 
     mp->state = POOL_IS_VISITED;
-    for (; slots_next_live(mp, &slot); slot.index++) {
+    for (; mp->state == POOL_IS_VISITED && slots_next_live(mp, &slot); slot.index++) {
         visit(user_data, slot_start(mp, slot));
-        if (mp->state != POOL_IS_VISITED) {
-            /* visit was refused a call, which ended foreach, but went on. */
-            call.state = mp->state;
-            return;
-        }
     }
+    /* If visit was refused a call, that ended foreach, and visit went on. */
+    call.state = mp->state == POOL_IS_VISITED ? call.state : mp->state;
 }
