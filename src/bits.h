@@ -15,11 +15,6 @@ static inline size_t bits_smaller(size_t one, size_t other)
     return one < other ? one : other;
 }
 
-static inline size_t bits_lowest(size_t size)
-{
-    return size & (~size + 1);
-}
-
 /* size is not 0. */
 static inline size_t bits_highest(size_t size)
 {

@@ -8,8 +8,9 @@
 static size_t alignment_of(size_t size)
 {
     const size_t malloced = bits_smaller(bits_highest(size), _Alignof(max_align_t));
+    const size_t lowest_bit = size & (~size + 1);
 
-    return bits_larger(bits_lowest(size), malloced);
+    return bits_larger(lowest_bit, malloced);
 }
 
 /* Newton's iteration: odd is its own inverse modulo 8, and each step squares the error (Hurchalla,

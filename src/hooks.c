@@ -12,7 +12,7 @@
 /*
  * What a call does depends on its set: the pool's protections, and whether Valgrind is told. Usual
  * sets are constants, and the functions that take them are always inline, so each usual set has
- * code of its own without branches.
+ * code of its own without branches. All others share HOOKS(any).
  */
 
 /* 1 if a set has any of these members, else 0. */
@@ -159,8 +159,6 @@ ALWAYS_INLINE void free_with(struct cork_mempool *mp, void *ptr, struct slot slo
     }
 }
 
-/* The hooks of pools with this set of protections, which is a constant; or of any other pool, whose
- * set is looked at in each call. */
 #define HOOKS(name, set)                                                                           \
     static CACHELINE_ALIGNED void *new_##name(struct cork_mempool *mp)                             \
     {                                                                                              \
@@ -199,9 +197,10 @@ void hooks_verify(const struct cork_mempool *mp)
 
         for (; (slot.index = slots_next(slot.region, slots_made, slot.index, end)) < end;
              slot.index++) {
-            damage_verify_canaries(mp, slot, slot_start(mp, slot), set);
-            if (has_contents &&
-                (slots_not_live(slot.region, slot.index / GROUP_SLOTS) & slot_bit(slot)) != 0) {
+            const char *object = slot_start(mp, slot);
+
+            damage_verify_canaries(mp, slot, object, set);
+            if (has_contents && !slots_is_live(mp, slot, object, set)) {
                 damage_verify_contents(mp, slot, set);
             }
         }

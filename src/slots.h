@@ -119,12 +119,6 @@ static inline char *slot_start(const struct cork_mempool *mp, struct slot slot)
     return slot.region->base + slot.index * mp->geometry.stride;
 }
 
-/* slots_not_live returns the free and held slots of a group, without the kept object. */
-static inline uint64_t slots_not_live(const struct cork_mempool_region *region, size_t group)
-{
-    return region->groups[group].free | (region->held != NULL ? region->held[group] : 0);
-}
-
 /* slots_extended returns the slots that a group has been extended to; slots_live, those that are
  * live, and the kept object; slots_made, in a hooked pool, those that are not fresh: they have
  * their canaries and constructed objects. */
@@ -137,7 +131,9 @@ static inline uint64_t slots_extended(const struct cork_mempool_region *region, 
 
 static inline uint64_t slots_live(const struct cork_mempool_region *region, size_t group)
 {
-    return slots_extended(region, group) & ~slots_not_live(region, group);
+    const uint64_t held = region->held != NULL ? region->held[group] : 0;
+
+    return slots_extended(region, group) & ~(region->groups[group].free | held);
 }
 
 static inline uint64_t slots_made(const struct cork_mempool_region *region, size_t group)
