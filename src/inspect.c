@@ -165,17 +165,17 @@ static bool group_is_valid(const struct cork_mempool *mp, struct slot first, siz
     const uint64_t next = is_active ? mp->cursor.bits | lent : 0;
     uint64_t stacked = 0, quarantined = 0, guards = 0;
 
-    for (size_t i = 0; i < mp->lent.stack_count; i++) {
+    for (size_t i = 0; free != 0 && i < mp->lent.stack_count; i++) {
         const uint32_t entry = mp->lent.stack[i];
 
         add_slot(&stacked, first, (struct slot){mp->lookup[entry & 1], entry >> 1});
     }
-    for (size_t i = 0; i < quarantine->count; i++) {
+    for (size_t i = 0; held != 0 && i < quarantine->count; i++) {
         const size_t place = (quarantine->first + i) % quarantine->capacity;
 
         add_slot(&quarantined, first, slots_search(mp, mp->oldest->ring[place]));
     }
-    for (size_t i = 0; i < GROUP_SLOTS; i++) {
+    for (size_t i = 0; region->held != NULL && i < GROUP_SLOTS; i++) {
         guards |= (uint64_t)geometry_is_guard(&mp->geometry, first.index + i) << i;
     }
     guards &= extended;
