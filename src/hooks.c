@@ -68,7 +68,7 @@ static NOINLINE bool make_slot(struct cork_mempool *mp, struct slot slot)
     void *object = slot_start(mp, slot);
 
     /* Reserved pages are zeros; so is what was purged. */
-    if (has(mp->protections, CORK_MEMPOOL_WIPE) && slots_was_issued(mp, slot)) {
+    if (has(mp->protections, CORK_MEMPOOL_WIPE) && !mp->cursor.is_never_issued) {
         damage_verify_contents(mp, slot, mp->protections);
     } else if (has(mp->protections, CORK_MEMPOOL_WIPE) && !slot.region->is_reserved) {
         tools_unpoison(object, size, mp->protections);
