@@ -32,8 +32,7 @@ void geometry_init(struct cork_mempool_geometry *geometry, size_t element_size, 
 
 /* geometry_slot_of returns the slot that starts offset bytes after a region's base. If none does,
  * it returns a number above every slot's, at least 2^w / stride for words of w bits: one comparison
- * with a count of slots is a complete test (Granlund and Montgomery, "Division by Invariant
- * Integers using Multiplication", PLDI 1994, section 9; docs/design.md has the proof). */
+ * with a count of slots is a complete test. docs/design.md has the proof and its sources. */
 static inline uintptr_t geometry_slot_of(const struct cork_mempool_geometry *geometry,
                                          uintptr_t offset)
 {
