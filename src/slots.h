@@ -131,9 +131,9 @@ static inline uint64_t slots_extended(const struct cork_mempool_region *region, 
 
 static inline uint64_t slots_live(const struct cork_mempool_region *region, size_t group)
 {
-    const uint64_t held = region->held != NULL ? region->held[group] : 0;
+    const uint64_t not_free = slots_extended(region, group) & ~region->groups[group].free;
 
-    return slots_extended(region, group) & ~(region->groups[group].free | held);
+    return region->held == NULL ? not_free : not_free & ~region->held[group];
 }
 
 static inline uint64_t slots_made(const struct cork_mempool_region *region, size_t group)
