@@ -142,28 +142,30 @@ static NOINLINE bool grow(struct cork_mempool *mp)
 /* Makes a group with freed slots the active one; false if there is none. */
 static bool open_freed(struct cork_mempool *mp)
 {
-    struct cork_mempool_region *region = mp->cursor.region;
-    size_t index = mp->cursor.group;
+    struct cork_mempool_cursor next = mp->cursor;
 
     /* Prefer the next group if all of it is free, because neighbours are used faster. */
-    if (region != NULL && region->groups[index].free == 0 &&
-        index + 1 < region_group_count(region->extended_count) &&
-        region->groups[index + 1].free == GROUP_BITS) {
-        index++;
+    if (next.group != NULL && next.group->free == 0 &&
+        next.group + 1 < next.region->groups + region_group_count(next.region->extended_count) &&
+        next.group[1].free == GROUP_BITS) {
+        next.group++;
+        next.base += GROUP_SLOTS * mp->geometry.stride;
     }
-    while (region == NULL || region->groups[index].free == 0) {
+    while (next.group == NULL || next.group->free == 0) {
         if (mp->first_linked == NULL) {
             return false;
         }
 
         const struct slot slot = slots_of(mp, mp->first_linked);
-        region = slot.region;
-        index = slot.index / GROUP_SLOTS;
-        char *next = region->groups[index].next;
-        region->groups[index].next = NULL;
-        mp->first_linked = next != mp->first_linked ? next : NULL;
+        next.region = slot.region;
+        next.group = &slot.region->groups[slot.index / GROUP_SLOTS];
+        next.base = mp->first_linked;
+        mp->first_linked = next.group->next != next.base ? next.group->next : NULL;
+        next.group->next = NULL;
     }
-    mp->cursor = (struct cork_mempool_cursor){region->groups[index].free, index, region, false};
+    next.bits = next.group->free;
+    next.is_never_issued = false;
+    mp->cursor = next;
     return true;
 }
 
@@ -173,7 +175,7 @@ static void extend(struct cork_mempool *mp)
 {
     struct cork_mempool_region *region = mp->newest;
     const size_t first = region->extended_count;
-    const size_t group = first / GROUP_SLOTS;
+    const size_t index = first / GROUP_SLOTS;
     const size_t offset = first % GROUP_SLOTS;
     const size_t most = bits_smaller(region->committed_count - first, GROUP_SLOTS - offset);
     const size_t count = bits_smaller(most, mp->objects_left);
@@ -184,19 +186,20 @@ static void extend(struct cork_mempool *mp)
     region->extended_count += count;
     /* Tables of groups begin as zeros. */
     if (region->fresh != NULL) {
-        region->fresh[group] |= bits;
+        region->fresh[index] |= bits;
     }
     for (size_t slot = first; mp->geometry.block_pitch != 0 && slot < first + count; slot++) {
         if (geometry_is_guard(&mp->geometry, slot)) {
             const uint64_t guard = slot_bit((struct slot){region, slot});
 
-            region->held[group] |= guard;
+            region->held[index] |= guard;
             bits ^= guard;
             mp->objects_left++;
         }
     }
-    region->groups[group].free |= bits;
-    mp->cursor = (struct cork_mempool_cursor){bits, group, region, true};
+    region->groups[index].free |= bits;
+    char *base = slot_start(mp, (struct slot){region, first - offset});
+    mp->cursor = (struct cork_mempool_cursor){bits, &region->groups[index], base, region, true};
 }
 
 /* Makes a group with slots that were never issued the active one; false if there is none. */

@@ -56,8 +56,9 @@ ALWAYS_INLINE struct slot choose(struct cork_mempool *mp, uint32_t set)
         skip = bits_mix(mp->random) & 63;
         bits = bits >> skip | bits << (-skip & 63);
     }
-    return (struct slot){mp->cursor.region, mp->cursor.group * GROUP_SLOTS +
-                                                (((unsigned)__builtin_ctzll(bits) + skip) & 63)};
+    const size_t index = (size_t)(mp->cursor.group - mp->cursor.region->groups);
+    return (struct slot){mp->cursor.region,
+                         index * GROUP_SLOTS + (((unsigned)__builtin_ctzll(bits) + skip) & 63)};
 }
 
 /* Writes a fresh slot's canaries and constructs its object; false if the constructor fails. */
@@ -102,7 +103,7 @@ ALWAYS_INLINE void *new_with(struct cork_mempool *mp, uint32_t set)
 
     const struct slot slot = choose(mp, set);
     void *object = slot_start(mp, slot);
-    if (UNLIKELY((slot.region->fresh[mp->cursor.group] & slot_bit(slot)) != 0)) {
+    if (UNLIKELY((slots_next_fresh(mp) & slot_bit(slot)) != 0)) {
         if (!make_slot(mp, slot)) {
             return NULL;
         }
@@ -117,7 +118,7 @@ ALWAYS_INLINE void *new_with(struct cork_mempool *mp, uint32_t set)
         mp->random = bits_next(mp->random);
     }
     mp->cursor.bits ^= slot_bit(slot);
-    slot.region->groups[mp->cursor.group].free ^= slot_bit(slot);
+    mp->cursor.group->free ^= slot_bit(slot);
     if (slots_lends_new(set)) {
         slots_lend(mp);
     }

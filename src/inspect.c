@@ -102,25 +102,25 @@ static bool lent_is_valid(const struct cork_mempool *mp)
     const struct cork_mempool_lent *lent = &mp->lent;
 
     if (lent->owner == NULL) {
-        return lent->kept == NULL &&
-               (lent->bits | lent->stack_count | lent->counts[0] | lent->counts[1]) == 0;
+        return lent->kept == NULL && (lent->stack_count | lent->counts[0] | lent->counts[1]) == 0;
     }
-    return lent->owner == mp && lent->stack_count <= STACK_SLOTS && mp->cursor.region != NULL &&
-           (mp->hooks == NULL ? mp->cursor.bits == 0 : slots_lends_new(mp->protections)) &&
+    return lent->owner == mp && lent->stack_count <= STACK_SLOTS && mp->cursor.group != NULL &&
+           (mp->hooks == NULL || slots_lends_new(mp->protections)) &&
            (lent->kept == NULL ||
             slots_is_live(mp, slots_search(mp, lent->kept), NULL, mp->protections));
 }
 
-/* Only slots of the group that was extended last may never have been issued. */
-static bool active_is_valid(const struct cork_mempool *mp, struct slot first)
+/* Whether the cursor has what it must of the active group. Only slots of the group that was
+ * extended last may never have been issued. */
+static bool cursor_is_valid(const struct cork_mempool *mp, struct slot first)
 {
-    const struct cork_mempool_lent *lent = &mp->lent;
+    const struct cork_mempool_cursor *cursor = &mp->cursor;
     const bool is_last =
         first.region->newer == NULL && first.region->extended_count <= first.index + GROUP_SLOTS;
 
-    return (is_last || !mp->cursor.is_never_issued) &&
-           (lent->owner == NULL || (lent->group == &first.region->groups[mp->cursor.group] &&
-                                    lent->base == slot_start(mp, first)));
+    return cursor->region == first.region && cursor->base == slot_start(mp, first) &&
+           (is_last || !cursor->is_never_issued) &&
+           (mp->lent.owner == NULL || mp->hooks == NULL || slots_next_fresh(mp) == 0);
 }
 
 /* Adds the bit of a slot, if it is one of the 64 from first on. */
@@ -156,13 +156,13 @@ static bool group_is_valid(const struct cork_mempool *mp, struct slot first, siz
     const struct cork_mempool_quarantine *quarantine = &mp->quarantine;
     const struct cork_mempool_region *region = first.region;
     const size_t index = first.index / GROUP_SLOTS;
-    const uint64_t free = region->groups[index].free;
+    const struct cork_mempool_group *group = &region->groups[index];
+    const uint64_t free = group->free;
     const uint64_t held = region->held != NULL ? region->held[index] : 0;
     const uint64_t fresh = region->fresh != NULL ? region->fresh[index] : 0;
     const uint64_t extended = slots_extended(region, index);
-    const bool is_active = mp->cursor.region == region && mp->cursor.group == index;
-    const uint64_t lent = is_active ? mp->lent.bits : 0;
-    const uint64_t next = is_active ? mp->cursor.bits | lent : 0;
+    const bool is_active = mp->cursor.group == group;
+    const uint64_t next = is_active ? mp->cursor.bits : 0;
     uint64_t stacked = 0, quarantined = 0, guards = 0;
 
     for (size_t i = 0; free != 0 && i < mp->lent.stack_count; i++) {
@@ -181,13 +181,12 @@ static bool group_is_valid(const struct cork_mempool *mp, struct slot first, siz
     guards &= extended;
     *name_count -= (size_t)__builtin_popcountll(stacked) +
                    (size_t)__builtin_popcountll(quarantined) + is_active;
-    return (!is_active || active_is_valid(mp, first)) &&
-           (region->groups[index].next != NULL ? follow_link(mp, linked)
-                                               : is_active || free == stacked) &&
+    return (!is_active || cursor_is_valid(mp, first)) &&
+           (group->next != NULL ? follow_link(mp, linked) : is_active || free == stacked) &&
            ((free | held) & ~extended) == 0 && (free & held) == 0 &&
            (guards | quarantined) == held && (guards & quarantined) == 0 &&
            ((next | stacked) & ~free) == 0 && (next & stacked) == 0 &&
-           (fresh & (~(free | held) | lent)) == 0;
+           (fresh & ~(free | held)) == 0;
 }
 
 NOINLINE bool cork_mempool_check(const struct cork_mempool *mp)
@@ -196,7 +195,7 @@ NOINLINE bool cork_mempool_check(const struct cork_mempool *mp)
     const char *linked = mp->first_linked;
     struct slot first = {mp->oldest, 0};
     /* What names a region or group: the tree, the cursor, the stack, the quarantine. */
-    size_t name_count = (mp->cursor.region != NULL || mp->cursor.bits != 0) + mp->lent.stack_count +
+    size_t name_count = (mp->cursor.group != NULL || mp->cursor.bits != 0) + mp->lent.stack_count +
                         mp->quarantine.count;
 
     report_require(mp, POOL_IS_LIVE, NULL, __builtin_return_address(0));

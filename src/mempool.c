@@ -9,16 +9,17 @@
 #include "slots.h"
 #include "tools.h"
 
-/* Issues a slot of the active group. */
-static inline void *issue(struct cork_mempool *mp, uint64_t bits)
+/* Issues a slot of the active group, which has some. */
+static inline void *issue(struct cork_mempool *mp)
 {
-    struct cork_mempool_lent *lent = &mp->lent;
-    void *object = lent->base + (size_t)__builtin_ctzll(bits) * mp->geometry.stride;
+    struct cork_mempool_cursor *cursor = &mp->cursor;
+    const uint64_t bits = cursor->bits;
+    void *object = cursor->base + (size_t)__builtin_ctzll(bits) * mp->geometry.stride;
     const uint64_t rest = bits & (bits - 1);
 
-    lent->bits = rest;
-    lent->group->free -= bits - rest;
-    tools_new(mp, object, mp->cursor.is_never_issued, 0);
+    cursor->bits = rest;
+    cursor->group->free -= bits - rest;
+    tools_new(mp, object, cursor->is_never_issued, 0);
     return object;
 }
 
@@ -28,7 +29,7 @@ static NOINLINE void *issue_next(struct cork_mempool *mp)
     slots_recall(mp);
     const bool is_open = grow_open(mp);
     slots_lend(mp);
-    return is_open ? issue(mp, mp->lent.bits) : NULL;
+    return is_open ? issue(mp) : NULL;
 }
 
 static CACHELINE_ALIGNED NOINLINE void *new_slow(struct cork_mempool *mp, const void *site)
@@ -65,11 +66,10 @@ CACHELINE_ALIGNED NOINLINE void *cork_mempool_new(struct cork_mempool *mp)
         return object;
     }
 
-    const uint64_t bits = lent->bits;
-    if (UNLIKELY(bits == 0)) {
+    if (UNLIKELY(mp->cursor.bits == 0)) {
         return new_slow(mp, __builtin_return_address(0));
     }
-    return issue(mp, bits);
+    return issue(mp);
 }
 
 /* Frees an object outside the lookup regions, or refuses the pointer. */
@@ -144,7 +144,7 @@ CACHELINE_ALIGNED NOINLINE void cork_mempool_free(struct cork_mempool *mp, void 
     if (count < STACK_SLOTS) {
         lent->stack[count] = (uint32_t)slot << 1 | number;
         lent->stack_count = count + 1;
-    } else if (group->next == NULL && group != lent->group) {
+    } else if (group->next == NULL && group != mp->cursor.group) {
         link(mp, group, ptr, slot);
     }
 }

@@ -8,18 +8,15 @@ void slots_lend(struct cork_mempool *mp)
     struct cork_mempool_lent *lent = &mp->lent;
     const bool is_hooked = mp->hooks != NULL;
 
-    if (mp->cursor.region == NULL || (is_hooked && !slots_lends_new(mp->protections))) {
+    if (mp->cursor.group == NULL ||
+        (is_hooked && (!slots_lends_new(mp->protections) || slots_next_fresh(mp) != 0))) {
         return;
     }
     for (int i = 0; i < 2 && !is_hooked; i++) {
         KNOWN(mp->lookup[i] != NULL);
         lent->counts[i] = mp->lookup[i]->extended_count;
     }
-    lent->group = &mp->cursor.region->groups[mp->cursor.group];
-    lent->base = slot_start(mp, (struct slot){mp->cursor.region, mp->cursor.group * GROUP_SLOTS});
     lent->owner = mp;
-    lent->bits = mp->cursor.bits & ~(is_hooked ? mp->cursor.region->fresh[mp->cursor.group] : 0);
-    mp->cursor.bits ^= lent->bits;
 }
 
 void slots_recall(struct cork_mempool *mp)
@@ -29,8 +26,7 @@ void slots_recall(struct cork_mempool *mp)
     if (lent->kept != NULL) {
         slots_release(mp, slots_of(mp, lent->kept));
     }
-    mp->cursor.bits |= lent->bits;
-    memset(lent, 0, offsetof(struct cork_mempool_lent, base));
+    memset(lent, 0, offsetof(struct cork_mempool_lent, bases));
 }
 
 /* Adds a region to the tree. No two regions have the same priority. */

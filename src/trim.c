@@ -188,7 +188,7 @@ static size_t give_back(struct cork_mempool *mp, bool is_trim)
         /* The pool must not know the region when a source takes it back. */
         mp->objects_left += geometry_object_count(&mp->geometry, end);
         if (mp->cursor.region == region) {
-            mp->cursor = (struct cork_mempool_cursor){.region = NULL};
+            mp->cursor = (struct cork_mempool_cursor){.group = NULL};
         }
         *place = region->newer;
         region_release(mp, region);
@@ -227,7 +227,7 @@ NOINLINE void cork_mempool_done(struct cork_mempool *mp)
         region_release(mp, region);
     }
     mp->newest = NULL;
-    memset(&mp->lent, 0, offsetof(struct cork_mempool_lent, base));
+    memset(&mp->lent, 0, offsetof(struct cork_mempool_lent, bases));
     tools_pool_ends(mp);
     mp->state = POOL_IS_DONE;
 }

@@ -94,8 +94,8 @@ class Region:
         cursor = self.pool.value["cursor"]
         if not bool(cursor["is_never_issued"]):
             return 0
-        is_active = int(cursor["region"]) == int(self.value.address) and int(cursor["group"]) == group
-        return int(cursor["bits"]) | int(self.pool.value["lent"]["bits"]) if is_active else 0
+        is_active = int(cursor["group"]) == int(self.value["groups"][group].address)
+        return int(cursor["bits"]) if is_active else 0
 
     def words(self, group):
         """Returns a group's free slots, with the one that is kept aside, and those that are held."""

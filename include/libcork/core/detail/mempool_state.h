@@ -67,16 +67,13 @@ struct cork_mempool_region {
 };
 
 /* The fields that the fast paths of new and free use. slots_lend fills them, slots_recall empties
- * them: then owner is NULL, counts and bits are 0, and both take their slow paths. */
+ * them: then owner is NULL, counts are 0, and both take their slow paths. */
 struct cork_mempool_lent {
     const struct cork_mempool *owner; /* the pool that this is in, unless it is a copy */
     void *kept;                       /* a freed object whose group does not know; or NULL */
-    uint64_t bits;                    /* bit i: slot i of the active group is free and next */
     size_t counts[2]; /* extended_count of the lookup regions, if lent to free; else 0 */
     uint32_t stack_count;
     /* slots_recall clears the fields above. */
-    char *base; /* the active group's slot 0 */
-    struct cork_mempool_group *group;
     /* Of the lookup regions. Objects from bases[1] on are in region 1, others in 0, if in either.
      */
     char *bases[2];
@@ -85,10 +82,11 @@ struct cork_mempool_lent {
     uint32_t stack[CORK_MEMPOOL_STACK_SLOTS_];
 };
 
-/* The active group; none if region is NULL. */
+/* The active group; none if group is NULL. */
 struct cork_mempool_cursor {
-    uint64_t bits; /* bit i: slot i is free, next, and not lent */
-    size_t group;  /* its index in the region */
+    uint64_t bits; /* bit i: slot i is free, and next */
+    struct cork_mempool_group *group;
+    char *base; /* of slot 0 */
     struct cork_mempool_region *region;
     bool is_never_issued; /* its next slots were never issued */
 };
