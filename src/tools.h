@@ -83,7 +83,7 @@ static inline void tools_pool_begins(const struct cork_mempool *mp)
 /* LeakSanitizer is there if its functions are. It looks for pointers where it is told to. */
 __attribute__((weak)) void __lsan_register_root_region(const void *memory, size_t size);
 __attribute__((weak)) void __lsan_unregister_root_region(const void *memory, size_t size);
-#if defined(__ELF__) && !defined(CORK_MEMPOOL_NO_OS_MEMORY)
+#if defined(__ELF__)
 #define TOOLS_SEEK_LEAKS (__lsan_register_root_region != NULL)
 #else
 #define TOOLS_SEEK_LEAKS false
