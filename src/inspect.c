@@ -74,11 +74,10 @@ static bool region_is_valid(const struct cork_mempool *mp, const struct cork_mem
     const struct cork_mempool_region *other = older != NULL ? older : region;
     const bool is_higher = region->base > other->base;
     const int ring = mp->memory.buffer != NULL ? REGION_SHORT_RING : REGION_RING;
-    const unsigned tables = (unsigned)(region->held != NULL) << REGION_HELD |
-                            (unsigned)(region->fresh != NULL) << REGION_FRESH |
-                            (unsigned)(region->checksums != NULL) << REGION_CHECKSUMS |
-                            (unsigned)(region->sites != NULL) << REGION_SITES |
-                            (unsigned)(region->ring != NULL) << ring;
+    const int tables = (region->held != NULL) << REGION_HELD |
+                       (region->fresh != NULL) << REGION_FRESH |
+                       (region->checksums != NULL) << REGION_CHECKSUMS |
+                       (region->sites != NULL) << REGION_SITES | (region->ring != NULL) << ring;
 
     return slots_search(mp, region->base).region == region &&
            slots_search(mp, (char *)end - 1).region == region && region->first_number == number &&
@@ -87,7 +86,7 @@ static bool region_is_valid(const struct cork_mempool *mp, const struct cork_mem
            region->committed_count <= region->reserved_count &&
            (base & (mp->geometry.alignment - 1)) == 0 &&
            memory <= base - mp->geometry.redzone_size && end <= memory + region->memory_size &&
-           tables == mp->geometry.tables &&
+           mp->geometry.tables == (unsigned)tables &&
            (older != NULL ||
             (quarantine->capacity == region_ring_capacity(mp, region) &&
              quarantine->count <= quarantine->capacity &&
@@ -126,7 +125,7 @@ static bool cursor_is_valid(const struct cork_mempool *mp, struct slot first)
 /* Adds the bit of a slot, if it is one of the 64 from first on. */
 static void add_slot(uint64_t *bits, struct slot first, struct slot slot)
 {
-    if (slot.region == first.region && slot.index - first.index < GROUP_SLOTS) {
+    if (slot.index - first.index < GROUP_SLOTS && slot.region == first.region) {
         *bits |= slot_bit(slot);
     }
 }
