@@ -112,7 +112,11 @@ static struct cork_mempool_region *next_region(struct cork_mempool *mp)
         region = region == NULL ? from_os_or_source(mp, true) : region;
     }
     /* The heap has no guards. */
-    return region == NULL && mp->geometry.block_pitch == 0 ? from_os_or_source(mp, false) : region;
+    if (region == NULL && mp->geometry.block_pitch == 0) {
+        region = from_os_or_source(mp, false);
+        report_require_busy(mp);
+    }
+    return region;
 }
 
 /* Commits more slots; false if memory cannot be had. */

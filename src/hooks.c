@@ -82,6 +82,7 @@ static NOINLINE bool make_slot(struct cork_mempool *mp, struct slot slot)
     const bool is_constructed =
         mp->callbacks.construct == NULL || mp->callbacks.construct(mp->callbacks.data, object) == 0;
     report_call_site = site;
+    report_require_busy(mp);
     if (!is_constructed) {
         tools_free(mp, object, mp->protections);
         return false;
@@ -190,8 +191,8 @@ const struct cork_mempool_hooks *hooks_of(uint32_t set)
 void hooks_verify(const struct cork_mempool *mp)
 {
     const uint32_t set = mp->protections;
-    const bool has_contents = has(set, CORK_MEMPOOL_SEAL | CORK_MEMPOOL_WIPE);
-    struct slot slot = {has_contents || has(set, CORK_MEMPOOL_CANARY) ? mp->oldest : NULL, 0};
+    const uint32_t verified = CORK_MEMPOOL_CANARY | CORK_MEMPOOL_SEAL | CORK_MEMPOOL_WIPE;
+    struct slot slot = {has(set, verified) ? mp->oldest : NULL, 0};
 
     for (; slot.region != NULL; slot = (struct slot){slot.region->newer, 0}) {
         const size_t end = slot.region->extended_count;
@@ -201,7 +202,7 @@ void hooks_verify(const struct cork_mempool *mp)
             const char *object = slot_start(mp, slot);
 
             damage_verify_canaries(mp, slot, object, set);
-            if (has_contents && !slots_is_live(mp, slot, object, set)) {
+            if (!slots_is_live(mp, slot, object, set)) {
                 damage_verify_contents(mp, slot, set);
             }
         }

@@ -152,7 +152,14 @@ ALWAYS_INLINE void init(struct cork_mempool *mp, struct cork_mempool_options *op
     mp->protections = options->protections;
     geometry_from(&mp->geometry, options);
     mp->objects_left = options->max_objects != 0 ? options->max_objects : SIZE_MAX;
-    mp->geometry.block_slots = bits_smaller(mp->geometry.block_slots, mp->objects_left);
+    if (mp->geometry.block_slots > mp->objects_left) {
+        const size_t spare = mp->geometry.block_slots - mp->objects_left;
+
+        /* A guarded block ends where its guard begins. */
+        mp->geometry.redzone_size +=
+            mp->geometry.block_pitch != 0 ? spare * mp->geometry.stride : 0;
+        mp->geometry.block_slots -= spare;
+    }
     mp->memory.source = options->source != NULL ? options->source : &os_heap;
     mp->memory.data = options->source_data;
     mp->memory.buffer = options->buffer;

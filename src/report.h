@@ -49,3 +49,14 @@ static inline void report_require(const struct cork_mempool *mp, uint32_t allowe
         report_refuse_state(mp, pointer);
     }
 }
+
+/* report_require_busy ends the process if a callback of the current call goes on after it was
+ * refused a call, because that has ended this one, and the pool may have changed. */
+static inline void report_require_busy(const struct cork_mempool *mp)
+{
+    if (UNLIKELY(mp->state != POOL_IS_BUSY)) {
+        cork_mempool_on_violation(
+            NULL); /* it has left the callback's call, and would do so again */
+        report_refuse(report_violation(mp, CORK_MEMPOOL_BUSY, NO_SLOT));
+    }
+}

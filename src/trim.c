@@ -54,6 +54,7 @@ static void unmake(struct cork_mempool *mp, struct cork_mempool_region *region, 
         if (mp->callbacks.destruct != NULL) {
             tools_unpoison(object, size, mp->protections);
             mp->callbacks.destruct(mp->callbacks.data, object);
+            report_require_busy(mp);
             tools_poison(object, size, mp->protections);
         }
     }
@@ -140,8 +141,12 @@ static size_t purge_region(struct cork_mempool *mp, struct cork_mempool_region *
         /* Huge pages would fill the holes again. */
         os_advise(slots.start, slots.size, OS_NO_HUGE_PAGES);
     }
-    return size + purge_table(mp, region, (char *)region->checksums, sizeof(*region->checksums)) +
-           purge_table(mp, region, (char *)region->sites, sizeof(*region->sites));
+    return (TOOLS_HEAP_HAS_TAGS ? region->head_size != 0 : false)
+               ? size
+               : size +
+                     purge_table(mp, region, (char *)region->checksums,
+                                 sizeof(*region->checksums)) +
+                     purge_table(mp, region, (char *)region->sites, sizeof(*region->sites));
 }
 
 /* Counts the bytes that the release of a region without live objects gives back: of a reservation,
@@ -192,6 +197,7 @@ static size_t give_back(struct cork_mempool *mp, bool is_trim)
         }
         *place = region->newer;
         region_release(mp, region);
+        report_require_busy(mp);
     }
     return size;
 }

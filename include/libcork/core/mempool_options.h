@@ -53,7 +53,8 @@ extern "C" {
 
 /*
  * struct cork_mempool_source is where a pool's memory comes from instead of the operating system.
- * Both functions get the source_data of the options, and must not use the pool.
+ * Both functions get the source_data of the options, and must not use the pool; if one is left by
+ * longjmp or an exception, what the call has acquired before is lost.
  * Aborts: "misaligned memory from a source": acquire returned such, which the pool has given back.
  */
 struct cork_mempool_source {
@@ -101,7 +102,8 @@ struct cork_mempool_options {
  *          buffer, a buffer too small for one object; a buffer and a source, or either with GUARD;
  *          a source without both functions, source_data without a source; WIPE with a constructor
  *          or destructor, whose objects it would destroy. A library built with
- *          CORK_MEMPOOL_NO_OS_MEMORY cannot meet GUARD; only a buffer or a source gives memory there.
+ *          CORK_MEMPOOL_NO_OS_MEMORY cannot meet GUARD; only a buffer or a source gives memory
+ * there.
  */
 CORK_MEMPOOL_NONNULL_(1)
 CORK_MEMPOOL_NEEDED_ bool cork_mempool_init_with(struct cork_mempool *mp,
