@@ -69,9 +69,9 @@ void cork_mempool_init_size_ex(struct cork_mempool *mp, size_t element_size, siz
  * cork_mempool_free takes back an object that the pool has issued. ptr is never read or written.
  * Requires: ptr: what cork_mempool_new returned and nobody has freed since; or NULL: does nothing.
  * Aborts: "double free": ptr is an object that is free already;
- *         "free of an interior pointer": ptr lies among the pool's slots, but no object starts there;
+ *         "free of an interior pointer": ptr lies in memory of slots, but no object starts there;
  *         "free of a slot never issued": an object could start there, but none has been issued yet;
- *         "free of a foreign pointer": ptr does not lie among the pool's slots.
+ *         "free of a foreign pointer": ptr does not lie in memory of the pool's slots.
  */
 CORK_MEMPOOL_NONNULL_(1)
 CORK_MEMPOOL_TAKES_ void cork_mempool_free(struct cork_mempool *mp, void *ptr);
