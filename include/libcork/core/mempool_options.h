@@ -102,8 +102,7 @@ struct cork_mempool_options {
  *          buffer, a buffer too small for one object; a buffer and a source, or either with GUARD;
  *          a source without both functions, source_data without a source; WIPE with a constructor
  *          or destructor, whose objects it would destroy. A library built with
- *          CORK_MEMPOOL_NO_OS_MEMORY cannot meet GUARD; only a buffer or a source gives memory
- * there.
+ *          CORK_MEMPOOL_NO_OS_MEMORY has no GUARD, and memory of buffers and sources alone.
  */
 CORK_MEMPOOL_NONNULL_(1)
 CORK_MEMPOOL_NEEDED_ bool cork_mempool_init_with(struct cork_mempool *mp,
