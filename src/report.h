@@ -55,8 +55,8 @@ static inline void report_require(const struct cork_mempool *mp, uint32_t allowe
 static inline void report_require_busy(const struct cork_mempool *mp)
 {
     if (UNLIKELY(mp->state != POOL_IS_BUSY)) {
-        cork_mempool_on_violation(
-            NULL); /* it has left the callback's call, and would do so again */
+        /* The handler has left the callback's call, and would leave this one there, too. */
+        cork_mempool_on_violation(NULL);
         report_refuse(report_violation(mp, CORK_MEMPOOL_BUSY, NO_SLOT));
     }
 }
