@@ -266,6 +266,29 @@ TEST(blocks_end_where_their_guards_begin_whatever_the_size_and_the_alignment)
     }
 }
 
+TEST(a_block_ends_where_its_guard_begins_also_if_the_pool_may_not_have_all_of_its_objects)
+{
+    static const size_t counts[] = {1, 3, 27}, alignments[] = {0, 64, 4096};
+
+    for (size_t i = 0; i < 2 * COUNT_OF(counts) * COUNT_OF(alignments); i++) {
+        const size_t count = counts[i / 2 % 3];
+        struct cork_mempool mp;
+
+        test_row("%zu objects, alignment %zu", count, alignments[i / 6]);
+        INIT(&mp, .element_size = 64, .alignment = alignments[i / 6], .block_size = 1 << 20,
+             .max_objects = count,
+             .protections = i % 2 == 0 ? CORK_MEMPOOL_GUARD : CORK_MEMPOOL_PARANOID);
+        requests_start();
+        take_objects(&mp, objects, count);
+        expect_null(&mp);
+        CHECK_EQUAL(stats_of(&mp).block_size, count * mp.geometry.stride);
+        CHECK(is_accessible(mp.oldest->base + count * mp.geometry.stride - 1));
+        CHECK(!is_accessible(mp.oldest->base + count * mp.geometry.stride));
+        CHECK_EQUAL(requests.stray_count, 0);
+        finish(&mp, objects, count);
+    }
+}
+
 TEST(guards_between_blocks_are_inaccessible_before_and_after_trim)
 {
     static const int lacks[] = {0, NO_GUARDS, NO_EFFECT};
