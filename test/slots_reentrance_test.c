@@ -40,13 +40,21 @@ static void use_another(void)
     clear_and_end(&another);
 }
 
+/* Whether a callback goes on when its call has been refused, and has. */
+static bool goes_on, has_gone_on;
+
 /* What a callback does besides its duty. */
 static void come_to(enum place here)
 {
     if (place == here) {
         place = NOWHERE;
         use_another();
-        make_call(call, &mp, objects[0]);
+        if (goes_on) {
+            RUN_UNTIL_REFUSED(make_call(call, &mp, objects[0]));
+            has_gone_on = true;
+        } else {
+            make_call(call, &mp, objects[0]);
+        }
     }
 }
 
@@ -84,7 +92,7 @@ static int construct(void *user_data, void *object)
 
 static void destruct(void *user_data, void *object)
 {
-    CHECK(user_data == &mp && object != NULL);
+    CHECK(user_data == &mp && object != NULL && !has_gone_on);
     constructed_count--;
     come_to(DESTRUCTOR);
 }
@@ -202,6 +210,31 @@ TEST(every_call_of_a_pool_during_another_of_it_is_refused_but_a_visitors_new_and
                      (int)way->place, (int)way->act, (int)call, protections, has_constructor);
             call_is_refused(way, protections, has_constructor);
         }
+    }
+}
+
+static void is_not_called(const struct cork_mempool_violation *violation)
+{
+    CHECK(violation == NULL);
+}
+
+/* The refusal has ended the call that the callback is a part of. No object is destructed after
+ * that, and no handler hears of it, which might leave again. */
+TEST(a_callback_that_goes_on_in_a_call_that_is_over_ends_the_process_whatever_the_handler)
+{
+    goes_on = true;
+    cork_mempool_on_violation(is_not_called);
+    for (size_t i = 0; ways[i / 4].place != VISITOR; i++) {
+        busy.protections = i % 2 == 0 ? 0 : CORK_MEMPOOL_CANARY;
+        busy.is_seeded = i % 2 != 0;
+        call = i / 2 % 2 == 0 ? NEW : STATS;
+        test_row("place %d by call %d: call %d", (int)ways[i / 4].place, (int)ways[i / 4].act,
+                 (int)call);
+        begin(busy.protections, true, ways[i / 4].count, ways[i / 4].live_count);
+        place = ways[i / 4].place;
+        CHECK_ABORTS(report_of(&busy), act(ways[i / 4].act));
+        place = NOWHERE;
+        clear_and_end(&mp);
     }
 }
 
