@@ -75,6 +75,29 @@ TEST(contents_are_kept_from_free_to_new_or_cleared_with_wipe)
     }
 }
 
+/* All of it, also if its size is no multiple of 8; and that which is kept for the next new. */
+TEST(a_freed_object_stays_forbidden_whatever_looks_at_it)
+{
+    static const enum call calls[] = {VERIFY, TRIM, CLEAR};
+
+    for (size_t i = 0; i < COUNT_OF(all_protections); i++) {
+        INIT(&mp, .element_size = 13, .protections = all_protections[i]);
+        take_objects(&mp, objects, 3);
+        cork_mempool_free(&mp, objects[1]);
+        cork_mempool_free(&mp, objects[2]);
+        for (size_t j = 0; j < COUNT_OF(calls); j++) {
+            make_call(calls[j], &mp, NULL);
+            for (size_t k = 0; k < 13; k++) {
+                test_row("protections %#x, call %d, byte %zu", all_protections[i], (int)calls[j],
+                         k);
+                CHECK_FORBIDDEN((char *)objects[1] + k);
+                CHECK_FORBIDDEN((char *)objects[2] + k);
+            }
+        }
+        cork_mempool_done(&mp);
+    }
+}
+
 /* The order in which a pool of 64 slots, all in one group, issues some, with others freed. */
 
 #define ORDER_COUNT 90
