@@ -247,6 +247,32 @@ TEST(no_byte_of_freed_contents_may_be_written)
     }
 }
 
+/* MemorySanitizer knows that nobody has written the object, and must not mind that it is shown. */
+TEST(a_write_after_free_is_reported_of_an_object_that_its_owner_left_uninitialized)
+{
+    static const unsigned char found[SHOWN_MAX] = {2};
+    static _Alignas(16) char buffer[4096];
+
+    INIT(&mp, .element_size = 24, .protections = CORK_MEMPOOL_SEAL, .seed = 7, .buffer = buffer,
+         .buffer_size = sizeof(buffer));
+    objects[0] = cork_mempool_new(&mp);
+    cork_mempool_free(&mp, objects[0]);
+    poke(objects[0], 2);
+    CHECK_ABORTS(report_of(&(struct cork_mempool_violation){.kind = CORK_MEMPOOL_WRITE_AFTER_FREE,
+                                                            .pool = &mp,
+                                                            .element_size = 24,
+                                                            .protections = CORK_MEMPOOL_SEAL,
+                                                            .pointer = objects[0],
+                                                            .is_seeded = true,
+                                                            .seed = 7,
+                                                            .damaged = objects[0],
+                                                            .damaged_size = SHOWN_MAX,
+                                                            .found = found}),
+                 (void)!cork_mempool_check(&mp));
+    poke(objects[0], 0);
+    cork_mempool_done(&mp);
+}
+
 /* So that a checksum fits no other slot's contents. */
 TEST(equal_contents_have_other_checksums_in_other_slots)
 {
