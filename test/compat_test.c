@@ -59,6 +59,7 @@ TEST(sizes_are_those_that_were_asked_for)
     expect_sizes(cork_mempool_new(struct node), sizeof(struct node), _Alignof(struct node), 4096);
     expect_sizes(cork_mempool_new_size(24), 24, alignment_needed(24), 4096);
     expect_sizes(cork_mempool_new_size_ex(100, 100000), 100, alignment_needed(100), 100000);
+    expect_sizes(cork_mempool_new_size_ex(16, 0), 16, alignment_needed(16), slot_needed(16));
 }
 
 TEST(functions_are_called_once_for_each_slot_that_is_used_and_all_memory_goes_back)
