@@ -26,7 +26,8 @@ static uintptr_t inverse_of(uintptr_t odd)
 }
 
 /* Puts guards between blocks. Sets stride to 0 if a block exceeds the address space. */
-static void add_guards(struct cork_mempool_geometry *geometry, size_t page_size)
+static void add_guards(struct cork_mempool_geometry *geometry, size_t object_count,
+                       size_t page_size)
 {
     const size_t guard_size = bits_larger(page_size, geometry->alignment);
     const size_t unit_slots = bits_larger(page_size >> geometry->shift, 1);
@@ -40,14 +41,15 @@ static void add_guards(struct cork_mempool_geometry *geometry, size_t page_size)
     }
     size = size / unit_size * unit_size;
     geometry->block_pitch = size / geometry->stride;
-    geometry->block_slots = (size - guard_size - geometry->redzone_size) / geometry->stride;
+    const size_t block_slots = (size - guard_size - geometry->redzone_size) / geometry->stride;
+    geometry->block_slots = bits_smaller(block_slots, object_count);
     /* What is left over belongs to the guard, in multiples of its size. */
     size -= guard_size + geometry->redzone_size + geometry->block_slots * geometry->stride;
     geometry->redzone_size += size & (guard_size - 1);
 }
 
 void geometry_init(struct cork_mempool_geometry *geometry, size_t element_size, size_t alignment,
-                   size_t block_size, size_t redzone_size, size_t page_size)
+                   size_t block_size, size_t object_count, size_t redzone_size, size_t page_size)
 {
     const size_t size = element_size == 0 ? 1 : element_size;
     const size_t wanted = alignment == 0 ? alignment_of(size) : alignment;
@@ -70,6 +72,7 @@ void geometry_init(struct cork_mempool_geometry *geometry, size_t element_size, 
     geometry->redzone_size = bits_round_up(redzone, aligned);
     geometry->block_slots = bits_larger(block_size / geometry->stride, 1);
     if (page_size != 0) {
-        add_guards(geometry, page_size);
+        add_guards(geometry, object_count, page_size);
     }
+    geometry->block_slots = bits_smaller(geometry->block_slots, object_count);
 }

@@ -25,9 +25,9 @@
 /* geometry_init works out the geometry of a pool. The stride is 0 if no memory could hold the
  * sizes. alignment is a power of two, or 0: element_size implies it. At least redzone_size bytes
  * stand before, between and behind objects. If page_size is not 0 there are guards, and blocks
- * exceed block_size to fill their pages. */
+ * exceed block_size to fill their pages, but never object_count. */
 void geometry_init(struct cork_mempool_geometry *geometry, size_t element_size, size_t alignment,
-                   size_t block_size, size_t redzone_size, size_t page_size)
+                   size_t block_size, size_t object_count, size_t redzone_size, size_t page_size)
     INTERNAL(geometry_init);
 
 /* geometry_slot_of returns the slot that starts offset bytes after a region's base. If none does,

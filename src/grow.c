@@ -203,7 +203,7 @@ static void extend(struct cork_mempool *mp)
     }
     region->groups[index].free |= bits;
     char *base = slot_start(mp, (struct slot){region, first - offset});
-    mp->cursor = (struct cork_mempool_cursor){bits, &region->groups[index], base, region, true};
+    mp->cursor = (struct cork_mempool_cursor){bits, 0, &region->groups[index], base, region, true};
 }
 
 /* Makes a group with slots that were never issued the active one; false if there is none. */

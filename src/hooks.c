@@ -81,8 +81,8 @@ static NOINLINE bool make_slot(struct cork_mempool *mp, struct slot slot)
     tools_new(mp, object, true, mp->protections);
     const bool is_constructed =
         mp->callbacks.construct == NULL || mp->callbacks.construct(mp->callbacks.data, object) == 0;
-    report_call_site = site;
     report_require_busy(mp);
+    report_call_site = site;
     if (!is_constructed) {
         tools_free(mp, object, mp->protections);
         return false;
@@ -104,7 +104,7 @@ ALWAYS_INLINE void *new_with(struct cork_mempool *mp, uint32_t set)
 
     const struct slot slot = choose(mp, set);
     void *object = slot_start(mp, slot);
-    if (UNLIKELY((slots_next_fresh(mp) & slot_bit(slot)) != 0)) {
+    if (UNLIKELY((slot.region->fresh[slot.index / GROUP_SLOTS] & slot_bit(slot)) != 0)) {
         if (!make_slot(mp, slot)) {
             return NULL;
         }

@@ -72,7 +72,7 @@ static bool region_is_valid(const struct cork_mempool *mp, const struct cork_mem
     const uintptr_t base = (uintptr_t)region->base;
     const uintptr_t end = base + region->reserved_count * mp->geometry.stride;
     const struct cork_mempool_region *other = older != NULL ? older : region;
-    const bool is_higher = region->base > other->base;
+    const bool is_higher = base > (uintptr_t)other->base;
     const int ring = mp->memory.buffer != NULL ? REGION_SHORT_RING : REGION_RING;
     const int tables = (region->held != NULL) << REGION_HELD |
                        (region->fresh != NULL) << REGION_FRESH |
@@ -101,10 +101,12 @@ static bool lent_is_valid(const struct cork_mempool *mp)
     const struct cork_mempool_lent *lent = &mp->lent;
 
     if (lent->owner == NULL) {
-        return lent->kept == NULL && (lent->stack_count | lent->counts[0] | lent->counts[1]) == 0;
+        return lent->kept == NULL && (lent->stack_count | lent->counts[0] | lent->counts[1]) == 0 &&
+               mp->cursor.fresh == 0;
     }
-    return lent->owner == mp && lent->stack_count <= STACK_SLOTS && mp->cursor.group != NULL &&
-           (mp->hooks == NULL || slots_lends_new(mp->protections)) &&
+    return lent->owner == mp && mp->cursor.group != NULL &&
+           (mp->hooks == NULL ? lent->stack_count <= STACK_SLOTS
+                              : slots_lends_new(mp->protections) && lent->stack_count == 0) &&
            (lent->kept == NULL ||
             slots_is_live(mp, slots_search(mp, lent->kept), NULL, mp->protections));
 }
@@ -118,8 +120,7 @@ static bool cursor_is_valid(const struct cork_mempool *mp, struct slot first)
         first.region->newer == NULL && first.region->extended_count <= first.index + GROUP_SLOTS;
 
     return cursor->region == first.region && cursor->base == slot_start(mp, first) &&
-           (is_last || !cursor->is_never_issued) &&
-           (mp->lent.owner == NULL || mp->hooks == NULL || slots_next_fresh(mp) == 0);
+           (is_last || !cursor->is_never_issued);
 }
 
 /* Adds the bit of a slot, if it is one of the 64 from first on. */
@@ -161,7 +162,9 @@ static bool group_is_valid(const struct cork_mempool *mp, struct slot first, siz
     const uint64_t fresh = region->fresh != NULL ? region->fresh[index] : 0;
     const uint64_t extended = slots_extended(region, index);
     const bool is_active = mp->cursor.group == group;
-    const uint64_t next = is_active ? mp->cursor.bits : 0;
+    const uint64_t next = is_active ? mp->cursor.bits | mp->cursor.fresh : 0;
+    const uint64_t lent = is_active && mp->lent.owner != NULL ? mp->cursor.bits : 0;
+    const uint64_t not_lent = is_active ? mp->cursor.fresh : 0;
     uint64_t stacked = 0, quarantined = 0, guards = 0;
 
     for (size_t i = 0; free != 0 && i < mp->lent.stack_count; i++) {
@@ -185,7 +188,7 @@ static bool group_is_valid(const struct cork_mempool *mp, struct slot first, siz
            ((free | held) & ~extended) == 0 && (free & held) == 0 &&
            (guards | quarantined) == held && (guards & quarantined) == 0 &&
            ((next | stacked) & ~free) == 0 && (next & stacked) == 0 &&
-           (fresh & ~(free | held)) == 0;
+           (fresh & (~(free | held) | lent)) == 0 && (not_lent & ~fresh) == 0;
 }
 
 NOINLINE bool cork_mempool_check(const struct cork_mempool *mp)
@@ -194,8 +197,8 @@ NOINLINE bool cork_mempool_check(const struct cork_mempool *mp)
     const char *linked = mp->first_linked;
     struct slot first = {mp->oldest, 0};
     /* What names a region or group: the tree, the cursor, the stack, the quarantine. */
-    size_t name_count = (mp->cursor.group != NULL || mp->cursor.bits != 0) + mp->lent.stack_count +
-                        mp->quarantine.count;
+    size_t name_count = (mp->cursor.group != NULL || (mp->cursor.bits | mp->cursor.fresh) != 0) +
+                        mp->lent.stack_count + mp->quarantine.count;
 
     report_require(mp, POOL_IS_LIVE, NULL, __builtin_return_address(0));
     if (mp->name[sizeof(mp->name) - 1] != '\0' || !options_are_valid(mp) ||
@@ -214,8 +217,8 @@ NOINLINE bool cork_mempool_check(const struct cork_mempool *mp)
         older = first.region;
     }
     if (older != mp->newest || name_count != 0 || linked != NULL ||
-        (older == NULL &&
-         (mp->lookup[0] != NULL || mp->lookup[1] != NULL || mp->quarantine.capacity != 0))) {
+        (older == NULL && (mp->lookup[0] != NULL || mp->lookup[1] != NULL ||
+                           (mp->quarantine.capacity | mp->quarantine.count) != 0))) {
         return false;
     }
     hooks_verify(mp);

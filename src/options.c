@@ -99,6 +99,11 @@ static uint32_t contradicted(const struct cork_mempool_options *options)
            (has_constructed(options) ? CORK_MEMPOOL_WIPE : 0);
 }
 
+static size_t object_count(const struct cork_mempool_options *options)
+{
+    return options->max_objects != 0 ? options->max_objects : SIZE_MAX;
+}
+
 /* Canaries need a redzone, and so does Valgrind, to see an overflow. A buffer gets none for
  * Valgrind: the caller has counted how many objects fit. */
 ALWAYS_INLINE void geometry_from(struct cork_mempool_geometry *geometry,
@@ -109,7 +114,7 @@ ALWAYS_INLINE void geometry_from(struct cork_mempool_geometry *geometry,
     const bool is_hooked = set != 0 || has_constructed(options);
 
     geometry_init(geometry, options->element_size, options->alignment, options->block_size,
-                  (set & redzoned) != 0 ? REDZONE_SIZE : 0,
+                  object_count(options), (set & redzoned) != 0 ? REDZONE_SIZE : 0,
                   (set & CORK_MEMPOOL_GUARD) != 0 ? os_page_size() : 0);
     geometry->tables = is_hooked ? hooks_tables(set, options->buffer != NULL) : 0;
 }
@@ -151,15 +156,7 @@ ALWAYS_INLINE void init(struct cork_mempool *mp, struct cork_mempool_options *op
     mp->state = POOL_IS_LIVE;
     mp->protections = options->protections;
     geometry_from(&mp->geometry, options);
-    mp->objects_left = options->max_objects != 0 ? options->max_objects : SIZE_MAX;
-    if (mp->geometry.block_slots > mp->objects_left) {
-        const size_t spare = mp->geometry.block_slots - mp->objects_left;
-
-        /* A guarded block ends where its guard begins. */
-        mp->geometry.redzone_size +=
-            mp->geometry.block_pitch != 0 ? spare * mp->geometry.stride : 0;
-        mp->geometry.block_slots -= spare;
-    }
+    mp->objects_left = object_count(options);
     mp->memory.source = options->source != NULL ? options->source : &os_heap;
     mp->memory.data = options->source_data;
     mp->memory.buffer = options->buffer;

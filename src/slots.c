@@ -6,11 +6,16 @@
 void slots_lend(struct cork_mempool *mp)
 {
     struct cork_mempool_lent *lent = &mp->lent;
+    struct cork_mempool_cursor *cursor = &mp->cursor;
     const bool is_hooked = mp->hooks != NULL;
 
-    if (mp->cursor.group == NULL ||
-        (is_hooked && (!slots_lends_new(mp->protections) || slots_next_fresh(mp) != 0))) {
+    if (cursor->group == NULL || (is_hooked && !slots_lends_new(mp->protections))) {
         return;
+    }
+    if (is_hooked) {
+        cursor->fresh =
+            cursor->bits & cursor->region->fresh[cursor->group - cursor->region->groups];
+        cursor->bits ^= cursor->fresh;
     }
     for (int i = 0; i < 2 && !is_hooked; i++) {
         KNOWN(mp->lookup[i] != NULL);
@@ -26,6 +31,8 @@ void slots_recall(struct cork_mempool *mp)
     if (lent->kept != NULL) {
         slots_release(mp, slots_of(mp, lent->kept));
     }
+    mp->cursor.bits |= mp->cursor.fresh;
+    mp->cursor.fresh = 0;
     memset(lent, 0, offsetof(struct cork_mempool_lent, bases));
 }
 

@@ -53,7 +53,7 @@ static inline bool slots_lends_new(uint32_t set)
 }
 
 /* slots_lend gives the fast paths their fields, slots_recall takes them back. A hooked pool lends
- * only if its hooks say so, only to new, and only if no next slot is fresh. A caller that recalls
+ * only if its hooks say so, only to new, and no fresh slots. A caller that recalls
  * while slots are on the stack must link all groups. */
 void slots_lend(struct cork_mempool *mp) INTERNAL(slots_lend);
 void slots_recall(struct cork_mempool *mp) INTERNAL(slots_recall);
@@ -141,14 +141,6 @@ static inline uint64_t slots_made(const struct cork_mempool_region *region, size
     return slots_extended(region, group) & ~region->fresh[group];
 }
 
-/* slots_next_fresh returns which of a hooked pool's next slots are fresh. */
-static inline uint64_t slots_next_fresh(const struct cork_mempool *mp)
-{
-    const struct cork_mempool_region *region = mp->cursor.region;
-
-    return mp->cursor.bits & region->fresh[mp->cursor.group - region->groups];
-}
-
 /* slots_next returns the first slot in [index, end) that slots_live, slots_made or the like has in
  * its group's result; or end. */
 static inline size_t slots_next(const struct cork_mempool_region *region,
@@ -207,7 +199,7 @@ static inline bool slots_was_issued(const struct cork_mempool *mp, struct slot s
     const struct cork_mempool_cursor *cursor = &mp->cursor;
     const bool is_next = cursor->is_never_issued &&
                          cursor->group == &slot.region->groups[slot.index / GROUP_SLOTS] &&
-                         (cursor->bits & slot_bit(slot)) != 0;
+                         ((cursor->bits | cursor->fresh) & slot_bit(slot)) != 0;
 
     return slot.index < slot.region->extended_count && !is_next &&
            !geometry_is_guard(&mp->geometry, slot.index);

@@ -142,7 +142,7 @@ static bool expect_geometry(void)
     const bool is_none = is_too_large();
 
     geometry_init(&geometry, (uint16_t)asked.size, (uint16_t)asked.alignment,
-                  (uint16_t)asked.block_size, (uint16_t)asked.redzone_size,
+                  (uint16_t)asked.block_size, UINT16_MAX, (uint16_t)asked.redzone_size,
                   (uint16_t)asked.page_size);
     EXPECT((geometry.stride == 0) == is_none);
     if (is_none) {

@@ -75,6 +75,20 @@ TEST(contents_are_kept_from_free_to_new_or_cleared_with_wipe)
     }
 }
 
+TEST(a_freed_object_is_issued_next_although_there_are_fresh_slots)
+{
+    void *object;
+
+    INIT(&mp, .element_size = 48, .protections = CORK_MEMPOOL_CANARY);
+    object = cork_mempool_new(&mp);
+    for (size_t i = 0; i < 3; i++) {
+        cork_mempool_free(&mp, object);
+        CHECK_POINTER(cork_mempool_new(&mp), object);
+    }
+    cork_mempool_free(&mp, object);
+    cork_mempool_done(&mp);
+}
+
 /* All of it, also if its size is no multiple of 8; and that which is kept for the next new. */
 TEST(a_freed_object_stays_forbidden_whatever_looks_at_it)
 {

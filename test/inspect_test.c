@@ -158,6 +158,7 @@ TEST(check_sees_damage_to_a_pool_without_memory)
         CHECK_SEES(lent->counts[i], 1);
     }
     CHECK_SEES(quarantine->count, 1);
+    CHECK_SEES_FORGERY(quarantine->count = SIZE_MAX; cursor->bits = 1);
     CHECK_SEES(quarantine->capacity, 1);
     finish();
     /* Hooks and tables must be those of the protections. */
@@ -419,6 +420,7 @@ TEST(check_sees_that_something_is_lent_where_hooks_forbid_it)
     CHECK(lent->owner == NULL && cursor->bits != 0 && cursor->region == second);
     CHECK((cursor->bits >> entry / 2 % 64 & 1) == 0);
     CHECK_SEES(lent->kept, objects[1]);
+    CHECK_SEES(cursor->fresh, lowest_bit(cursor->bits));
     CHECK_SEES_FORGERY(lent->stack[0] = entry; lent->stack_count = 1);
     CHECK_SEES(lent->counts[1], second->extended_count);
     CHECK_SEES(lent->owner, &pool);
@@ -433,6 +435,8 @@ TEST(check_sees_that_something_is_lent_where_hooks_forbid_it)
     take(2);
     CHECK(cursor->bits != 0);
     CHECK_SEES(first->fresh[0], first->fresh[0] | lowest_bit(cursor->bits));
+    CHECK_SEES(cursor->fresh, lowest_bit(cursor->bits));
+    CHECK_SEES_FORGERY(lent->stack[0] = entry_of(first, objects[4]); lent->stack_count = 1);
     finish();
 }
 

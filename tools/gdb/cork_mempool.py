@@ -95,7 +95,7 @@ class Region:
         if not bool(cursor["is_never_issued"]):
             return 0
         is_active = int(cursor["group"]) == int(self.value["groups"][group].address)
-        return int(cursor["bits"]) if is_active else 0
+        return int(cursor["bits"]) | int(cursor["fresh"]) if is_active else 0
 
     def words(self, group):
         """Returns a group's free slots, with the one that is kept aside, and those that are held."""

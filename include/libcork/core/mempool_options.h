@@ -7,9 +7,10 @@
  *
  * The environment variable CORK_MEMPOOL_OPTIONS turns protections on in a program that was never
  * recompiled: words, separated by colons, as in "canary=1:seal=1". The words are the protections'
- * names and paranoid, each with 1 or 0, and seed with a number. They are added to each pool's own,
- * except what contradicts its options. The variable is read once, and not at all in a program that
- * runs with another user's rights (setuid). Unknown words are left out, and reported once.
+ * names and paranoid, in lower case, with 1 or 0, and seed with a number. They are added to each
+ * pool's own, except what contradicts its options. The variable is read once, and not at all in a
+ * program that runs with another user's rights (setuid). Unknown words are left out, and reported
+ * once.
  */
 
 #include <libcork/core/mempool.h>
@@ -53,8 +54,8 @@ extern "C" {
 
 /*
  * struct cork_mempool_source is where a pool's memory comes from instead of the operating system.
- * Both functions get the source_data of the options, and must not use the pool; if one is left by
- * longjmp or an exception, what the call has acquired before is lost.
+ * Both functions get the source_data of the options; they must neither use the pool nor leave by
+ * longjmp. What a call has acquired that an exception or a violation handler leaves is lost.
  * Aborts: "misaligned memory from a source": acquire returned such, which the pool has given back.
  */
 struct cork_mempool_source {

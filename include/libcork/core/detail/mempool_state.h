@@ -84,7 +84,8 @@ struct cork_mempool_lent {
 
 /* The active group; none if group is NULL. */
 struct cork_mempool_cursor {
-    uint64_t bits; /* bit i: slot i is free, and next */
+    uint64_t bits;  /* bit i: slot i is free, and next */
+    uint64_t fresh; /* likewise; with hooks, while these are lent, those that are not: fresh ones */
     struct cork_mempool_group *group;
     char *base; /* of slot 0 */
     struct cork_mempool_region *region;
