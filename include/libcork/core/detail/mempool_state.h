@@ -73,9 +73,8 @@ struct cork_mempool_lent {
     void *kept;                       /* a freed object whose group does not know; or NULL */
     size_t counts[2]; /* extended_count of the lookup regions, if lent to free; else 0 */
     uint32_t stack_count;
-    /* slots_recall clears the fields above. */
-    /* Of the lookup regions. Objects from bases[1] on are in region 1, others in 0, if in either.
-     */
+    /* slots_recall clears the fields above. Those below are of the lookup regions: objects from
+     * bases[1] on lie in region 1, others in 0, if in either. */
     char *bases[2];
     struct cork_mempool_group *groups[2];
     /* Free slots; their groups know. Each: twice the index, plus the lookup region's number. */
@@ -85,7 +84,7 @@ struct cork_mempool_lent {
 /* The active group; none if group is NULL. */
 struct cork_mempool_cursor {
     uint64_t bits;  /* bit i: slot i is free, and next */
-    uint64_t fresh; /* likewise; with hooks, while these are lent, those that are not: fresh ones */
+    uint64_t fresh; /* likewise: the fresh ones, if a hooked pool lends the others; else 0 */
     struct cork_mempool_group *group;
     char *base; /* of slot 0 */
     struct cork_mempool_region *region;
