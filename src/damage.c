@@ -51,8 +51,8 @@ void damage_refuse(const struct cork_mempool *mp, struct slot slot, const char *
     violation.damaged = bytes + first;
     violation.damaged_size = bits_smaller(size - first, sizeof(found));
     violation.found = memcpy(found, violation.damaged, violation.damaged_size);
-    TOOLS_MSAN(
-        __msan_unpoison(found, sizeof(found))); /* its owner may have left it uninitialized */
+    /* The object's owner may have left bytes uninitialized. */
+    TOOLS_MSAN(__msan_unpoison(found, sizeof(found)));
     tools_poison(bytes, size, mp->protections);
     report_refuse(violation);
 }

@@ -61,8 +61,7 @@ static bool lookup_is_valid(const struct cork_mempool *mp, int number,
 
 /* The tree leads to each region by its first and its last byte: so it is in order, and no region
  * begins in another. The oldest region has the quarantine's ring; nothing but the newest has slots
- * left to extend to. That and the one before it, or it twice, are the lookup regions, lower first.
- */
+ * left to extend to. It and the one before, or it twice, are the lookup regions, lower first. */
 static bool region_is_valid(const struct cork_mempool *mp, const struct cork_mempool_region *region,
                             const struct cork_mempool_region *older)
 {
@@ -274,6 +273,6 @@ NOINLINE void cork_mempool_foreach(struct cork_mempool *mp,
     for (; mp->state == POOL_IS_VISITED && slots_next_live(mp, &slot); slot.index++) {
         visit(user_data, slot_start(mp, slot));
     }
-    /* If visit was refused a call, that ended foreach, and visit went on. */
+    /* The state is another if visit was refused a call, which ended foreach, but went on. */
     call.state = mp->state == POOL_IS_VISITED ? call.state : mp->state;
 }

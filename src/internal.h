@@ -40,6 +40,7 @@
 #define THREAD_LOCAL _Thread_local
 #endif
 
+/* Makes a large function a part of its callers, where it is compiled with what they know. */
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
 /* Keeps a slow path's registers and stack out of the fast path that calls it. Functions that ask

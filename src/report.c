@@ -34,7 +34,7 @@ static void add(struct line *line, const char *string)
     }
 }
 
-/* Adds before and a number, unless that is none. */
+/* Adds before and a number, unless the number is none. */
 static void add_number(struct line *line, const char *before, uint64_t number, uint64_t none,
                        unsigned base)
 {

@@ -55,7 +55,7 @@ static inline void report_require(const struct cork_mempool *mp, uint32_t allowe
 static inline void report_require_busy(const struct cork_mempool *mp)
 {
     if (UNLIKELY(mp->state != POOL_IS_BUSY)) {
-        /* The handler has left the callback's call, and would leave this one there, too. */
+        /* The handler would leave again, into a callback that has returned. */
         cork_mempool_on_violation(NULL);
         report_refuse(report_violation(mp, CORK_MEMPOOL_BUSY, NO_SLOT));
     }

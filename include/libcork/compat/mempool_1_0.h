@@ -101,7 +101,7 @@ static inline struct cork_mempool *cork_mempool_1_0_new_(size_t element_size, si
     made->options.name = type_name;
     made->options.element_size = element_size;
     made->options.alignment = alignment;
-    made->options.block_size = block_size != 0 ? block_size : 1; /* 0: the default */
+    made->options.block_size = block_size != 0 ? block_size : 1; /* 0: default */
     made->options.user_data = made;
     cork_mempool_1_0_demand_(cork_mempool_init_with(&made->pool, &made->options), "out of memory");
     return &made->pool;

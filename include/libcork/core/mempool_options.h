@@ -8,9 +8,8 @@
  * The environment variable CORK_MEMPOOL_OPTIONS turns protections on in a program that was never
  * recompiled: words, separated by colons, as in "canary=1:seal=1". The words are the protections'
  * names and paranoid, in lower case, with 1 or 0, and seed with a number. They are added to each
- * pool's own, except what contradicts its options. The variable is read once, and not at all in a
- * program that runs with another user's rights (setuid). Unknown words are left out, and reported
- * once.
+ * pool's own, except what contradicts its options. The variable is read once, but not in a program
+ * with another user's rights (setuid). Unknown words are left out, and reported once.
  */
 
 #include <libcork/core/mempool.h>
