@@ -11,11 +11,11 @@
 #include "slots.h"
 #include "tools.h"
 
-/* Pieces of the heap. The first is two blocks, or two groups, up to HEAP_FIRST_MAX_SIZE; the second
- * is twice as large. If both are small, the next takes HEAP_KEPT_SIZE with its tables, because the
- * C library returns pieces from 128 KiB on to the system, and a pool that is made again would have
- * page faults. The last has HEAP_MAX_SIZE. More pieces would be more regions to search; larger ones
- * would waste memory. */
+/* Pieces of the heap. The first is two blocks, or two groups, up to HEAP_FIRST_MAX_SIZE, or a slot;
+ * the second is twice as large. If both are small, the next takes HEAP_KEPT_SIZE with its tables,
+ * because the C library returns pieces from 128 KiB on to the system, and a pool that is made again
+ * would have page faults. The last has HEAP_MAX_SIZE. More pieces would be more regions to search;
+ * larger ones would waste memory. */
 #define HEAP_FIRST_MAX_SIZE ((size_t)64 * 1024)
 #define HEAP_KEPT_SIZE      ((size_t)96 * 1024)
 #define HEAP_MAX_SIZE       ((size_t)1024 * 1024)
@@ -50,12 +50,14 @@ static struct cork_mempool_region *from_heap(struct cork_mempool *mp)
 
     /* Valgrind would report objects as parts of a heap block. Guards need pages. */
     if ((mp->protections & UNDER_VALGRIND) != 0 || mp->geometry.block_pitch != 0 ||
-        stride > HEAP_FIRST_MAX_SIZE || older * stride > HEAP_MAX_SIZE) {
+        (older + 1) * stride > HEAP_MAX_SIZE) {
         return NULL;
     }
     if (older == 0) {
         /* It divides only if it must, because a division takes time. */
-        count = count * stride > HEAP_FIRST_MAX_SIZE ? HEAP_FIRST_MAX_SIZE / stride : count;
+        if (count * stride > HEAP_FIRST_MAX_SIZE) {
+            count = bits_larger(HEAP_FIRST_MAX_SIZE / stride, 1);
+        }
     } else if (mp->newest == mp->oldest) {
         count = 2 * older;
     } else {

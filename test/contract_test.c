@@ -162,11 +162,11 @@ TEST(element_sizes_that_no_memory_can_hold_give_null)
     expect_no_object(SIZE_MAX / 4 + 1, SIZE_MAX / 4 * 3 + 3);
 }
 
-/* A block that cannot be had is no reason to refuse objects that the heap has room for: some more
- * than a MiB of them, or none that is larger than all of the first piece. */
+/* A block that cannot be had is no reason to refuse objects that the heap has room for: a MiB of
+ * them and more, but none that is larger. */
 TEST(block_sizes_that_no_memory_can_hold_give_null_where_a_block_is_needed)
 {
-    static const size_t element_sizes[] = {0, 1, 3, 16, 48, 4096, 5000, 100000};
+    static const size_t element_sizes[] = {0, 1, 3, 16, 48, 4096, 5000, 100000, 1 << 21};
 
     for (size_t i = 0; i < COUNT_OF(element_sizes) * COUNT_OF(huge); i++) {
         const size_t element_size = element_sizes[i / COUNT_OF(huge)];
@@ -180,7 +180,7 @@ TEST(block_sizes_that_no_memory_can_hold_give_null_where_a_block_is_needed)
         if (element_size >= 16) {
             const size_t count = take_until_null(&mp, objects, 0, COUNT_OF(objects));
 
-            CHECK(element_size > 65536 ? count == 0 : count > 1);
+            CHECK(element_size > 1 << 20 ? count == 0 : count > 1);
             give_objects(&mp, objects, count);
             CHECK_EQUAL(take_until_null(&mp, objects, 0, COUNT_OF(objects)), count);
             give_objects(&mp, objects, count);
