@@ -42,7 +42,7 @@ static inline void pool_init(struct pool *pool, size_t size)
     /* As malloc aligns; but with CANARY as any struct of numbers and pointers is. */
     const size_t alignment = protections == CORK_MEMPOOL_CANARY ? 8 : 16;
     const struct cork_mempool_options options = {
-        .element_size = size, .alignment = alignment, .protections = protections, .seed = 1};
+        .element_size = size, .alignment = alignment, .protections = protections};
     (void)cork_mempool_init_with(&pool->cork, &options);
 }
 
