@@ -22,7 +22,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* An input that takes longer hangs; the slowest take milliseconds. */
-#define MAX_SECONDS 60
+#define MAX_SECONDS 10
 
 static size_t input_count;
 
