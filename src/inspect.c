@@ -15,22 +15,21 @@ static bool options_are_valid(const struct cork_mempool *mp)
     const struct cork_mempool_geometry *geometry = &mp->geometry;
     const size_t stride = geometry->stride;
     const size_t pitch = geometry->block_pitch;
-    const bool is_in_pages =
-        geometry->block_slots < pitch && (pitch * stride & (os_page_size() - 1)) == 0;
+    const bool is_guarded = (mp->protections & CORK_MEMPOOL_GUARD) != 0;
     const bool is_hooked =
         mp->protections != 0 || mp->callbacks.construct != NULL || mp->callbacks.destruct != NULL;
     const unsigned tables = hooks_tables(mp->protections, mp->memory.buffer != NULL);
 
     return geometry->tables == (is_hooked ? tables : 0) &&
            mp->hooks == (is_hooked ? hooks_of(mp->protections) : NULL) &&
-           (stride == 0 ||
-            (((mp->protections & CORK_MEMPOOL_GUARD) != 0 ? is_in_pages : pitch == 0) &&
-             geometry->shift == (size_t)__builtin_ctzll(stride) &&
-             (stride >> geometry->shift) * geometry->inverse == 1 &&
-             (geometry->alignment & (geometry->alignment - 1)) == 0 &&
-             ((stride | geometry->redzone_size) & (geometry->alignment - 1)) == 0 &&
-             geometry->element_size > 0 && geometry->element_size <= stride &&
-             geometry->block_slots > 0));
+           (stride == 0 || ((is_guarded ? geometry->block_slots < pitch : pitch == 0) &&
+                            (pitch * stride & (os_page_size() - 1)) == 0 &&
+                            geometry->shift == (size_t)__builtin_ctzll(stride) &&
+                            (stride >> geometry->shift) * geometry->inverse == 1 &&
+                            ((geometry->alignment | stride | geometry->redzone_size) &
+                             (geometry->alignment - 1)) == 0 &&
+                            geometry->element_size > 0 && geometry->element_size <= stride &&
+                            geometry->block_slots > 0));
 }
 
 /* Whether priorities fall from the top of a subtree down; adds its regions to a count. */
@@ -47,37 +46,36 @@ static bool tree_is_valid(const struct cork_mempool_region *region, uint64_t abo
            tree_is_valid(region->below[1], priority, count);
 }
 
-/* Whether this is the lookup region of a number, copied as it is. free has it where owner has. */
-static bool lookup_is_valid(const struct cork_mempool *mp, int number,
-                            const struct cork_mempool_region *region)
-{
-    const struct cork_mempool_lent *lent = &mp->lent;
-    const bool is_lent = lent->owner != NULL && mp->hooks == NULL;
-
-    return mp->lookup[number] == region && lent->bases[number] == region->base &&
-           lent->groups[number] == region->groups &&
-           lent->counts[number] == (is_lent ? region->extended_count : 0);
-}
-
 /* The tree leads to each region by its first and its last byte: so it is in order, and no region
- * begins in another. The oldest region has the quarantine's ring; nothing but the newest has slots
- * left to extend to. It and the one before, or it twice, are the lookup regions, lower first. */
+ * begins in another. Nothing but the newest region has slots left to extend to, and only its last
+ * group may have slots that were never issued. It and the one before, or it twice, are the lookup
+ * regions, lower first. */
 static bool region_is_valid(const struct cork_mempool *mp, const struct cork_mempool_region *region,
                             const struct cork_mempool_region *older)
 {
-    const struct cork_mempool_quarantine *quarantine = &mp->quarantine;
+    const struct cork_mempool_lent *lent = &mp->lent;
     const size_t number = older == NULL ? 0 : older->first_number + older->reserved_count;
     const uintptr_t memory = (uintptr_t)region->memory;
     const uintptr_t base = (uintptr_t)region->base;
     const uintptr_t end = base + region->reserved_count * mp->geometry.stride;
     const struct cork_mempool_region *other = older != NULL ? older : region;
     const bool is_higher = base > (uintptr_t)other->base;
+    const bool is_lent = lent->owner != NULL && mp->hooks == NULL;
     const int ring = mp->memory.buffer != NULL ? REGION_SHORT_RING : REGION_RING;
     const int tables = (region->held != NULL) << REGION_HELD |
                        (region->fresh != NULL) << REGION_FRESH |
                        (region->checksums != NULL) << REGION_CHECKSUMS |
                        (region->sites != NULL) << REGION_SITES | (region->ring != NULL) << ring;
 
+    for (int i = 0; i < 2 && region == mp->newest; i++) {
+        const struct cork_mempool_region *lookup = i == is_higher ? region : other;
+
+        if (mp->lookup[i] != lookup || lent->bases[i] != lookup->base ||
+            lent->groups[i] != lookup->groups ||
+            lent->counts[i] != (is_lent ? lookup->extended_count : 0)) {
+            return false;
+        }
+    }
     return slots_search(mp, region->base).region == region &&
            slots_search(mp, (char *)end - 1).region == region && region->first_number == number &&
            region->extended_count <= region->committed_count &&
@@ -86,12 +84,8 @@ static bool region_is_valid(const struct cork_mempool *mp, const struct cork_mem
            (base & (mp->geometry.alignment - 1)) == 0 &&
            memory <= base - mp->geometry.redzone_size && end <= memory + region->memory_size &&
            mp->geometry.tables == (unsigned)tables &&
-           (older != NULL ||
-            (quarantine->capacity == region_ring_capacity(mp, region) &&
-             quarantine->count <= quarantine->capacity &&
-             (quarantine->first < quarantine->capacity || quarantine->first == 0))) &&
-           (region != mp->newest ||
-            (lookup_is_valid(mp, is_higher, region) && lookup_is_valid(mp, !is_higher, other)));
+           (region != mp->newest || !mp->cursor.is_never_issued ||
+            mp->cursor.group + 1 == region->groups + region_group_count(region->extended_count));
 }
 
 /* Nothing is lent, or the active group, as far as hooks allow. What is kept looks live. */
@@ -108,26 +102,6 @@ static bool lent_is_valid(const struct cork_mempool *mp)
                               : slots_lends_new(mp->protections) && lent->stack_count == 0) &&
            (lent->kept == NULL ||
             slots_is_live(mp, slots_search(mp, lent->kept), NULL, mp->protections));
-}
-
-/* Whether the cursor has what it must of the active group. Only slots of the group that was
- * extended last may never have been issued. */
-static bool cursor_is_valid(const struct cork_mempool *mp, struct slot first)
-{
-    const struct cork_mempool_cursor *cursor = &mp->cursor;
-    const bool is_last =
-        first.region->newer == NULL && first.region->extended_count <= first.index + GROUP_SLOTS;
-
-    return cursor->region == first.region && cursor->base == slot_start(mp, first) &&
-           (is_last || !cursor->is_never_issued);
-}
-
-/* Adds the bit of a slot, if it is one of the 64 from first on. */
-static void add_slot(uint64_t *bits, struct slot first, struct slot slot)
-{
-    if (slot.index - first.index < GROUP_SLOTS && slot.region == first.region) {
-        *bits |= slot_bit(slot);
-    }
 }
 
 /* Goes from a group of the free list to the next, or to NULL; false if it is none. */
@@ -160,34 +134,36 @@ static bool group_is_valid(const struct cork_mempool *mp, struct slot first, siz
     const uint64_t held = region->held != NULL ? region->held[index] : 0;
     const uint64_t fresh = region->fresh != NULL ? region->fresh[index] : 0;
     const uint64_t extended = slots_extended(region, index);
-    const bool is_active = mp->cursor.group == group;
+    const bool is_active = mp->cursor.group == group && mp->cursor.region == region &&
+                           mp->cursor.base == slot_start(mp, first);
     const uint64_t next = is_active ? mp->cursor.bits | mp->cursor.fresh : 0;
     const uint64_t lent = is_active && mp->lent.owner != NULL ? mp->cursor.bits : 0;
     const uint64_t not_lent = is_active ? mp->cursor.fresh : 0;
+    const uint32_t *stack = mp->lent.stack;
+    void *const *ring = mp->oldest->ring;
+    const bool has_stack = mp->lent.stack_count != 0; /* so nothing is in quarantine */
+    const size_t listed_count = has_stack ? mp->lent.stack_count : quarantine->count;
     uint64_t stacked = 0, quarantined = 0, guards = 0;
 
-    for (size_t i = 0; free != 0 && i < mp->lent.stack_count; i++) {
-        const uint32_t entry = mp->lent.stack[i];
+    for (size_t i = 0; (has_stack ? free : held) != 0 && i < listed_count; i++) {
+        const struct slot slot =
+            has_stack ? (struct slot){mp->lookup[stack[i] & 1], stack[i] >> 1}
+                      : slots_search(mp, ring[(quarantine->first + i) % quarantine->capacity]);
 
-        add_slot(&stacked, first, (struct slot){mp->lookup[entry & 1], entry >> 1});
-    }
-    for (size_t i = 0; held != 0 && i < quarantine->count; i++) {
-        const size_t place = (quarantine->first + i) % quarantine->capacity;
-
-        add_slot(&quarantined, first, slots_search(mp, mp->oldest->ring[place]));
+        if (slot.index - first.index < GROUP_SLOTS && slot.region == region) {
+            *(has_stack ? &stacked : &quarantined) |= slot_bit(slot);
+        }
     }
     for (size_t i = 0; region->held != NULL && i < GROUP_SLOTS; i++) {
         guards |= (uint64_t)geometry_is_guard(&mp->geometry, first.index + i) << i;
     }
     guards &= extended;
-    *name_count -= (size_t)__builtin_popcountll(stacked) +
-                   (size_t)__builtin_popcountll(quarantined) + is_active;
-    return (!is_active || cursor_is_valid(mp, first)) &&
-           (group->next != NULL ? follow_link(mp, linked) : is_active || free == stacked) &&
+    *name_count -= (size_t)__builtin_popcountll(stacked | (held & ~guards)) + is_active;
+    return (group->next != NULL ? follow_link(mp, linked) : is_active || free == stacked) &&
            ((free | held) & ~extended) == 0 && (free & held) == 0 &&
-           (guards | quarantined) == held && (guards & quarantined) == 0 &&
-           ((next | stacked) & ~free) == 0 && (next & stacked) == 0 &&
-           (fresh & (~(free | held) | lent)) == 0 && (not_lent & ~fresh) == 0;
+           (guards | quarantined) == held && ((next | stacked) & ~free) == 0 &&
+           (next & stacked) == 0 && (fresh & (~(free | held) | lent)) == 0 &&
+           (not_lent & ~fresh) == 0;
 }
 
 NOINLINE bool cork_mempool_check(const struct cork_mempool *mp)
@@ -195,13 +171,19 @@ NOINLINE bool cork_mempool_check(const struct cork_mempool *mp)
     const struct cork_mempool_region *older = NULL;
     const char *linked = mp->first_linked;
     struct slot first = {mp->oldest, 0};
+    const struct cork_mempool_quarantine *quarantine = &mp->quarantine;
     /* What names a region or group: the tree, the cursor, the stack, the quarantine. */
-    size_t name_count = (mp->cursor.group != NULL || (mp->cursor.bits | mp->cursor.fresh) != 0) +
-                        mp->lent.stack_count + mp->quarantine.count;
+    size_t name_count = (mp->cursor.group != NULL || mp->cursor.bits != 0) + mp->lent.stack_count +
+                        quarantine->count;
 
     report_require(mp, POOL_IS_LIVE, NULL, __builtin_return_address(0));
+
+    /* The oldest region has the ring. */
+    const size_t capacity = first.region != NULL ? region_ring_capacity(mp, first.region) : 0;
     if (mp->name[sizeof(mp->name) - 1] != '\0' || !options_are_valid(mp) ||
-        !tree_is_valid(mp->root, UINT64_MAX, &name_count) || !lent_is_valid(mp)) {
+        !tree_is_valid(mp->root, UINT64_MAX, &name_count) || !lent_is_valid(mp) ||
+        quarantine->capacity != capacity || quarantine->count > capacity ||
+        quarantine->first >= bits_larger(capacity, 1)) {
         return false;
     }
     for (; first.region != NULL; first = (struct slot){first.region->newer, 0}, name_count--) {
@@ -216,8 +198,7 @@ NOINLINE bool cork_mempool_check(const struct cork_mempool *mp)
         older = first.region;
     }
     if (older != mp->newest || name_count != 0 || linked != NULL ||
-        (older == NULL && (mp->lookup[0] != NULL || mp->lookup[1] != NULL ||
-                           (mp->quarantine.capacity | mp->quarantine.count) != 0))) {
+        (older == NULL && (mp->lookup[0] != NULL || mp->lookup[1] != NULL))) {
         return false;
     }
     hooks_verify(mp);

@@ -435,6 +435,7 @@ TEST(check_sees_that_something_is_lent_where_hooks_forbid_it)
     take(2);
     CHECK(cursor->bits != 0);
     CHECK_SEES(first->fresh[0], first->fresh[0] | lowest_bit(cursor->bits));
+    CHECK_SEES(lent->counts[0], first->extended_count);
     CHECK_SEES(cursor->fresh, lowest_bit(cursor->bits));
     CHECK_SEES_FORGERY(lent->stack[0] = entry_of(first, objects[4]); lent->stack_count = 1);
     finish();
