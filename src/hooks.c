@@ -195,10 +195,7 @@ void hooks_verify(const struct cork_mempool *mp)
     struct slot slot = {has(set, verified) ? mp->oldest : NULL, 0};
 
     for (; slot.region != NULL; slot = (struct slot){slot.region->newer, 0}) {
-        const size_t end = slot.region->extended_count;
-
-        for (; (slot.index = slots_next(slot.region, slots_made, slot.index, end)) < end;
-             slot.index++) {
+        for (; slots_next(&slot, slots_made, slot.region->extended_count); slot.index++) {
             const char *object = slot_start(mp, slot);
 
             damage_verify_canaries(mp, slot, object, set);

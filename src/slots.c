@@ -140,10 +140,7 @@ size_t slots_live_count(const struct cork_mempool *mp)
 bool slots_next_live(const struct cork_mempool *mp, struct slot *slot)
 {
     for (; slot->region != NULL; *slot = (struct slot){slot->region->newer, 0}) {
-        const size_t end = slot->region->extended_count;
-
-        for (; (slot->index = slots_next(slot->region, slots_live, slot->index, end)) < end;
-             slot->index++) {
+        for (; slots_next(slot, slots_live, slot->region->extended_count); slot->index++) {
             if (slot_start(mp, *slot) != mp->lent.kept) {
                 return true;
             }

@@ -120,8 +120,8 @@ static inline char *slot_start(const struct cork_mempool *mp, struct slot slot)
 }
 
 /* slots_extended returns the slots that a group has been extended to; slots_live, those that are
- * live, and the kept object; slots_made, in a hooked pool, those that are not fresh: they have
- * their canaries and constructed objects. */
+ * live, and the kept object; slots_made those of a hooked pool that are not fresh: they have their
+ * canaries and constructed objects. */
 static inline uint64_t slots_extended(const struct cork_mempool_region *region, size_t group)
 {
     const size_t count = region->extended_count - group * GROUP_SLOTS;
@@ -138,24 +138,26 @@ static inline uint64_t slots_live(const struct cork_mempool_region *region, size
 
 static inline uint64_t slots_made(const struct cork_mempool_region *region, size_t group)
 {
-    return slots_extended(region, group) & ~region->fresh[group];
+    return region->fresh == NULL ? 0 : slots_extended(region, group) & ~region->fresh[group];
 }
 
-/* slots_next returns the first slot in [index, end) that slots_live, slots_made or the like has in
- * its group's result; or end. */
-static inline size_t slots_next(const struct cork_mempool_region *region,
-                                uint64_t (*slots)(const struct cork_mempool_region *, size_t),
-                                size_t index, size_t end)
+/* slots_next moves *slot to the first slot from there on, of those before end in its region, that
+ * slots_live, slots_made or the like has in its group's result. Returns: false if there is none. */
+static inline bool slots_next(struct slot *slot,
+                              uint64_t (*slots)(const struct cork_mempool_region *, size_t),
+                              size_t end)
 {
-    while (index < end) {
-        const uint64_t bits = slots(region, index / GROUP_SLOTS) >> index % GROUP_SLOTS;
+    while (slot->index < end) {
+        const size_t group = slot->index / GROUP_SLOTS;
+        const uint64_t bits = slots(slot->region, group) >> slot->index % GROUP_SLOTS;
 
         if (bits != 0) {
-            return bits_smaller(index + (size_t)__builtin_ctzll(bits), end);
+            slot->index += (size_t)__builtin_ctzll(bits);
+            return slot->index < end;
         }
-        index = (index / GROUP_SLOTS + 1) * GROUP_SLOTS;
+        slot->index = (group + 1) * GROUP_SLOTS;
     }
-    return end;
+    return false;
 }
 
 /* slots_search looks in the region with the highest base up to ptr, and returns the slot that

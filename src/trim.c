@@ -35,22 +35,16 @@ NOINLINE void cork_mempool_clear(struct cork_mempool *mp)
     slots_renew(mp);
 }
 
-/* Makes slots [first, end) of a region fresh and runs the destructor on their objects, because
- * their memory is about to be lost. If the destructor throws, it has still run once at most on
- * each. */
-static void unmake(struct cork_mempool *mp, struct cork_mempool_region *region, size_t first,
-                   size_t end)
+/* Makes slots from one up to end fresh and runs the destructor on their objects, because their
+ * memory is about to be lost. If the destructor throws, it has still run once at most on each. */
+static void unmake(struct cork_mempool *mp, struct slot slot, size_t end)
 {
     const size_t size = mp->geometry.element_size;
-    struct slot slot = {region, first};
 
-    if (region->fresh == NULL) {
-        return;
-    }
-    for (; (slot.index = slots_next(region, slots_made, slot.index, end)) < end; slot.index++) {
+    for (; slots_next(&slot, slots_made, end); slot.index++) {
         void *object = slot_start(mp, slot);
 
-        region->fresh[slot.index / GROUP_SLOTS] |= slot_bit(slot);
+        slot.region->fresh[slot.index / GROUP_SLOTS] |= slot_bit(slot);
         if (mp->callbacks.destruct != NULL) {
             tools_unpoison(object, size, mp->protections);
             mp->callbacks.destruct(mp->callbacks.data, object);
@@ -70,13 +64,14 @@ static bool give_up(struct cork_mempool *mp, struct cork_mempool_region *region,
     const uintptr_t from = (uintptr_t)page - (uintptr_t)table;
     const uintptr_t to = from + os_page_size() + before + size - 1;
     /* The redzone before the first slot is at negative offsets. */
-    const size_t first = (intptr_t)from < 0 ? 0 : from / size;
+    const struct slot first = {region, (intptr_t)from < 0 ? 0 : from / size};
     const size_t end = bits_smaller(to / size, region->extended_count);
+    struct slot needed = first;
 
-    if (slots_next(region, is_table ? slots_made : slots_live, first, end) < end) {
+    if (slots_next(&needed, is_table ? slots_made : slots_live, end)) {
         return false;
     }
-    unmake(mp, region, first, end);
+    unmake(mp, first, end);
     return true;
 }
 
@@ -88,20 +83,19 @@ static size_t purge(struct cork_mempool *mp, struct cork_mempool_region *region,
 {
     const size_t page = os_page_size();
     char *from = bits_align(memory.start, page);
-    char *end = memory.start + memory.size;
-    char *to = end - ((uintptr_t)end & (page - 1));
+    const char *end = memory.start + memory.size;
     unsigned char is_resident[PAGES_ONCE] = {0};
     size_t purged_size = 0, number = 0;
     bool is_known = true;
 
-    for (char *next = from; next <= to; next += page, number = (number + 1) % PAGES_ONCE) {
-        const size_t count = bits_smaller((size_t)(to - next) / page, PAGES_ONCE);
+    for (char *next = from; next <= end; next += page, number = (number + 1) % PAGES_ONCE) {
+        const size_t count = bits_smaller((size_t)(end - next) / page, PAGES_ONCE);
 
-        if (number == 0 && next < to && !os_resident(next, count, is_resident)) {
+        if (number == 0 && count > 0 && !os_resident(next, count, is_resident)) {
             memset(is_resident, 1, count);
             is_known = false;
         }
-        if (next < to && (is_resident[number] & 1) != 0 &&
+        if (count > 0 && (is_resident[number] & 1) != 0 &&
             (table == NULL || give_up(mp, region, table, size, next))) {
             continue;
         }
@@ -113,7 +107,7 @@ static size_t purge(struct cork_mempool *mp, struct cork_mempool_region *region,
     return is_known ? purged_size : 0;
 }
 
-static size_t purge_table(struct cork_mempool *mp, struct cork_mempool_region *region, char *table,
+static size_t purge_table(struct cork_mempool *mp, struct cork_mempool_region *region, void *table,
                           size_t size)
 {
     const struct region_pages used = {table, region->extended_count * size};
@@ -143,10 +137,8 @@ static size_t purge_region(struct cork_mempool *mp, struct cork_mempool_region *
     }
     return (TOOLS_HEAP_HAS_TAGS ? region->head_size != 0 : false)
                ? size
-               : size +
-                     purge_table(mp, region, (char *)region->checksums,
-                                 sizeof(*region->checksums)) +
-                     purge_table(mp, region, (char *)region->sites, sizeof(*region->sites));
+               : size + purge_table(mp, region, region->checksums, sizeof(*region->checksums)) +
+                     purge_table(mp, region, region->sites, sizeof(*region->sites));
 }
 
 /* Counts the bytes that the release of a region without live objects gives back: of a reservation,
@@ -182,13 +174,14 @@ static size_t give_back(struct cork_mempool *mp, bool is_trim)
     mp->quarantine = (struct cork_mempool_quarantine){.capacity = 0};
     while ((region = *place) != NULL) {
         const size_t end = region->extended_count;
+        struct slot live = {region, 0};
 
-        if (slots_next(region, slots_live, 0, end) < end) {
+        if (slots_next(&live, slots_live, end)) {
             size += purge_region(mp, region);
             place = &region->newer;
             continue;
         }
-        unmake(mp, region, 0, end);
+        unmake(mp, (struct slot){region, 0}, end);
         size += is_trim ? count_released(mp, region) : 0;
         /* The pool must not know the region when a source takes it back. */
         mp->objects_left += geometry_object_count(&mp->geometry, end);
@@ -216,8 +209,6 @@ NOINLINE size_t cork_mempool_trim(struct cork_mempool *mp)
 
 NOINLINE void cork_mempool_done(struct cork_mempool *mp)
 {
-    struct cork_mempool_region *region;
-
     report_require(mp, POOL_IS_LIVE, NULL, __builtin_return_address(0));
     if (slots_live_count(mp) != 0) {
         report_refuse_leak(mp);
@@ -228,7 +219,7 @@ NOINLINE void cork_mempool_done(struct cork_mempool *mp)
     if (mp->callbacks.destruct != NULL || mp->memory.source != &os_heap) {
         give_back(mp, false);
     }
-    while ((region = mp->oldest) != NULL) {
+    for (struct cork_mempool_region *region; (region = mp->oldest) != NULL;) {
         mp->oldest = region->newer;
         region_release(mp, region);
     }
