@@ -52,8 +52,7 @@ static inline void damage_verify_canary(const struct cork_mempool *mp, struct sl
     tools_poison(canary, CANARY_SIZE, set);
 }
 
-/* damage_verify_canaries, with CANARY, refuses the current call if a canary around an object has
- * changed. */
+/* damage_verify_canaries, with CANARY, refuses the current call if one around an object changed. */
 static inline void damage_verify_canaries(const struct cork_mempool *mp, struct slot slot,
                                           const char *object, uint32_t set)
 {

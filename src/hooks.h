@@ -11,8 +11,7 @@
 #include "libcork/core/mempool_options.h"
 #include "slots.h"
 
-/* Chosen at init, called on usable pools only. slot is ptr's if ptr is live or in a lookup region;
- * else free searches. */
+/* Called on live pools. slot is ptr's if ptr is live or in a lookup region; else free searches. */
 struct cork_mempool_hooks {
     void *(*new_object)(struct cork_mempool *mp);
     void (*free)(struct cork_mempool *mp, void *ptr, struct slot slot);
@@ -21,8 +20,7 @@ struct cork_mempool_hooks {
 /* hooks_of returns the hooks of a pool that needs some, with this set of protections. */
 const struct cork_mempool_hooks *hooks_of(uint32_t set) INTERNAL(hooks_of);
 
-/* hooks_tables returns which tables such a pool's regions have, at least one, as in struct
- * cork_mempool_geometry. */
+/* hooks_tables returns the field tables of such a pool's geometry, which is not 0. */
 unsigned hooks_tables(uint32_t protections, bool has_buffer) INTERNAL(hooks_tables);
 
 /* hooks_verify refuses the current call if any object or freed slot of a pool is damaged. */

@@ -47,9 +47,8 @@ static bool tree_is_valid(const struct cork_mempool_region *region, uint64_t abo
 }
 
 /* The tree leads to each region by its first and its last byte: so it is in order, and no region
- * begins in another. Nothing but the newest region has slots left to extend to, and only its last
- * group may have slots that were never issued. It and the one before, or it twice, are the lookup
- * regions, lower first. */
+ * begins in another. Only the newest may have slots left to extend to, and in its last group slots
+ * never issued. It and the one before, or it twice, are the lookup regions, lower first. */
 static bool region_is_valid(const struct cork_mempool *mp, const struct cork_mempool_region *region,
                             const struct cork_mempool_region *older)
 {

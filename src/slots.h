@@ -53,8 +53,8 @@ static inline bool slots_lends_new(uint32_t set)
 }
 
 /* slots_lend gives the fast paths their fields, slots_recall takes them back. A hooked pool lends
- * only if its hooks say so, only to new, and no fresh slots. A caller that recalls
- * while slots are on the stack must link all groups. */
+ * only if its hooks say so, only to new, and no fresh slots. A caller that recalls while slots are
+ * on the stack must link all groups. */
 void slots_lend(struct cork_mempool *mp) INTERNAL(slots_lend);
 void slots_recall(struct cork_mempool *mp) INTERNAL(slots_recall);
 
@@ -72,8 +72,7 @@ static inline uint64_t slots_priority(const struct cork_mempool_region *region)
 void slots_add_region(struct cork_mempool *mp, struct cork_mempool_region *region)
     INTERNAL(slots_add_region);
 
-/* slots_renew rebuilds the tree and the free list from the pool's regions and their bits, and
- * lends. */
+/* slots_renew rebuilds the tree and the free list from the regions and their bits, and lends. */
 void slots_renew(struct cork_mempool *mp) INTERNAL(slots_renew);
 
 /* slots_live_count returns how many objects of a pool are live. */

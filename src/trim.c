@@ -141,9 +141,8 @@ static size_t purge_region(struct cork_mempool *mp, struct cork_mempool_region *
                      purge_table(mp, region, region->sites, sizeof(*region->sites));
 }
 
-/* Counts the bytes that the release of a region without live objects gives back: of a reservation,
- * those resident; of a piece of the heap, those used. Purges these, because the C library may keep
- * the piece. */
+/* Counts the bytes that the release of a region gives back: of a reservation, those resident; of a
+ * piece of the heap, those used. Purges these, because the C library may keep the piece. */
 static size_t count_released(struct cork_mempool *mp, struct cork_mempool_region *region)
 {
     const size_t unused_count = region->reserved_count - region->extended_count;
