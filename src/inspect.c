@@ -91,16 +91,14 @@ static bool region_is_valid(const struct cork_mempool *mp, const struct cork_mem
 static bool lent_is_valid(const struct cork_mempool *mp)
 {
     const struct cork_mempool_lent *lent = &mp->lent;
+    const bool may_lend = mp->hooks == NULL || slots_lends_new(mp->protections);
+    const bool is_lent = lent->owner == mp && mp->cursor.group != NULL && may_lend;
 
-    if (lent->owner == NULL) {
-        return lent->kept == NULL && (lent->stack_count | lent->counts[0] | lent->counts[1]) == 0 &&
-               mp->cursor.fresh == 0;
-    }
-    return lent->owner == mp && mp->cursor.group != NULL &&
-           (mp->hooks == NULL ? lent->stack_count <= STACK_SLOTS
-                              : slots_lends_new(mp->protections) && lent->stack_count == 0) &&
+    return (is_lent || (lent->owner == NULL && mp->cursor.fresh == 0 &&
+                        (lent->counts[0] | lent->counts[1]) == 0)) &&
+           lent->stack_count <= (is_lent && mp->hooks == NULL ? STACK_SLOTS : 0) &&
            (lent->kept == NULL ||
-            slots_is_live(mp, slots_search(mp, lent->kept), NULL, mp->protections));
+            (is_lent && slots_is_live(mp, slots_search(mp, lent->kept), NULL, mp->protections)));
 }
 
 /* Goes from a group of the free list to the next, or to NULL; false if it is none. */

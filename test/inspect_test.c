@@ -354,6 +354,7 @@ TEST(check_sees_damage_to_what_is_lent)
 {
     populate();
     CHECK_SEES(lent->owner, &pool + 1, NULL);
+    CHECK_SEES_FORGERY(memset(lent, 0, offsetof(struct cork_mempool_lent, stack_count)));
     CHECK_SEES(cursor->base, cursor->base + geometry->stride);
     CHECK_SEES(cursor->group, cursor->group - 1);
     CHECK_SEES(cursor->group->free, cursor->group->free & ~lowest_bit(cursor->bits));
@@ -437,7 +438,11 @@ TEST(check_sees_that_something_is_lent_where_hooks_forbid_it)
     CHECK_SEES(first->fresh[0], first->fresh[0] | lowest_bit(cursor->bits));
     CHECK_SEES(lent->counts[0], first->extended_count);
     CHECK_SEES(cursor->fresh, lowest_bit(cursor->bits));
-    CHECK_SEES_FORGERY(lent->stack[0] = entry_of(first, objects[4]); lent->stack_count = 1);
+    /* The first is kept, the second is free in the active group, but the cursor does not name it.
+     */
+    cork_mempool_free(&pool, objects[64]);
+    cork_mempool_free(&pool, objects[65]);
+    CHECK_SEES_FORGERY(lent->stack[0] = entry_of(first, objects[65]); lent->stack_count = 1);
     finish();
 }
 
@@ -450,6 +455,7 @@ TEST(check_sees_damage_to_an_active_group_that_was_not_extended_last)
     cork_mempool_free(&pool, objects[0]);
     CHECK_POINTER(cork_mempool_new(&pool), objects[0]);
     CHECK(cursor->group == first->groups && cursor->bits == 0);
+    CHECK_SEES(lent->owner, &pool); /* no fresh slot would tell */
     CHECK_SEES(cursor->is_never_issued, true);
     CHECK_SEES(cursor->group, cursor->group + 2);
     CHECK_SEES(cursor->bits, 1);
