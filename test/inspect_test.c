@@ -288,6 +288,7 @@ TEST(check_sees_damage_to_a_region_with_tables)
     CHECK_SEES(pool.lookup[1], &pool.first_region);
     first->base++;
     CHECK_SEES_FORGERY(lent->bases[0]++);
+    CHECK_SEES_FORGERY(lent->bases[0]++; lent->bases[1]++; cursor->base++); /* misaligned */
     first->base--;
     finish();
 }
