@@ -12,9 +12,8 @@
  * does not name slots of the active group that were freed later: new looks for them afterwards. Any
  * other group's free slots are all on the stack, or the group is on the free list.
  *
- * Fast paths use what slots_lend lends them. Every call that may call back first recalls that by
- * slots_recall, but for foreach; so does every call that changes a pool as a whole. So a callback
- * that uses its pool ends on a slow path, which refuses it.
+ * Fast paths use what slots_lend lends them. Calls that change a pool as a whole, or may call back
+ * (but for foreach), first recall it: so a callback's call ends on a slow path, which refuses it.
  */
 
 #include "geometry.h"
