@@ -14,15 +14,12 @@
 #include "slots.h"
 #include "tools.h"
 
-/* The set is known. */
-#define IS_READ 0x80000000u
-
-/* From CORK_MEMPOOL_OPTIONS and Valgrind: a set, or 0 until it is known; and a seed, or 0, in
- * halves, because no machine needs a lock for them. */
-static _Atomic(uint32_t) known_set, known_seed[2];
+/* From CORK_MEMPOOL_OPTIONS and Valgrind: a set, or UINT32_MAX until it is known; and a seed, or 0,
+ * in halves, because no machine needs a lock for them. */
+static _Atomic(uint32_t) known_set = UINT32_MAX, known_seed[2];
 
 #if defined(CORK_MEMPOOL_NO_OS_MEMORY)
-#define read_environment() IS_READ
+#define read_environment() 0
 #else
 
 #define WORD(name, word) {#word "=0", 0, CORK_MEMPOOL_##name}, {#word "=1", CORK_MEMPOOL_##name, 0},
@@ -76,7 +73,7 @@ static uint32_t read_environment(void)
     if (!is_complete && set == 0) {
         report_warning("turns no protection on\n", "", 0, "");
     }
-    set |= IS_READ | (RUNNING_ON_VALGRIND != 0 ? UNDER_VALGRIND : 0);
+    set |= RUNNING_ON_VALGRIND != 0 ? UNDER_VALGRIND : 0;
     known_seed[0] = (uint32_t)seed;
     known_seed[1] = (uint32_t)(seed >> 32);
     known_set = set;
@@ -142,14 +139,14 @@ static void init_random(struct cork_mempool *mp, uint64_t seed)
  * short lifecycle. */
 ALWAYS_INLINE void init(struct cork_mempool *mp, struct cork_mempool_options *options)
 {
-    const uint32_t known = known_set;
-    const uint32_t set = LIKELY(known != 0) ? known : read_environment();
+    uint32_t set = known_set;
 
-    if (UNLIKELY(set != IS_READ)) {
+    if (UNLIKELY(set != 0)) {
         /* The caller has counted how many objects fit into a buffer. */
         const uint32_t possible =
             options->buffer != NULL ? CORK_MEMPOOL_WIPE | CORK_MEMPOOL_SHUFFLE : UINT32_MAX;
 
+        set = set == UINT32_MAX ? read_environment() : set;
         options->protections |= set & ((possible & ~contradicted(options)) | UNDER_VALGRIND);
     }
     memset(mp, 0, offsetof(struct cork_mempool, lent) + offsetof(struct cork_mempool_lent, stack));
