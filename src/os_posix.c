@@ -49,18 +49,14 @@ size_t os_page_size(void)
 }
 
 /* Returns whether new mappings are locked, by mlockall(MCL_FUTURE): msync refuses to invalidate
- * them (POSIX). */
+ * them (POSIX). It refuses MAP_FAILED too. */
 static bool is_locked(void)
 {
     const size_t size = os_page_size();
     /* Readable, because Valgrind would complain otherwise. */
     void *page = mmap(NULL, size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-    if (page == MAP_FAILED) {
-        return true;
-    }
-
     const bool is_locked = msync(page, size, MS_ASYNC | MS_INVALIDATE) != 0;
+
     munmap(page, size);
     return is_locked;
 }
@@ -119,12 +115,11 @@ bool os_resident(const void *pages, size_t count, unsigned char *is_resident)
 
 void os_write_report(const char *text, size_t size)
 {
-    struct sigaction ignore = {.sa_flags = 0}, before;
+    struct sigaction ignore = {.sa_handler = SIG_IGN}, before;
     struct pollfd pipe = {.fd = STDERR_FILENO, .events = POLLOUT};
     int waits = 0;
 
     /* Where nobody reads a pipe any more, SIGPIPE would end the process before abort() does. */
-    ignore.sa_handler = SIG_IGN;
     sigaction(SIGPIPE, &ignore, &before);
     while (size > 0) {
         const ssize_t written = write(STDERR_FILENO, text, size);
