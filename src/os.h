@@ -21,8 +21,7 @@ size_t os_page_size(void) INTERNAL(os_page_size);
  * it counts as locked memory, which is limited. */
 bool os_is_scarce(void) INTERNAL(os_is_scarce);
 
-/* os_reserve returns size bytes of inaccessible address space, or NULL. Large ones stay out of core
- * dumps until committed. */
+/* os_reserve returns inaccessible address space, or NULL. Large ones stay out of core dumps. */
 void *os_reserve(size_t size) INTERNAL(os_reserve);
 
 /* os_commit makes whole pages of a reservation accessible, for good; some may be so already. */
@@ -49,8 +48,7 @@ void os_release(void *memory, size_t size) INTERNAL(os_release);
  * calls; or 0 if there is none. */
 uint64_t os_random_word(void) INTERNAL(os_random_word);
 
-/* os_environment returns a variable of the environment, or NULL; always NULL in a program that has
- * another user's rights. */
+/* os_environment returns a variable; NULL if unset, or in a program with another user's rights. */
 const char *os_environment(const char *name) INTERNAL(os_environment);
 
 /* os_write_report writes a line of a report, newline included. */

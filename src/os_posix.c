@@ -23,8 +23,7 @@
 /* malloc and macOS do not need all arguments. */
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 
-/* Reservations up to this may be in core dumps, because to keep them out takes a call of the
- * system. */
+/* Reservations up to this may be in core dumps, because to keep them out takes a system call. */
 #define DUMPED_MAX_SIZE ((size_t)256 * 1024)
 
 /* How often a report waits for the reader of a full pipe, and for how many milliseconds. */

@@ -181,12 +181,9 @@ static bool begin_handler(const struct cork_mempool_violation *violation)
         handlers.count = 0;
         handlers.first = *violation;
         handlers.first.listed_count = 0;
-        handlers.first.damaged = NULL;
         handlers.first.damaged_size = 0;
-        if (violation->pool_name != NULL) {
-            memcpy(handlers.name, violation->pool_name, sizeof(handlers.name));
-            handlers.first.pool_name = handlers.name;
-        }
+        handlers.first.pool_name = violation->pool_name != NULL ? handlers.name : NULL;
+        memcpy(handlers.name, violation->pool->name, sizeof(handlers.name));
     }
     handlers.last_frame = frame;
     return handlers.count++ < HANDLERS_MAX;

@@ -73,10 +73,9 @@ struct cork_mempool_violation {
     const void *pointer;                   /* what was passed; or the damaged object; or NULL */
     size_t slot; /* the slot it lies in, counted over the pool; or CORK_MEMPOOL_NO_SLOT */
 
-    /* With CORK_MEMPOOL_CALLSITES, return addresses of the calls that issued and freed the slot's
-     * object; else, and where there was no such call, NULL. */
-    const void *new_site;
-    const void *free_site; /* NULL also while the object is live */
+    /* With CORK_MEMPOOL_CALLSITES, return addresses; else, and if there was no such call, NULL. */
+    const void *new_site;  /* of the call that issued the slot's object */
+    const void *free_site; /* of the call that freed it; NULL also while it is live */
 
     bool is_seeded; /* the pool has protections */
     uint64_t seed;  /* then, of its random decisions; else unspecified */
@@ -117,9 +116,8 @@ cork_mempool_violation_handler *cork_mempool_on_violation(cork_mempool_violation
 const char *cork_mempool_violation_message(enum cork_mempool_violation_kind kind);
 
 #if defined(CORK_MEMPOOL_NO_OS_MEMORY)
-/* cork_mempool_write_report gets each line of a report, instead of write(2), in a library built
- * with CORK_MEMPOOL_NO_OS_MEMORY: size bytes, the last of which is a newline. The program may
- * define it; that of the library is weak and writes nothing. */
+/* cork_mempool_write_report gets each line of a report, instead of write(2): size bytes, the last
+ * of which is a newline. The program may define it; the library's is weak and writes nothing. */
 void cork_mempool_write_report(const char *text, size_t size);
 #endif
 

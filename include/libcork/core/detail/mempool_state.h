@@ -66,15 +66,14 @@ struct cork_mempool_region {
     bool is_reserved; /* memory is a reservation */
 };
 
-/* The fields that the fast paths of new and free use. slots_lend fills them, slots_recall empties
- * them: then owner is NULL, counts are 0, and both take their slow paths. */
+/* The fields that the fast paths of new and free use. slots_lend fills those before bases,
+ * slots_recall clears them: then both take their slow paths. */
 struct cork_mempool_lent {
     const struct cork_mempool *owner; /* the pool that this is in, unless it is a copy */
     void *kept;                       /* a freed object whose group does not know; or NULL */
     size_t counts[2]; /* extended_count of the lookup regions, if lent to free; else 0 */
     uint32_t stack_count;
-    /* slots_recall clears the fields above. Those below are of the lookup regions: objects from
-     * bases[1] on lie in region 1, others in 0, if in either. */
+    /* Of the lookup regions. Objects from bases[1] on lie in 1, others in 0, if in either. */
     char *bases[2];
     struct cork_mempool_group *groups[2];
     /* Free slots; their groups know. Each: twice the index, plus the lookup region's number. */
