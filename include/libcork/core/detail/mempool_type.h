@@ -4,15 +4,11 @@
 
 /* Private: what the macros that take a type are made of, and what compilers check of calls. */
 
-#if defined(__GNUC__)
 #define CORK_MEMPOOL_NONNULL_(...) __attribute__((nonnull(__VA_ARGS__)))
 #define CORK_MEMPOOL_NEEDED_       __attribute__((warn_unused_result))
-#else
-#define CORK_MEMPOOL_NONNULL_(...)
-#define CORK_MEMPOOL_NEEDED_
-#endif
+
 /* cork_mempool_free takes objects back, and does not read them. */
-#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 11
+#if !defined(__clang__) && __GNUC__ >= 11
 #define CORK_MEMPOOL_ISSUES_ __attribute__((malloc(cork_mempool_free, 2)))
 #define CORK_MEMPOOL_TAKES_  __attribute__((access(none, 2)))
 #else
