@@ -15,12 +15,13 @@ static _Atomic(cork_mempool_violation_handler *) installed_handler;
 THREAD_LOCAL const void *report_call_site;
 
 /* A line of a report. What does not fit is cut off; the room at the end is for the newline. */
+#define LINE_START "cork_mempool: "
 struct line {
     char text[512];
     size_t length;
 };
 
-/* A newline sends the line and begins the next. */
+/* A newline sends the line and starts the next. */
 static void add(struct line *line, const char *string)
 {
     for (; *string != '\0'; string++) {
@@ -29,7 +30,7 @@ static void add(struct line *line, const char *string)
         }
         if (*string == '\n') {
             os_write_report(line->text, line->length);
-            line->length = 0;
+            line->length = sizeof(LINE_START) - 1;
         }
     }
 }
@@ -82,9 +83,8 @@ static void add_bytes(struct line *line, const char *before, const unsigned char
 
 static void report(const struct cork_mempool_violation *violation)
 {
-    struct line line = {.length = 0};
+    struct line line = {LINE_START, sizeof(LINE_START) - 1};
 
-    add(&line, "cork_mempool: ");
     add(&line, violation->message);
     add_number(&line, ": pool 0x", (uintptr_t)violation->pool, 0, 16);
     if (violation->pool_name != NULL) {
@@ -101,22 +101,21 @@ static void report(const struct cork_mempool_violation *violation)
     }
     add_number(&line, ", element size ", violation->element_size, 0, 10);
     add_number(&line, ", seed 0x", violation->seed, 0, 16); /* 0 where there is none */
-    add_site(&line, "\ncork_mempool: called at 0x", violation->call_site);
-    add_site(&line, "\ncork_mempool: issued at 0x", violation->new_site);
+    add_site(&line, "\ncalled at 0x", violation->call_site);
+    add_site(&line, "\nissued at 0x", violation->new_site);
     add_site(&line, ", freed at 0x", violation->free_site);
-    add_number(&line, "\ncork_mempool: damage at 0x", (uintptr_t)violation->damaged, 0, 16);
-    add_bytes(&line, "\ncork_mempool: found   ", violation->found, violation->damaged_size);
-    add_bytes(&line, "\ncork_mempool: expected", violation->expected, violation->damaged_size);
+    add_number(&line, "\ndamage at 0x", (uintptr_t)violation->damaged, 0, 16);
+    add_bytes(&line, "\nfound   ", violation->found, violation->damaged_size);
+    add_bytes(&line, "\nexpected", violation->expected, violation->damaged_size);
     for (size_t i = 0; i < violation->listed_count; i++) {
-        add_number(&line, "\ncork_mempool: live object 0x", (uintptr_t)violation->listed[i].pointer,
-                   0, 16);
+        add_number(&line, "\nlive object 0x", (uintptr_t)violation->listed[i].pointer, 0, 16);
         add_number(&line, ", slot ", violation->listed[i].slot, CORK_MEMPOOL_NO_SLOT, 10);
         add_site(&line, ", issued at 0x", violation->listed[i].new_site);
     }
     if ((violation->slot != CORK_MEMPOOL_NO_SLOT || violation->live_count != 0) &&
         violation->kind != CORK_MEMPOOL_NEVER_ISSUED &&
         (violation->protections & CORK_MEMPOOL_CALLSITES) == 0) {
-        add(&line, "\ncork_mempool: CORK_MEMPOOL_CALLSITES, or CORK_MEMPOOL_OPTIONS=callsites=1, "
+        add(&line, "\nCORK_MEMPOOL_CALLSITES, or CORK_MEMPOOL_OPTIONS=callsites=1, "
                    "tells where objects are issued and freed");
     }
     add(&line, "\n");
@@ -124,9 +123,9 @@ static void report(const struct cork_mempool_violation *violation)
 
 void report_warning(const char *what, const char *word, size_t length, const char *rest)
 {
-    struct line line = {.length = 0};
+    struct line line = {LINE_START, sizeof(LINE_START) - 1};
 
-    add(&line, "cork_mempool: CORK_MEMPOOL_OPTIONS: ");
+    add(&line, "CORK_MEMPOOL_OPTIONS: ");
     add(&line, what);
     while (length-- > 0 && line.length < sizeof(line.text) / 2) {
         line.text[line.length++] = *word++;
@@ -159,9 +158,9 @@ cork_mempool_violation_handler *cork_mempool_on_violation(cork_mempool_violation
     return atomic_exchange(&installed_handler, handler);
 }
 
-/* A handler that misuses a pool is called for that too. Only the stack tells whether that never
- * ends, because a handler may leave by longjmp: a call that is not below the last begins anew; so
- * does one far below it, mostly on a stack of its own, as coroutines have. */
+/* Only the stack tells whether handlers that misuse pools ever end, because they may leave by
+ * longjmp: a call that is not below the last begins anew; so does one far below it, mostly on a
+ * stack of its own, as coroutines have. */
 #define HANDLERS_MAX      256
 #define HANDLERS_MAX_SIZE ((uintptr_t)1024 * 1024) /* of the stack, from one to the next */
 
