@@ -26,7 +26,6 @@ static inline size_t bits_round_up(size_t size, size_t unit)
     return (size + unit - 1) & ~(unit - 1);
 }
 
-/* Rounds an address up to a multiple of alignment. */
 static inline char *bits_align(char *address, size_t alignment)
 {
     return address + ((~(uintptr_t)address + 1) & (alignment - 1));

@@ -134,9 +134,8 @@ static void init_random(struct cork_mempool *mp, uint64_t seed)
     mp->key = bits_mix(mp->random) | UINT64_C(0x0101010101010101);
 }
 
-/* Initializes a pool by valid options and the environment. It is inlined, because options in memory
- * are loaded in other widths than they were stored in, and processors wait for that: a tenth of a
- * short lifecycle. */
+/* Initializes a pool by valid options and the environment. Inlined, because processors wait where
+ * options are loaded in other widths than they were stored in: a tenth of a short lifecycle. */
 ALWAYS_INLINE void init(struct cork_mempool *mp, struct cork_mempool_options *options)
 {
     uint32_t set = known_set;

@@ -27,9 +27,7 @@ ANSWERS(const char *os_symbol(const void *address, uintptr_t *start), NULL)
 const struct cork_mempool_source os_heap = {.acquire = acquire, .release = release};
 
 /* For programs that define no other. */
-__attribute__((weak)) void cork_mempool_write_report(const char *text, size_t size)
-{
-}
+ANSWERS(__attribute__((weak)) void cork_mempool_write_report(const char *text, size_t size), )
 
 void os_write_report(const char *text, size_t size)
 {

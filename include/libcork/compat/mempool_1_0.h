@@ -120,8 +120,7 @@ static inline struct cork_mempool *cork_mempool_new_size(size_t element_size)
     return cork_mempool_new_size_ex(element_size, CORK_MEMPOOL_DEFAULT_BLOCK_SIZE);
 }
 
-/* cork_mempool_new_object issues an object, as cork_mempool_new does elsewhere; never NULL.
- * Aborts: "out of memory". */
+/* cork_mempool_new_object issues an object, never NULL. Aborts: "out of memory". */
 static inline void *cork_mempool_new_object(struct cork_mempool *mp)
 {
     void *object = cork_mempool_new(mp);
@@ -130,7 +129,7 @@ static inline void *cork_mempool_new_object(struct cork_mempool *mp)
     return object;
 }
 
-/* cork_mempool_free_object takes an object back, as cork_mempool_free does elsewhere. */
+/* cork_mempool_free_object takes an object back. */
 static inline void cork_mempool_free_object(struct cork_mempool *mp, void *ptr)
 {
     cork_mempool_free(mp, ptr);
@@ -185,8 +184,7 @@ static inline void cork_mempool_1_0_free_(struct cork_mempool *mp)
 }
 
 /* cork_mempool_free(mp) runs the destructor for what was constructed, and frees the user_data and
- * the pool. It stands without arguments so that its address is of the right function too.
- * Aborts: as cork_mempool_done does. */
+ * the pool. Aborts: as cork_mempool_done. No arguments here, so that its address is right too. */
 #define cork_mempool_free cork_mempool_1_0_free_
 
 /* cork_mempool_new_ex makes a pool of objects of a type. It is a macro, for complete types alone:

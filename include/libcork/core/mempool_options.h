@@ -38,9 +38,7 @@ extern "C" {
 /* Reports tell where an object was issued and where it was freed. */
 #define CORK_MEMPOOL_CALLSITES 0x40u
 /* All but SEAL. */
-#define CORK_MEMPOOL_PARANOID                                                                      \
-    (CORK_MEMPOOL_CANARY | CORK_MEMPOOL_WIPE | CORK_MEMPOOL_SHUFFLE | CORK_MEMPOOL_QUARANTINE |    \
-     CORK_MEMPOOL_GUARD | CORK_MEMPOOL_CALLSITES)
+#define CORK_MEMPOOL_PARANOID (0x7fu & ~CORK_MEMPOOL_SEAL)
 /* Private: X(NAME, word) for each protection, with its word in CORK_MEMPOOL_OPTIONS. */
 #define CORK_MEMPOOL_PROTECTIONS_(X)                                                               \
     X(CANARY, canary)                                                                              \
