@@ -23,12 +23,9 @@
  * The report is made on the stack and sent by write(2): nothing is allocated, and no lock is taken
  * but that of the dynamic linker, which knows the names of call sites.
  *
- * "use during another call" refuses a call of a pool that is busy with another one:
- *
- *   - any call from the pool's own constructor, destructor or source;
- *   - any call but cork_mempool_new and cork_mempool_free from a visitor of cork_mempool_foreach;
- *   - in a pool with protections or constructed objects, also a call from a second thread or from a
- *     signal handler, as far as a plain flag shows it; never in a program that locks correctly.
+ * In a pool with protections or constructed objects, "use during another call" also refuses a call
+ * from a second thread or from a signal handler, as far as a plain flag shows it; never in a
+ * program that locks correctly.
  */
 
 #include <libcork/core/mempool.h>
@@ -104,11 +101,11 @@ typedef void cork_mempool_violation_handler(const struct cork_mempool_violation 
  * stands for none. It may be installed from any thread at any time; it runs on the thread that
  * misused a pool. Calls of that pool have ended then, but no calls of other pools. A handler may
  * call cork_mempool_check, _stats, _owns and _foreach on a pool that is live and in no call. It may
- * leave by longjmp, if it leaves no call of another pool: the refused call has then changed
- * nothing, and the pool is open for use. (If the call was made by a constructor, destructor or
- * source that goes on, the process aborts.) One that misuses a pool is called for that too; after
- * 256 violations, each deeper in the stack than the last, the next is reported behind the first,
- * and the process aborts. Returns: the handler that was installed before, or NULL.
+ * leave by longjmp, if it leaves no call of another pool; then the pool is open for use. (If a
+ * constructor, destructor or source made the call and goes on, the process aborts.) One that
+ * misuses a pool is called for that too; after 256 violations, each deeper in the stack than the
+ * last, the next is reported behind the first, and the process aborts.
+ * Returns: the handler before, or NULL.
  */
 cork_mempool_violation_handler *cork_mempool_on_violation(cork_mempool_violation_handler *handler);
 
