@@ -7,7 +7,6 @@
 #if !defined(CORK_MEMPOOL_NO_OS_MEMORY)
 
 #include <dlfcn.h>
-#include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -26,7 +25,7 @@
 /* Reservations up to this may be in core dumps, because to keep them out takes a system call. */
 #define DUMPED_MAX_SIZE ((size_t)256 * 1024)
 
-/* How often a report waits for the reader of a full pipe, and for how many milliseconds. */
+/* How often a report is tried again, and for how many milliseconds it waits for a full pipe. */
 #define WAITS_MAX 10
 #define WAIT_MS   100
 
@@ -115,20 +114,18 @@ void os_write_report(const char *text, size_t size)
 {
     struct sigaction ignore = {.sa_handler = SIG_IGN}, before;
     struct pollfd pipe = {.fd = STDERR_FILENO, .events = POLLOUT};
-    int waits = 0;
 
     /* Where nobody reads a pipe any more, SIGPIPE would end the process before abort() does. */
     sigaction(SIGPIPE, &ignore, &before);
-    while (size > 0) {
+    for (int waits = 0; size > 0 && waits <= WAITS_MAX;) {
         const ssize_t written = write(STDERR_FILENO, text, size);
 
         if (written > 0) {
             text += written;
             size -= (size_t)written;
-        } else if (written == 0 || (errno != EINTR && errno != EAGAIN) || waits++ == WAITS_MAX) {
-            size = 0; /* There is nobody left to tell. */
         } else {
             poll(&pipe, 1, WAIT_MS);
+            waits++;
         }
     }
     sigaction(SIGPIPE, &before, NULL);
