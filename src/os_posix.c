@@ -22,13 +22,6 @@
 /* malloc and macOS do not need all arguments. */
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 
-/* Reservations up to this may be in core dumps, because to keep them out takes a system call. */
-#define DUMPED_MAX_SIZE ((size_t)256 * 1024)
-
-/* How often a report is tried again, and for how many milliseconds it waits for a full pipe. */
-#define WAITS_MAX 10
-#define WAIT_MS   100
-
 static void *heap_acquire(void *source_data, size_t size, size_t alignment)
 {
     return malloc(size);
@@ -79,7 +72,8 @@ void *os_reserve(size_t size)
     if (memory == MAP_FAILED) {
         return NULL;
     }
-    if (size > DUMPED_MAX_SIZE) {
+    /* Small ones may be in core dumps, because to keep them out takes a system call. */
+    if (size > (size_t)256 * 1024) {
         os_advise(memory, size, OS_NO_DUMP);
     }
     if (TOOLS_SEEK_LEAKS) {
@@ -117,15 +111,15 @@ void os_write_report(const char *text, size_t size)
 
     /* Where nobody reads a pipe any more, SIGPIPE would end the process before abort() does. */
     sigaction(SIGPIPE, &ignore, &before);
-    for (int waits = 0; size > 0 && waits <= WAITS_MAX;) {
+    for (int failures = 0; size > 0 && failures <= 10;) {
         const ssize_t written = write(STDERR_FILENO, text, size);
 
         if (written > 0) {
             text += written;
             size -= (size_t)written;
         } else {
-            poll(&pipe, 1, WAIT_MS);
-            waits++;
+            poll(&pipe, 1, 100); /* milliseconds, if a pipe is full */
+            failures++;
         }
     }
     sigaction(SIGPIPE, &before, NULL);
@@ -145,20 +139,18 @@ const char *os_symbol(const void *address, uintptr_t *start)
 #if defined(__linux__)
 #include <sys/auxv.h>
 
-#define ADVICE_GUARD 102    /* MADV_GUARD_INSTALL of Linux 6.13, younger than most C libraries */
-#define NO_ADVICE    0x7fff /* which no kernel knows */
-
 bool os_advise(void *pages, size_t size, enum os_advice advice)
 {
+    /* 102 is MADV_GUARD_INSTALL of Linux 6.13, which is younger than most C libraries. */
     static const int advices[] = {[OS_PURGE] = MADV_DONTNEED,
-                                  [OS_GUARD] = ADVICE_GUARD,
+                                  [OS_GUARD] = 102,
                                   [OS_NO_HUGE_PAGES] = MADV_NOHUGEPAGE,
                                   [OS_NO_DUMP] = MADV_DONTDUMP,
                                   [OS_DUMP] = MADV_DODUMP};
     /* LeakSanitizer would read guards, because they are in readable mappings. qemu-user accepts
      * every advice and ignores it: it is there if an advice that no kernel knows is accepted. */
     const bool is_in_vain =
-        advice == OS_GUARD && (TOOLS_SEEK_LEAKS || madvise(NULL, 0, NO_ADVICE) == 0);
+        advice == OS_GUARD && (TOOLS_SEEK_LEAKS || madvise(NULL, 0, 0x7fff) == 0);
 
     return !is_in_vain && madvise(pages, size, advices[advice]) == 0;
 }

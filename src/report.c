@@ -159,11 +159,8 @@ cork_mempool_violation_handler *cork_mempool_on_violation(cork_mempool_violation
 }
 
 /* Only the stack tells whether handlers that misuse pools ever end, because they may leave by
- * longjmp: a call that is not below the last begins anew; so does one far below it, mostly on a
- * stack of its own, as coroutines have. */
-#define HANDLERS_MAX      256
-#define HANDLERS_MAX_SIZE ((uintptr_t)1024 * 1024) /* of the stack, from one to the next */
-
+ * longjmp: a call that is not below the last begins anew; so does one over a MiB below it, mostly
+ * on a stack of its own, as coroutines have. */
 static THREAD_LOCAL struct {
     uintptr_t last_frame;
     unsigned count;                      /* of calls, each below the last */
@@ -171,26 +168,10 @@ static THREAD_LOCAL struct {
     char name[CORK_MEMPOOL_NAME_SIZE_];  /* a copy, because the pool may be gone */
 } handlers;
 
-/* Whether the handler may be called for a violation. */
-static bool begin_handler(const struct cork_mempool_violation *violation)
-{
-    const uintptr_t frame = (uintptr_t)__builtin_frame_address(0);
-
-    if (frame >= handlers.last_frame || handlers.last_frame - frame > HANDLERS_MAX_SIZE) {
-        handlers.count = 0;
-        handlers.first = *violation;
-        handlers.first.listed_count = 0;
-        handlers.first.damaged_size = 0;
-        handlers.first.pool_name = violation->pool_name != NULL ? handlers.name : NULL;
-        memcpy(handlers.name, violation->pool->name, sizeof(handlers.name));
-    }
-    handlers.last_frame = frame;
-    return handlers.count++ < HANDLERS_MAX;
-}
-
 void report_refuse(struct cork_mempool_violation violation)
 {
     cork_mempool_violation_handler *handler = atomic_load(&installed_handler);
+    const uintptr_t frame = (uintptr_t)__builtin_frame_address(0);
     /* Calls that change nothing else take const pools. */
     struct cork_mempool *mp = (struct cork_mempool *)(uintptr_t)violation.pool;
 
@@ -201,7 +182,16 @@ void report_refuse(struct cork_mempool_violation violation)
             slots_renew(mp);
             mp->state = POOL_IS_LIVE;
         }
-        if (begin_handler(&violation)) {
+        if (frame >= handlers.last_frame || handlers.last_frame - frame > 1024 * 1024) {
+            handlers.count = 0;
+            handlers.first = violation;
+            handlers.first.listed_count = 0;
+            handlers.first.damaged_size = 0;
+            handlers.first.pool_name = violation.pool_name != NULL ? handlers.name : NULL;
+            memcpy(handlers.name, mp->name, sizeof(handlers.name));
+        }
+        handlers.last_frame = frame;
+        if (handlers.count++ < 256) {
             handler(&violation);
         } else {
             report(&handlers.first);
