@@ -88,7 +88,8 @@ static NOINLINE struct cork_mempool_region *from_os_or_source(struct cork_mempoo
         count = is_scarce ? older : RESERVED_FACTOR * older;
         count = bits_larger(count, RESERVED_MIN_SIZE / stride);
         if ((mp->protections & UNDER_VALGRIND) != 0) {
-            count = bits_smaller(count, TOOLS_RANGE_MAX / stride);
+            /* It warns of ranges of a quarter of a GiB, reservations included. */
+            count = bits_smaller(count, (size_t)128 * 1024 * 1024 / stride);
         }
     } else {
         most = bits_smaller(most, ACQUIRED_MAX_SIZE / stride);

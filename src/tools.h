@@ -64,9 +64,6 @@
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 
-/* Valgrind warns of ranges of a quarter of a GiB, reservations included. */
-#define TOOLS_RANGE_MAX ((size_t)128 * 1024 * 1024)
-
 /* tools_pool_begins registers a pool with Valgrind, when it can no longer move; tools_pool_ends
  * unregisters it. A pool re-initialized without done is still registered; unregister it first. */
 static inline void tools_pool_ends(const struct cork_mempool *mp)
