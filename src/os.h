@@ -17,8 +17,7 @@ extern const struct cork_mempool_source os_heap INTERNAL(os_heap);
  * that no pool with guards can be had. */
 size_t os_page_size(void) INTERNAL(os_page_size);
 
-/* os_is_scarce says whether little should be reserved, because address space is limited, or because
- * it counts as locked memory, which is limited. */
+/* os_is_scarce says whether address space is limited, or counts as locked memory, which is. */
 bool os_is_scarce(void) INTERNAL(os_is_scarce);
 
 /* os_reserve returns inaccessible address space, or NULL. Large ones stay out of core dumps. */

@@ -39,8 +39,7 @@ size_t os_page_size(void)
     return (size_t)sysconf(_SC_PAGESIZE);
 }
 
-/* Returns whether new mappings are locked, by mlockall(MCL_FUTURE): msync refuses to invalidate
- * them (POSIX). It refuses MAP_FAILED too. */
+/* Whether mlockall(MCL_FUTURE) locks mappings: msync refuses to invalidate such, or MAP_FAILED. */
 static bool is_locked(void)
 {
     const size_t size = os_page_size();

@@ -77,11 +77,9 @@ CORK_MEMPOOL_NONNULL_(1)
 CORK_MEMPOOL_TAKES_ void cork_mempool_free(struct cork_mempool *mp, void *ptr);
 
 /*
- * cork_mempool_new issues an object. Freed objects are issued again before more memory is asked
- * for, with the contents that they were freed with; the contents of others are unspecified.
- * Protections and cork_mempool_trim change this.
- * Returns: the object, or NULL with errno ENOMEM if memory cannot be had; the pool stays as it
- *          was, and a later call may succeed.
+ * cork_mempool_new issues an object. Freed ones are issued again before more memory is asked for,
+ * with their last contents; those of others are unspecified. Protections and trim change this.
+ * Returns: the object; if memory cannot be had, NULL with errno ENOMEM, and the pool as it was.
  */
 CORK_MEMPOOL_NONNULL_(1)
 CORK_MEMPOOL_NEEDED_ CORK_MEMPOOL_ISSUES_ void *cork_mempool_new(struct cork_mempool *mp);

@@ -17,15 +17,13 @@
  * have that told. For damage, three lines say where it is, and which bytes were found and expected
  * there. For a leak, the first line counts the live objects, and the first 16 have a line each.
  *
- * Addresses of code are those of the calls, as addr2line wants them; if no symbol is known, the
- * file and the offset in it take its place.
+ * Addresses of code are those of calls, for addr2line; file and offset replace unknown symbols.
  *
  * The report is made on the stack and sent by write(2): nothing is allocated, and no lock is taken
  * but that of the dynamic linker, which knows the names of call sites.
  *
- * In a pool with protections or constructed objects, "use during another call" also refuses a call
- * from a second thread or from a signal handler, as far as a plain flag shows it; never in a
- * program that locks correctly.
+ * With protections or constructed objects, "use during another call" also refuses a call from a
+ * second thread or signal handler, as far as a plain flag shows it; never if all lock correctly.
  */
 
 #include <libcork/core/mempool.h>
