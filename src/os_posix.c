@@ -39,29 +39,23 @@ size_t os_page_size(void)
     return (size_t)sysconf(_SC_PAGESIZE);
 }
 
-/* Whether mlockall(MCL_FUTURE) locks mappings: msync refuses to invalidate such, or MAP_FAILED. */
-static bool is_locked(void)
+bool os_is_scarce(void)
 {
     const size_t size = os_page_size();
     /* Readable, because Valgrind would complain otherwise. */
     void *page = mmap(NULL, size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    /* mlockall(MCL_FUTURE) locks it: msync refuses to invalidate that (POSIX), or MAP_FAILED. */
     const bool is_locked = msync(page, size, MS_ASYNC | MS_INVALIDATE) != 0;
-
-    munmap(page, size);
-    return is_locked;
-}
-
-bool os_is_scarce(void)
-{
     /* If the system does not tell, there is a limit. */
     struct rlimit space = {.rlim_cur = 0};
     struct rlimit locked = {.rlim_cur = 0};
 
+    munmap(page, size);
     getrlimit(RLIMIT_AS, &space);
     getrlimit(RLIMIT_MEMLOCK, &locked);
-    return TOOLS_SPACE_IS_SCARCE ? true
-                                 : space.rlim_cur != RLIM_INFINITY ||
-                                       (locked.rlim_cur != RLIM_INFINITY && is_locked());
+    return TOOLS_SPACE_IS_SCARCE
+               ? true
+               : space.rlim_cur != RLIM_INFINITY || (locked.rlim_cur != RLIM_INFINITY && is_locked);
 }
 
 void *os_reserve(size_t size)

@@ -66,8 +66,8 @@ struct cork_mempool_region {
     bool is_reserved; /* memory is a reservation */
 };
 
-/* The fields that the fast paths of new and free use. slots_lend fills those before bases,
- * slots_recall clears them: then both take their slow paths. */
+/* The fields that the fast paths of new and free use. slots_lend sets owner and counts,
+ * slots_recall clears all that stand before bases: then both take their slow paths. */
 struct cork_mempool_lent {
     const struct cork_mempool *owner; /* the pool that this is in, unless it is a copy */
     void *kept;                       /* a freed object whose group does not know; or NULL */
