@@ -176,6 +176,7 @@ void report_refuse(struct cork_mempool_violation violation)
     struct cork_mempool *mp = (struct cork_mempool *)(uintptr_t)violation.pool;
 
     violation.message = cork_mempool_violation_message(violation.kind);
+    violation.call_site = report_call_site;
     if (handler != NULL) {
         if (!slots_is_moved(mp) && (mp->state == POOL_IS_BUSY || mp->state == POOL_IS_VISITED)) {
             /* End the refused call, and all calls that it was made in. */
@@ -210,7 +211,6 @@ struct cork_mempool_violation report_violation(const struct cork_mempool *mp,
         .pool = mp,
         .pool_name = mp->is_named ? mp->name : NULL,
         .slot = CORK_MEMPOOL_NO_SLOT,
-        .call_site = report_call_site,
         .element_size = mp->geometry.element_size,
         .protections = mp->protections & ~UNDER_VALGRIND,
         .is_seeded = mp->seed != 0,
@@ -239,7 +239,6 @@ void report_refuse_state(const struct cork_mempool *mp, const void *pointer)
         .pool = mp,
         .pool_name = is_done && mp->is_named ? mp->name : NULL,
         .slot = CORK_MEMPOOL_NO_SLOT,
-        .call_site = report_call_site,
         .moved_from = is_initialized ? mp->self : NULL,
     };
 
