@@ -74,7 +74,7 @@ void cork_mempool_init_size_ex(struct cork_mempool *mp, size_t element_size, siz
  *         "free of a foreign pointer": ptr does not lie in memory of the pool's slots.
  */
 CORK_MEMPOOL_NONNULL_(1)
-CORK_MEMPOOL_TAKES_ void cork_mempool_free(struct cork_mempool *mp, void *ptr);
+void cork_mempool_free(struct cork_mempool *mp, void *ptr);
 
 /*
  * cork_mempool_new issues an object. Freed ones are issued again before more memory is asked for,

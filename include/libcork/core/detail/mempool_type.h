@@ -7,13 +7,11 @@
 #define CORK_MEMPOOL_NONNULL_(...) __attribute__((nonnull(__VA_ARGS__)))
 #define CORK_MEMPOOL_NEEDED_       __attribute__((warn_unused_result))
 
-/* cork_mempool_free takes objects back, and does not read them. */
+/* cork_mempool_free takes objects back. */
 #if !defined(__clang__) && __GNUC__ >= 11
 #define CORK_MEMPOOL_ISSUES_ __attribute__((malloc(cork_mempool_free, 2)))
-#define CORK_MEMPOOL_TAKES_  __attribute__((access(none, 2)))
 #else
 #define CORK_MEMPOOL_ISSUES_
-#define CORK_MEMPOOL_TAKES_
 #endif
 
 #if defined(__cplusplus)
