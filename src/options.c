@@ -96,22 +96,16 @@ static uint32_t contradicted(const struct cork_mempool_options *options)
            (has_constructed(options) ? CORK_MEMPOOL_WIPE : 0);
 }
 
-static size_t object_count(const struct cork_mempool_options *options)
-{
-    return options->max_objects != 0 ? options->max_objects : SIZE_MAX;
-}
-
-/* Canaries need a redzone, and so does Valgrind, to see an overflow. A buffer gets none for
- * Valgrind: the caller has counted how many objects fit. */
+/* Canaries need a redzone; so does Valgrind, to see overflows, but not at a buffer's expense. */
 ALWAYS_INLINE void geometry_from(struct cork_mempool_geometry *geometry,
-                                 const struct cork_mempool_options *options)
+                                 const struct cork_mempool_options *options, size_t object_count)
 {
     const uint32_t set = options->protections;
     const uint32_t redzoned = CORK_MEMPOOL_CANARY | (options->buffer == NULL ? UNDER_VALGRIND : 0);
     const bool is_hooked = set != 0 || has_constructed(options);
 
     geometry_init(geometry, options->element_size, options->alignment, options->block_size,
-                  object_count(options), (set & redzoned) != 0 ? REDZONE_SIZE : 0,
+                  object_count, (set & redzoned) != 0 ? REDZONE_SIZE : 0,
                   (set & CORK_MEMPOOL_GUARD) != 0 ? os_page_size() : 0);
     geometry->tables = is_hooked ? hooks_tables(set, options->buffer != NULL) : 0;
 }
@@ -151,8 +145,8 @@ ALWAYS_INLINE void init(struct cork_mempool *mp, struct cork_mempool_options *op
     memset(mp, 0, offsetof(struct cork_mempool, lent) + offsetof(struct cork_mempool_lent, stack));
     mp->state = POOL_IS_LIVE;
     mp->protections = options->protections;
-    geometry_from(&mp->geometry, options);
-    mp->objects_left = object_count(options);
+    mp->objects_left = options->max_objects != 0 ? options->max_objects : SIZE_MAX;
+    geometry_from(&mp->geometry, options, mp->objects_left);
     mp->memory.source = options->source != NULL ? options->source : &os_heap;
     mp->memory.data = options->source_data;
     mp->memory.buffer = options->buffer;
@@ -208,7 +202,7 @@ static bool is_valid(const struct cork_mempool_options *options)
                         : has_buffer || source->acquire == NULL || source->release == NULL)) {
         return false;
     }
-    geometry_from(&geometry, options);
+    geometry_from(&geometry, options, SIZE_MAX);
     return geometry.stride != 0 &&
            (!has_buffer ||
             region_buffer_capacity(&geometry, options->buffer, options->buffer_size) > 0);
