@@ -188,8 +188,9 @@ void report_refuse(struct cork_mempool_violation violation)
             handlers.first = violation;
             handlers.first.listed_count = 0;
             handlers.first.damaged_size = 0;
-            handlers.first.pool_name = violation.pool_name != NULL ? handlers.name : NULL;
-            memcpy(handlers.name, mp->name, sizeof(handlers.name));
+            if (violation.pool_name != NULL) { /* else there may be no name to read */
+                handlers.first.pool_name = memcpy(handlers.name, mp->name, sizeof(handlers.name));
+            }
         }
         handlers.last_frame = frame;
         if (handlers.count++ < 256) {
