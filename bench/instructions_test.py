@@ -29,7 +29,7 @@ CEILINGS = {
     ("free", "older"): 115,  # a search whose length depends on addresses: 93, 100...
     ("free", "default"): 35,
     ("free", "group"): 33,
-    ("free", "link"): 47,
+    ("free", "link"): 57,
     ("free", "paranoid"): 157,
 }
 

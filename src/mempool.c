@@ -75,11 +75,8 @@ CACHELINE_ALIGNED NOINLINE void *cork_mempool_new(struct cork_mempool *mp)
 /* Frees an object outside the lookup regions, or refuses the pointer. */
 static NOINLINE void free_far(struct cork_mempool *mp, void *ptr)
 {
-    if (ptr == NULL) {
-        return;
-    }
-
     const struct slot slot = report_require_live(mp, ptr);
+
     tools_free(mp, ptr, 0);
     if (mp->lent.owner == mp && mp->lent.kept == NULL) {
         mp->lent.kept = ptr;
@@ -95,16 +92,15 @@ static CACHELINE_ALIGNED NOINLINE void free_slow(struct cork_mempool *mp, void *
     report_require(mp, POOL_IS_VISITED, ptr, site);
     if (mp->hooks != NULL) {
         mp->hooks->free(mp, ptr, (struct slot){mp->lookup[number], index});
-    } else {
+    } else if (ptr != NULL) {
         free_far(mp, ptr);
     }
 }
 
 /* Links a group: the stack has no room for its free slot. */
-static NOINLINE void link(struct cork_mempool *mp, struct cork_mempool_group *group, char *object,
-                          size_t slot)
+static NOINLINE void link(struct cork_mempool *mp, uint32_t number, size_t slot)
 {
-    slots_push(mp, group, object - slot % GROUP_SLOTS * mp->geometry.stride);
+    slots_link(mp, mp->lookup[number], slot / GROUP_SLOTS);
 }
 
 CACHELINE_ALIGNED NOINLINE void cork_mempool_free(struct cork_mempool *mp, void *ptr)
@@ -145,6 +141,6 @@ CACHELINE_ALIGNED NOINLINE void cork_mempool_free(struct cork_mempool *mp, void 
         lent->stack[count] = (uint32_t)slot << 1 | number;
         lent->stack_count = count + 1;
     } else if (group->next == NULL && group != mp->cursor.group) {
-        link(mp, group, ptr, slot);
+        link(mp, number, slot);
     }
 }

@@ -205,14 +205,6 @@ static inline bool slots_was_issued(const struct cork_mempool *mp, struct slot s
            !geometry_is_guard(&mp->geometry, slot.index);
 }
 
-/* slots_push puts a group on the free list. start: its first slot. */
-static inline void slots_push(struct cork_mempool *mp, struct cork_mempool_group *group,
-                              char *start)
-{
-    group->next = mp->first_linked != NULL ? mp->first_linked : start;
-    mp->first_linked = start;
-}
-
 /* slots_link puts a group with free slots on the free list, unless it is active or there. */
 static inline void slots_link(struct cork_mempool *mp, struct cork_mempool_region *region,
                               size_t index)
@@ -220,7 +212,10 @@ static inline void slots_link(struct cork_mempool *mp, struct cork_mempool_regio
     struct cork_mempool_group *group = &region->groups[index];
 
     if (group->next == NULL && group != mp->cursor.group) {
-        slots_push(mp, group, slot_start(mp, (struct slot){region, index * GROUP_SLOTS}));
+        char *start = slot_start(mp, (struct slot){region, index * GROUP_SLOTS});
+
+        group->next = mp->first_linked != NULL ? mp->first_linked : start;
+        mp->first_linked = start;
     }
 }
 
