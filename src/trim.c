@@ -76,8 +76,8 @@ static bool give_up(struct cork_mempool *mp, struct cork_mempool_region *region,
 }
 
 /* Purges the whole pages of some memory that are resident and that no slot needs; without a table,
- * only counts those that are resident. Returns: the bytes; 0 if the system does not tell what is
- * resident, because then all pages are purged. */
+ * only counts those that are resident, and what is no whole page. Returns: the bytes; 0 if the
+ * system does not tell what is resident, because then all pages are purged. */
 static size_t purge(struct cork_mempool *mp, struct cork_mempool_region *region, const char *table,
                     size_t size, struct region_pages memory)
 {
@@ -85,7 +85,8 @@ static size_t purge(struct cork_mempool *mp, struct cork_mempool_region *region,
     char *from = bits_align(memory.start, page);
     const char *end = memory.start + memory.size;
     unsigned char is_resident[PAGES_ONCE] = {0};
-    size_t purged_size = 0, number = 0;
+    const size_t whole_size = from < end ? (size_t)(end - from) / page * page : 0;
+    size_t purged_size = table == NULL ? memory.size - whole_size : 0, number = 0;
     bool is_known = true;
 
     for (char *next = from; next <= end; next += page, number = (number + 1) % PAGES_ONCE) {
@@ -141,20 +142,25 @@ static size_t purge_region(struct cork_mempool *mp, struct cork_mempool_region *
                      purge_table(mp, region, region->sites, sizeof(*region->sites));
 }
 
-/* Counts the bytes that the release of a region gives back: of a reservation, those resident; of a
- * piece of the heap, those used. Purges these, because the C library may keep the piece. */
+/* Counts the bytes that the release of a region gives back: of a source's, all; of others, those
+ * used and resident. Purges pieces of the heap, because the C library may keep them. */
 static size_t count_released(struct cork_mempool *mp, struct cork_mempool_region *region)
 {
     const size_t unused_count = region->reserved_count - region->extended_count;
+    const struct region_pages head = {(char *)region, region->head_size};
     const struct region_pages slots = region_slots(mp, region);
     char *memory = region->memory;
-    const struct region_pages used = {memory, (size_t)(slots.start - memory) + slots.size};
+    struct region_pages used = {memory, (size_t)(slots.start - memory) + slots.size};
 
-    if (region->is_reserved) {
-        return region->head_size + purge(mp, region, NULL, 0, used);
+    if (!region->is_reserved && !uses_heap(mp)) {
+        return mp->memory.buffer != NULL ? 0 : head.size + used.size;
     }
-    purge_region(mp, region);
-    return region->head_size + used.size - (uses_heap(mp) ? unused_count * mp->geometry.stride : 0);
+    used.size -= region->is_reserved ? 0 : unused_count * mp->geometry.stride;
+    const size_t size = purge(mp, region, NULL, 0, used) + purge(mp, region, NULL, 0, head);
+    if (!region->is_reserved) {
+        purge_region(mp, region);
+    }
+    return size;
 }
 
 /* Releases regions without live objects, and purges others. Returns: the bytes, for trim. A handler

@@ -259,6 +259,28 @@ TEST(trim_says_nothing_of_what_the_system_refuses_to_take_or_to_tell)
     requests_finish();
 }
 
+/* What trim has given back once is nothing to be given back when its region goes. */
+TEST(no_byte_is_given_back_twice_and_none_of_a_buffer)
+{
+    static _Alignas(16) char buffer[4096];
+
+    for (size_t i = 0; i < PROTECTIONS_COUNT; i++) {
+        test_row("protections %#x", all_protections[i]);
+        begin(10000, 0, OPTIONS(.element_size = 100, .protections = all_protections[i]));
+        const size_t memory_size = stats_of(&mp).memory_size;
+
+        free_objects(&mp, objects, 1, 10000);
+        const size_t size = cork_mempool_trim(&mp);
+        cork_mempool_clear(&mp);
+        CHECK(size + cork_mempool_trim(&mp) <= memory_size);
+        finish(&mp, NULL, 0);
+    }
+    begin(10, 0, OPTIONS(.element_size = 100, .buffer = buffer, .buffer_size = sizeof(buffer)));
+    cork_mempool_clear(&mp);
+    CHECK_EQUAL(cork_mempool_trim(&mp), 0);
+    finish(&mp, NULL, 0);
+}
+
 /* Without a heap, the second region has 32 times as many slots as the first; where pages have 4096
  * bytes, the words for its groups fill whole pages. */
 TEST(trim_and_clear_look_at_no_table_beyond_its_end)
