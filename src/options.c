@@ -93,6 +93,7 @@ static uint32_t contradicted(const struct cork_mempool_options *options)
 {
     return ~(uint32_t)(CORK_MEMPOOL_PARANOID | CORK_MEMPOOL_SEAL) |
            (options->buffer != NULL || options->source != NULL ? CORK_MEMPOOL_GUARD : 0) |
+           (options->block_size > PTRDIFF_MAX / 2 ? CORK_MEMPOOL_GUARD : 0) |
            (has_constructed(options) ? CORK_MEMPOOL_WIPE : 0);
 }
 
