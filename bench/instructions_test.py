@@ -30,7 +30,7 @@ CEILINGS = {
     ("free", "default"): 35,
     ("free", "group"): 33,
     ("free", "link"): 57,
-    ("free", "paranoid"): 157,
+    ("free", "paranoid"): 159,
 }
 
 

@@ -61,9 +61,26 @@ ALWAYS_INLINE struct slot choose(struct cork_mempool *mp, uint32_t set)
                          index * GROUP_SLOTS + (((unsigned)__builtin_ctzll(bits) + skip) & 63)};
 }
 
+struct making {
+    const struct cork_mempool *mp;
+    struct slot slot;
+};
+
+/* Takes an object from tools if its constructor has failed, or C++ has thrown. */
+static void end_making(struct making *making)
+{
+    const struct slot slot = making->slot;
+
+    if (making->mp->state == POOL_IS_BUSY &&
+        (slot.region->fresh[slot.index / GROUP_SLOTS] & slot_bit(slot)) != 0) {
+        tools_free(making->mp, slot_start(making->mp, slot), making->mp->protections);
+    }
+}
+
 /* Writes a fresh slot's canaries and constructs its object; false if the constructor fails. */
 static NOINLINE bool make_slot(struct cork_mempool *mp, struct slot slot)
 {
+    __attribute__((cleanup(end_making))) struct making making = {mp, slot};
     const size_t size = mp->geometry.element_size;
     const void *site = report_call_site; /* a constructor may call other pools, which changes it */
     void *object = slot_start(mp, slot);
@@ -83,12 +100,10 @@ static NOINLINE bool make_slot(struct cork_mempool *mp, struct slot slot)
         mp->callbacks.construct == NULL || mp->callbacks.construct(mp->callbacks.data, object) == 0;
     report_require_busy(mp);
     report_call_site = site;
-    if (!is_constructed) {
-        tools_free(mp, object, mp->protections);
-        return false;
+    if (is_constructed) {
+        slot.region->fresh[slot.index / GROUP_SLOTS] &= ~slot_bit(slot);
     }
-    slot.region->fresh[slot.index / GROUP_SLOTS] &= ~slot_bit(slot);
-    return true;
+    return is_constructed;
 }
 
 ALWAYS_INLINE void *new_with(struct cork_mempool *mp, uint32_t set)

@@ -247,10 +247,8 @@ NOINLINE void cork_mempool_foreach(struct cork_mempool *mp,
 
     SLOTS_CALL call = slots_enter(mp);
 
-    mp->state = POOL_IS_VISITED;
+    call.during = mp->state = POOL_IS_VISITED;
     for (; mp->state == POOL_IS_VISITED && slots_next_live(mp, &slot); slot.index++) {
         visit(user_data, slot_start(mp, slot));
     }
-    /* The state is another if visit was refused a call, which ended foreach, but went on. */
-    call.state = mp->state == POOL_IS_VISITED ? call.state : mp->state;
 }

@@ -83,13 +83,14 @@ bool slots_next_live(const struct cork_mempool *mp, struct slot *slot) INTERNAL(
 /* A call during which all others are refused; slots_leave ends it, also if C++ throws. */
 struct slots_call {
     struct cork_mempool *mp;
-    uint32_t state;   /* before the call */
+    uint32_t before;  /* the pool's state before the call */
+    uint32_t during;  /* its state, unless a refused call has ended this one */
     bool is_renewing; /* the call may take regions out of the pool */
 };
 
 static inline struct slots_call slots_enter(struct cork_mempool *mp)
 {
-    const struct slots_call call = {mp, mp->state, false};
+    const struct slots_call call = {mp, mp->state, POOL_IS_BUSY, false};
 
     /* Signal handlers read it. */
     *(volatile uint32_t *)&mp->state = POOL_IS_BUSY;
@@ -98,10 +99,13 @@ static inline struct slots_call slots_enter(struct cork_mempool *mp)
 
 static inline void slots_leave(struct slots_call *call)
 {
+    if (call->mp->state != call->during) {
+        return; /* the pool may even be finalized */
+    }
     if (call->is_renewing) {
         slots_renew(call->mp);
     }
-    *(volatile uint32_t *)&call->mp->state = call->state;
+    *(volatile uint32_t *)&call->mp->state = call->before;
 }
 
 /* The type for the result of slots_enter: the call ends with the variable's scope. */

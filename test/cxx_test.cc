@@ -15,6 +15,10 @@
 
 #include "test/support/pools.h"
 
+extern "C" {
+#include "test/support/refusals.h"
+}
+
 namespace
 {
 
@@ -139,10 +143,12 @@ TEST(objects_are_constructed_in_place_and_misuse_is_told_to_a_handler)
 }
 
 static bool is_to_throw;
+static void *thrown_object;
 
-static int construct_or_throw(void *, void *)
+static int construct_or_throw(void *, void *object)
 {
     if (is_to_throw) {
+        thrown_object = object;
         throw std::bad_alloc();
     }
     return 0;
@@ -168,6 +174,7 @@ TEST(an_exception_of_a_callback_ends_the_call_that_it_leaves)
         is_to_throw = false;
     }
     CHECK(object == nullptr && !is_to_throw);
+    CHECK_FORBIDDEN(thrown_object);
     object = cork_mempool_new(&mp);
     try {
         cork_mempool_foreach(&mp, visit_and_throw, nullptr);
@@ -177,4 +184,31 @@ TEST(an_exception_of_a_callback_ends_the_call_that_it_leaves)
     CHECK(visited == object && cork_mempool_check(&mp));
     cork_mempool_free(&mp, object);
     cork_mempool_done(&mp);
+}
+
+/* A refused call of a visitor ends the walk. */
+static void finalize_and_throw(void *user_data, void *object)
+{
+    struct cork_mempool *mp = static_cast<struct cork_mempool *>(user_data);
+
+    CHECK_KIND(cork_mempool_clear(mp), CORK_MEMPOOL_BUSY);
+    cork_mempool_free(mp, object);
+    cork_mempool_done(mp);
+    throw object;
+}
+
+TEST(a_pool_that_was_finalized_stays_so_whatever_calls_end_afterwards)
+{
+    struct cork_mempool mp;
+    bool has_thrown = false;
+
+    cork_mempool_init(&mp, struct node);
+    CHECK(cork_mempool_new(&mp) != nullptr);
+    try {
+        cork_mempool_foreach(&mp, finalize_and_throw, &mp);
+    } catch (void *) {
+        has_thrown = true;
+    }
+    CHECK(has_thrown);
+    CHECK_KIND(cork_mempool_clear(&mp), CORK_MEMPOOL_USE_AFTER_DONE);
 }

@@ -15,7 +15,7 @@
  *
  * Every function but cork_mempool_init* aborts with "use before init" on a zeroed pool, "use after
  * done" on a finalized one, "use during another call" on one that is calling its own constructor,
- * destructor or source, "not a pool" on one that was moved, or overwritten as far as that shows.
+ * destructor or source, "not a pool" on one that was moved or overwritten, as far as that shows.
  */
 
 #include <libcork/core/detail/mempool_state.h>

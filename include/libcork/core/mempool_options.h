@@ -83,7 +83,7 @@ struct cork_mempool_options {
 
     /* A constructor and a destructor. Objects stay constructed from free to new: the constructor
      * runs once for a slot, before its first object is issued. The destructor runs at done for all
-     * constructed slots, and at trim for those it gives back; they are constructed again when
+     * constructed slots, and at trim for some that are free; they are constructed again when
      * needed. If the constructor does not return 0, cork_mempool_new returns NULL, with errno as it
      * left it, and the slot is constructed next time. Neither may use the pool. Default: none. */
     int (*init_object)(void *user_data, void *object);

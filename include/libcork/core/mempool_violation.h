@@ -99,10 +99,11 @@ typedef void cork_mempool_violation_handler(const struct cork_mempool_violation 
  * stands for none. It may be installed from any thread at any time; it runs on the thread that
  * misused a pool. Calls of that pool have ended then, but no calls of other pools. A handler may
  * call cork_mempool_check, _stats, _owns and _foreach on a pool that is live and in no call. It may
- * leave by longjmp, if it leaves no call of another pool; then the pool is open for use. (If a
- * constructor, destructor or source made the call and goes on, the process aborts.) One that
- * misuses a pool is called for that too; after 256 violations, each deeper in the stack than the
- * last, the next is reported behind the first, and the process aborts.
+ * leave by longjmp, if it leaves no call of another pool, and none that a signal handler or second
+ * thread has made; then the pool is open for use. (If a constructor, destructor or source made the
+ * call and goes on, the process aborts.) One that misuses a pool is called for that too; after 256
+ * violations, each deeper in the stack than the last, the next is reported behind the first, and
+ * the process aborts.
  * Returns: the handler before, or NULL.
  */
 cork_mempool_violation_handler *cork_mempool_on_violation(cork_mempool_violation_handler *handler);
