@@ -93,7 +93,6 @@ static uint32_t contradicted(const struct cork_mempool_options *options)
 {
     return ~(uint32_t)(CORK_MEMPOOL_PARANOID | CORK_MEMPOOL_SEAL) |
            (options->buffer != NULL || options->source != NULL ? CORK_MEMPOOL_GUARD : 0) |
-           (options->block_size > PTRDIFF_MAX / 2 ? CORK_MEMPOOL_GUARD : 0) |
            (has_constructed(options) ? CORK_MEMPOOL_WIPE : 0);
 }
 
@@ -136,9 +135,12 @@ ALWAYS_INLINE void init(struct cork_mempool *mp, struct cork_mempool_options *op
     uint32_t set = known_set;
 
     if (UNLIKELY(set != 0)) {
-        /* The caller has counted how many objects fit into a buffer. */
-        const uint32_t possible =
-            options->buffer != NULL ? CORK_MEMPOOL_WIPE | CORK_MEMPOOL_SHUFFLE : UINT32_MAX;
+        /* The caller has counted how many objects fit into a buffer. The heap serves pools whose
+         * blocks no memory could hold, but it has no guards. */
+        const uint32_t possible = options->buffer != NULL ? CORK_MEMPOOL_WIPE | CORK_MEMPOOL_SHUFFLE
+                                  : options->block_size > PTRDIFF_MAX / 2
+                                      ? ~(uint32_t)CORK_MEMPOOL_GUARD
+                                      : UINT32_MAX;
 
         set = set == UINT32_MAX ? read_environment() : set;
         options->protections |= set & ((possible & ~contradicted(options)) | UNDER_VALGRIND);

@@ -186,29 +186,40 @@ TEST(an_exception_of_a_callback_ends_the_call_that_it_leaves)
     cork_mempool_done(&mp);
 }
 
-/* A refused call of a visitor ends the walk. */
+/* A refused call of a callback ends the call that it was made in. */
 static void finalize_and_throw(void *user_data, void *object)
 {
     struct cork_mempool *mp = static_cast<struct cork_mempool *>(user_data);
 
     CHECK_KIND(cork_mempool_clear(mp), CORK_MEMPOOL_BUSY);
-    cork_mempool_free(mp, object);
+    cork_mempool_clear(mp);
     cork_mempool_done(mp);
     throw object;
 }
 
+static int finalize_and_throw_instead(void *user_data, void *object)
+{
+    finalize_and_throw(user_data, object);
+    return 0;
+}
+
 TEST(a_pool_that_was_finalized_stays_so_whatever_calls_end_afterwards)
 {
-    struct cork_mempool mp;
-    bool has_thrown = false;
+    for (int is_constructor = 0; is_constructor < 2; is_constructor++) {
+        struct cork_mempool mp;
+        struct cork_mempool_options options = {};
+        bool has_thrown = false;
 
-    cork_mempool_init(&mp, struct node);
-    CHECK(cork_mempool_new(&mp) != nullptr);
-    try {
-        cork_mempool_foreach(&mp, finalize_and_throw, &mp);
-    } catch (void *) {
-        has_thrown = true;
+        options.init_object = is_constructor ? finalize_and_throw_instead : nullptr;
+        options.user_data = &mp;
+        CHECK(cork_mempool_init_with(&mp, &options));
+        try {
+            CHECK(cork_mempool_new(&mp) != nullptr);
+            cork_mempool_foreach(&mp, finalize_and_throw, &mp);
+        } catch (void *) {
+            has_thrown = true;
+        }
+        CHECK(has_thrown);
+        CHECK_KIND(cork_mempool_clear(&mp), CORK_MEMPOOL_USE_AFTER_DONE);
     }
-    CHECK(has_thrown);
-    CHECK_KIND(cork_mempool_clear(&mp), CORK_MEMPOOL_USE_AFTER_DONE);
 }
