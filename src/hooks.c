@@ -61,12 +61,13 @@ ALWAYS_INLINE struct slot choose(struct cork_mempool *mp, uint32_t set)
                          index * GROUP_SLOTS + (((unsigned)__builtin_ctzll(bits) + skip) & 63)};
 }
 
+/* A slot while make_slot makes it. */
 struct making {
     const struct cork_mempool *mp;
     struct slot slot;
 };
 
-/* Takes an object from tools if its constructor has failed, or C++ has thrown. */
+/* Has tools forget an object if its constructor has failed, or has thrown in C++. */
 static void end_making(struct making *making)
 {
     const struct slot slot = making->slot;
@@ -80,7 +81,7 @@ static void end_making(struct making *making)
 /* Writes a fresh slot's canaries and constructs its object; false if the constructor fails. */
 static NOINLINE bool make_slot(struct cork_mempool *mp, struct slot slot)
 {
-    __attribute__((cleanup(end_making))) struct making making = {mp, slot};
+    __attribute__((cleanup(end_making), unused)) struct making making = {mp, slot};
     const size_t size = mp->geometry.element_size;
     const void *site = report_call_site; /* a constructor may call other pools, which changes it */
     void *object = slot_start(mp, slot);

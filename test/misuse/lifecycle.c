@@ -208,7 +208,8 @@ MISUSE(live_pool_is_initialized_again)
     note_effect(!cork_mempool_owns(&pool, object));
 }
 
-GUARANTEE("a pool's own sizes or links are overwritten", {ALL, CHECK_FAILS})
+GUARANTEE("a pool's own counts or links are overwritten, so that they contradict each other",
+          {ALL, CHECK_FAILS})
 
 MISUSE(free_list_is_overwritten)
 {
