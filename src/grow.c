@@ -19,7 +19,6 @@
 #define HEAP_FIRST_MAX_SIZE ((size_t)64 * 1024)
 #define HEAP_KEPT_SIZE      ((size_t)96 * 1024)
 #define HEAP_MAX_SIZE       ((size_t)1024 * 1024)
-#define RECORDS_MAX_SIZE    (sizeof(struct cork_mempool_sites) + sizeof(uint64_t))
 #if !defined(HEAP_FIRST_FACTOR)
 #define HEAP_FIRST_FACTOR CORK_MEMPOOL_FIRST_GROUPS_
 #endif
@@ -30,10 +29,6 @@
 #define RESERVED_FACTOR   32
 #define RESERVED_MIN_SIZE (16 * os_page_size())
 #endif
-
-/* The largest request to a source, because the heaps of sanitizers abort at absurd sizes instead of
- * refusing them. */
-#define ACQUIRED_MAX_SIZE ((size_t)(UINT64_C(1) << 30))
 
 /* The slots that a pool's regions have room for. */
 static size_t reserved_count(const struct cork_mempool *mp)
@@ -61,7 +56,7 @@ static struct cork_mempool_region *from_heap(struct cork_mempool *mp)
     } else if (mp->newest == mp->oldest) {
         count = 2 * older;
     } else {
-        const size_t slot_size = stride + RECORDS_MAX_SIZE;
+        const size_t slot_size = stride + sizeof(struct cork_mempool_sites) + sizeof(uint64_t);
         const bool is_small = older * slot_size < HEAP_KEPT_SIZE / 2;
 
         count = is_small ? HEAP_KEPT_SIZE / slot_size : HEAP_MAX_SIZE / stride;
@@ -92,7 +87,8 @@ static NOINLINE struct cork_mempool_region *from_os_or_source(struct cork_mempoo
             count = bits_smaller(count, (size_t)128 * 1024 * 1024 / stride);
         }
     } else {
-        most = bits_smaller(most, ACQUIRED_MAX_SIZE / stride);
+        /* Heaps of sanitizers abort at absurd sizes instead of refusing them. */
+        most = bits_smaller(most, ((size_t)1 << 30) / stride);
     }
     count = bits_smaller(bits_larger(count, least), most);
     while (region == NULL && count >= least) {
