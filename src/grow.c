@@ -83,7 +83,7 @@ static NOINLINE struct cork_mempool_region *from_os_or_source(struct cork_mempoo
         count = is_scarce ? older : RESERVED_FACTOR * older;
         count = bits_larger(count, RESERVED_MIN_SIZE / stride);
         if ((mp->protections & UNDER_VALGRIND) != 0) {
-            /* It warns of ranges of a quarter of a GiB, reservations included. */
+            /* Valgrind warns of ranges of a quarter of a GiB, reservations included. */
             count = bits_smaller(count, (size_t)128 * 1024 * 1024 / stride);
         }
     } else {

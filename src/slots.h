@@ -100,7 +100,7 @@ static inline struct slots_call slots_enter(struct cork_mempool *mp)
 static inline void slots_leave(struct slots_call *call)
 {
     if (call->mp->state != call->during) {
-        return; /* the pool may even be finalized */
+        return; /* the call has ended, and the pool may be finalized */
     }
     if (call->is_renewing) {
         slots_renew(call->mp);

@@ -184,7 +184,7 @@ static inline void cork_mempool_1_0_free_(struct cork_mempool *mp)
 }
 
 /* cork_mempool_free(mp) runs the destructor for what was constructed, and frees the user_data and
- * the pool. Aborts: as cork_mempool_done. No arguments here, so that its address is right too. */
+ * the pool. Aborts: as cork_mempool_done. Without arguments, so that its address can be taken. */
 #define cork_mempool_free cork_mempool_1_0_free_
 
 /* cork_mempool_new_ex makes a pool of objects of a type. It is a macro, for complete types alone:

@@ -24,7 +24,7 @@ extern "C" {
 CORK_MEMPOOL_NONNULL_(1)
 CORK_MEMPOOL_NEEDED_ bool cork_mempool_check(const struct cork_mempool *mp);
 
-/* struct cork_mempool_stats, in C++ too with the word struct, holds the figures of a pool. */
+/* struct cork_mempool_stats holds the figures of a pool. C++ needs the word struct, too. */
 struct cork_mempool_stats {
     size_t element_size; /* as given to init, but at least 1 */
     size_t alignment;    /* of every object; a power of two */
