@@ -83,7 +83,6 @@ static NOINLINE bool make_slot(struct cork_mempool *mp, struct slot slot)
 {
     __attribute__((cleanup(end_making), unused)) struct making making = {mp, slot};
     const size_t size = mp->geometry.element_size;
-    const void *site = report_call_site; /* a constructor may call other pools, which changes it */
     void *object = slot_start(mp, slot);
 
     /* Reserved pages are zeros; so is what was purged. */
@@ -100,14 +99,13 @@ static NOINLINE bool make_slot(struct cork_mempool *mp, struct slot slot)
     const bool is_constructed =
         mp->callbacks.construct == NULL || mp->callbacks.construct(mp->callbacks.data, object) == 0;
     report_require_busy(mp);
-    report_call_site = site;
     if (is_constructed) {
         slot.region->fresh[slot.index / GROUP_SLOTS] &= ~slot_bit(slot);
     }
     return is_constructed;
 }
 
-ALWAYS_INLINE void *new_with(struct cork_mempool *mp, uint32_t set)
+ALWAYS_INLINE void *new_with(struct cork_mempool *mp, const void *site, uint32_t set)
 {
     SLOTS_CALL call = slots_enter(mp);
 
@@ -129,7 +127,7 @@ ALWAYS_INLINE void *new_with(struct cork_mempool *mp, uint32_t set)
         tools_new(mp, object, false, set);
     }
     if (has(set, CORK_MEMPOOL_CALLSITES)) {
-        slot.region->sites[slot.index] = (struct cork_mempool_sites){report_call_site, NULL};
+        slot.region->sites[slot.index] = (struct cork_mempool_sites){site, NULL};
     }
     if (has(set, CORK_MEMPOOL_SHUFFLE)) {
         mp->random = bits_next(mp->random);
@@ -142,7 +140,8 @@ ALWAYS_INLINE void *new_with(struct cork_mempool *mp, uint32_t set)
     return object;
 }
 
-ALWAYS_INLINE void free_with(struct cork_mempool *mp, void *ptr, struct slot slot, uint32_t set)
+ALWAYS_INLINE void free_with(struct cork_mempool *mp, void *ptr, struct slot slot, const void *site,
+                             uint32_t set)
 {
     const size_t size = mp->geometry.element_size;
 
@@ -161,7 +160,7 @@ ALWAYS_INLINE void free_with(struct cork_mempool *mp, void *ptr, struct slot slo
         memset(ptr, 0, size);
     }
     if (has(set, CORK_MEMPOOL_CALLSITES)) {
-        slot.region->sites[slot.index].free_site = report_call_site;
+        slot.region->sites[slot.index].free_site = site;
     }
     if (has(set, CORK_MEMPOOL_SEAL) && !has(set, CORK_MEMPOOL_WIPE)) {
         slot.region->checksums[slot.index] = damage_checksum_of(mp, ptr, size);
@@ -178,14 +177,14 @@ ALWAYS_INLINE void free_with(struct cork_mempool *mp, void *ptr, struct slot slo
 }
 
 #define HOOKS(name, set)                                                                           \
-    static CACHELINE_ALIGNED void *new_##name(struct cork_mempool *mp)                             \
+    static CACHELINE_ALIGNED void *new_##name(struct cork_mempool *mp, const void *site)           \
     {                                                                                              \
-        return new_with(mp, (set));                                                                \
+        return new_with(mp, site, (set));                                                          \
     }                                                                                              \
     static CACHELINE_ALIGNED void free_##name(struct cork_mempool *mp, void *ptr,                  \
-                                              struct slot slot)                                    \
+                                              struct slot slot, const void *site)                  \
     {                                                                                              \
-        free_with(mp, ptr, slot, (set));                                                           \
+        free_with(mp, ptr, slot, site, (set));                                                     \
     }                                                                                              \
     static const struct cork_mempool_hooks name##_hooks = {new_##name, free_##name};
 

@@ -11,10 +11,11 @@
 #include "libcork/core/mempool_options.h"
 #include "slots.h"
 
-/* Called on live pools. slot is ptr's if ptr is live or in a lookup region; else free searches. */
+/* Called on live pools. slot is ptr's if ptr is live or in a lookup region; else free searches.
+ * site: the call's return address. */
 struct cork_mempool_hooks {
-    void *(*new_object)(struct cork_mempool *mp);
-    void (*free)(struct cork_mempool *mp, void *ptr, struct slot slot);
+    void *(*new_object)(struct cork_mempool *mp, const void *site);
+    void (*free)(struct cork_mempool *mp, void *ptr, struct slot slot, const void *site);
 };
 
 /* hooks_of returns the hooks of a pool that needs some, with this set of protections. */

@@ -35,7 +35,7 @@ static NOINLINE void *issue_next(struct cork_mempool *mp)
 static CACHELINE_ALIGNED NOINLINE void *new_slow(struct cork_mempool *mp, const void *site)
 {
     report_require(mp, POOL_IS_VISITED, NULL, site);
-    return mp->hooks != NULL ? mp->hooks->new_object(mp) : issue_next(mp);
+    return mp->hooks != NULL ? mp->hooks->new_object(mp, site) : issue_next(mp);
 }
 
 CACHELINE_ALIGNED NOINLINE void *cork_mempool_new(struct cork_mempool *mp)
@@ -91,7 +91,7 @@ static CACHELINE_ALIGNED NOINLINE void free_slow(struct cork_mempool *mp, void *
 {
     report_require(mp, POOL_IS_VISITED, ptr, site);
     if (mp->hooks != NULL) {
-        mp->hooks->free(mp, ptr, (struct slot){mp->lookup[number], index});
+        mp->hooks->free(mp, ptr, (struct slot){mp->lookup[number], index}, site);
     } else if (ptr != NULL) {
         free_far(mp, ptr);
     }

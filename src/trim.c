@@ -22,7 +22,7 @@ NOINLINE void cork_mempool_clear(struct cork_mempool *mp)
     hooks_verify(mp);
     if (mp->hooks != NULL) {
         for (; slots_next_live(mp, &slot); slot.index++) {
-            mp->hooks->free(mp, slot_start(mp, slot), slot);
+            mp->hooks->free(mp, slot_start(mp, slot), slot, __builtin_return_address(0));
         }
         return;
     }

@@ -19,9 +19,10 @@ static void *objects[20000];
 
 /* What a source has given. */
 struct account {
-    size_t count, size; /* of pieces that were not taken back */
-    size_t given_count; /* of all pieces */
-    size_t misaligned;  /* the number of the one that has half the alignment; 0: none has */
+    size_t count, size;         /* of pieces that were not taken back */
+    size_t given_count;         /* of all pieces */
+    size_t misaligned;          /* the number of the one that has half the alignment; 0: none has */
+    struct cork_mempool *other; /* a pool that the source uses, or NULL */
 };
 
 static void *acquire(void *source_data, size_t size, size_t alignment)
@@ -33,6 +34,7 @@ static void *acquire(void *source_data, size_t size, size_t alignment)
     CHECK(memory != NULL);
     CHECK(size > 0 && size % alignment == 0);
     CHECK((alignment & (alignment - 1)) == 0 && alignment <= MARGIN);
+    CHECK(account->other == NULL || !cork_mempool_owns(account->other, memory));
     memory += MARGIN + (++account->given_count == account->misaligned ? alignment / 2 : 0);
     fill(memory - MARGIN, MARGIN + size + MARGIN, UNUSED);
     memcpy(memory - MARGIN, &size, sizeof(size));
@@ -161,10 +163,12 @@ static void *catch_new(struct cork_mempool *mp)
 /* Takes objects, of which one is refused where a piece is misaligned. Says whether one was. */
 static bool use_bad_source(size_t misaligned, size_t alignment, unsigned protections)
 {
-    struct account account = {.misaligned = misaligned};
+    static const void *site; /* of the first refused call, whose source uses no other pool */
+    struct cork_mempool mp, other;
+    struct account account = {.misaligned = misaligned, .other = site != NULL ? &other : NULL};
     size_t refused_count = 0;
-    struct cork_mempool mp;
 
+    cork_mempool_init_size(&other, 8);
     INIT(&mp, .element_size = 40, .alignment = alignment, .protections = protections,
          .source = &source, .source_data = &account);
     for (size_t i = 0; i < 1500;) {
@@ -178,6 +182,8 @@ static bool use_bad_source(size_t misaligned, size_t alignment, unsigned protect
         CHECK_EQUAL(seen.violation.kind, CORK_MEMPOOL_BAD_SOURCE);
         CHECK(seen.violation.pool == &mp && seen.violation.pointer == NULL);
         CHECK_EQUAL(seen.violation.slot, CORK_MEMPOOL_NO_SLOT);
+        site = site == NULL ? seen.violation.call_site : site;
+        CHECK_POINTER(seen.violation.call_site, site);
         CHECK(cork_mempool_check(&mp));
         CHECK_EQUAL(stats_of(&mp).live_count, i);
         CHECK_EQUAL(stats_of(&mp).free_count, 0);
