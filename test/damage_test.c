@@ -247,6 +247,39 @@ TEST(no_byte_of_freed_contents_may_be_written)
     }
 }
 
+/* What sums and products of words do not tell apart. */
+TEST(words_of_a_freed_object_may_neither_change_places_nor_point_to_it)
+{
+    for (size_t size = 16; size <= 130; size++) {
+        begin(CORK_MEMPOOL_SEAL, size);
+        char *const object = objects[0];
+        char *const changes[] = {object, object};
+
+        for (size_t i = 0; i < size; i++) {
+            object[i] = (char)(i < sizeof(changes) ? 0 : i);
+        }
+        cork_mempool_free(&mp, object);
+        for (size_t offset = 0; offset + 16 <= size; offset += 8) {
+            unsigned char before[16];
+
+            for (size_t i = 0; i < 16; i++) {
+                before[i] = peek(object + offset + i);
+            }
+            for (size_t i = 0; i < 16; i++) {
+                poke(object + offset + i, offset != 0 ? before[(i + 8) % 16]
+                                          : i < sizeof(changes)
+                                              ? ((const unsigned char *)changes)[i]
+                                              : before[i]);
+            }
+            CHECK_KIND((void)!cork_mempool_check(&mp), CORK_MEMPOOL_WRITE_AFTER_FREE);
+            for (size_t i = 0; i < 16; i++) {
+                poke(object + offset + i, before[i]);
+            }
+        }
+        clear_and_end(&mp);
+    }
+}
+
 /* MemorySanitizer knows that nobody has written the object, and must not mind that it is shown. */
 TEST(a_write_after_free_is_reported_of_an_object_that_its_owner_left_uninitialized)
 {
