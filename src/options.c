@@ -52,25 +52,27 @@ static bool apply(const char *text, size_t length, uint32_t *set, uint64_t *seed
     return true;
 }
 
-/* Several threads may do this at once, because all find the same. */
+/* Several threads may do this at once, because all find the same; one reports. */
 static uint32_t read_environment(void)
 {
+    static atomic_flag is_reported = ATOMIC_FLAG_INIT;
+    const bool is_first = !atomic_flag_test_and_set(&is_reported);
     const int saved_errno = errno;
     const char *text = os_environment("CORK_MEMPOOL_OPTIONS");
-    bool is_complete = true;
+    bool has_unknown = false;
     uint32_t set = 0;
     uint64_t seed = 0;
 
     for (size_t length; text != NULL && *text != '\0'; text += length + (text[length] == ':')) {
         length = strcspn(text, ":");
-        if (length > 0 && !apply(text, length, &set, &seed)) {
-            is_complete = false;
+        if (length > 0 && !apply(text, length, &set, &seed) && is_first) {
+            has_unknown = true;
             report_warning("left out \"", text, length,
                            "\"; the words are canary, seal, wipe, shuffle, quarantine, guard, "
                            "callsites and paranoid, each with =1 or =0, and seed=NUMBER\n");
         }
     }
-    if (!is_complete && set == 0) {
+    if (has_unknown && set == 0) {
         report_warning("turns no protection on\n", "", 0, "");
     }
     set |= RUNNING_ON_VALGRIND != 0 ? UNDER_VALGRIND : 0;
@@ -135,10 +137,10 @@ ALWAYS_INLINE void init(struct cork_mempool *mp, struct cork_mempool_options *op
     uint32_t set = known_set;
 
     if (UNLIKELY(set != 0)) {
-        /* The caller has counted how many objects fit into a buffer. The heap serves pools whose
-         * blocks no memory could hold, but it has no guards. */
+        /* The caller has counted how many objects fit into a buffer. The heap serves pools of huge
+         * blocks, of which address space may hold none, but it has no guards. */
         const uint32_t possible = options->buffer != NULL ? CORK_MEMPOOL_WIPE | CORK_MEMPOOL_SHUFFLE
-                                  : options->block_size > PTRDIFF_MAX / 2
+                                  : options->block_size > (size_t)1 << 30
                                       ? ~(uint32_t)CORK_MEMPOOL_GUARD
                                       : UINT32_MAX;
 

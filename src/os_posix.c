@@ -8,6 +8,7 @@
 
 #include <dlfcn.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,7 +46,10 @@ bool os_is_scarce(void)
     /* Readable, because Valgrind would complain otherwise. */
     void *page = mmap(NULL, size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     /* mlockall(MCL_FUTURE) locks it: msync refuses to invalidate that (POSIX), or MAP_FAILED. */
+    int state;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
     const bool is_locked = msync(page, size, MS_ASYNC | MS_INVALIDATE) != 0;
+    pthread_setcancelstate(state, &state);
     /* If the system does not tell, there is a limit. */
     struct rlimit space = {.rlim_cur = 0};
     struct rlimit locked = {.rlim_cur = 0};
@@ -99,23 +103,34 @@ bool os_resident(const void *pages, size_t count, unsigned char *is_resident)
 
 void os_write_report(const char *text, size_t size)
 {
-    struct sigaction ignore = {.sa_handler = SIG_IGN}, before;
     struct pollfd pipe = {.fd = STDERR_FILENO, .events = POLLOUT};
+    sigset_t sigpipe, mask, before, after;
+    int state, number;
 
-    /* Where nobody reads a pipe any more, SIGPIPE would end the process before abort() does. */
-    sigaction(SIGPIPE, &ignore, &before);
+    /* Neither a cancelled thread nor SIGPIPE, if nobody reads a pipe any more, ends before abort().
+     */
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+    sigemptyset(&sigpipe);
+    sigaddset(&sigpipe, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &sigpipe, &mask);
+    sigpending(&before);
     for (int failures = 0; size > 0 && failures <= 10;) {
-        const ssize_t written = write(STDERR_FILENO, text, size);
+        /* 100 milliseconds, if a pipe is full. */
+        const ssize_t written = poll(&pipe, 1, 100) > 0 ? write(STDERR_FILENO, text, size) : -1;
 
         if (written > 0) {
             text += written;
             size -= (size_t)written;
         } else {
-            poll(&pipe, 1, 100); /* milliseconds, if a pipe is full */
             failures++;
         }
     }
-    sigaction(SIGPIPE, &before, NULL);
+    sigpending(&after);
+    if (sigismember(&after, SIGPIPE) > sigismember(&before, SIGPIPE)) {
+        sigwait(&sigpipe, &number);
+    }
+    pthread_sigmask(SIG_SETMASK, &mask, NULL);
+    pthread_setcancelstate(state, &state);
 }
 
 const char *os_symbol(const void *address, uintptr_t *start)

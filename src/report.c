@@ -14,8 +14,10 @@ static _Atomic(cork_mempool_violation_handler *) installed_handler;
 
 THREAD_LOCAL const void *report_call_site;
 
-/* A line of a report. What does not fit is cut off; the room at the end is for the newline. */
+/* A line of a report. None is longer, because names, symbols and words are cut off. Of a symbol a
+ * line has the last bytes, because there is the name of a file. */
 #define LINE_START "cork_mempool: "
+#define SYMBOL_MAX 160
 struct line {
     char text[512];
     size_t length;
@@ -25,9 +27,7 @@ struct line {
 static void add(struct line *line, const char *string)
 {
     for (; *string != '\0'; string++) {
-        if (line->length < sizeof(line->text) - 1 || *string == '\n') {
-            line->text[line->length++] = *string;
-        }
+        line->text[line->length++] = *string;
         if (*string == '\n') {
             os_write_report(line->text, line->length);
             line->length = sizeof(LINE_START) - 1;
@@ -65,8 +65,10 @@ static void add_site(struct line *line, const char *before, const void *site)
     const char *symbol = os_symbol(call, &start);
     add_number(line, before, (uintptr_t)call, 0, 16);
     if (symbol != NULL) {
+        const size_t length = strlen(symbol);
+
         add(line, " (");
-        add(line, symbol);
+        add(line, symbol + (length > SYMBOL_MAX ? length - SYMBOL_MAX : 0));
         add_number(line, "+0x", (uintptr_t)call - start, UINT64_MAX, 16);
         add(line, ")");
     }
@@ -160,12 +162,14 @@ cork_mempool_violation_handler *cork_mempool_on_violation(cork_mempool_violation
 
 /* Only the stack tells whether handlers that misuse pools ever end, because they may leave by
  * longjmp: a call that is not below the last begins anew; so does one over a MiB below it, mostly
- * on a stack of its own, as coroutines have. */
+ * on a stack of its own, as coroutines have. The rest is of the first, and little, because
+ * libraries that are opened at run time have little room for variables of threads. */
 static THREAD_LOCAL struct {
     uintptr_t last_frame;
-    unsigned count;                      /* of calls, each below the last */
-    struct cork_mempool_violation first; /* without what it points to, but the name */
-    char name[CORK_MEMPOOL_NAME_SIZE_];  /* a copy, because the pool may be gone */
+    unsigned count; /* of calls, each below the last */
+    enum cork_mempool_violation_kind kind;
+    const struct cork_mempool *pool;
+    const void *pointer, *call_site;
 } handlers;
 
 void report_refuse(struct cork_mempool_violation violation)
@@ -185,18 +189,21 @@ void report_refuse(struct cork_mempool_violation violation)
         }
         if (frame >= handlers.last_frame || handlers.last_frame - frame > 1024 * 1024) {
             handlers.count = 0;
-            handlers.first = violation;
-            handlers.first.listed_count = 0;
-            handlers.first.damaged_size = 0;
-            if (violation.pool_name != NULL) { /* else there may be no name to read */
-                handlers.first.pool_name = memcpy(handlers.name, mp->name, sizeof(handlers.name));
-            }
+            handlers.kind = violation.kind;
+            handlers.pool = mp;
+            handlers.pointer = violation.pointer;
+            handlers.call_site = violation.call_site;
         }
         handlers.last_frame = frame;
         if (handlers.count++ < 256) {
             handler(&violation);
         } else {
-            report(&handlers.first);
+            report(&(struct cork_mempool_violation){
+                .message = cork_mempool_violation_message(handlers.kind),
+                .pool = handlers.pool,
+                .pointer = handlers.pointer,
+                .slot = CORK_MEMPOOL_NO_SLOT,
+                .call_site = handlers.call_site});
         }
     }
     report(&violation);

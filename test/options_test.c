@@ -407,7 +407,7 @@ TEST(what_contradicts_the_options_of_a_pool_is_left_out_and_nothing_else)
     POOL_HAS("paranoid=1:seal=1", without_wipe | CORK_MEMPOOL_SEAL,
              .done_object = destruct_nothing);
     POOL_HAS("guard=1", 0, .source = &plain_source);
-    POOL_HAS("guard=1:canary=1", CORK_MEMPOOL_CANARY, .block_size = SIZE_MAX);
+    POOL_HAS("guard=1:canary=1", CORK_MEMPOOL_CANARY, .block_size = ((size_t)1 << 30) + 1);
     POOL_HAS("paranoid=1", paranoid & ~CORK_MEMPOOL_GUARD, .source = &plain_source);
     POOL_HAS("paranoid=1:seal=1", in_buffer, .buffer = room, .buffer_size = sizeof(room));
     POOL_HAS("paranoid=0:canary=0:seal=0", CORK_MEMPOOL_SEAL, .protections = CORK_MEMPOOL_SEAL);

@@ -151,19 +151,22 @@ static void handler_is_called(int count, int kind, const char *first, const char
 
 TEST(a_handler_that_does_not_leave_is_called_256_times_at_most_and_then_the_process_aborted)
 {
-    char double_free[1000];
+    char double_free[1000], first[1000];
 
     cork_mempool_init(&mp, long long);
     take_objects(&mp, objects, 20);
     call_free();
     strcpy(double_free, slot_report(CORK_MEMPOOL_DOUBLE_FREE, &mp, "long long", objects[0], 0));
+    strcpy(first, report_of(&(struct cork_mempool_violation){.kind = CORK_MEMPOOL_DOUBLE_FREE,
+                                                             .pool = &mp,
+                                                             .pointer = objects[0],
+                                                             .slot = CORK_MEMPOOL_NO_SLOT}));
     CHECK(cork_mempool_on_violation(say_kind_and_misuse) == NULL);
     handler_is_called(1, 0, "", double_free);
     misuse_again = call_free;
-    handler_is_called(256, CORK_MEMPOOL_DOUBLE_FREE, double_free, double_free);
+    handler_is_called(256, CORK_MEMPOOL_DOUBLE_FREE, first, double_free);
     misuse_again = call_done;
-    handler_is_called(256, CORK_MEMPOOL_LEAK, double_free,
-                      leak_report(&mp, "long long", 19, objects, 1));
+    handler_is_called(256, CORK_MEMPOOL_LEAK, first, leak_report(&mp, "long long", 19, objects, 1));
     CHECK(cork_mempool_on_violation(NULL) == say_kind_and_misuse);
     CHECK_ABORTS(double_free, call_free());
     clear_and_end(&mp);

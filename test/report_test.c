@@ -10,6 +10,8 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,7 +40,8 @@ static enum {
     WRITE_NOTHING,
     WRITE_FAILS,
     WRITE_AFTER_A_WHILE,
-    WRITE_NEVER
+    WRITE_NEVER,
+    WRITE_WHILE_ANOTHER_INITIALIZES
 } writing;
 
 ssize_t __real_write(int file, const void *bytes, size_t size);
@@ -71,6 +74,10 @@ ssize_t __wrap_write(int file, const void *bytes, size_t size)
     case WRITE_FAILS:
         errno = EIO;
         return -1;
+    case WRITE_WHILE_ANOTHER_INITIALIZES:
+        writing = WRITE_ALL;
+        cork_mempool_init(&mp, int);
+        return __real_write(file, bytes, size);
     default:
         return __real_write(file, bytes, size);
     }
@@ -85,6 +92,17 @@ static void lose_the_reader(void)
     CHECK(pipe(ends) == 0);
     dup2(ends[1], STDERR_FILENO);
     close(ends[0]);
+}
+
+/* Makes standard error a pipe that is full and that nobody reads from. */
+static void fill_a_pipe(void)
+{
+    int ends[2];
+
+    CHECK(pipe(ends) == 0 && fcntl(ends[1], F_SETFL, O_NONBLOCK) == 0);
+    while (__real_write(ends[1], "", 1) > 0) {
+    }
+    CHECK(fcntl(ends[1], F_SETFL, 0) == 0 && dup2(ends[1], STDERR_FILENO) == STDERR_FILENO);
 }
 
 static void block(int number)
@@ -108,7 +126,9 @@ TEST(a_refused_call_ends_in_abort_whatever_becomes_of_its_report)
     CHECK_ABORTS("", (writing = WRITE_NEVER, cork_mempool_done(&mp)));
     CHECK_ABORTS("", (writing = WRITE_NOTHING, cork_mempool_done(&mp)));
     CHECK_ABORTS("", (writing = WRITE_FAILS, cork_mempool_done(&mp)));
+    CHECK_ABORTS(report, (pthread_cancel(pthread_self()), cork_mempool_done(&mp)));
     CHECK_ABORTS("", (close(0), close(1), close(2), cork_mempool_done(&mp)));
+    CHECK_ABORTS("", (fill_a_pipe(), cork_mempool_done(&mp)));
     CHECK_ABORTS("", (lose_the_reader(), cork_mempool_done(&mp)));
     CHECK_ABORTS("", (lose_the_reader(), block(SIGPIPE), raise(SIGPIPE), cork_mempool_done(&mp)));
     clear_and_end(&mp);
@@ -125,6 +145,17 @@ TEST(a_warning_that_nobody_reads_leaves_signals_as_they_were)
     sigpending(&pending);
     CHECK(!sigismember(&pending, SIGPIPE));
     CHECK(signal(SIGPIPE, SIG_DFL) == SIG_DFL);
+}
+
+/* As if by another thread, at the same time. */
+TEST(a_warning_comes_once_even_if_two_threads_initialize_their_first_pools)
+{
+    setenv("CORK_MEMPOOL_OPTIONS", "x=1", 1);
+    CHECK_ABORTS(
+        "cork_mempool: CORK_MEMPOOL_OPTIONS: left out \"x=1\"; the words are canary, seal, "
+        "wipe, shuffle, quarantine, guard, callsites and paranoid, each with =1 or =0, and "
+        "seed=NUMBER\ncork_mempool: CORK_MEMPOOL_OPTIONS: turns no protection on\n",
+        (writing = WRITE_WHILE_ANOTHER_INITIALIZES, cork_mempool_init(&mp, int), abort()));
 }
 
 /* A misuse is often found where the heap is in ruins. */
@@ -206,7 +237,7 @@ TEST(a_site_is_told_by_its_function_or_else_its_file_if_any_is_known)
     CHECK(strstr(report_of(&seen.violation), "(") == NULL);
 }
 
-TEST(a_line_with_long_names_is_cut_off)
+TEST(a_site_with_a_long_name_is_told_by_the_end_of_it)
 {
     static char name[1000];
     static Dl_info in_function = {.dli_fname = "no matter", .dli_sname = name};
@@ -214,7 +245,8 @@ TEST(a_line_with_long_names_is_cut_off)
     said_of_sites = &in_function;
     for (size_t length = 150; length < sizeof(name) - 1; length += 25) {
         memset(name, 'n', length);
-        site_is_shown_as("nnnn");
+        name[length - 1] = 'e';
+        site_is_shown_as("nne+0x1e), freed at 0x");
     }
 }
 

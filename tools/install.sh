@@ -56,7 +56,7 @@ Name: cork_mempool
 Description: memory pools that refuse their misuse
 Version: $version
 Cflags: -I\${includedir}
-Libs: -L\${libdir} -lcork_mempool -ldl
+Libs: -L\${libdir} -lcork_mempool -ldl -pthread
 END
 
 # copy FILE DIRECTORY: DIRECTORY is under the prefix.

@@ -11,9 +11,6 @@
 
 #include "pools.h"
 
-/* A line of a report is cut off behind so many bytes: names of files may be long. */
-#define LINE_MAX_LENGTH 511
-
 #define ADDRESS "0x%" PRIxPTR
 
 static char text[32768];
@@ -32,9 +29,6 @@ __attribute__((format(printf, 1, 2))) static void add(const char *format, ...)
 /* Ends a line, if one has begun. */
 static void end_line(void)
 {
-    if (length - line_start > LINE_MAX_LENGTH) {
-        length = line_start + LINE_MAX_LENGTH;
-    }
     add(length > line_start ? "\n" : "");
     line_start = length;
 }
@@ -53,8 +47,10 @@ static void add_site(const char *before, const void *site)
         const bool is_named = info.dli_sname != NULL;
         const void *const start = is_named ? info.dli_saddr : info.dli_fbase;
 
-        add(" (%s+" ADDRESS ")", is_named ? info.dli_sname : info.dli_fname,
-            call - (uintptr_t)start);
+        const char *const name = is_named ? info.dli_sname : info.dli_fname;
+        const size_t left_out = strlen(name) > 160 ? strlen(name) - 160 : 0;
+
+        add(" (%s+" ADDRESS ")", name + left_out, call - (uintptr_t)start);
     }
 }
 
