@@ -86,7 +86,7 @@ static NOINLINE struct cork_mempool_region *from_os_or_source(struct cork_mempoo
             /* Valgrind warns of ranges of a quarter of a GiB, reservations included. */
             count = bits_smaller(count, (size_t)128 * 1024 * 1024 / stride);
         }
-    } else {
+    } else if (mp->memory.source == &os_heap) {
         /* Heaps of sanitizers abort at absurd sizes instead of refusing them. */
         most = bits_smaller(most, ((size_t)1 << 30) / stride);
     }
@@ -231,10 +231,18 @@ bool grow_open(struct cork_mempool *mp)
             errno = ENOMEM;
             return false;
         }
-        /* Verify it before anything changes: it will be issued next. */
-        damage_verify_contents(mp, slots_of(mp, mp->oldest->ring[quarantine->first]),
-                               mp->protections);
-        slots_pop_quarantine(mp);
+        /* Half of it, if memory was refused, because each request takes time. All is verified
+         * before anything changes. */
+        const bool was_refused = mp->objects_left != 0 && mp->memory.buffer == NULL;
+        const size_t count = was_refused ? (quarantine->count + 1) / 2 : 1;
+
+        for (size_t i = quarantine->first; i < quarantine->first + count; i++) {
+            damage_verify_contents(mp, slots_of(mp, mp->oldest->ring[i % quarantine->capacity]),
+                                   mp->protections);
+        }
+        for (size_t i = 0; i < count; i++) {
+            slots_pop_quarantine(mp);
+        }
     }
     return true;
 }

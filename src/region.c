@@ -274,6 +274,17 @@ static struct region_pages pages_of(const struct cork_mempool *mp,
     return (struct region_pages){region->base + (ptrdiff_t)(from - base), to - from};
 }
 
+/* Makes the guard behind the block that starts at a slot one that stays so when it is committed.
+ * Uncommitted pages are guards too, but each costs a mapping. */
+static bool set_guard(const struct cork_mempool *mp, struct cork_mempool_region *region,
+                      size_t first)
+{
+    const size_t pitch = mp->geometry.block_pitch;
+    const struct region_pages block = pages_of(mp, region, first, first + pitch);
+
+    return os_advise(block.start + block.size, pitch * mp->geometry.stride - block.size, OS_GUARD);
+}
+
 bool region_commit(const struct cork_mempool *mp, struct cork_mempool_region *region, size_t count)
 {
     const size_t pitch = mp->geometry.block_pitch;
@@ -294,13 +305,8 @@ bool region_commit(const struct cork_mempool *mp, struct cork_mempool_region *re
 
         end = bits_smaller(size / stride, region->reserved_count);
     }
-    for (; pitch != 0 && end + pitch <= first + count; end += pitch) {
-        const struct region_pages block = pages_of(mp, region, end - pitch, end);
-
-        /* Uncommitted pages are guards too, but each costs a mapping. */
-        if (!os_advise(block.start + block.size, pitch * stride - block.size, OS_GUARD)) {
-            break;
-        }
+    if (pitch != 0 && count >= 2 * pitch && set_guard(mp, region, first)) {
+        end = first + count / pitch * pitch;
     }
 
     const struct region_pages pages = pages_of(mp, region, first, end);
@@ -309,6 +315,12 @@ bool region_commit(const struct cork_mempool *mp, struct cork_mempool_region *re
         return count > least && region_commit(mp, region, count / 2);
     }
     tools_poison(pages.start, pages.size, mp->protections);
+    /* Only now, because a commit of many blocks may be refused again and again. */
+    for (size_t next = first + pitch; pitch != 0 && next + pitch < end; next += pitch) {
+        if (!set_guard(mp, region, next)) {
+            end = next;
+        }
+    }
     region->committed_count = end;
     return true;
 }

@@ -208,6 +208,33 @@ TEST(a_pool_that_may_not_commit_much_commits_less)
     finish(&mp, NULL, 0);
 }
 
+/* A request that is refused is costly, above all one for many blocks with guards between them. */
+TEST(a_refused_request_sets_few_guards_and_serves_many_calls)
+{
+    struct cork_mempool mp;
+
+    INIT(&mp, .element_size = 1000, .protections = CORK_MEMPOOL_GUARD | CORK_MEMPOOL_QUARANTINE);
+    requests_start();
+    take_objects(&mp, objects, 5000);
+    const size_t advice_count = requests.advice_count;
+
+    requests_refuse(EVERYTHING, REFUSE_FROM, 1);
+    const size_t count = take_until_null(&mp, objects, 5000, 100000);
+    CHECK(requests.advice_count < advice_count + 100);
+    free_objects(&mp, objects, count - 200, count);
+    const size_t request_count = requests.count;
+
+    for (size_t i = 0; i < 1000; i++) {
+        void *object = cork_mempool_new(&mp);
+
+        CHECK(object != NULL);
+        cork_mempool_free(&mp, object);
+    }
+    CHECK(requests.count < request_count + 300);
+    clear_and_end(&mp);
+    requests_stop();
+}
+
 static void issue(struct cork_mempool *mp, size_t number)
 {
     objects[number] = cork_mempool_new(mp);

@@ -60,7 +60,8 @@ void cork_mempool_init_size(struct cork_mempool *mp, size_t element_size);
  *   - A block holds as many whole objects as fit, and always at least one.
  *   - Objects are aligned for any type that fits, as C11 has malloc do, even where that takes more
  *     than element_size bytes, and also to every power of two that divides element_size.
- *   - Sizes that no memory could hold make cork_mempool_new return NULL.
+ *   - Sizes that no memory could hold make cork_mempool_new return NULL, when it needs a block; so
+ *     do blocks of over 2^31 objects.
  */
 CORK_MEMPOOL_NONNULL_(1)
 void cork_mempool_init_size_ex(struct cork_mempool *mp, size_t element_size, size_t block_size);
@@ -70,7 +71,7 @@ void cork_mempool_init_size_ex(struct cork_mempool *mp, size_t element_size, siz
  * Requires: ptr: what cork_mempool_new returned and nobody has freed since; or NULL: does nothing.
  * Aborts: "double free": ptr is an object that is free already;
  *         "free of an interior pointer": ptr lies in memory of slots, but no object starts there;
- *         "free of a slot never issued": an object could start there, but none has been issued yet;
+ *         "free of a slot never issued": a slot starts there, but no object has been issued in it;
  *         "free of a foreign pointer": ptr does not lie in memory of the pool's slots.
  */
 CORK_MEMPOOL_NONNULL_(1)

@@ -29,12 +29,12 @@ struct cork_mempool_stats {
     size_t element_size; /* as given to init, but at least 1 */
     size_t alignment;    /* of every object; a power of two */
     size_t slot_size;    /* from an object to its neighbour; 0: no memory could hold an element */
-    size_t block_size;   /* bytes of a block's slots: all that fit, at least one */
+    size_t block_size;   /* bytes of a block's slots: all that fit and may be live; at least one */
     size_t live_count;   /* objects issued and not freed */
-    size_t free_count;   /* objects that can be issued before more memory must be asked for; objects
-                            in quarantine too, if the pool may have no more */
-    size_t region_count; /* contiguous pieces of address space */
-    size_t memory_size;  /* bytes that may be read and written: slots and bookkeeping */
+    size_t free_count; /* objects that can be issued before memory must be asked for, as a buffer is
+                          at the first new; objects in quarantine too, if there is no more */
+    size_t region_count;  /* contiguous pieces of address space */
+    size_t memory_size;   /* bytes that may be read and written: slots and bookkeeping */
     size_t reserved_size; /* bytes of address space, memory_size included */
 };
 

@@ -8,8 +8,9 @@
  * The environment variable CORK_MEMPOOL_OPTIONS turns protections on in a program that was never
  * recompiled: words, separated by colons, as in "canary=1:seal=1". The words are the protections'
  * names and paranoid, in lower case, with 1 or 0, and seed with a number. They are added to each
- * pool's own, except what contradicts its options. The variable is read once, but not in a program
- * with another user's rights (setuid). Unknown words are left out, and reported once.
+ * pool's own, except what contradicts its options; to a buffer's, only wipe and shuffle. The
+ * variable is read once, but not in a program with another user's rights (setuid). Unknown words
+ * are left out, and reported once.
  */
 
 #include <libcork/core/mempool.h>
@@ -28,7 +29,7 @@ extern "C" {
 /* Contents are cleared at free, verified to be so at reuse, check and done: "write after free".
  * SEAL never verifies what trim gave back, WIPE does at reuse. */
 #define CORK_MEMPOOL_WIPE 0x04u
-/* Slots are issued in a random order. */
+/* Slots are issued in a random order: next is any that is free of up to 64 neighbours. */
 #define CORK_MEMPOOL_SHUFFLE 0x08u
 /* Freed slots are not issued again before 256 others have been freed, memory runs out, or the pool
  * is trimmed; so more memory may be asked for although there are freed slots. */
@@ -52,8 +53,9 @@ extern "C" {
 /*
  * struct cork_mempool_source is where a pool's memory comes from instead of the operating system.
  * Both functions get the source_data of the options; they must neither use the pool nor leave by
- * longjmp. What a call has acquired that an exception or a violation handler leaves is lost.
- * Aborts: "misaligned memory from a source": acquire returned such, which the pool has given back.
+ * longjmp. What a call has acquired or gives back that an exception or a violation handler leaves
+ * is lost. Aborts: "misaligned memory from a source": acquire returned such, which the pool has
+ * given back.
  */
 struct cork_mempool_source {
     /* Returns size bytes at a multiple of alignment, a power of two that divides size; or NULL. */
