@@ -23,9 +23,9 @@
 #include <libcork/core.h>
 
 #if defined(__cplusplus)
-#define CORK_MEMPOOL_1_0_FROM_(pointer) static_cast<struct cork_mempool_1_0_ *>(pointer)
+#define CORK_MEMPOOL_1_0_CAST_(type, pointer) static_cast<type>(pointer)
 #else
-#define CORK_MEMPOOL_1_0_FROM_(pointer) (pointer)
+#define CORK_MEMPOOL_1_0_CAST_(type, pointer) ((type)(pointer))
 #endif
 
 /* As in libcork/core/callbacks.h, which may be included as well. */
@@ -35,7 +35,7 @@ typedef void (*cork_done_f)(void *user_data, void *value); /* a destructor of ob
 
 /* Private: a pool that cork_mempool_new has made. */
 struct cork_mempool_1_0_ {
-    struct cork_mempool pool; /* the first: both have one address; its callbacks get this address */
+    struct cork_mempool pool;            /* the first: both have one address */
     struct cork_mempool_options options; /* that the pool was initialized with */
     void *user_data;
     cork_free_f free_user_data; /* NULL: none; so are the others */
@@ -51,17 +51,27 @@ static inline void cork_mempool_1_0_demand_(bool is_met, const char *message)
     }
 }
 
+/* Such pools' callbacks get an address that no other pool's do, inside of the pool. */
+static inline struct cork_mempool_1_0_ *cork_mempool_1_0_from_(void *data)
+{
+    void *made =
+        CORK_MEMPOOL_1_0_CAST_(char *, data) - offsetof(struct cork_mempool, callbacks.data);
+
+    return CORK_MEMPOOL_1_0_CAST_(struct cork_mempool_1_0_ *, made);
+}
+
 static inline struct cork_mempool_1_0_ *cork_mempool_1_0_of_(struct cork_mempool *mp)
 {
     /* owns is false, and refuses a pool that is not live. */
-    cork_mempool_1_0_demand_(mp->callbacks.data == mp && !cork_mempool_owns(mp, NULL),
+    cork_mempool_1_0_demand_(mp->callbacks.data == &mp->callbacks.data &&
+                                 !cork_mempool_owns(mp, NULL),
                              "not a pool that cork_mempool_new has made");
-    return CORK_MEMPOOL_1_0_FROM_(mp->callbacks.data);
+    return cork_mempool_1_0_from_(mp->callbacks.data);
 }
 
 static inline int cork_mempool_1_0_init_object_(void *user_data, void *object)
 {
-    struct cork_mempool_1_0_ *made = CORK_MEMPOOL_1_0_FROM_(user_data);
+    struct cork_mempool_1_0_ *made = cork_mempool_1_0_from_(user_data);
 
     if (made->init_object != NULL) {
         made->init_object(made->user_data, object);
@@ -71,7 +81,7 @@ static inline int cork_mempool_1_0_init_object_(void *user_data, void *object)
 
 static inline void cork_mempool_1_0_done_object_(void *user_data, void *object)
 {
-    struct cork_mempool_1_0_ *made = CORK_MEMPOOL_1_0_FROM_(user_data);
+    struct cork_mempool_1_0_ *made = cork_mempool_1_0_from_(user_data);
 
     if (made->done_object != NULL) {
         made->done_object(made->user_data, object);
@@ -95,14 +105,15 @@ static inline struct cork_mempool_1_0_ *cork_mempool_1_0_construct_(struct cork_
 static inline struct cork_mempool *cork_mempool_1_0_new_(size_t element_size, size_t alignment,
                                                          size_t block_size, const char *type_name)
 {
-    struct cork_mempool_1_0_ *made = CORK_MEMPOOL_1_0_FROM_(calloc(1, sizeof(*made)));
+    struct cork_mempool_1_0_ *made =
+        CORK_MEMPOOL_1_0_CAST_(struct cork_mempool_1_0_ *, calloc(1, sizeof(*made)));
 
     cork_mempool_1_0_demand_(made != NULL, "out of memory");
     made->options.name = type_name;
     made->options.element_size = element_size;
     made->options.alignment = alignment;
     made->options.block_size = block_size != 0 ? block_size : 1; /* 0: default */
-    made->options.user_data = made;
+    made->options.user_data = &made->pool.callbacks.data;
     cork_mempool_1_0_demand_(cork_mempool_init_with(&made->pool, &made->options), "out of memory");
     return &made->pool;
 }
