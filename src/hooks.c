@@ -61,27 +61,10 @@ ALWAYS_INLINE struct slot choose(struct cork_mempool *mp, uint32_t set)
                          index * GROUP_SLOTS + (((unsigned)__builtin_ctzll(bits) + skip) & 63)};
 }
 
-/* A slot while make_slot makes it. */
-struct making {
-    const struct cork_mempool *mp;
-    struct slot slot;
-};
-
-/* Has tools forget an object if its constructor has failed, or has thrown in C++. */
-static void end_making(struct making *making)
-{
-    const struct slot slot = making->slot;
-
-    if (making->mp->state == POOL_IS_BUSY &&
-        (slot.region->fresh[slot.index / GROUP_SLOTS] & slot_bit(slot)) != 0) {
-        tools_free(making->mp, slot_start(making->mp, slot), making->mp->protections);
-    }
-}
-
 /* Writes a fresh slot's canaries and constructs its object; false if the constructor fails. */
 static NOINLINE bool make_slot(struct cork_mempool *mp, struct slot slot)
 {
-    __attribute__((cleanup(end_making), unused)) struct making making = {mp, slot};
+    __attribute__((cleanup(slots_end_callback), unused)) struct cork_mempool *making = mp;
     const size_t size = mp->geometry.element_size;
     void *object = slot_start(mp, slot);
 
@@ -96,11 +79,13 @@ static NOINLINE bool make_slot(struct cork_mempool *mp, struct slot slot)
         damage_set_canaries(mp, slot);
     }
     tools_new(mp, object, true, mp->protections);
+    mp->callbacks.object = object;
     const bool is_constructed =
         mp->callbacks.construct == NULL || mp->callbacks.construct(mp->callbacks.data, object) == 0;
     report_require_busy(mp);
     if (is_constructed) {
         slot.region->fresh[slot.index / GROUP_SLOTS] &= ~slot_bit(slot);
+        mp->callbacks.object = NULL;
     }
     return is_constructed;
 }

@@ -20,7 +20,7 @@ static bool options_are_valid(const struct cork_mempool *mp)
         mp->protections != 0 || mp->callbacks.construct != NULL || mp->callbacks.destruct != NULL;
     const unsigned tables = hooks_tables(mp->protections, mp->memory.buffer != NULL);
 
-    return geometry->tables == (is_hooked ? tables : 0) &&
+    return geometry->tables == (is_hooked ? tables : 0) && mp->callbacks.object == NULL &&
            mp->hooks == (is_hooked ? hooks_of(mp->protections) : NULL) &&
            (stride == 0 || ((is_guarded ? geometry->block_slots < pitch : pitch == 0) &&
                             (pitch * stride & (os_page_size() - 1)) == 0 &&
@@ -142,7 +142,11 @@ static bool group_is_valid(const struct cork_mempool *mp, struct slot first, siz
     const size_t listed_count = has_stack ? mp->lent.stack_count : quarantine->count;
     uint64_t stacked = 0, quarantined = 0, guards = 0;
 
-    for (size_t i = 0; (has_stack ? free : held) != 0 && i < listed_count; i++) {
+    for (size_t i = 0; region->held != NULL && i < GROUP_SLOTS; i++) {
+        guards |= (uint64_t)geometry_is_guard(&mp->geometry, first.index + i) << i;
+    }
+    guards &= extended;
+    for (size_t i = 0; (has_stack ? free : held & ~guards) != 0 && i < listed_count; i++) {
         const struct slot slot =
             has_stack ? (struct slot){mp->lookup[stack[i] & 1], stack[i] >> 1}
                       : slots_search(mp, ring[(quarantine->first + i) % quarantine->capacity]);
@@ -151,10 +155,6 @@ static bool group_is_valid(const struct cork_mempool *mp, struct slot first, siz
             *(has_stack ? &stacked : &quarantined) |= slot_bit(slot);
         }
     }
-    for (size_t i = 0; region->held != NULL && i < GROUP_SLOTS; i++) {
-        guards |= (uint64_t)geometry_is_guard(&mp->geometry, first.index + i) << i;
-    }
-    guards &= extended;
     *name_count -= (size_t)__builtin_popcountll(stacked | (held & ~guards)) + is_active;
     return (group->next != NULL ? follow_link(mp, linked) : is_active || free == stacked) &&
            ((free | held) & ~extended) == 0 && (free & held) == 0 &&

@@ -85,6 +85,7 @@ void slots_renew(struct cork_mempool *mp)
 {
     struct cork_mempool_region *region = mp->oldest;
 
+    slots_end_callback(&mp);
     slots_recall(mp);
     mp->newest = NULL;
     mp->root = NULL;

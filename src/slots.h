@@ -20,6 +20,7 @@
 #include "internal.h"
 #include "libcork/core/mempool.h"
 #include "region.h"
+#include "tools.h"
 
 /* Values of a pool's state; a stray write is unlikely to leave one. */
 #define POOL_IS_LIVE    0x506f6f6cU
@@ -220,6 +221,16 @@ static inline void slots_link(struct cork_mempool *mp, struct cork_mempool_regio
 
         group->next = mp->first_linked != NULL ? mp->first_linked : start;
         mp->first_linked = start;
+    }
+}
+
+/* slots_end_callback has tools forget the object of a callback, if that has failed, or has ended by
+ * an exception or longjmp. */
+static inline void slots_end_callback(struct cork_mempool **mp)
+{
+    if ((*mp)->callbacks.object != NULL) {
+        tools_free(*mp, (*mp)->callbacks.object, (*mp)->protections);
+        (*mp)->callbacks.object = NULL;
     }
 }
 

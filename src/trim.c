@@ -39,17 +39,16 @@ NOINLINE void cork_mempool_clear(struct cork_mempool *mp)
  * memory is about to be lost. If the destructor throws, it has still run once at most on each. */
 static void unmake(struct cork_mempool *mp, struct slot slot, size_t end)
 {
-    const size_t size = mp->geometry.element_size;
-
     for (; slots_next(&slot, slots_made, end); slot.index++) {
         void *object = slot_start(mp, slot);
 
         slot.region->fresh[slot.index / GROUP_SLOTS] |= slot_bit(slot);
         if (mp->callbacks.destruct != NULL) {
-            tools_unpoison(object, size, mp->protections);
+            tools_new(mp, object, false, mp->protections);
+            mp->callbacks.object = object;
             mp->callbacks.destruct(mp->callbacks.data, object);
             report_require_busy(mp);
-            tools_poison(object, size, mp->protections);
+            slots_end_callback(&mp);
         }
     }
 }

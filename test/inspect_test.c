@@ -144,6 +144,7 @@ TEST(check_sees_damage_to_a_pool_without_memory)
     CHECK_SEES(pool.protections, CORK_MEMPOOL_CANARY, 1u << 30);
     CHECK_SEES(pool.callbacks.construct, (int (*)(void *, void *))finish);
     CHECK_SEES(pool.callbacks.destruct, (void (*)(void *, void *))finish);
+    CHECK_SEES(pool.callbacks.object, &elsewhere);
     CHECK_SEES(pool.name[sizeof(pool.name) - 1], 'x');
     CHECK_SEES(pool.oldest, &elsewhere);
     CHECK_SEES(pool.root, &elsewhere);

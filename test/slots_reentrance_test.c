@@ -81,10 +81,12 @@ static void release(void *source_data, void *memory, size_t size)
 
 /* Of slots. One that is constructed twice is destructed once, and the other way round. */
 static size_t constructed_count;
+static void *last_object; /* that a callback got */
 
 static int construct(void *user_data, void *object)
 {
     CHECK(user_data == &mp && object != NULL);
+    last_object = object;
     come_to(CONSTRUCTOR);
     constructed_count++;
     return 0;
@@ -94,6 +96,7 @@ static void destruct(void *user_data, void *object)
 {
     CHECK(user_data == &mp && object != NULL && !has_gone_on);
     constructed_count--;
+    last_object = object;
     come_to(DESTRUCTOR);
 }
 
@@ -182,6 +185,9 @@ static void call_is_refused(const struct way *way, unsigned protections, bool ha
     CHECK_EQUAL(place, NOWHERE);
     CHECK_EQUAL(seen.count, 1);
     CHECK_STRING(violation_difference(&seen.violation, &busy), NULL);
+    if (way->place == CONSTRUCTOR || way->place == DESTRUCTOR) {
+        CHECK_FORBIDDEN(last_object);
+    }
     /* The pool is whole, is used, and ends. */
     CHECK(cork_mempool_check(&mp));
     CHECK_EQUAL(stats_of(&mp).live_count, way->live_count + issued_count);

@@ -126,6 +126,7 @@ struct cork_mempool {
         int (*construct)(void *data, void *object);
         void (*destruct)(void *data, void *object);
         void *data;
+        void *object; /* that one of them has; or NULL */
     } callbacks;
     char name[CORK_MEMPOOL_NAME_SIZE_]; /* cut to fit, ends in a zero */
     struct cork_mempool_lent lent;
