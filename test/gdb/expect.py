@@ -43,6 +43,11 @@ def main():
         said = gdb.execute(f"cork-mempool &{name}", to_string=True)
         if not said.endswith(f": {state}\n"):
             wrong.append(f"{name} is {state}, and this is shown:\n{said}")
+    pool = int(gdb.parse_and_eval("&overwritten"))
+    for command in ("cork-mempool-owner 0x1", "cork-mempool-owner 0x1 &overwritten", "print overwritten"):
+        said = gdb.execute(command, to_string=True)
+        if f"pool {pool:#x} cannot be read: Cannot access memory" not in said:
+            wrong.append(f"the pool at {pool:#x} is overwritten, and {command} says:\n{said}")
     print(*wrong, sep="\n")
     print(f"expected of {len(expected)} addresses, {len(pools)} pools: {len(wrong)} wrong")
 

@@ -22,7 +22,7 @@ def gdb(*arguments, commands):
     for command in commands:
         words += ["-ex", command]
     run = subprocess.run([*words, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                         stderr=subprocess.STDOUT, text=True, check=False, cwd=HERE)
+                         stderr=subprocess.STDOUT, text=True, check=False, cwd=HERE, timeout=120)
     return run.stdout
 
 

@@ -4,6 +4,7 @@
  */
 #include <libcork/core.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define OBJECT_COUNT 450
 #define ELEMENT_SIZE 32
@@ -12,20 +13,20 @@
  * objects of the pool are live. */
 static struct expected {
     const void *address;
-    const struct cork_mempool *pool;
+    const void *pool; /* of a type that gdb does not find pools by */
     const char *text;
     size_t live_count;
 } expected[64];
 static size_t expected_count;
 
 /* Pools where gdb must look for them: in static storage, in arrays of structs, behind pointers. */
-static struct cork_mempool plain;
 static struct {
-    int number;
-    struct cork_mempool pools[1];
+    struct {
+        struct cork_mempool pools[1];
+    };
 } nested;
 static struct cork_mempool finalized;
-static struct cork_mempool zeroed;
+static struct cork_mempool zeroed, overwritten;
 static max_align_t buffer[256];
 
 static void require(bool condition)
@@ -147,13 +148,14 @@ static void visit(void *user_data, void *object)
     stop();
 }
 
-int main(void)
+int populate_all(void *inherited); /* main() of derived.cc calls this */
+int populate_all(void *inherited)
 {
     struct cork_mempool local;
     struct cork_mempool *pointer = malloc(sizeof(*pointer));
 
     require(pointer != NULL);
-    make_plain(&plain);
+    make_plain(inherited);
     make_paranoid(&nested.pools[0]);
     make_buffered(&local);
     make_sealed(pointer);
@@ -168,6 +170,9 @@ int main(void)
     expect(&finalized, &finalized, NULL);
     expect(&zeroed, &local, NULL);
     expect(&zeroed, NULL, NULL);
+    init(&overwritten, 0);
+    memset(&overwritten.oldest, 'A', 2 * sizeof(void *));
+    pointer->newest->newer = pointer->oldest; /* a cycle */
     cork_mempool_foreach(&local, visit, NULL);
     return pointer == NULL;
 }

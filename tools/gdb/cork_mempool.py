@@ -12,6 +12,7 @@ with -g. Nothing is called or changed in the program, so core files serve as wel
 """
 
 import functools
+import itertools
 
 import gdb
 import gdb.printing
@@ -22,6 +23,7 @@ STATES = {0: "before init", 0x506F6F6C: "live", 0x56697369: "live, visited by fo
           0x42757379: "live, in a call", 0x446F6E65: "after done"}
 PROTECTIONS = ["CANARY", "SEAL", "WIPE", "SHUFFLE", "QUARANTINE", "GUARD", "CALLSITES"]
 POINTER_MASK = (1 << 64) - 1
+UNREADABLE = gdb.error, ArithmeticError  # because fields of a pool were overwritten
 
 
 def is_pool(kind):
@@ -126,7 +128,8 @@ class Pool:
     """A struct cork_mempool."""
 
     def __init__(self, value):
-        self.value = value
+        self.value, address = value, value.address
+        self.title = f"pool {int(address):#x}" if address is not None else "pool"
         self.geometry = value["geometry"]
         self.stride = int(self.geometry["stride"])
         self.kept = int(value["lent"]["kept"])
@@ -136,21 +139,24 @@ class Pool:
                             if int(value["protections"]) >> bit & 1]
 
     def regions(self):
-        """Yields them in the order of their slots' numbers."""
-        region = self.value["oldest"]
-        while int(region):
+        """Yields them in the order of their slots' numbers; each once, because links may be overwritten."""
+        region, seen = self.value["oldest"], {0}
+        while int(region) not in seen:
+            seen.add(int(region))
             yield Region(self, region.dereference())
             region = region["newer"]
 
     def to_string(self):
         """Returns one line, which gdb prints: the fields are private."""
-        address = self.value.address
-        text = f"pool {int(address):#x}" if address is not None else "pool"
+        text = self.title
         if bool(self.value["is_named"]):
-            text += f" \"{self.value['name'].string()}\""
+            text += f" \"{self.value['name'].string(errors='replace')}\""
         if not self.is_live:
             return f"{text}: {self.state}"
-        live = sum(region.counts()[0] for region in self.regions())
+        try:
+            live = sum(region.counts()[0] for region in self.regions())
+        except UNREADABLE as error:
+            return f"{text} cannot be read: {error}"
         text += f": {live} live, element size {int(self.geometry['element_size'])}"
         if self.protections:
             text += f", {'|'.join(self.protections)}, seed {int(self.value['seed']):#x}"
@@ -166,8 +172,8 @@ def pools_in(value, depth=0):
         yield Pool(value)
     elif kind.code in (gdb.TYPE_CODE_STRUCT, gdb.TYPE_CODE_UNION) and depth < 4:
         for field in kind.fields():
-            if not field.is_base_class and hasattr(field, "bitpos") and field.name:
-                yield from pools_in(value[field], depth + 1)
+            if hasattr(field, "bitpos"):
+                yield from pools_in(value[field], depth + (not field.is_base_class))
     elif kind.code == gdb.TYPE_CODE_ARRAY and depth < 4:
         first, last = kind.range()
         if last - first < 4096:
@@ -230,7 +236,7 @@ def known_pools():
             for pool in pools_in(value):
                 if pool.is_live and pool.value.address is not None:
                     pools.setdefault(int(pool.value.address), pool)
-        except (gdb.MemoryError, gdb.error):
+        except gdb.error:
             continue  # a pointer that is not set yet, or a variable that is optimized out
     return list(pools.values())
 
@@ -271,7 +277,7 @@ class Show(Command):
     """cork-mempool POOL [COUNT]: shows a pool, its regions, and its first live objects."""
 
     def show(self, value, count=16):
-        pool, left = pool_of(value), int(count)
+        pool = pool_of(value)
         print(pool.to_string())
         regions = list(pool.regions()) if pool.is_live else []
         for region in regions:
@@ -280,12 +286,11 @@ class Show(Command):
             print(f"region {region.base:#x}: {'reserved, ' if region.value['is_reserved'] else ''}"
                   f"slots from {region.first}, {live} live, {free} free{held_text}, "
                   f"{region.reserved - region.extended} never used")
-        for slot in (slot for region in regions for slot in region.live_slots()):
-            if left == 0:
-                print("... there are more")
-                return
+        slots = (slot for region in regions for slot in region.live_slots())
+        for slot in itertools.islice(slots, int(count)):
             print(f"live object {slot.start:#x}, slot {slot.number}{slot.sites()}")
-            left -= 1
+        if next(slots, None):
+            print("... there are more")
 
 
 class Owner(Command):
@@ -295,10 +300,13 @@ class Owner(Command):
         address = int(value) & POINTER_MASK
         pools = list(map(pool_of, pool)) or known_pools()
         for pool in pools:
-            found = owner(pool, address) if pool.is_live else None
-            if found:
-                print(f"{pool.to_string()}\n{found}")
-                return
+            try:
+                found = owner(pool, address) if pool.is_live else None
+                if found:
+                    print(f"{pool.to_string()}\n{found}")
+                    return
+            except UNREADABLE as error:
+                print(f"{pool.title} cannot be read: {error}")
         print(f"{address:#x} belongs to none of {len(pools)} live pools")
 
 
