@@ -212,7 +212,8 @@ def fuzz(options):
     display = Display(sys.stdout)
     waiting, running, over = prepare(options, display), [], []
     places = len(waiting) if options.timeout_secs == 0 else min(len(waiting), os.cpu_count() or 1)
-    seconds = -(-options.timeout_secs * places // len(waiting))
+    rounds = -(-len(waiting) // places)
+    seconds = -(-options.timeout_secs // rounds)
 
     def is_ending():
         return signals or any(fuzzer.artifact for fuzzer in over)
