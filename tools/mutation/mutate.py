@@ -304,6 +304,7 @@ def main(arguments=None):
         signal.signal(number, signal.default_int_handler)
     os.environ.pop("CORK_MEMPOOL_OPTIONS", None)
     try:
+        open(options.json or os.devnull, "a").close()  # refuses a bad path before an hour of work
         sources = Sources(COMPILER, ROOT)
         mutants = chosen(sources.mutants, options)
         if not any(mutant.is_told for mutant in sources.mutants):

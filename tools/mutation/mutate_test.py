@@ -88,6 +88,7 @@ class Mutate(unittest.TestCase):
         self.check(2, "mutate: no mutants in src/none.c", "--files", "src/none.c")
         (self.root / "test.c").write_text("int main(void) { return 1; }\n")
         self.check(2, "plain: test fails without mutation: exit code 1\n")
+        self.check(2, f"Is a directory: '{self.root}'", f"--json={self.root}")
 
     def test_changes(self):
         mutants = mutate.Sources(mutate.COMPILER, self.root).mutants
