@@ -5,9 +5,11 @@ but these, is compiled, run or checked.
 What is done with a block follows from the first word behind its fence, and is said at the function
 of that name below. A block that has none of these words fails. --write puts what was seen in the
 place of what a document shows, where a line of three dots does not stand for a part of it.
-Exit code: 77 where a program is missing that the documents show, 2 where there is no document.
+Exit code: 77 where a program is missing that the documents show, 2 where a document is missing or
+an option unknown.
 """
 
+import argparse
 import ast
 import atexit
 import functools
@@ -260,13 +262,20 @@ def broken_links(path):
 
 
 def main():
-    documents = [argument for argument in sys.argv[1:] if not argument.startswith("--")]
-    if "--all-but" in sys.argv:
+    parser = argparse.ArgumentParser(prog="docs_test.py", allow_abbrev=False)
+    parser.add_argument("--write", action="store_true", help="put what was seen in the place of what is shown")
+    parser.add_argument("--all-but", action="store_true", help="all documents but those named")
+    parser.add_argument("documents", nargs="*", metavar="DOCUMENT", help="such as docs/debugging.md")
+    options = parser.parse_args()
+    documents = options.documents
+    missing = [path for path in documents if not (ROOT / path).is_file()]
+    if missing:
+        parser.error(f"there is no {' '.join(missing)}")
+    if options.all_but:
         found = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
         documents = sorted({str(path.relative_to(ROOT)) for path in found} - set(documents))
     if not documents:
-        print("docs_test.py: no documents")
-        return 2
+        parser.error("no documents")
     total, wrong = 0, []
     for path in documents:
         with tempfile.TemporaryDirectory() as directory:

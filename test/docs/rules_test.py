@@ -105,6 +105,18 @@ class Rules(unittest.TestCase):
                 self.assertEqual((done.returncode, done.stdout), (status, output))
                 self.assertIn(errors, done.stderr)
 
+    def test_unknown_arguments_are_refused(self):
+        for script, says, *words in (
+                (docs_test.__file__, "there is no nope.md", "--write", "nope.md"),
+                (docs_test.__file__, "there is no nope.md", "--all-but", "nope.md"),
+                (docs_test.__file__, "arguments: --nope", "--nope", "README.md"),
+                (docs_test.__file__, "no documents"),
+                ("test/misuse/guarantees_test.py", "arguments: --nope", "--nope"),
+                ("test/misuse/guarantees_test.py", "arguments: nope.md", "--write", "nope.md")):
+            done = subprocess.run([sys.executable, script, *words], text=True, capture_output=True, check=False)
+            self.assertEqual(done.returncode, 2, done.stdout)
+            self.assertIn(says, done.stderr)
+
 
 if __name__ == "__main__":
     unittest.main()

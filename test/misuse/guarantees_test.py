@@ -4,9 +4,11 @@ the project's root is.
 
 Between two lines "<!-- guarantees -->", docs/guarantees.md has a row for each guarantee, in their
 order; README.md has some of these rows. --write makes both anew; README keeps its choice, which its
-first column tells.
+first column tells. Exit code: 1 where a document is wrong, 2 where it is missing, or an argument is
+unknown.
 """
 
+import argparse
 import sys
 
 import table
@@ -78,6 +80,9 @@ def is_right(document, lines, has_all):
 
 
 def main():
+    parser = argparse.ArgumentParser(prog="guarantees_test.py", allow_abbrev=False)
+    parser.add_argument("--write", action="store_true", help="make the tables anew")
+    parser.parse_args()
     try:
         found = [row(*guarantee) for guarantee in table.read().items()]
         right = [is_right(ALL, found, True), is_right(SOME, found, False)]
