@@ -22,6 +22,8 @@
 1,/^ \*\/$/s|^/\*$|/** \\file|
 s|^/\*$|/**|
 s|^\( *\)/\* |\1/** |
+# It shares the comment of the function before it.
+s|^static inline void cork_mempool_set_done_object|/** \\copydoc cork_mempool_set_init_object */\n&|
 # Behind a field.
 s|\([;,]\) */\* |\1 /**< |
 s|^\( *[A-Z_]* = [0-9]*\) */\* |\1 /**< |
