@@ -81,7 +81,7 @@ def environment_of(build, sanitizer, root):
         command = [CLANGXX, *flags.split(), *includes, "-shared", "-fPIC", "-o", "probe.so"]
         code, log = run(command, root, environment)
         if code != 0:
-            packages = "libc6-dev-i386 lib32stdc++-12-dev libclang-rt-19-dev"
+            packages = "libc6-dev-i386 lib32stdc++-$(gcc -dumpversion)-dev libclang-rt-19-dev"
             raise Skipped("nothing to build 32-bit programs with "
                           f"(on Debian: {packages}): {log.strip().splitlines()[-1]}")
     return {**environment, "FUZZING_ENGINE": "libfuzzer", "LIB_FUZZING_ENGINE": "-fsanitize=fuzzer",
