@@ -118,13 +118,12 @@ TEST(pools_that_were_not_made_here_or_were_finalized_are_not_changed_or_freed)
     struct cork_mempool *finalized = cork_mempool_new(struct node);
     const char *use_after_done = pool_report(CORK_MEMPOOL_USE_AFTER_DONE, finalized, "struct node");
     struct cork_mempool other;
-    struct cork_mempool_options options = {.user_data = &other};
 
     cork_mempool_done(finalized);
     changes_are_refused(finalized, use_after_done);
     CHECK_ABORTS(use_after_done, cork_mempool_set_user_data(finalized, NULL, NULL));
     free(finalized);
-    CHECK(cork_mempool_init_with(&other, &options));
+    INIT(&other, .user_data = &other);
     changes_are_refused(&other, not_made_here);
     CHECK_ABORTS(not_made_here, cork_mempool_set_user_data(&other, NULL, NULL));
     cork_mempool_free_object(&other, cork_mempool_new_object(&other));

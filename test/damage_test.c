@@ -247,16 +247,15 @@ TEST(no_byte_of_freed_contents_may_be_written)
     }
 }
 
-/* What sums and products of words do not tell apart. */
 TEST(words_of_a_freed_object_may_neither_change_places_nor_point_to_it)
 {
     for (size_t size = 16; size <= 130; size++) {
         begin(CORK_MEMPOOL_SEAL, size);
-        char *const object = objects[0];
-        char *const changes[] = {object, object};
+        unsigned char *const object = objects[0];
+        void *const links[16 / sizeof(void *)] = {object, object};
 
         for (size_t i = 0; i < size; i++) {
-            object[i] = (char)(i < sizeof(changes) ? 0 : i);
+            object[i] = (unsigned char)(i < 16 ? 0 : i);
         }
         cork_mempool_free(&mp, object);
         for (size_t offset = 0; offset + 16 <= size; offset += 8) {
@@ -266,10 +265,8 @@ TEST(words_of_a_freed_object_may_neither_change_places_nor_point_to_it)
                 before[i] = peek(object + offset + i);
             }
             for (size_t i = 0; i < 16; i++) {
-                poke(object + offset + i, offset != 0 ? before[(i + 8) % 16]
-                                          : i < sizeof(changes)
-                                              ? ((const unsigned char *)changes)[i]
-                                              : before[i]);
+                poke(object + offset + i,
+                     offset == 0 ? ((const unsigned char *)links)[i] : before[i ^ 8]);
             }
             CHECK_KIND((void)!cork_mempool_check(&mp), CORK_MEMPOOL_WRITE_AFTER_FREE);
             for (size_t i = 0; i < 16; i++) {

@@ -453,27 +453,21 @@ TEST(objects_are_zero_when_they_are_first_issued_by_a_pool_that_wipes)
     }
 }
 
-static struct cork_mempool other;
-
-static int construct_second_with_another_pool(void *data, void *object)
+static int look_at_another_pool(void *user_data, void *object)
 {
-    (void)object;
-    if (data == NULL) {
-        cork_mempool_free(&other, cork_mempool_new(&other));
-    }
+    CHECK(!cork_mempool_owns(user_data, object));
     return 0;
 }
 
 TEST(a_call_site_is_the_callers_also_if_a_constructor_uses_another_pool)
 {
-    cork_mempool_init_size(&other, 24);
-    INIT(&mp, .element_size = 24, .protections = CORK_MEMPOOL_CALLSITES, .user_data = objects,
-         .init_object = construct_second_with_another_pool);
-    for (size_t i = 0; i < 2; i++) {
-        CHECK(try_new(&mp) != NULL);
-        mp.callbacks.data = NULL;
-    }
-    CHECK_POINTER(mp.oldest->sites[1].new_site, mp.oldest->sites[0].new_site);
+    struct cork_mempool other;
+
+    INIT(&other, .element_size = 24, .protections = CORK_MEMPOOL_CALLSITES);
+    INIT(&mp, .element_size = 24, .protections = CORK_MEMPOOL_CALLSITES, .user_data = &other,
+         .init_object = look_at_another_pool);
+    CHECK(try_new(&other) != NULL && try_new(&mp) != NULL);
+    CHECK_POINTER(mp.oldest->sites[0].new_site, other.oldest->sites[0].new_site);
     clear_and_end(&mp);
-    cork_mempool_done(&other);
+    clear_and_end(&other);
 }

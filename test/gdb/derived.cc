@@ -10,6 +10,5 @@ int main()
     };
     struct : base {
     } object;
-
     return populate_all(&object.pool);
 }
