@@ -274,30 +274,21 @@ static struct region_pages pages_of(const struct cork_mempool *mp,
     return (struct region_pages){region->base + (ptrdiff_t)(from - base), to - from};
 }
 
-/* Makes the guard behind the block that starts at a slot one that stays so when it is committed.
- * Uncommitted pages are guards too, but each costs a mapping. */
-static bool set_guard(const struct cork_mempool *mp, struct cork_mempool_region *region,
-                      size_t first)
-{
-    const size_t pitch = mp->geometry.block_pitch;
-    const struct region_pages block = pages_of(mp, region, first, first + pitch);
-
-    return os_advise(block.start + block.size, pitch * mp->geometry.stride - block.size, OS_GUARD);
-}
-
 bool region_commit(const struct cork_mempool *mp, struct cork_mempool_region *region, size_t count)
 {
     const size_t pitch = mp->geometry.block_pitch;
     const size_t stride = mp->geometry.stride;
     const size_t first = region->committed_count;
     const size_t left = region->reserved_count - first;
+    /* Each guard costs a system call, although the commit may be refused. */
+    const size_t most = pitch != 0 ? bits_smaller(left, 64 * pitch) : left;
     const size_t least = bits_smaller(bits_larger(pitch, mp->geometry.block_slots), left);
     size_t end = first + pitch;
 
     if (left == 0 || left < pitch) {
         return false;
     }
-    count = bits_larger(bits_smaller(count, left), least);
+    count = bits_larger(bits_smaller(count, most), least);
     if (pitch == 0) {
         /* The last page may have room for more: so the next commit always needs a page. */
         const struct region_pages all = pages_of(mp, region, 0, first + count);
@@ -305,8 +296,13 @@ bool region_commit(const struct cork_mempool *mp, struct cork_mempool_region *re
 
         end = bits_smaller(size / stride, region->reserved_count);
     }
-    if (pitch != 0 && count >= 2 * pitch && set_guard(mp, region, first)) {
-        end = first + count / pitch * pitch;
+    for (; pitch != 0 && end + pitch <= first + count; end += pitch) {
+        const struct region_pages block = pages_of(mp, region, end - pitch, end);
+
+        /* Uncommitted pages are guards too, but each costs a mapping. */
+        if (!os_advise(block.start + block.size, pitch * stride - block.size, OS_GUARD)) {
+            break;
+        }
     }
 
     const struct region_pages pages = pages_of(mp, region, first, end);
@@ -315,12 +311,6 @@ bool region_commit(const struct cork_mempool *mp, struct cork_mempool_region *re
         return count > least && region_commit(mp, region, count / 2);
     }
     tools_poison(pages.start, pages.size, mp->protections);
-    /* Only now, because a commit of many blocks may be refused again and again. */
-    for (size_t next = first + pitch; pitch != 0 && next + pitch < end; next += pitch) {
-        if (!set_guard(mp, region, next)) {
-            end = next;
-        }
-    }
     region->committed_count = end;
     return true;
 }

@@ -23,9 +23,9 @@
 #include <libcork/core.h>
 
 #if defined(__cplusplus)
-#define CORK_MEMPOOL_1_0_CAST_(type, pointer) static_cast<type>(pointer)
+#define CORK_MEMPOOL_1_0_CAST_(type, value) reinterpret_cast<type>(value)
 #else
-#define CORK_MEMPOOL_1_0_CAST_(type, pointer) ((type)(pointer))
+#define CORK_MEMPOOL_1_0_CAST_(type, value) ((type)(value))
 #endif
 
 /* As in libcork/core/callbacks.h, which may be included as well. */
@@ -54,10 +54,10 @@ static inline void cork_mempool_1_0_demand_(bool is_met, const char *message)
 /* Such pools' callbacks get an address that no other pool's do, inside of the pool. */
 static inline struct cork_mempool_1_0_ *cork_mempool_1_0_from_(void *data)
 {
-    void *made =
-        CORK_MEMPOOL_1_0_CAST_(char *, data) - offsetof(struct cork_mempool, callbacks.data);
+    const uintptr_t address =
+        CORK_MEMPOOL_1_0_CAST_(uintptr_t, data) - offsetof(struct cork_mempool, callbacks.data);
 
-    return CORK_MEMPOOL_1_0_CAST_(struct cork_mempool_1_0_ *, made);
+    return CORK_MEMPOOL_1_0_CAST_(struct cork_mempool_1_0_ *, address);
 }
 
 static inline struct cork_mempool_1_0_ *cork_mempool_1_0_of_(struct cork_mempool *mp)
