@@ -73,19 +73,19 @@ static inline uint64_t fold(uint64_t left, uint64_t right)
 
 /*
  * Two lanes of 16 bytes, because each step of a lane waits for the one before. The last 16 may
- * overlap those before. Lanes start at other secrets than their keys, because products do not tell
- * which word came first.
+ * overlap those before. Lanes start at secrets of their own, because products do not
+ * tell which word came first.
  * Only who knows the key can make two contents agree: a word that equals its lane's key makes a
  * product of 0, whatever came before.
  */
 MAY_READ_UNINITIALIZED uint64_t damage_checksum_of(const struct cork_mempool *mp,
                                                    const char *contents, size_t size)
 {
-    const uint64_t key = bits_next(mp->key); /* the key itself stands in old canaries */
+    const uint64_t key = mp->sum_key;
     const uint64_t other_key = bits_next(key);
     const char *end = contents + size;
-    uint64_t even = (key << 17 | key >> 47) ^ (uintptr_t)contents;
-    uint64_t odd = other_key << 17 | other_key >> 47;
+    uint64_t even = key * UINT64_C(0xbf58476d1ce4e5b9) ^ (uintptr_t)contents;
+    uint64_t odd = other_key * UINT64_C(0xbf58476d1ce4e5b9);
     uint64_t last[2] = {0};
 
     for (; end - contents > 32; contents += 32) {

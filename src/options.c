@@ -126,8 +126,10 @@ static void init_random(struct cork_mempool *mp, uint64_t seed)
     }
     mp->seed = seed;
     mp->random = bits_next(seed);
-    /* No byte is 0, because a string one byte too long ends in a 0. */
-    mp->key = bits_mix(mp->random) | UINT64_C(0x0101010101010101);
+    /* No byte is 0, because a string one byte too long ends in a 0. Who reads a canary cannot work
+     * out the seed, because this is no permutation. */
+    mp->key = (bits_mix(mp->random) ^ mp->random) | UINT64_C(0x0101010101010101);
+    mp->sum_key = bits_mix(~mp->random);
 }
 
 /* Initializes a pool by valid options and the environment. Inlined, because processors wait where

@@ -115,13 +115,13 @@ void os_write_report(const char *text, size_t size)
     pthread_sigmask(SIG_BLOCK, &sigpipe, &mask);
     sigpending(&before);
     for (int failures = 0; size > 0 && failures <= 10;) {
-        /* 100 milliseconds, if a pipe is full. */
-        const ssize_t written = poll(&pipe, 1, 100) > 0 ? write(STDERR_FILENO, text, size) : -1;
+        const ssize_t written = write(STDERR_FILENO, text, size);
 
         if (written > 0) {
             text += written;
             size -= (size_t)written;
         } else {
+            poll(&pipe, 1, 100); /* milliseconds, if a pipe is full and does not block */
             failures++;
         }
     }
@@ -167,15 +167,16 @@ uint64_t os_random_word(void)
 {
     const void *bytes = (const void *)getauxval(AT_RANDOM);
     struct timespec now = {.tv_nsec = 0};
-    uint64_t word = 0;
+    uint64_t words[2] = {0};
 
     if (bytes != NULL) {
-        memcpy(&word, bytes, sizeof(word));
+        memcpy(words, bytes, sizeof(words));
     }
-    /* Children of one process have the same bytes. */
+    /* Children of one process have the same bytes. The C library's guards of stacks and of pointers
+     * are these words, so nobody who reads a report's seed may work them out. */
     clock_gettime(CLOCK_MONOTONIC, &now);
-    word ^= bits_mix((uint64_t)now.tv_sec << 32 ^ (uint64_t)now.tv_nsec);
-    return bits_mix(word) ^ (uint64_t)getpid();
+    words[0] ^= bits_mix(words[1]) ^ bits_mix((uint64_t)now.tv_sec << 32 ^ (uint64_t)now.tv_nsec);
+    return bits_mix(words[0]) ^ (uint64_t)getpid();
 }
 
 const char *os_environment(const char *name)

@@ -34,7 +34,8 @@ TEST(a_pool_without_a_seed_gets_one_of_its_own_wherever_it_stands_whatever_rando
     uint64_t seeds[4 * COUNT_OF(pools)];
 
     for (uint64_t i = 0; i < COUNT_OF(seeds); i++) {
-        random_bytes = i < 2 * COUNT_OF(pools) ? NULL : &i;
+        const uint64_t bytes[] = {i / 2, i % 2};
+        random_bytes = i < 2 * COUNT_OF(pools) ? NULL : bytes;
         seeds[i] = draw_seed(&pools[i % COUNT_OF(pools)]);
         for (size_t j = 0; j < i; j++) {
             CHECK(seeds[j] != seeds[i]);

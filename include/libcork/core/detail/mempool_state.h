@@ -113,9 +113,10 @@ struct cork_mempool {
     struct cork_mempool_region *lookup[2]; /* newest two, lower first; or one twice; or NULL */
     size_t objects_left;                   /* max_objects minus extended objects */
     struct cork_mempool_quarantine quarantine;
-    uint64_t seed;   /* as reports give it */
-    uint64_t random; /* the state of the generator that starts at seed */
-    uint64_t key;    /* of canaries and checksums; no byte of it is 0 */
+    uint64_t seed;    /* as reports give it */
+    uint64_t random;  /* the state of the generator that starts at seed */
+    uint64_t key;     /* of canaries; no byte of it is 0 */
+    uint64_t sum_key; /* of checksums */
     struct {
         const struct cork_mempool_source *source; /* of all memory that is not reserved */
         void *data;                               /* what its functions get */
