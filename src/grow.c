@@ -12,10 +12,10 @@
 #include "tools.h"
 
 /* Pieces of the heap. The first is two blocks, or two groups, up to HEAP_FIRST_MAX_SIZE, or a slot;
- * the second is twice as large. If both are small, the next takes HEAP_KEPT_SIZE with its tables,
- * because the C library returns pieces from 128 KiB on to the system, and a pool that is made again
- * would have page faults. The last has HEAP_MAX_SIZE. More pieces would be more regions to search;
- * larger ones would waste memory. */
+ * the second is twice as large, unless the first is a slot. If both are small, the next takes
+ * HEAP_KEPT_SIZE with its tables, because the C library returns pieces from 128 KiB on to the
+ * system, and a pool that is made again would have page faults. The last has HEAP_MAX_SIZE. More
+ * pieces would be more regions to search; larger ones would waste memory. */
 #define HEAP_FIRST_MAX_SIZE ((size_t)64 * 1024)
 #define HEAP_KEPT_SIZE      ((size_t)96 * 1024)
 #define HEAP_MAX_SIZE       ((size_t)1024 * 1024)
@@ -53,7 +53,7 @@ static struct cork_mempool_region *from_heap(struct cork_mempool *mp)
         if (count * stride > HEAP_FIRST_MAX_SIZE) {
             count = bits_larger(HEAP_FIRST_MAX_SIZE / stride, 1);
         }
-    } else if (mp->newest == mp->oldest) {
+    } else if (mp->newest == mp->oldest && older > 1) {
         count = 2 * older;
     } else {
         const size_t slot_size = stride + sizeof(struct cork_mempool_sites) + sizeof(uint64_t);

@@ -80,6 +80,8 @@ static bool region_is_valid(const struct cork_mempool *mp, const struct cork_mem
            region->extended_count <= region->committed_count &&
            (region->extended_count == region->committed_count || region == mp->newest) &&
            region->committed_count <= region->reserved_count &&
+           (region->is_reserved || region->committed_count == region->reserved_count) &&
+           region->reserved_count <= region_max_capacity(&mp->geometry) &&
            (base & (mp->geometry.alignment - 1)) == 0 &&
            memory <= base - mp->geometry.redzone_size && end <= memory + region->memory_size &&
            mp->geometry.tables == (unsigned)tables &&
@@ -159,8 +161,8 @@ static bool group_is_valid(const struct cork_mempool *mp, struct slot first, siz
     return (group->next != NULL ? follow_link(mp, linked) : is_active || free == stacked) &&
            ((free | held) & ~extended) == 0 && (free & held) == 0 &&
            (guards | quarantined) == held && ((next | stacked) & ~free) == 0 &&
-           (next & stacked) == 0 && (fresh & (~(free | held) | lent)) == 0 &&
-           (not_lent & ~fresh) == 0;
+           (next & stacked) == 0 && (guards & ~fresh) == 0 &&
+           (fresh & (~(free | held) | lent)) == 0 && (not_lent & ~fresh) == 0;
 }
 
 NOINLINE bool cork_mempool_check(const struct cork_mempool *mp)

@@ -274,6 +274,16 @@ static struct region_pages pages_of(const struct cork_mempool *mp,
     return (struct region_pages){region->base + (ptrdiff_t)(from - base), to - from};
 }
 
+/* Keeps the guard behind the block of a slot inaccessible, even if it is committed. */
+static bool set_guard(const struct cork_mempool *mp, struct cork_mempool_region *region,
+                      size_t first)
+{
+    const size_t pitch = mp->geometry.block_pitch;
+    const struct region_pages block = pages_of(mp, region, first, first + pitch);
+
+    return os_advise(block.start + block.size, pitch * mp->geometry.stride - block.size, OS_GUARD);
+}
+
 bool region_commit(const struct cork_mempool *mp, struct cork_mempool_region *region, size_t count)
 {
     const size_t pitch = mp->geometry.block_pitch;
@@ -291,23 +301,22 @@ bool region_commit(const struct cork_mempool *mp, struct cork_mempool_region *re
     count = bits_larger(bits_smaller(count, most), least);
     if (pitch == 0) {
         /* The last page may have room for more: so the next commit always needs a page. */
-        const struct region_pages all = pages_of(mp, region, 0, first + count);
-        const size_t size = (size_t)(all.start + all.size - region->base);
+        const struct region_pages used = pages_of(mp, region, 0, first + count);
+        const size_t size = (size_t)(used.start + used.size - region->base);
 
         end = bits_smaller(size / stride, region->reserved_count);
     }
-    for (; pitch != 0 && end + pitch <= first + count; end += pitch) {
-        const struct region_pages block = pages_of(mp, region, end - pitch, end);
-
-        /* Uncommitted pages are guards too, but each costs a mapping. */
-        if (!os_advise(block.start + block.size, pitch * stride - block.size, OS_GUARD)) {
-            break;
-        }
+    /* Uncommitted pages are guards too, but each costs a mapping. */
+    const bool has_guards = pitch != 0 && count >= 2 * pitch;
+    const bool is_joined = has_guards && first != 0 && set_guard(mp, region, first - pitch);
+    while (has_guards && end + pitch <= first + count && set_guard(mp, region, end - pitch)) {
+        end += pitch;
     }
 
     const struct region_pages pages = pages_of(mp, region, first, end);
+    const struct region_pages all = pages_of(mp, region, is_joined ? first - pitch : first, end);
     if ((region->head_size == 0 && !commit_head(region, end, &mp->geometry)) ||
-        !os_commit(pages.start, pages.size)) {
+        !os_commit(all.start, all.size)) {
         return count > least && region_commit(mp, region, count / 2);
     }
     tools_poison(pages.start, pages.size, mp->protections);

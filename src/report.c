@@ -14,8 +14,8 @@ static _Atomic(cork_mempool_violation_handler *) installed_handler;
 
 THREAD_LOCAL const void *report_call_site;
 
-/* A line of a report. None is longer, because names, symbols and words are cut off. Of a symbol a
- * line has the last bytes, because there is the name of a file. */
+/* A line of a report. Of a symbol it has the last bytes, because there is the name of a file. What
+ * does not fit, as a name that was overwritten, is cut off; the last byte is for the newline. */
 #define LINE_START "cork_mempool: "
 #define SYMBOL_MAX 160
 struct line {
@@ -27,7 +27,9 @@ struct line {
 static void add(struct line *line, const char *string)
 {
     for (; *string != '\0'; string++) {
-        line->text[line->length++] = *string;
+        if (line->length < sizeof(line->text) - 1 || *string == '\n') {
+            line->text[line->length++] = *string;
+        }
         if (*string == '\n') {
             os_write_report(line->text, line->length);
             line->length = sizeof(LINE_START) - 1;

@@ -237,9 +237,10 @@ static void regions_are_checked(void)
     for (struct cork_mempool_region *region = first; region != NULL; region = region->newer) {
         CHECK_SEES(region->base, region->base + region->memory_size, region->base + 1);
         CHECK_SEES(region->extended_count, region->committed_count + 1, region->extended_count - 1);
-        CHECK_SEES(region->committed_count, region->reserved_count + 1, region->extended_count - 1);
-        CHECK_SEES(region->reserved_count, region->committed_count - 1,
-                   SIZE_MAX / geometry->stride);
+        CHECK_SEES(region->committed_count, region->reserved_count + 1,
+                   region->is_reserved ? 0 : region->committed_count - 1);
+        CHECK_SEES(region->reserved_count, region->committed_count - 1, SIZE_MAX / geometry->stride,
+                   region->reserved_count + (SIZE_MAX >> geometry->shift) + 1);
         CHECK_SEES(region->first_number, region->first_number + 1);
         CHECK_SEES(region->memory, region->base + 1);
         CHECK_SEES(region->memory_size, 100);
@@ -330,9 +331,9 @@ TEST(check_sees_damage_to_guards)
     const size_t guard = geometry->block_slots;
 
     take(guard + 1);
-    uint64_t *const held = &pool.oldest->held[guard / 64];
-    CHECK((*held >> guard % 64 & 1) != 0);
-    CHECK_SEES(*held, *held & ~((uint64_t)1 << guard % 64));
+    const uint64_t others = ~((uint64_t)1 << guard % 64);
+    CHECK_SEES(pool.oldest->held[guard / 64], pool.oldest->held[guard / 64] & others);
+    CHECK_SEES(pool.oldest->fresh[guard / 64], pool.oldest->fresh[guard / 64] & others);
     CHECK_SEES(geometry->block_slots, geometry->block_slots - 1);
     CHECK_SEES_FORGERY(pool.oldest->ring[0] = pool.oldest->base + guard * geometry->stride;
                        quarantine->count = 1);

@@ -29,6 +29,7 @@ __attribute__((format(printf, 1, 2))) static void add(const char *format, ...)
 /* Ends a line, if one has begun. */
 static void end_line(void)
 {
+    length = length - line_start > 511 ? line_start + 511 : length;
     add(length > line_start ? "\n" : "");
     line_start = length;
 }

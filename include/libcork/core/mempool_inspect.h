@@ -69,7 +69,8 @@ void cork_mempool_clear(struct cork_mempool *mp);
  * cork_mempool_trim gives memory that no live object needs back to where it came from. Objects that
  * are issued after it may have lost the contents they were freed with; what was constructed there
  * is destructed first, and constructed again when it is needed. errno stays as it was.
- * Returns: how many bytes were given back; of the system's and the heap's, those that were used.
+ * Returns: how many bytes were given back; of the system's and the heap's, those that were used, as
+ *          far as the system tells.
  * Aborts: "canary damaged", "write after free": a protection has found damage; nothing has changed.
  */
 CORK_MEMPOOL_NONNULL_(1)

@@ -87,7 +87,8 @@ struct cork_mempool_options {
      * runs once for a slot, before its first object is issued. The destructor runs at done for all
      * constructed slots, and at trim for some that are free; they are constructed again when
      * needed. If the constructor does not return 0, cork_mempool_new returns NULL, with errno as it
-     * left it, and the slot is constructed next time. Neither may use the pool. Default: none. */
+     * left it, and the slot is constructed next time. Neither may use the pool or leave by longjmp.
+     * Default: none. */
     int (*init_object)(void *user_data, void *object);
     void (*done_object)(void *user_data, void *object); /* the destructor */
     void *user_data;                                    /* what both get */
