@@ -73,10 +73,9 @@ static inline uint64_t fold(uint64_t left, uint64_t right)
 
 /*
  * Two lanes of 16 bytes, because each step of a lane waits for the one before. The last 16 may
- * overlap those before. Lanes start at secrets of their own, because products do not
- * tell which word came first.
- * Only who knows the key can make two contents agree: a word that equals its lane's key makes a
- * product of 0, whatever came before.
+ * overlap those before. Lanes start at secrets of their own, because products do not tell which
+ * word came first. Only who knows the key can make two contents agree: a word that equals its
+ * lane's key makes a product of 0, whatever came before.
  */
 MAY_READ_UNINITIALIZED uint64_t damage_checksum_of(const struct cork_mempool *mp,
                                                    const char *contents, size_t size)

@@ -169,9 +169,9 @@ cork_mempool_violation_handler *cork_mempool_on_violation(cork_mempool_violation
 static THREAD_LOCAL struct {
     uintptr_t last_frame;
     unsigned count; /* of calls, each below the last */
-    enum cork_mempool_violation_kind kind;
-    const struct cork_mempool *pool;
+    const char *message;
     const void *pointer, *call_site;
+    const struct cork_mempool *pool;
 } handlers;
 
 void report_refuse(struct cork_mempool_violation violation)
@@ -191,7 +191,7 @@ void report_refuse(struct cork_mempool_violation violation)
         }
         if (frame >= handlers.last_frame || handlers.last_frame - frame > 1024 * 1024) {
             handlers.count = 0;
-            handlers.kind = violation.kind;
+            handlers.message = violation.message;
             handlers.pool = mp;
             handlers.pointer = violation.pointer;
             handlers.call_site = violation.call_site;
@@ -200,12 +200,11 @@ void report_refuse(struct cork_mempool_violation violation)
         if (handlers.count++ < 256) {
             handler(&violation);
         } else {
-            report(&(struct cork_mempool_violation){
-                .message = cork_mempool_violation_message(handlers.kind),
-                .pool = handlers.pool,
-                .pointer = handlers.pointer,
-                .slot = CORK_MEMPOOL_NO_SLOT,
-                .call_site = handlers.call_site});
+            report(&(struct cork_mempool_violation){.message = handlers.message,
+                                                    .pool = handlers.pool,
+                                                    .pointer = handlers.pointer,
+                                                    .slot = CORK_MEMPOOL_NO_SLOT,
+                                                    .call_site = handlers.call_site});
         }
     }
     report(&violation);
