@@ -47,6 +47,7 @@ bool os_is_scarce(void)
     void *page = mmap(NULL, size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     /* mlockall(MCL_FUTURE) locks it: msync refuses to invalidate that (POSIX), or MAP_FAILED. */
     int state;
+    /* msync is a cancellation point, but no function of the library is one. */
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
     const bool is_locked = msync(page, size, MS_ASYNC | MS_INVALIDATE) != 0;
     pthread_setcancelstate(state, &state);
@@ -107,8 +108,7 @@ void os_write_report(const char *text, size_t size)
     sigset_t sigpipe, mask, before, after;
     int state, number;
 
-    /* Neither a cancelled thread nor SIGPIPE, if nobody reads a pipe any more, ends before abort().
-     */
+    /* Neither a cancellation nor SIGPIPE may end the report, because abort() comes after it. */
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
     sigemptyset(&sigpipe);
     sigaddset(&sigpipe, SIGPIPE);

@@ -164,7 +164,7 @@ cork_mempool_violation_handler *cork_mempool_on_violation(cork_mempool_violation
 
 /* Only the stack tells whether handlers that misuse pools ever end, because they may leave by
  * longjmp: a call that is not below the last begins anew; so does one over a MiB below it, mostly
- * on a stack of its own, as coroutines have. The rest is of the first, and little, because
+ * on a stack of its own, as coroutines have. Of the first violation little is kept, because
  * libraries that are opened at run time have little room for variables of threads. */
 static THREAD_LOCAL struct {
     uintptr_t last_frame;

@@ -53,9 +53,9 @@ extern "C" {
 /*
  * struct cork_mempool_source is where a pool's memory comes from instead of the operating system.
  * Both functions get the source_data of the options; they must neither use the pool nor leave by
- * longjmp. What a call has acquired or gives back that an exception or a violation handler leaves
- * is lost. Aborts: "misaligned memory from a source": acquire returned such, which the pool has
- * given back.
+ * longjmp. If an exception or a violation handler leaves a call, what it acquires or gives back is
+ * lost.
+ * Aborts: "misaligned memory from a source": acquire returned such, which the pool has given back.
  */
 struct cork_mempool_source {
     /* Returns size bytes at a multiple of alignment, a power of two that divides size; or NULL. */

@@ -102,8 +102,8 @@ typedef void cork_mempool_violation_handler(const struct cork_mempool_violation 
  * leave by longjmp, if it leaves no call of another pool, and none that a signal handler or second
  * thread has made; then the pool is open for use. (If a constructor, destructor or source made the
  * call and goes on, the process aborts.) One that misuses a pool is called for that too; after 256
- * violations, each on a stack less than a MiB below the last, also if that is another stack, the
- * next is reported behind the first, and the process aborts.
+ * violations, each in memory less than a MiB below the last, be it on another stack, the next is
+ * reported behind the first, and the process aborts.
  * Returns: the handler before, or NULL.
  */
 cork_mempool_violation_handler *cork_mempool_on_violation(cork_mempool_violation_handler *handler);
