@@ -231,12 +231,12 @@ bool is_issued_again(const char *slot)
     return false;
 }
 
-__attribute__((noinline)) void write_byte(char *address, char value)
+__attribute__((noinline, section("accessing"))) void write_byte(char *address, char value)
 {
     *(volatile char *)address = value;
 }
 
-__attribute__((noinline)) char read_byte(const char *address)
+__attribute__((noinline, section("accessing"))) char read_byte(const char *address)
 {
     return *(const volatile char *)address;
 }
