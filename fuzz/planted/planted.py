@@ -33,7 +33,8 @@ ANEW = "make it anew, by docs/fuzzing/planted.md"
 # -w: a bug may well be one that compilers warn of. The rest is as in tools/build/flags.bzl, less -g.
 FLAGS = ["-std=c11", "-w", "-fno-omit-frame-pointer", "-U_FORTIFY_SOURCE", f"-I{ROOT}", f"-I{ROOT}/include"]
 
-MAX_REPLAY_SECONDS = 120  # the replay's own limit is for one input, and comes first
+PROCESSOR_SECONDS = 5  # of a replay, which takes one; what hangs takes more
+MAX_REPLAY_SECONDS = 120  # of any clock
 GRACE_SECONDS = 60  # libFuzzer's, to start and to write down the last input
 
 # The replay names each input before it runs: the last is what ended it, unless it says more after that.
@@ -131,7 +132,8 @@ class Builder:
 
 def replay(program, bug):
     """Returns what the corpus found, or raises Failure."""
-    status, output = execute([program, CORPUS / bug.driver], program.parent, MAX_REPLAY_SECONDS)
+    command = ["prlimit", f"--cpu={PROCESSOR_SECONDS}", program, CORPUS / bug.driver]
+    status, output = execute(command, program.parent, MAX_REPLAY_SECONDS)
     found, reason = INPUT.search(output), REASON.search(output)
     if bug.patch and status == 0:
         raise Failure(f"NOT FOUND by its corpus: {bug.patch.read_text().splitlines()[0]}")
