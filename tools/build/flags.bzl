@@ -9,7 +9,7 @@ _INSTRUMENTATIONS = {
     "asan": ["-fsanitize=address"],
     # vptr would need the C++ half of the runtime, which a C compiler does not link.
     "ubsan": ["-fsanitize=undefined", "-fno-sanitize=vptr", "-fno-sanitize-recover=all"],
-    "msan": ["-fsanitize=memory", "-fsanitize-memory-track-origins"],
+    "msan": ["-fsanitize=memory"],
     "tsan": ["-fsanitize=thread"],
     # The last makes reports name files by their paths in the workspace.
     "coverage": [
@@ -42,19 +42,20 @@ def asked_for(default):
 
 def _transition_impl(settings, attr):
     flags = _INSTRUMENTATIONS[attr.instrumentation]
-    copt = flags + (_INSTRUMENTED if flags else [])
-    copt = copt + (_FUZZED if attr.is_fuzzer else [])
+    copt = flags + (_INSTRUMENTED if flags else []) + (_FUZZED if attr.is_fuzzer else [])
+    first = ["-O1"] if str(settings[_MODE]) == "fastbuild" else []  # tests at -O0 take several times longer
     linkopt = flags[:1] + (["-fsanitize=fuzzer"] if attr.is_fuzzer else [])
     return {
-        "//command_line_option:copt": settings["//command_line_option:copt"] + copt,
+        "//command_line_option:copt": first + settings["//command_line_option:copt"] + copt,
         "//command_line_option:linkopt": settings["//command_line_option:linkopt"] + linkopt,
     }
 
+_MODE = "//command_line_option:compilation_mode"  # no string in Bazel 4
 _OPTIONS = ["//command_line_option:copt", "//command_line_option:linkopt"]
 
 # The transition must read no build setting: for Bazel 4 that makes another configuration, even where
 # the setting has its default, whose files then overwrite those of the first.
-instrumented = transition(implementation = _transition_impl, inputs = _OPTIONS, outputs = _OPTIONS)
+instrumented = transition(implementation = _transition_impl, inputs = _OPTIONS + [_MODE], outputs = _OPTIONS)
 
 # Attributes that a rule with this transition must have.
 INSTRUMENTED_ATTRS = {
