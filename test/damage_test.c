@@ -335,9 +335,9 @@ TEST(equal_contents_have_other_checksums_in_other_slots_and_with_another_seed)
     }
 }
 
-/* What trim gives back may be anything; what it leaves is verified as before: all of a buffer, and
- * slots next to what it gave back. */
-TEST(a_write_after_free_is_found_in_what_a_trim_did_not_give_back)
+/* What trim gives back may be anything, but for WIPE at the next new; what it leaves is verified as
+ * before: all of a buffer, and slots next to what it gave back. */
+TEST(a_write_after_free_is_found_in_what_a_trim_did_not_give_back_and_with_wipe_in_all)
 {
     static _Alignas(16) char buffer[20000];
 
@@ -351,12 +351,14 @@ TEST(a_write_after_free_is_found_in_what_a_trim_did_not_give_back)
 
     /* 64 objects fill a page of the system's, for there is no heap. */
     requests_start_lacking(NO_HEAP);
-    INIT(&mp, .element_size = page_size() / 64, .protections = CORK_MEMPOOL_SEAL);
+    INIT(&mp, .element_size = page_size() / 64, .protections = CORK_MEMPOOL_WIPE);
     take_objects(&mp, objects, 192);
     requests_stop();
     CHECK_EQUAL(stats_of(&mp).region_count, 1);
     give(0, 65);
     CHECK(cork_mempool_trim(&mp) > 0);
     writes_are_found(VERIFY, objects[64]);
+    CHECK_POINTER(cork_mempool_new(&mp), objects[64]);
+    writes_are_found(NEW, objects[0]);
     clear_and_end(&mp);
 }
