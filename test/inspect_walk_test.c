@@ -163,6 +163,7 @@ TEST(foreach_visits_live_objects_in_the_order_of_slots_and_owns_knows_them_until
             for (size_t j = 0; j < OBJECT_COUNT; j++) {
                 if (is_live[j] && j % every == 0 && j % 70 != 1) {
                     cork_mempool_free(&mp, objects[j]);
+                    CHECK_FORBIDDEN(objects[j]);
                     is_live[j] = false;
                 }
             }
