@@ -44,7 +44,7 @@ static bool apply(const char *text, size_t length, uint32_t *set, uint64_t *seed
 
     char *end;
     errno = 0;
-    const uint64_t number = strtoull(text + 5, &end, text[5] == '0' && text[6] == 'x' ? 16 : 10);
+    const uint64_t number = strtoull(text + 5, &end, text[6] == 'x' ? 16 : 10);
     if (end != text + length || errno != 0) {
         return false;
     }

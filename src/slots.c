@@ -67,7 +67,7 @@ void slots_add_region(struct cork_mempool *mp, struct cork_mempool_region *regio
     plant(&mp->root, region);
     *(older != NULL ? &older->newer : &mp->oldest) = region;
     region->first_number = older != NULL ? older->first_number + older->reserved_count : 0;
-    if (older == NULL && region->ring != NULL) {
+    if (region->ring != NULL) {
         mp->quarantine.capacity = region_ring_capacity(mp, region);
     }
     mp->newest = region;

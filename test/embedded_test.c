@@ -47,6 +47,7 @@ static void use(struct cork_mempool *mp, bool has_memory)
 TEST(all_protections_but_guards_serve_pools_with_a_buffer_and_no_others_get_memory)
 {
     struct cork_mempool other;
+    uint64_t seed = 0;
 
     cork_mempool_init(&other, struct cork_mempool);
     use(&other, false);
@@ -63,6 +64,8 @@ TEST(all_protections_but_guards_serve_pools_with_a_buffer_and_no_others_get_memo
                                                 .buffer = has_buffer ? memory : NULL,
                                                 .buffer_size = has_buffer ? sizeof(memory) : 0))) {
             CHECK((set & CORK_MEMPOOL_GUARD) == 0);
+            CHECK(set == 0 || mp.seed != seed); /* another for each pool */
+            seed = mp.seed;
             use(&mp, has_buffer);
         } else {
             CHECK((set & CORK_MEMPOOL_GUARD) != 0); /* which needs an operating system */

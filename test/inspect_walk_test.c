@@ -13,11 +13,12 @@
 
 #define SIZE         256
 #define GRANT_SIZE   4096
-#define GRANT_COUNT  2048
+#define GRANT_COUNT  1024
 #define OBJECT_COUNT 4000
 
-/* A source that grants little at a time, and memory in an order of its own; none of it twice. */
-static _Alignas(GRANT_SIZE) char memory[GRANT_COUNT][GRANT_SIZE];
+/* A source that grants little at a time, and memory in an order of its own; none of it twice. It
+ * grants slots and tables in turn, apart from each other, so that regions may touch. */
+static _Alignas(GRANT_SIZE) char memory[2][GRANT_COUNT][GRANT_SIZE];
 static size_t step; /* from grant to grant; odd; 0: no source */
 static size_t grant_count, kept_count;
 
@@ -28,18 +29,19 @@ static bool is_live[OBJECT_COUNT];
 static void *grant(void *source_data, size_t size, size_t alignment)
 {
     CHECK_POINTER(source_data, &step);
-    CHECK(alignment <= GRANT_SIZE && grant_count < GRANT_COUNT);
+    CHECK(alignment <= GRANT_SIZE && grant_count < 2 * GRANT_COUNT);
     if (size > GRANT_SIZE) {
         return NULL;
     }
     kept_count++;
-    return memory[grant_count++ * step % GRANT_COUNT];
+    grant_count++;
+    return memory[grant_count % 2][grant_count / 2 * step % GRANT_COUNT];
 }
 
 static void take_back(void *source_data, void *granted, size_t size)
 {
     CHECK_POINTER(source_data, &step);
-    CHECK(((char *)granted - memory[0]) % GRANT_SIZE == 0 && size <= GRANT_SIZE);
+    CHECK(((char *)granted - memory[0][0]) % GRANT_SIZE == 0 && size <= GRANT_SIZE);
     kept_count--;
 }
 
@@ -161,6 +163,7 @@ TEST(foreach_visits_live_objects_in_the_order_of_slots_and_owns_knows_them_until
             for (size_t j = 0; j < OBJECT_COUNT; j++) {
                 if (is_live[j] && j % every == 0 && j % 70 != 1) {
                     cork_mempool_free(&mp, objects[j]);
+                    CHECK_FORBIDDEN(objects[j]);
                     is_live[j] = false;
                 }
             }

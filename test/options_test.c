@@ -289,6 +289,7 @@ TEST(words_turn_protections_on_and_off_one_after_another_in_pools_of_every_form)
 
 TEST(the_variable_is_read_once)
 {
+    CHECK_PASSES((every_form_has("", 0), every_form_has("wipe=1", 0)));
     every_form_has("canary=1", CORK_MEMPOOL_CANARY);
     every_form_has("wipe=1", CORK_MEMPOOL_CANARY);
     unsetenv(VARIABLE);
@@ -410,6 +411,8 @@ TEST(what_contradicts_the_options_of_a_pool_is_left_out_and_nothing_else)
     POOL_HAS("guard=1:canary=1", CORK_MEMPOOL_CANARY, .block_size = ((size_t)1 << 30) + 1);
     POOL_HAS("paranoid=1", paranoid & ~CORK_MEMPOOL_GUARD, .source = &plain_source);
     POOL_HAS("paranoid=1:seal=1", in_buffer, .buffer = room, .buffer_size = sizeof(room));
+    POOL_HAS("paranoid=1", CORK_MEMPOOL_SHUFFLE, .buffer = room, .buffer_size = sizeof(room),
+             .init_object = construct_nothing);
     POOL_HAS("paranoid=0:canary=0:seal=0", CORK_MEMPOOL_SEAL, .protections = CORK_MEMPOOL_SEAL);
     POOL_HAS("paranoid=0", paranoid, .protections = paranoid);
 }

@@ -243,15 +243,18 @@ TEST(a_site_with_a_long_name_is_told_by_the_end_of_it)
 /* An object that is issued again has another life, of which no free is known. */
 TEST(sites_are_those_of_the_last_calls)
 {
-    INIT(&mp, .element_size = 24, .max_objects = 1, .protections = CORK_MEMPOOL_CALLSITES);
-    char *const object = cork_mempool_new(&mp);
-    RUN_UNTIL_REFUSED(cork_mempool_free(&mp, object + 1));
-    const void *const first_site = seen.violation.new_site;
-    CHECK(first_site != NULL && seen.violation.free_site == NULL);
-    cork_mempool_free(&mp, object);
-    CHECK_POINTER(cork_mempool_new(&mp), object);
-    RUN_UNTIL_REFUSED(cork_mempool_free(&mp, object + 1));
-    CHECK(seen.violation.new_site != NULL && seen.violation.new_site != first_site);
-    CHECK_POINTER(seen.violation.free_site, NULL);
-    clear_and_end(&mp);
+    for (unsigned number = 0; number < SETS_COUNT; number++) {
+        INIT(&mp, .element_size = 24, .max_objects = 1,
+             .protections = set_of(number) | CORK_MEMPOOL_CALLSITES);
+        char *const object = cork_mempool_new(&mp);
+        RUN_UNTIL_REFUSED(cork_mempool_free(&mp, object + 1));
+        const void *const first_site = seen.violation.new_site;
+        CHECK(first_site != NULL && seen.violation.free_site == NULL);
+        cork_mempool_free(&mp, object);
+        CHECK_POINTER(cork_mempool_new(&mp), object);
+        RUN_UNTIL_REFUSED(cork_mempool_free(&mp, object + 1));
+        CHECK(seen.violation.new_site != NULL && seen.violation.new_site != first_site);
+        CHECK_POINTER(seen.violation.free_site, NULL);
+        clear_and_end(&mp);
+    }
 }

@@ -66,6 +66,32 @@ TEST(freed_slots_are_issued_again_wherever_they_are_in_their_group)
     }
 }
 
+/* Nobody touches the objects, so they take no memory. */
+TEST(objects_beyond_4_gib_of_a_region_are_issued_again_where_they_were)
+{
+    if (regions_are_small()) {
+        test_skip("address space is scarce");
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        struct cork_mempool mp;
+        uintptr_t sum = 0;
+
+        INIT(&mp, .element_size = (size_t)1 << 30, .block_size = 1, .max_objects = 20,
+             .protections = i * CORK_MEMPOOL_CALLSITES);
+        for (size_t j = 0; j < 20; j++) {
+            objects[j] = cork_mempool_new(&mp);
+            CHECK(j < 2 || (char *)objects[j] - (char *)objects[j - 1] == 1 << 30);
+            sum += (uintptr_t)objects[j];
+        }
+        free_objects(&mp, objects, 0, 20);
+        for (size_t j = 0; j < 20; j++) {
+            sum -= (uintptr_t)cork_mempool_new(&mp);
+        }
+        CHECK_EQUAL(sum, 0);
+        clear_and_end(&mp);
+    }
+}
+
 static void shuffle(size_t count, uint64_t *random)
 {
     for (size_t left = count; left > 1; left--) {
