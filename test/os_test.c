@@ -115,15 +115,17 @@ TEST(a_pool_has_little_more_resident_memory_than_its_objects_take)
 
     memset(objects, 1, 20000 * sizeof(*objects));
     (void)resident_size(); /* skips where it is not to be had */
-    for (size_t i = 0; i < COUNT_OF(counts); i++) {
+    for (size_t i = 0; i < 2 * COUNT_OF(counts); i++) {
+        const size_t count = counts[i / 2], size = 64 + i % 2 * sizeof(struct cork_mempool_sites);
+
         CHECK_PASSES({
             const size_t before = resident_size();
             struct cork_mempool mp;
 
-            cork_mempool_init_size(&mp, 64);
-            take_objects(&mp, objects, counts[i]);
-            CHECK(resident_size() <= before + counts[i] * 64 * 11 / 10 + 8 * page_size());
-            finish(&mp, objects, counts[i]);
+            INIT(&mp, .element_size = 64, .protections = i % 2 * CORK_MEMPOOL_CALLSITES);
+            take_objects(&mp, objects, count);
+            CHECK(resident_size() <= before + count * size * 11 / 10 + 8 * page_size());
+            finish(&mp, objects, count);
         });
     }
 }
