@@ -303,6 +303,8 @@ TEST(guards_between_blocks_are_inaccessible_before_and_after_trim)
 
         INIT(&mp, .element_size = page_size() / 64,
              .protections = CORK_MEMPOOL_GUARD | (i / 3 == 0 ? 0 : CORK_MEMPOOL_CANARY));
+        requests_start_lacking(NO_MAPPINGS);
+        expect_null(&mp); /* the heap has none */
         requests_start_lacking(lacks[i % 3]);
         take_guarded(&mp, 5000);
         CHECK_EQUAL(requests.stray_count, 0);
