@@ -97,18 +97,12 @@ TEST(elements_are_aligned_as_malloc_would_and_blocks_hold_as_many_as_fit_but_one
  * less than SIZE_MAX, about a half of it, and parts that narrow words have no room to multiply. */
 #define WIDE(size) (SIZE_MAX > UINT32_MAX ? (size) : SIZE_MAX)
 
-static const size_t huge[] = {SIZE_MAX,
-                              SIZE_MAX - 15,
-                              SIZE_MAX - 63,
-                              SIZE_MAX - 4095,
-                              SIZE_MAX / 2 + 17,
-                              SIZE_MAX / 2,
-                              SIZE_MAX / 2 - 15,
-                              SIZE_MAX / 4 + 8192,
-                              WIDE(SIZE_MAX / 4),
-                              WIDE(SIZE_MAX / 8),
-                              WIDE(SIZE_MAX >> 10),
-                              WIDE(SIZE_MAX >> 16)};
+static const size_t huge[] = {
+    SIZE_MAX,           SIZE_MAX - 1,         SIZE_MAX - 15,       SIZE_MAX - 63,
+    SIZE_MAX - 4095,    SIZE_MAX - 20000,     SIZE_MAX / 2 + 17,   SIZE_MAX / 2 + 1,
+    SIZE_MAX / 2,       SIZE_MAX / 2 - 15,    SIZE_MAX / 4 * 3,    SIZE_MAX / 8 * 3,
+    SIZE_MAX / 3,       SIZE_MAX / 4 + 8192,  WIDE(SIZE_MAX / 4),  WIDE(SIZE_MAX / 4 - 16383),
+    WIDE(SIZE_MAX / 8), WIDE(SIZE_MAX >> 10), WIDE(SIZE_MAX >> 16)};
 
 static void expect_no_object(size_t element_size, size_t block_size)
 {
