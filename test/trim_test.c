@@ -268,7 +268,7 @@ TEST(what_was_never_issued_is_not_given_back)
     const size_t size = mp.oldest->memory_size, unused_count = mp.oldest->reserved_count - 64;
 
     for (size_t i = 0; i < size; i += 1024) {
-        poke(memory + i, peek(memory + i));
+        poke(memory + i, 0);
     }
     cork_mempool_clear(&mp);
     const size_t trimmed_size = cork_mempool_trim(&mp);
