@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "test/support/memory.h"
@@ -99,9 +100,11 @@ static void block(int number)
 
 TEST(a_refused_call_ends_in_abort_whatever_becomes_of_its_report)
 {
+    const struct rlimit no_files = {0, 0}; /* so that poll refuses any */
     const char *report = prepare_leak();
 
     CHECK_ABORTS(report, cork_mempool_done(&mp));
+    CHECK_ABORTS(report, (setrlimit(RLIMIT_NOFILE, &no_files), cork_mempool_done(&mp)));
     CHECK_ABORTS(report, (writing = WRITE_ONE_BYTE, cork_mempool_done(&mp)));
     CHECK_ABORTS(report, (writing = WRITE_AFTER_A_SIGNAL, cork_mempool_done(&mp)));
     CHECK_ABORTS(report, (signal(SIGABRT, SIG_IGN), block(SIGABRT), cork_mempool_done(&mp)));
