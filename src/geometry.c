@@ -25,14 +25,14 @@ static uintptr_t inverse_of(uintptr_t odd)
     return inverse;
 }
 
-/* Puts guards between blocks. Sets stride to 0 if a block exceeds the address space. */
+/* Puts guards between blocks, a page or an alignment at least, because slots and redzones are whole
+ * alignments. Sets stride to 0 if a block exceeds the address space. */
 static void add_guards(struct cork_mempool_geometry *geometry, size_t object_count,
                        size_t page_size)
 {
-    const size_t guard_size = bits_larger(page_size, geometry->alignment);
     const size_t unit_slots = bits_larger(page_size >> geometry->shift, 1);
     const size_t unit_size = unit_slots * geometry->stride;
-    const size_t extra = geometry->redzone_size + guard_size + unit_size - 1;
+    const size_t extra = geometry->redzone_size + page_size + unit_size - 1;
     size_t size = geometry->block_slots * geometry->stride;
 
     if (__builtin_add_overflow(size, extra, &size) || size > PTRDIFF_MAX) {
@@ -41,11 +41,11 @@ static void add_guards(struct cork_mempool_geometry *geometry, size_t object_cou
     }
     size = size / unit_size * unit_size;
     geometry->block_pitch = size / geometry->stride;
-    const size_t block_slots = (size - guard_size - geometry->redzone_size) / geometry->stride;
+    const size_t block_slots = (size - page_size - geometry->redzone_size) / geometry->stride;
     geometry->block_slots = bits_smaller(block_slots, object_count);
-    /* What is left over belongs to the guard, in multiples of its size. */
-    size -= guard_size + geometry->redzone_size + geometry->block_slots * geometry->stride;
-    geometry->redzone_size += size & (guard_size - 1);
+    /* What is left over belongs to the guard, in whole pages. */
+    size -= page_size + geometry->redzone_size + geometry->block_slots * geometry->stride;
+    geometry->redzone_size += size & (page_size - 1);
 }
 
 void geometry_init(struct cork_mempool_geometry *geometry, size_t element_size, size_t alignment,

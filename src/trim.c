@@ -227,7 +227,6 @@ NOINLINE void cork_mempool_done(struct cork_mempool *mp)
         mp->oldest = region->newer;
         region_release(mp, region);
     }
-    mp->newest = NULL;
     memset(&mp->lent, 0, offsetof(struct cork_mempool_lent, bases));
     tools_pool_ends(mp);
     mp->state = POOL_IS_DONE;

@@ -19,10 +19,6 @@ struct node {
     char payload[20];
 };
 
-struct words {
-    uint64_t words[8];
-};
-
 struct cache_line {
     alignas(64) char bytes[64];
 };
@@ -101,13 +97,12 @@ TEST(elements_are_aligned_as_malloc_would_and_blocks_hold_as_many_as_fit_but_one
  * less than SIZE_MAX, about a half of it, and parts that narrow words have no room to multiply. */
 #define WIDE(size) (SIZE_MAX > UINT32_MAX ? (size) : SIZE_MAX)
 
-static const size_t huge[] = {SIZE_MAX,           SIZE_MAX - 1,         SIZE_MAX - 7,
-                              SIZE_MAX - 64,      SIZE_MAX / 2 + 17,    SIZE_MAX / 2 - 15,
-                              SIZE_MAX / 8 * 3,   SIZE_MAX - 15,        SIZE_MAX - 63,
-                              SIZE_MAX - 4095,    SIZE_MAX - 4096,      SIZE_MAX / 2 + 1,
-                              SIZE_MAX / 2,       SIZE_MAX / 2 - 1,     SIZE_MAX / 2 - 16383,
-                              SIZE_MAX / 4 * 3,   SIZE_MAX / 3,         WIDE(SIZE_MAX / 4),
-                              WIDE(SIZE_MAX / 8), WIDE(SIZE_MAX >> 10), WIDE(SIZE_MAX >> 16)};
+static const size_t huge[] = {
+    SIZE_MAX,           SIZE_MAX - 1,         SIZE_MAX - 15,       SIZE_MAX - 63,
+    SIZE_MAX - 4095,    SIZE_MAX - 20000,     SIZE_MAX / 2 + 17,   SIZE_MAX / 2 + 1,
+    SIZE_MAX / 2,       SIZE_MAX / 2 - 15,    SIZE_MAX / 4 * 3,    SIZE_MAX / 8 * 3,
+    SIZE_MAX / 3,       SIZE_MAX / 4 + 8192,  WIDE(SIZE_MAX / 4),  WIDE(SIZE_MAX / 4 - 16383),
+    WIDE(SIZE_MAX / 8), WIDE(SIZE_MAX >> 10), WIDE(SIZE_MAX >> 16)};
 
 static void expect_no_object(size_t element_size, size_t block_size)
 {
@@ -180,22 +175,13 @@ TEST(block_sizes_that_no_memory_can_hold_give_null_where_a_block_is_needed)
 TEST(types_of_all_kinds_need_no_more_than_their_size_and_alignment)
 {
     CHECK_TYPE(char);
-    CHECK_TYPE(const int);
-    CHECK_TYPE(unsigned long long);
     CHECK_TYPE(long double);
-    CHECK_TYPE(max_align_t);
-    CHECK_TYPE(void *);
     CHECK_TYPE(const char *const *);
     CHECK_TYPE(void (*)(int));
     CHECK_TYPE(char[3]);
-    CHECK_TYPE(int[3]);
     CHECK_TYPE(struct node[7]);
-    CHECK_TYPE(struct node);
-    CHECK_TYPE(struct words);
     CHECK_TYPE(struct cache_line);
-    CHECK_TYPE(struct cache_line[3]);
     CHECK_TYPE(struct page);
-    CHECK_TYPE(struct cork_mempool);
     CHECK_TYPE(struct { char bytes[24]; });
 }
 

@@ -362,3 +362,18 @@ TEST(a_write_after_free_is_found_in_what_a_trim_did_not_give_back_and_with_wipe_
     writes_are_found(NEW, objects[0]);
     clear_and_end(&mp);
 }
+
+/* Of four that rest, new takes the first two out where memory is refused. */
+TEST(what_leaves_the_quarantine_is_verified_before_any_of_it_does)
+{
+    INIT(&mp, .element_size = 48, .protections = CORK_MEMPOOL_WIPE | CORK_MEMPOOL_QUARANTINE);
+    take_objects(&mp, objects, 1);
+    take_objects(&mp, objects + 1, stats_of(&mp).free_count);
+    for (size_t i = 4; i-- > 0;) {
+        cork_mempool_free(&mp, objects[i]);
+    }
+    requests_start_lacking(NO_HEAP | NO_MAPPINGS);
+    writes_are_found(NEW, objects[2]);
+    requests_stop();
+    clear_and_end(&mp);
+}

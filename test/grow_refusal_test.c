@@ -144,21 +144,6 @@ TEST(each_request_of_a_protected_pool_or_to_a_source_may_be_refused_once_and_all
     }
 }
 
-/* With tables that are committed at once, or with call sites as they are needed. */
-TEST(each_request_may_be_refused_where_regions_are_large)
-{
-    static const struct scenario cases[] = {
-        {10000, {.element_size = 16, .protections = CORK_MEMPOOL_GUARD}},
-        {10000, {.element_size = 16, .protections = CORK_MEMPOOL_GUARD | CORK_MEMPOOL_CALLSITES}},
-        {20000, {.element_size = 64}},
-        {20000, {.element_size = 64, .protections = CORK_MEMPOOL_GUARD}}};
-
-    refuse_each(&cases[0], 0, COMMITS, REFUSE_NUMBER, 5);
-    refuse_each(&cases[1], 0, COMMITS, REFUSE_NUMBER, 10);
-    refuse_each(&cases[2], 0, EVERYTHING, REFUSE_FROM, 10);
-    refuse_each(&cases[3], 0, EVERYTHING, REFUSE_FROM, 10);
-}
-
 TEST(a_pool_does_without_mappings_without_the_heap_and_without_large_pieces_of_either)
 {
     static const int kinds[] = {MAPPINGS, COMMITS, HEAP};
@@ -182,17 +167,4 @@ TEST(a_pool_does_without_mappings_without_the_heap_and_without_large_pieces_of_e
                   scenario->count * scenario->options.element_size < 4 * most);
         }
     }
-}
-
-TEST(a_pool_with_guards_takes_no_memory_without_them)
-{
-    struct cork_mempool mp;
-
-    INIT(&mp, .element_size = 64, .protections = CORK_MEMPOOL_GUARD);
-    requests_start_lacking(NO_MAPPINGS);
-    expect_out_of_memory(&mp, 0);
-    CHECK_EQUAL(stats_of(&mp).region_count, 0);
-    requests_start();
-    take_objects(&mp, objects, 100);
-    finish_whole(&mp, 100);
 }

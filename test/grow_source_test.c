@@ -35,7 +35,12 @@ static void *acquire(void *source_data, size_t size, size_t alignment)
     CHECK(size > 0 && size % alignment == 0);
     CHECK((alignment & (alignment - 1)) == 0 && alignment <= MARGIN);
     CHECK(account->other == NULL || !cork_mempool_owns(account->other, memory));
-    memory += MARGIN + (++account->given_count == account->misaligned ? alignment / 2 : 0);
+    /* Sometimes what is misaligned is slots, and there is nothing for their tables. */
+    if (++account->given_count == account->misaligned + 1 && account->given_count % 4 == 2) {
+        free(memory);
+        return NULL;
+    }
+    memory += MARGIN + (account->given_count == account->misaligned ? alignment / 2 : 0);
     fill(memory - MARGIN, MARGIN + size + MARGIN, UNUSED);
     memcpy(memory - MARGIN, &size, sizeof(size));
     account->count++;

@@ -189,6 +189,26 @@ TEST(a_freed_slot_rests_until_256_others_have_been_freed_with_quarantine_alone)
     CHECK(shortest_rest(CORK_MEMPOOL_QUARANTINE, 16, 500) >= QUARANTINE_COUNT);
 }
 
+TEST(a_full_pool_with_quarantine_issues_what_has_rested_longest)
+{
+    static _Alignas(16) char buffer[8000];
+
+    for (size_t i = 0; i < 2; i++) {
+        INIT(&mp, .element_size = 48, .protections = CORK_MEMPOOL_QUARANTINE,
+             .max_objects = i * 200, .buffer = i == 0 ? buffer : NULL,
+             .buffer_size = i == 0 ? sizeof(buffer) : 0);
+        const size_t count = take_until_null(&mp, objects, 0, QUARANTINE_COUNT);
+
+        for (size_t j = count; j-- > 0;) {
+            cork_mempool_free(&mp, objects[j]);
+        }
+        for (size_t j = count; j-- > 0;) {
+            CHECK_POINTER(cork_mempool_new(&mp), objects[j]);
+        }
+        clear_and_end(&mp);
+    }
+}
+
 #define OBJECT_COUNT 1500
 
 /* An object that knows what it is. */
@@ -372,7 +392,10 @@ TEST(a_failing_constructor_gives_null_with_its_errno_and_loses_no_slot)
         expect_null(&mp);
         CHECK_EQUAL(tally.asked, 3 * OBJECT_COUNT);
         give(0, OBJECT_COUNT);
+        requests_start();
         cork_mempool_done(&mp);
+        requests_stop();
+        CHECK_EQUAL(requests.advice_count, 0); /* done tells nobody how much it gives back */
         CHECK_EQUAL(tally.destructed, i % 2 == 0 ? OBJECT_COUNT : 0);
     }
 }

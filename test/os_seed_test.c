@@ -4,19 +4,47 @@
  * The seeds that pools get of their own, whatever the system adds to them, and in every process.
  */
 
+#include <time.h>
 #include <unistd.h>
 
 #include "test/support/pools.h"
 
-/* What the system has for a process, or NULL: link with -Wl,--wrap=getauxval. */
+/* What the system has for a process, or NULL, and the time: link with -Wl,--wrap=NAME for each. */
 static const void *random_bytes;
+static struct timespec now;
 
 unsigned long __wrap_getauxval(unsigned long type);
+int __wrap_clock_gettime(int clock, struct timespec *found);
 
 unsigned long __wrap_getauxval(unsigned long type)
 {
     (void)type;
     return (unsigned long)(uintptr_t)random_bytes;
+}
+
+int __wrap_clock_gettime(int clock, struct timespec *found)
+{
+    *found = now;
+    return clock < 0 ? -1 : 0;
+}
+
+/* The library's os_random_word, by the name that the linker sees. */
+uint64_t cork_mempool_os_random_word_(void);
+
+TEST(a_random_word_follows_from_all_bytes_and_the_time)
+{
+    uint64_t words[5];
+
+    for (size_t i = 0; i < COUNT_OF(words); i++) {
+        const uint64_t bytes[] = {i == 1, i == 2};
+
+        random_bytes = bytes;
+        now = (struct timespec){.tv_sec = i == 3, .tv_nsec = i == 4 ? 4 : 0};
+        words[i] = cork_mempool_os_random_word_();
+        for (size_t j = 0; j < i; j++) {
+            CHECK(words[j] != words[i]);
+        }
+    }
 }
 
 /* The field is private; it is what a report tells. A seed of 0 would stand for none. */
@@ -43,7 +71,8 @@ TEST(a_pool_without_a_seed_gets_one_of_its_own_wherever_it_stands_whatever_rando
     }
 }
 
-/* Children of one process have the same bytes from the system, and pools in the same places. */
+/* Children of one process have the same bytes from the system, and pools in the same places; here
+ * at the same time. */
 TEST(children_draw_seeds_of_their_own)
 {
     static struct cork_mempool mp;

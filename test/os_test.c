@@ -64,7 +64,7 @@ static struct cork_mempool_stats stats_of_many(int lacks)
 }
 
 /* Whoever may not lock much more memory does not get much for the asking. */
-TEST(a_pool_reserves_little_where_memory_is_locked_and_what_can_be_is_limited)
+TEST(a_pool_reserves_little_where_memory_is_locked_if_what_can_be_is_limited)
 {
     struct rlimit limit;
 
@@ -82,14 +82,10 @@ TEST(a_pool_reserves_little_where_memory_is_locked_and_what_can_be_is_limited)
     const struct cork_mempool_stats stats = stats_of_many(0);
     CHECK(stats.region_count > 4);
     CHECK(stats.reserved_size < 4 * MANY * 64);
-}
-
-TEST(a_pool_reserves_much_where_all_memory_may_be_locked)
-{
-    if (regions_are_small()) {
-        test_skip("address space is scarce");
-    }
-    CHECK(stats_of_many(NO_LOCK_LIMIT).reserved_size > 8 * MANY * 64);
+    /* Where there is no limit, and be it simulated, it reserves much. */
+    void *const large = mmap(NULL, LIMIT, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(regions_are_small() || large == MAP_FAILED || munmap(large, LIMIT) != 0 ||
+          stats_of_many(NO_LOCK_LIMIT).reserved_size > 8 * MANY * 64);
 }
 
 TEST(what_is_reserved_and_not_committed_is_kept_out_of_core_dumps)
@@ -119,15 +115,17 @@ TEST(a_pool_has_little_more_resident_memory_than_its_objects_take)
 
     memset(objects, 1, 20000 * sizeof(*objects));
     (void)resident_size(); /* skips where it is not to be had */
-    for (size_t i = 0; i < COUNT_OF(counts); i++) {
+    for (size_t i = 0; i < 2 * COUNT_OF(counts); i++) {
+        const size_t count = counts[i / 2], size = 64 + i % 2 * sizeof(struct cork_mempool_sites);
+
         CHECK_PASSES({
             const size_t before = resident_size();
             struct cork_mempool mp;
 
-            cork_mempool_init_size(&mp, 64);
-            take_objects(&mp, objects, counts[i]);
-            CHECK(resident_size() <= before + counts[i] * 64 * 11 / 10 + 8 * page_size());
-            finish(&mp, objects, counts[i]);
+            INIT(&mp, .element_size = 64, .protections = i % 2 * CORK_MEMPOOL_CALLSITES);
+            take_objects(&mp, objects, count);
+            CHECK(resident_size() <= before + count * size * 11 / 10 + 8 * page_size());
+            finish(&mp, objects, count);
         });
     }
 }

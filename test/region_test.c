@@ -257,6 +257,7 @@ TEST(blocks_end_where_their_guards_begin_whatever_the_size_and_the_alignment)
     for (size_t size = 1; size <= 5000; size += 7) {
         expect_guarded_blocks(size, 0, size, NO_GUARDS);
         expect_guarded_blocks(size, 1, size, NO_EFFECT);
+        expect_guarded_blocks(size, 0, size, FEW_GUARDS);
     }
     for (size_t alignment = page_size() / 2; alignment <= 16 * page_size(); alignment *= 2) {
         for (size_t i = 0; i < 2; i++) {
@@ -302,13 +303,17 @@ TEST(guards_between_blocks_are_inaccessible_before_and_after_trim)
 
         INIT(&mp, .element_size = page_size() / 64,
              .protections = CORK_MEMPOOL_GUARD | (i / 3 == 0 ? 0 : CORK_MEMPOOL_CANARY));
+        requests_start_lacking(NO_MAPPINGS);
+        expect_null(&mp); /* the heap has none */
         requests_start_lacking(lacks[i % 3]);
         take_guarded(&mp, 5000);
         CHECK_EQUAL(requests.stray_count, 0);
-        /* A commit for each block, or for twice as many each time. */
-        CHECK_EQUAL(requests.system_count < 5000 / mp.geometry.block_slots,
-                    requests.guard_size > 0);
+        /* A commit for each block, or for twice as many each time, with what was before it. */
+        const size_t few = regions_are_small() ? 5000 / mp.geometry.block_slots : 12;
+        CHECK_EQUAL(requests.system_count < few, requests.guard_size > 0);
         CHECK_EQUAL(requests.guard_size > 0, requests.lacks == 0 && are_to_be_had);
+        CHECK(requests.guard_size == 0 || requests.guard_size / page_size() >=
+                                              mp.newest->committed_count / mp.geometry.block_pitch);
         free_objects(&mp, objects, 1, 4999);
         cork_mempool_trim(&mp);
         CHECK(count_guards(&mp, mp.geometry.block_slots + 1) <= 1);

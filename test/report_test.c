@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "test/support/memory.h"
@@ -99,9 +100,11 @@ static void block(int number)
 
 TEST(a_refused_call_ends_in_abort_whatever_becomes_of_its_report)
 {
+    const struct rlimit no_files = {0, 0}; /* so that poll refuses any */
     const char *report = prepare_leak();
 
     CHECK_ABORTS(report, cork_mempool_done(&mp));
+    CHECK_ABORTS(report, (setrlimit(RLIMIT_NOFILE, &no_files), cork_mempool_done(&mp)));
     CHECK_ABORTS(report, (writing = WRITE_ONE_BYTE, cork_mempool_done(&mp)));
     CHECK_ABORTS(report, (writing = WRITE_AFTER_A_SIGNAL, cork_mempool_done(&mp)));
     CHECK_ABORTS(report, (signal(SIGABRT, SIG_IGN), block(SIGABRT), cork_mempool_done(&mp)));
@@ -118,13 +121,20 @@ TEST(a_refused_call_ends_in_abort_whatever_becomes_of_its_report)
 /* What a report does about signals is over when the process goes on; here, behind a warning. */
 TEST(a_warning_that_nobody_reads_leaves_signals_as_they_were)
 {
-    sigset_t pending;
+    sigset_t signals;
+    int state;
 
     lose_the_reader();
     setenv("CORK_MEMPOOL_OPTIONS", "unknown=1", 1);
+    CHECK_PASSES((lose_the_reader(), block(SIGPIPE), raise(SIGPIPE), cork_mempool_init(&mp, int),
+                  sigpending(&signals), CHECK(sigismember(&signals, SIGPIPE))));
     cork_mempool_init(&mp, int);
-    sigpending(&pending);
-    CHECK(!sigismember(&pending, SIGPIPE));
+    sigpending(&signals);
+    CHECK(!sigismember(&signals, SIGPIPE));
+    sigprocmask(SIG_BLOCK, NULL, &signals);
+    CHECK(!sigismember(&signals, SIGPIPE));
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+    CHECK_EQUAL(state, PTHREAD_CANCEL_ENABLE);
     CHECK(signal(SIGPIPE, SIG_DFL) == SIG_DFL);
 }
 
@@ -255,6 +265,9 @@ TEST(sites_are_those_of_the_last_calls)
         RUN_UNTIL_REFUSED(cork_mempool_free(&mp, object + 1));
         CHECK(seen.violation.new_site != NULL && seen.violation.new_site != first_site);
         CHECK_POINTER(seen.violation.free_site, NULL);
-        clear_and_end(&mp);
+        cork_mempool_clear(&mp);
+        RUN_UNTIL_REFUSED(cork_mempool_free(&mp, object));
+        CHECK(seen.violation.free_site != NULL);
+        cork_mempool_done(&mp);
     }
 }

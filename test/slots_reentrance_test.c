@@ -178,6 +178,8 @@ static const struct way {
 
 static void call_is_refused(const struct way *way, unsigned protections, bool has_constructor)
 {
+    size_t extended_count = 0;
+
     begin(protections, has_constructor, way->count, way->live_count);
     busy.pointer = call == FREE || call == OWNS ? objects[0] : NULL;
     busy.protections = protections;
@@ -195,6 +197,10 @@ static void call_is_refused(const struct way *way, unsigned protections, bool ha
     /* The pool is whole, is used, and ends. */
     CHECK(cork_mempool_check(&mp));
     CHECK_EQUAL(stats_of(&mp).live_count, way->live_count + issued_count);
+    for (struct cork_mempool_region *region = mp.oldest; region != NULL; region = region->newer) {
+        extended_count += region->extended_count;
+    }
+    CHECK_EQUAL(mp.objects_left, SIZE_MAX - extended_count);
     take_objects(&mp, objects, COUNT_OF(objects));
     cork_mempool_foreach(&mp, visit, NULL);
     clear_and_end(&mp);
@@ -240,7 +246,8 @@ TEST(a_callback_that_goes_on_in_a_call_that_is_over_ends_the_process_whatever_th
         call = i / 2 % 2 == 0 ? NEW : STATS;
         test_row("place %d by call %d: call %d", (int)ways[i / 4].place, (int)ways[i / 4].act,
                  (int)call);
-        begin(busy.protections, true, ways[i / 4].count, ways[i / 4].live_count);
+        begin(busy.protections, ways[i / 4].place != ACQUIRE, ways[i / 4].count,
+              ways[i / 4].live_count);
         place = ways[i / 4].place;
         CHECK_ABORTS(report_of(&busy), act(ways[i / 4].act));
         place = NOWHERE;

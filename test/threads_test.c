@@ -43,6 +43,7 @@ static void run_on_threads(void *(*function)(void *worker))
 static void *use_pools(void *argument)
 {
     struct worker *worker = argument;
+    int state;
 
     pthread_cancel(pthread_self()); /* no function of the library is a cancellation point */
     for (size_t round = 0; round < ROUND_COUNT; round++) {
@@ -57,6 +58,8 @@ static void *use_pools(void *argument)
             take_objects(&worker->pools[i], worker->objects[i], OBJECT_COUNT);
         }
     }
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+    CHECK_EQUAL(state, PTHREAD_CANCEL_ENABLE);
     return worker;
 }
 

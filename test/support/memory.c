@@ -114,7 +114,7 @@ size_t usable_size(const char *start, const char *end)
 
         from = from < (uintptr_t)start ? (uintptr_t)start : from;
         to = to > (uintptr_t)end ? (uintptr_t)end : to;
-        size += strncmp(rest, " rw", 3) == 0 && from < to ? to - from : 0;
+        size += strncmp(rest, " rw-", 4) == 0 && from < to ? to - from : 0;
     }
     return size;
 }

@@ -229,7 +229,8 @@ WRAP(int, madvise, (void *memory, size_t size, int advice))
     if (lacks(NO_EFFECT)) {
         return 0;
     }
-    if (lacks(advice == ADVICE_GUARD ? NO_GUARDS : NO_ADVICE)) {
+    const bool has_guards = current->guard_size >= 4 * (size_t)sysconf(_SC_PAGESIZE);
+    if (lacks(advice != ADVICE_GUARD ? NO_ADVICE : has_guards ? FEW_GUARDS : NO_GUARDS)) {
         errno = EINVAL;
         return -1;
     }

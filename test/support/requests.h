@@ -32,7 +32,8 @@ enum {
     NO_ADVICE = 16,         /* it refuses all other advice, as sandboxes do */
     NO_EFFECT = 32,         /* it accepts all advice and follows none, as emulators do */
     NO_RESIDENCY = 64,      /* it does not tell what is resident, as sandboxes may */
-    NO_LOCK_LIMIT = 128     /* it lets all memory be locked */
+    NO_LOCK_LIMIT = 128,    /* it lets all memory be locked */
+    FEW_GUARDS = 256        /* it refuses guards by madvise from the fifth page on */
 };
 
 /* struct requests says which requests are refused, and counts them. With zeros it refuses none. To
