@@ -23,10 +23,6 @@ struct cache_line {
     alignas(64) char bytes[64];
 };
 
-struct page {
-    alignas(4096) char bytes[3 * 4096];
-};
-
 static void *objects[120000];
 
 /* The figures of a pool that has just been initialized and has no memory yet; moves it, which may
@@ -181,7 +177,6 @@ TEST(types_of_all_kinds_need_no_more_than_their_size_and_alignment)
     CHECK_TYPE(char[3]);
     CHECK_TYPE(struct node[7]);
     CHECK_TYPE(struct cache_line);
-    CHECK_TYPE(struct page);
     CHECK_TYPE(struct { char bytes[24]; });
 }
 

@@ -4,8 +4,6 @@
  * Regions of a buffer: how many objects a buffer holds, and that its pool has no other memory.
  */
 
-#include <unistd.h>
-
 #include "test/support/memory.h"
 
 /* The buffer, with bytes on both sides that must stay as they are. */
@@ -187,14 +185,4 @@ TEST(a_buffer_of_any_size_at_any_address_holds_all_that_fits_with_any_alignment)
             }
         }
     }
-}
-
-TEST(how_many_objects_fit_into_a_large_buffer_is_found_out_soon)
-{
-    struct cork_mempool mp;
-
-    alarm(3);
-    INIT(&mp, .element_size = 1, .protections = CORK_MEMPOOL_CALLSITES, .buffer = arena,
-         .buffer_size = (size_t)1 << 29);
-    cork_mempool_done(&mp);
 }
