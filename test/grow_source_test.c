@@ -36,7 +36,8 @@ static void *acquire(void *source_data, size_t size, size_t alignment)
     CHECK((alignment & (alignment - 1)) == 0 && alignment <= MARGIN);
     CHECK(account->other == NULL || !cork_mempool_owns(account->other, memory));
     /* Sometimes what is misaligned is slots, and there is nothing for their tables. */
-    if (++account->given_count == account->misaligned + 1 && account->given_count % 4 == 2) {
+    account->given_count++;
+    if (account->given_count == account->misaligned + 1 && account->given_count % 4 == 2) {
         free(memory);
         return NULL;
     }

@@ -126,7 +126,6 @@ TEST(a_reservation_grows_with_what_there_is)
         CHECK_EQUAL(heap_count, 4);
         const struct cork_mempool_region *const newest = mp.newest;
         const size_t count = newest->committed_count;
-
         take_objects(&mp, objects, count);
         CHECK(newest->committed_count <= 2 * count + page_size() / 64);
         finish(&mp, NULL, 0);
@@ -143,8 +142,8 @@ TEST(a_first_reservation_is_small_and_a_block_of_it_is_committed)
     CHECK_EQUAL(stats_of(&mp).region_count, 1);
     CHECK(requests.mapped_size >= 16 * page_size());
     CHECK(requests.mapped_size < (16 + 6) * page_size());
-    /* To map it, and for the first of tables and slots. */
-    CHECK_EQUAL(requests.system_count + requests.advice_count, 3 + 2);
+    /* To map it, and for the first of tables and slots, which larger pages may not begin. */
+    CHECK(requests.system_count + requests.advice_count <= 3 + 2 + (size_t)(page_size() > 4096));
     CHECK(stats_of(&mp).memory_size <= 4 * page_size());
     CHECK(stats_of(&mp).free_count + 1 >= mp.geometry.block_slots);
     finish(&mp, NULL, 0);
@@ -198,16 +197,18 @@ TEST(tables_of_a_block_do_not_wrap_to_something_small)
     }
 }
 
-/* Words of 32 bits are too narrow for either. */
 TEST(memory_is_asked_for_a_block_of_2_to_the_31_objects_but_of_no_more)
 {
+    if (SIZE_MAX <= UINT32_MAX) {
+        test_skip("words are too narrow for either");
+    }
     for (size_t more = 0; more < 2; more++) {
         struct cork_mempool mp;
 
         INIT(&mp, .element_size = 8, .block_size = (((size_t)1 << 31) + more) * slot_needed(8));
         requests_start_lacking(NO_HEAP | NO_MAPPINGS);
         expect_null(&mp);
-        CHECK_EQUAL(requests.system_count, more == 0 && SIZE_MAX > UINT32_MAX ? 3 : 0);
+        CHECK_EQUAL(requests.system_count, more == 0 ? 3 : 0);
         finish(&mp, NULL, 0);
     }
 }
