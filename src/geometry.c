@@ -25,8 +25,8 @@ static uintptr_t inverse_of(uintptr_t odd)
     return inverse;
 }
 
-/* Puts guards between blocks, a page or an alignment at least, because slots and redzones are whole
- * alignments. Sets stride to 0 if a block exceeds the address space. */
+/* Puts guards between blocks. Each has a page at least, and the alignment, because all else is a
+ * multiple of that. Sets stride to 0 if a block exceeds the address space. */
 static void add_guards(struct cork_mempool_geometry *geometry, size_t object_count,
                        size_t page_size)
 {

@@ -34,7 +34,7 @@ ANEW = "make it anew, by docs/fuzzing/planted.md"
 FLAGS = ["-std=c11", "-w", "-fno-omit-frame-pointer", "-U_FORTIFY_SOURCE", f"-I{ROOT}", f"-I{ROOT}/include"]
 
 PROCESSOR_SECONDS = 5  # of a replay, which takes one; what hangs takes more
-MAX_REPLAY_SECONDS = 120  # of any clock
+MAX_REPLAY_SECONDS = 120  # by the wall clock, for what waits
 GRACE_SECONDS = 60  # libFuzzer's, to start and to write down the last input
 
 # The replay names each input before it runs: the last is what ended it, unless it says more after that.
