@@ -66,7 +66,7 @@ TEST(freed_slots_are_issued_again_wherever_they_are_in_their_group)
     }
 }
 
-/* Nobody touches the objects, so they take no memory. */
+/* The objects take no memory, because nobody touches them. */
 TEST(objects_beyond_4_gib_of_a_region_are_issued_again_where_they_were)
 {
     if (regions_are_small() || TEST_UNDER_MSAN) {
